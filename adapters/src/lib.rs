@@ -1,0 +1,28 @@
+//! From what an EHR exports to the rows of the common schema.
+//!
+//! An [`Adapter`] reads one extract, line by line and in bounded memory, and hands a [`Sink`] two things: records
+//! of the common schema, and quarantined items with the file, the line and the reason. Bad input never stops the
+//! good input beside it, and no message ever carries a value of a patient.
+//!
+//! ```text
+//! file (.gz or plain) ──reader()──► Extract ──Adapter::read──► Record      ──► Sink
+//!                                                         └──► Quarantined ──►
+//! ```
+//!
+//! * [`sink`]: the words between an adapter and the site.
+//! * `lines`: bounded lines out of any bytes. `open`: which format is read by what.
+//! * `time`: dates of any precision, zones, and the hours that a clock skips or repeats.
+//! * `envelope`, `measurement`: what rows of every format share.
+//! * `csv`: delimited text, described by a TOML mapping. `fhir`: FHIR R4 as NDJSON.
+
+mod csv;
+mod envelope;
+mod fhir;
+mod lines;
+mod measurement;
+mod open;
+pub mod sink;
+mod time;
+
+pub use open::{FORMATS, open, reader};
+pub use sink::{Adapter, AdapterError, Context, Extract, Quarantined, Read, Reason, Sink};

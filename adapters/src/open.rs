@@ -1,0 +1,63 @@
+//! Which format is read by what, and how a file is opened.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::csv::Csv;
+use crate::fhir::Fhir;
+use crate::sink::{Adapter, AdapterError};
+
+/// The formats there are.
+pub const FORMATS: &[&str] = &["csv", "fhir-ndjson"];
+
+const BUFFER: usize = 128 * 1024;
+
+/// The adapter of a format. `mapping_toml` is the text of the mapping, for the formats that have one.
+///
+/// # Errors
+/// An unknown format, a missing or superfluous mapping, or a mistake in it with its line.
+pub fn open(
+    format: &str,
+    mapping_toml: Option<&str>,
+    mapping_name: &str,
+) -> Result<Box<dyn Adapter>, AdapterError> {
+    match (format, mapping_toml) {
+        ("csv", Some(text)) => Ok(Box::new(Csv::new(text, mapping_name)?)),
+        ("csv", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
+        ("fhir-ndjson", None) => Ok(Box::new(Fhir)),
+        ("fhir-ndjson", Some(_)) => Err(AdapterError::Mapping {
+            file: mapping_name.to_owned(),
+            line: 1,
+            message: "fhir-ndjson takes no mapping; remove `mapping` from the source".to_owned(),
+        }),
+        _ => Err(AdapterError::UnknownFormat { format: format.to_owned(), known: FORMATS.join(", ") }),
+    }
+}
+
+/// Opens a file, plain or gzip (also of several members). Gzip is told by its first two bytes, not by its name.
+///
+/// # Errors
+/// The system's own.
+pub fn reader(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    let mut plain = BufReader::with_capacity(BUFFER, File::open(path)?);
+    if plain.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(plain))));
+    }
+    Ok(Box::new(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_unknown_format_says_what_there_is() {
+        let error = open("hl7v2", None, "").err().unwrap().to_string();
+        assert!(error.contains("csv") && error.contains("fhir-ndjson"), "{error}");
+        assert!(matches!(open("csv", None, ""), Err(AdapterError::NoMapping { .. })));
+    }
+}

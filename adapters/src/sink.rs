@@ -1,0 +1,239 @@
+//! The words between an adapter and the site: what it is told, what it reads, what it hands over.
+
+use std::io::{self, BufRead};
+
+use schema::record::Pseudonyms;
+
+/// What a site tells every adapter.
+pub struct Context {
+    /// The name of the source, as the site's configuration has it.
+    pub source_system: String,
+    /// The site's IANA time zone, for times that come without an offset.
+    pub zone: chrono_tz::Tz,
+    /// The site's pseudonym key.
+    pub pseudonyms: Pseudonyms,
+    /// When this run took the data, in microseconds since 1970-01-01T00:00:00Z.
+    pub ingest_micros: i64,
+    /// The revision of the rows of this run.
+    pub revision: u32,
+}
+
+/// One file on its way into an adapter.
+pub struct Extract<'a> {
+    /// The file's path relative to the source.
+    pub name: &'a str,
+    /// Its bytes, already decompressed (see [`crate::reader`]).
+    pub reader: Box<dyn BufRead + 'a>,
+}
+
+/// One item that could not be taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The file's path relative to the source.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u64,
+    /// The kind of fault.
+    pub reason: Reason,
+    /// The field and the remedy. Never a value.
+    pub detail: String,
+}
+
+/// Why an item is in quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The bytes are not text in the encoding that was declared.
+    NotUtf8,
+    /// The line holds NUL bytes: a binary file, or a damaged one.
+    NotText,
+    /// The line is longer than 8 MiB.
+    LineTooLong,
+    /// The compressed stream ends early or is damaged.
+    Truncated,
+    /// The line is not JSON, or a field has another type than FHIR R4 gives it.
+    BadJson,
+    /// The line is JSON without `resourceType`.
+    NoResourceType,
+    /// The item has no identity.
+    MissingId,
+    /// The item names no patient.
+    MissingPatient,
+    /// The item has no code, where its table needs one.
+    MissingCode,
+    /// A date or a time that does not parse, or does not exist.
+    BadDate,
+    /// A number that does not parse.
+    BadNumber,
+    /// The row has more or fewer columns than the header or the mapping.
+    WrongColumns,
+    /// A quoted field that is never closed.
+    OpenQuote,
+    /// The header cannot be read, so that no row can be.
+    NoHeader,
+    /// A value that the mapping's `map` does not list.
+    Unmapped,
+    /// A value outside the schema's closed set.
+    UnknownLevel,
+    /// A code system that is neither an alias, nor a URI, nor an OID known here.
+    UnknownCodeSystem,
+    /// A column that the schema requires is empty.
+    Incomplete,
+}
+
+impl Reason {
+    /// The stable code, as it is stored and counted.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Reason::NotUtf8 => "not_utf8",
+            Reason::NotText => "not_text",
+            Reason::LineTooLong => "line_too_long",
+            Reason::Truncated => "truncated",
+            Reason::BadJson => "bad_json",
+            Reason::NoResourceType => "no_resource_type",
+            Reason::MissingId => "missing_id",
+            Reason::MissingPatient => "missing_patient",
+            Reason::MissingCode => "missing_code",
+            Reason::BadDate => "bad_date",
+            Reason::BadNumber => "bad_number",
+            Reason::WrongColumns => "wrong_columns",
+            Reason::OpenQuote => "open_quote",
+            Reason::NoHeader => "no_header",
+            Reason::Unmapped => "unmapped",
+            Reason::UnknownLevel => "unknown_level",
+            Reason::UnknownCodeSystem => "unknown_code_system",
+            Reason::Incomplete => "incomplete",
+        }
+    }
+}
+
+/// Where an adapter puts what it reads.
+pub trait Sink {
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// The site could not store it; the adapter stops.
+    fn record(&mut self, record: schema::Record) -> Result<(), AdapterError>;
+
+    /// Takes a quarantined item.
+    ///
+    /// # Errors
+    /// The site could not store it; the adapter stops.
+    fn quarantine(&mut self, item: Quarantined) -> Result<(), AdapterError>;
+
+    /// Hears how many bytes of the decoded input have been read so far.
+    fn progress(&mut self, _bytes: u64) {}
+}
+
+/// A reader of one format.
+pub trait Adapter: Send + Sync {
+    /// The format's name in a site's configuration.
+    fn format(&self) -> &'static str;
+
+    /// Whether this adapter reads the file of that name.
+    fn accepts(&self, file: &str) -> bool;
+
+    /// Reads one extract to its end.
+    ///
+    /// # Errors
+    /// The disk, the sink, or a file that contradicts its mapping. Bad items are no errors: they are quarantined.
+    fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn Sink) -> Result<Read, AdapterError>;
+}
+
+/// What became of one extract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// Items of the source: lines or rows.
+    pub items: u64,
+    /// Records handed over.
+    pub records: u64,
+    /// Items, or parts of an item, in quarantine.
+    pub quarantined: u64,
+    /// Items that were understood and have no place in the schema.
+    pub skipped: u64,
+}
+
+/// Why an adapter could not be opened, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum AdapterError {
+    /// The file could not be read.
+    #[error("{file}: {source}; check the file and the disk, then ingest again")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The mapping is wrong, or the file contradicts it.
+    #[error("{file}, line {line}: {message}")]
+    Mapping {
+        /// The mapping's name.
+        file: String,
+        /// The line in the mapping, from 1.
+        line: usize,
+        /// What is wrong and what would fit.
+        message: String,
+    },
+    /// A format that needs a mapping was opened without one.
+    #[error("format \"{format}\" needs a mapping; name it in the source: mapping = \"mapping.toml\"")]
+    NoMapping {
+        /// The format.
+        format: String,
+    },
+    /// There is no such format.
+    #[error("format \"{format}\" is not known; there are: {known}")]
+    UnknownFormat {
+        /// What was asked for.
+        format: String,
+        /// What there is.
+        known: String,
+    },
+    /// The sink refused; the text is the sink's own.
+    #[error("the records could not be stored: {0}")]
+    Sink(String),
+}
+
+/// The sink with a tally, for one extract.
+pub(crate) struct Out<'a> {
+    sink: &'a mut dyn Sink,
+    file: &'a str,
+    /// What was counted so far.
+    pub(crate) tally: Read,
+}
+
+impl<'a> Out<'a> {
+    pub(crate) fn new(sink: &'a mut dyn Sink, file: &'a str) -> Out<'a> {
+        Out { sink, file, tally: Read::default() }
+    }
+
+    /// Hands a record over; one that lacks a required column is quarantined instead.
+    pub(crate) fn record(&mut self, record: schema::Record, line: u64) -> Result<(), AdapterError> {
+        if let Some(column) = record.missing() {
+            let table = record.table().name();
+            return self.quarantine(line, Reason::Incomplete, format!("{table}.{column} is empty; it is required"));
+        }
+        self.tally.records += 1;
+        self.sink.record(record)
+    }
+
+    pub(crate) fn quarantine(
+        &mut self,
+        line: u64,
+        reason: Reason,
+        detail: impl Into<String>,
+    ) -> Result<(), AdapterError> {
+        self.tally.quarantined += 1;
+        let mut detail = detail.into();
+        if let Some((end, _)) = detail.char_indices().nth(240) {
+            detail.truncate(end);
+        }
+        self.sink.quarantine(Quarantined { file: self.file.to_owned(), line, reason, detail })
+    }
+
+    pub(crate) fn progress(&mut self, bytes: u64) {
+        self.sink.progress(bytes);
+    }
+
+    pub(crate) fn io(&self, source: io::Error) -> AdapterError {
+        AdapterError::Io { file: self.file.to_owned(), source }
+    }
+}

@@ -1,0 +1,390 @@
+//! Dates and times: partial dates keep their precision, and a time without an offset is read in the site's zone.
+//!
+//! `event_date` is the civil date at the hospital, so a time with an explicit offset is shown in the site's zone
+//! too. A time that the clock skips or shows twice is read with the earlier offset, the one before the change.
+
+use chrono::{DateTime, Datelike, Duration, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono_tz::Tz;
+use schema::Cell;
+
+/// How precise a time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Precision {
+    Year,
+    Month,
+    Day,
+    Minute,
+    Second,
+    Milli,
+    Micro,
+}
+
+impl Precision {
+    /// The schema's word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Precision::Year => "year",
+            Precision::Month => "month",
+            Precision::Day => "day",
+            Precision::Minute => "minute",
+            Precision::Second => "second",
+            Precision::Milli => "ms",
+            Precision::Micro => "us",
+        }
+    }
+}
+
+/// Where a time's offset comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ZoneSource {
+    Explicit,
+    Site,
+    None,
+}
+
+impl ZoneSource {
+    /// The schema's word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            ZoneSource::Explicit => "explicit",
+            ZoneSource::Site => "site",
+            ZoneSource::None => "none",
+        }
+    }
+}
+
+/// When something was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct When {
+    /// The civil date at the hospital; floored where only a year or a month is known.
+    date: NaiveDate,
+    /// Microseconds since the epoch, where the time of day is known.
+    instant: Option<i64>,
+    /// How precise.
+    pub(crate) precision: Precision,
+    /// Whose offset.
+    pub(crate) zone_source: ZoneSource,
+    offset_min: Option<i64>,
+}
+
+impl When {
+    pub(crate) fn date_cell(&self) -> Cell {
+        Cell::Date(self.date.to_epoch_days())
+    }
+    pub(crate) fn instant_cell(&self) -> Cell {
+        self.instant.map_or(Cell::Null, Cell::Instant)
+    }
+    pub(crate) fn offset_cell(&self) -> Cell {
+        self.offset_min.map_or(Cell::Null, Cell::Int)
+    }
+    pub(crate) fn year(&self) -> i64 {
+        i64::from(self.date.year())
+    }
+    pub(crate) fn month(&self) -> Option<i64> {
+        (self.precision >= Precision::Month).then(|| i64::from(self.date.month()))
+    }
+}
+
+/// The parts of a date as they were written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) year: Option<u32>,
+    pub(crate) month: Option<u32>,
+    pub(crate) day: Option<u32>,
+    pub(crate) hour: Option<u32>,
+    pub(crate) minute: Option<u32>,
+    pub(crate) second: Option<u32>,
+    pub(crate) micro: Option<u32>,
+    pub(crate) fine: bool,
+    pub(crate) offset_min: Option<i32>,
+}
+
+impl Parts {
+    /// The time that the parts name, or `None` where there is none, such as 31 February.
+    pub(crate) fn when(&self, zone: Tz) -> Option<When> {
+        let year = self.year.filter(|y| (1800..=2200).contains(y))?;
+        let date =
+            NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, self.month.unwrap_or(1), self.day.unwrap_or(1))?;
+        let (Some(hour), Some(minute)) = (self.hour, self.minute) else {
+            let precision = match (self.month, self.day) {
+                (Some(_), Some(_)) => Precision::Day,
+                (Some(_), None) => Precision::Month,
+                _ => Precision::Year,
+            };
+            return Some(When { date, instant: None, precision, zone_source: ZoneSource::None, offset_min: None });
+        };
+        self.day?;
+        let precision = match (self.second, self.micro, self.fine) {
+            (None, _, _) => Precision::Minute,
+            (Some(_), None, _) => Precision::Second,
+            (Some(_), Some(_), false) => Precision::Milli,
+            (Some(_), Some(_), true) => Precision::Micro,
+        };
+        // A leap second is the last second of its minute here, as in every POSIX clock.
+        let second = match self.second {
+            Some(60) => 59,
+            other => other.unwrap_or(0),
+        };
+        let civil = date.and_hms_micro_opt(hour, minute, second, self.micro.unwrap_or(0))?;
+        let (instant, zone_source) = match self.offset_min {
+            Some(minutes) if minutes.abs() <= 18 * 60 => {
+                let utc = civil.checked_sub_signed(Duration::minutes(i64::from(minutes)))?;
+                (utc.and_utc(), ZoneSource::Explicit)
+            }
+            Some(_) => return None,
+            None => (in_zone(civil, zone)?, ZoneSource::Site),
+        };
+        let local = instant.with_timezone(&zone);
+        let offset_min = i64::from(local.offset().fix().local_minus_utc() / 60);
+        // With the site's zone the written date stays, even where the clock skipped over it.
+        let date = if zone_source == ZoneSource::Site { date } else { local.date_naive() };
+        Some(When {
+            date,
+            instant: Some(instant.timestamp_micros()),
+            precision,
+            zone_source,
+            offset_min: Some(offset_min),
+        })
+    }
+}
+
+/// A civil time in a zone; in a fold the earlier instant, in a gap the offset before it.
+fn in_zone(civil: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
+    match zone.from_local_datetime(&civil) {
+        MappedLocalTime::Single(t) | MappedLocalTime::Ambiguous(t, _) => Some(t.with_timezone(&Utc)),
+        MappedLocalTime::None => {
+            // The longest gap on record is a day (Samoa, 2011).
+            (1..=100).find_map(|quarters| {
+                let before = civil.checked_sub_signed(Duration::minutes(quarters * 15))?;
+                let offset = match zone.offset_from_local_datetime(&before) {
+                    MappedLocalTime::Single(o) | MappedLocalTime::Ambiguous(_, o) => o.fix(),
+                    MappedLocalTime::None => return None,
+                };
+                let utc = civil.checked_sub_signed(Duration::seconds(i64::from(offset.local_minus_utc())))?;
+                Some(utc.and_utc())
+            })
+        }
+    }
+}
+
+/// Reads digits off the front of a text.
+struct Cursor<'t>(&'t [u8]);
+
+impl Cursor<'_> {
+    fn digits(&mut self, least: usize, most: usize) -> Option<u32> {
+        let n = self.0.iter().take(most).take_while(|b| b.is_ascii_digit()).count();
+        if n < least {
+            return None;
+        }
+        let (head, tail) = self.0.split_at_checked(n)?;
+        self.0 = tail;
+        Some(head.iter().fold(0u32, |v, b| v * 10 + u32::from(b - b'0')))
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        match self.0.split_first() {
+            Some((first, rest)) if *first == byte => {
+                self.0 = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A fraction's digits, as microseconds, and whether it is finer than a millisecond.
+    fn fraction(&mut self) -> Option<(u32, bool)> {
+        let n = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
+        let (head, tail) = self.0.split_at_checked(n)?;
+        if head.is_empty() || n > 12 {
+            return None;
+        }
+        self.0 = tail;
+        let micros = (0..6).fold(0u32, |v, i| v * 10 + head.get(i).map_or(0, |b| u32::from(b - b'0')));
+        Some((micros, n > 3))
+    }
+
+    /// `Z`, `+02:00` or `+0200`, in minutes.
+    fn offset(&mut self) -> Option<i32> {
+        if self.take(b'Z') || self.take(b'z') {
+            return Some(0);
+        }
+        let sign = if self.take(b'+') {
+            1
+        } else if self.take(b'-') {
+            -1
+        } else {
+            return None;
+        };
+        let hours = self.digits(2, 2)?;
+        self.take(b':');
+        let minutes = self.digits(2, 2).filter(|m| *m < 60)?;
+        Some(sign * i32::try_from(hours * 60 + minutes).ok()?)
+    }
+
+    fn month_name(&mut self) -> Option<u32> {
+        const NAMES: [&str; 12] =
+            ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+        let (head, tail) = self.0.split_at_checked(3)?;
+        let at = NAMES.iter().position(|n| n.as_bytes().eq_ignore_ascii_case(head))?;
+        self.0 = tail;
+        u32::try_from(at + 1).ok()
+    }
+}
+
+/// A FHIR `date`, `dateTime` or `instant`. A time without an offset is accepted and read in the site's zone.
+pub(crate) fn fhir(text: &str, zone: Tz) -> Option<When> {
+    let mut c = Cursor(text.trim().as_bytes());
+    let mut p = Parts { year: Some(c.digits(4, 4)?), ..Parts::default() };
+    if c.take(b'-') {
+        p.month = Some(c.digits(2, 2)?);
+        if c.take(b'-') {
+            p.day = Some(c.digits(2, 2)?);
+            if c.take(b'T') {
+                p.hour = Some(c.digits(2, 2)?);
+                if !c.take(b':') {
+                    return None;
+                }
+                p.minute = Some(c.digits(2, 2)?);
+                if c.take(b':') {
+                    p.second = Some(c.digits(2, 2)?);
+                    if c.take(b'.') {
+                        let (micro, fine) = c.fraction()?;
+                        (p.micro, p.fine) = (Some(micro), fine);
+                    }
+                }
+                if !c.0.is_empty() {
+                    p.offset_min = Some(c.offset()?);
+                }
+            }
+        }
+    }
+    if !c.0.is_empty() {
+        return None;
+    }
+    p.when(zone)
+}
+
+/// One step of a date format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Byte(u8),
+    Year,
+    Month,
+    MonthName,
+    Day,
+    Hour,
+    Hour12,
+    Half,
+    Minute,
+    Second,
+    Fraction,
+    Offset,
+}
+
+/// A date format in the spelling of strftime: `%Y %m %d %H %M %S %f %z`, and `%b`, `%I`, `%p`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DateFormat(Vec<Step>);
+
+impl DateFormat {
+    /// Checks a format. The error says what would fit.
+    pub(crate) fn new(text: &str) -> Result<DateFormat, String> {
+        let mut steps = Vec::new();
+        let mut bytes = text.bytes();
+        while let Some(b) = bytes.next() {
+            if b != b'%' {
+                steps.push(Step::Byte(b));
+                continue;
+            }
+            steps.push(match bytes.next() {
+                Some(b'Y') => Step::Year,
+                Some(b'm') => Step::Month,
+                Some(b'b') => Step::MonthName,
+                Some(b'd') => Step::Day,
+                Some(b'H') => Step::Hour,
+                Some(b'I') => Step::Hour12,
+                Some(b'p') => Step::Half,
+                Some(b'M') => Step::Minute,
+                Some(b'S') => Step::Second,
+                Some(b'f') => Step::Fraction,
+                Some(b'z') => Step::Offset,
+                Some(b'%') => Step::Byte(b'%'),
+                Some(b'y') => return Err("%y is ambiguous; have the extract write four digits and use %Y".to_owned()),
+                _ => {
+                    return Err(
+                        "a date format knows %Y %m %b %d %H %I %p %M %S %f %z and %%, and any other character"
+                            .to_owned(),
+                    );
+                }
+            });
+        }
+        let has = |s: Step| steps.contains(&s);
+        if !has(Step::Year) {
+            return Err("a date format needs %Y".to_owned());
+        }
+        let hour = has(Step::Hour) || (has(Step::Hour12) && has(Step::Half));
+        let month = has(Step::Month) || has(Step::MonthName);
+        let chain = [
+            (has(Step::Day), month, "%d needs %m"),
+            (hour || has(Step::Hour12), has(Step::Day), "%H needs %d"),
+            (has(Step::Hour12), has(Step::Half), "%I needs %p"),
+            (hour, has(Step::Minute), "%H needs %M"),
+            (has(Step::Minute), hour, "%M needs %H"),
+            (has(Step::Second), has(Step::Minute), "%S needs %M"),
+            (has(Step::Fraction), has(Step::Second), "%f needs %S"),
+            (has(Step::Offset), has(Step::Minute), "%z needs %H and %M"),
+        ];
+        match chain.iter().find(|(is, needs, _)| *is && !needs) {
+            Some((_, _, message)) => Err((*message).to_owned()),
+            None => Ok(DateFormat(steps)),
+        }
+    }
+
+    /// The time a text names under this format, or `None`.
+    pub(crate) fn parse(&self, text: &str, zone: Tz) -> Option<When> {
+        let mut c = Cursor(text.as_bytes());
+        let mut p = Parts::default();
+        let mut afternoon = None;
+        for step in &self.0 {
+            match step {
+                Step::Byte(b) => {
+                    if !c.take(*b) {
+                        return None;
+                    }
+                }
+                Step::Year => p.year = Some(c.digits(4, 4)?),
+                Step::Month => p.month = Some(c.digits(1, 2)?),
+                Step::MonthName => p.month = Some(c.month_name()?),
+                Step::Day => p.day = Some(c.digits(1, 2)?),
+                Step::Hour => p.hour = Some(c.digits(1, 2)?),
+                Step::Hour12 => p.hour = Some(c.digits(1, 2).filter(|h| (1..=12).contains(h))? % 12),
+                Step::Half => {
+                    let pm = c.take(b'P') || c.take(b'p');
+                    if !pm && !c.take(b'A') && !c.take(b'a') {
+                        return None;
+                    }
+                    if !c.take(b'M') && !c.take(b'm') {
+                        return None;
+                    }
+                    afternoon = Some(pm);
+                }
+                Step::Minute => p.minute = Some(c.digits(2, 2)?),
+                Step::Second => p.second = Some(c.digits(2, 2)?),
+                Step::Fraction => {
+                    let (micro, fine) = c.fraction()?;
+                    (p.micro, p.fine) = (Some(micro), fine);
+                }
+                Step::Offset => p.offset_min = Some(c.offset()?),
+            }
+        }
+        if !c.0.is_empty() {
+            return None;
+        }
+        if self.0.contains(&Step::Hour12) && afternoon == Some(true) {
+            p.hour = p.hour.map(|h| h + 12);
+        }
+        p.when(zone)
+    }
+}
+
+#[cfg(test)]
+mod tests;

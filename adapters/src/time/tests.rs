@@ -1,0 +1,103 @@
+//! Precision, zones, and the two hours of the year that go wrong.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use proptest::prelude::*;
+
+const BERLIN: Tz = chrono_tz::Europe::Berlin;
+const NEW_YORK: Tz = chrono_tz::America::New_York;
+
+fn utc(when: &When) -> String {
+    DateTime::from_timestamp_micros(when.instant.unwrap()).unwrap().format("%Y-%m-%dT%H:%M:%S%.f").to_string()
+}
+
+#[test]
+fn partial_dates_keep_their_precision() {
+    let year = fhir("1950", BERLIN).unwrap();
+    assert_eq!((year.precision, year.month(), year.instant), (Precision::Year, None, None));
+    let month = fhir("1950-07", BERLIN).unwrap();
+    assert_eq!((month.precision, month.month()), (Precision::Month, Some(7)));
+    let day = fhir("1950-07-09", BERLIN).unwrap();
+    assert_eq!((day.precision, day.zone_source.name()), (Precision::Day, "none"));
+    assert_eq!(day.offset_cell(), Cell::Null);
+}
+
+#[test]
+fn what_does_not_exist_is_refused() {
+    for text in ["2024-02-31", "2023-02-29", "0001-01-01", "20240101", "2024-1-1", "2024-01-01T25:00:00Z", "", "x",
+        "2024-01-01T10:00:00+99:00", "2024-01-01T10:00:00Zjunk", "2024-13", "2024-00-10"]
+    {
+        assert_eq!(fhir(text, BERLIN), None, "{text}");
+    }
+}
+
+#[test]
+fn an_explicit_offset_wins_and_the_date_is_the_hospitals() {
+    let when = fhir("2024-03-01T02:30:00+00:00", NEW_YORK).unwrap();
+    assert_eq!(utc(&when), "2024-03-01T02:30:00");
+    assert_eq!(when.date, NaiveDate::from_ymd_opt(2024, 2, 29).unwrap());
+    assert_eq!(when.offset_cell(), Cell::Int(-300));
+    assert_eq!(when.zone_source, ZoneSource::Explicit);
+    assert_eq!(fhir("2024-03-01T02:30:00.400Z", NEW_YORK).unwrap().precision, Precision::Milli);
+    assert_eq!(fhir("2024-03-01T02:30:00.4001Z", NEW_YORK).unwrap().precision, Precision::Micro);
+}
+
+#[test]
+fn a_clock_that_goes_back_gives_the_earlier_instant() {
+    let when = fhir("2024-10-27T02:30:00", BERLIN).unwrap();
+    assert_eq!(utc(&when), "2024-10-27T00:30:00");
+    assert_eq!(when.offset_cell(), Cell::Int(120));
+}
+
+#[test]
+fn a_time_that_the_clock_skips_keeps_the_offset_before() {
+    let when = fhir("2024-03-31T02:30:00", BERLIN).unwrap();
+    assert_eq!(utc(&when), "2024-03-31T01:30:00");
+    assert_eq!(when.date, NaiveDate::from_ymd_opt(2024, 3, 31).unwrap());
+    let apia = fhir("2011-12-30T12:00:00", chrono_tz::Pacific::Apia).unwrap();
+    assert_eq!(apia.date, NaiveDate::from_ymd_opt(2011, 12, 30).unwrap());
+}
+
+#[test]
+fn formats_are_strict() {
+    let german = DateFormat::new("%d.%m.%Y").unwrap();
+    assert!(german.parse("31.02.2024", BERLIN).is_none());
+    assert!(german.parse("03/04/2024", BERLIN).is_none());
+    assert!(german.parse("03.04.24", BERLIN).is_none());
+    assert_eq!(german.parse("3.4.2024", BERLIN).unwrap().month(), Some(4));
+    let us = DateFormat::new("%m/%d/%Y %I:%M %p").unwrap();
+    assert_eq!(utc(&us.parse("07/04/2024 12:05 AM", NEW_YORK).unwrap()), "2024-07-04T04:05:00");
+    assert_eq!(utc(&us.parse("07/04/2024 01:05 PM", NEW_YORK).unwrap()), "2024-07-04T17:05:00");
+    for wrong in ["%d.%m.%y", "%d.%m", "%Y %H:%M", "%Q", "%Y-%m-%d %I:%M"] {
+        assert!(DateFormat::new(wrong).is_err(), "{wrong}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn never_panics(text in ".{0,40}") {
+        let _ = fhir(&text, BERLIN);
+        if let Ok(format) = DateFormat::new(&text) {
+            let _ = format.parse(&text, BERLIN);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back(days in 0i32..50_000, minute in 0u32..1440) {
+        let date = NaiveDate::from_epoch_days(days).unwrap();
+        let format = DateFormat::new("%d.%m.%Y %H:%M").unwrap();
+        let civil = date.and_hms_opt(minute / 60, minute % 60, 0).unwrap();
+        let text = civil.format("%d.%m.%Y %H:%M").to_string();
+        let when = format.parse(&text, BERLIN).unwrap();
+        prop_assert_eq!(when.date, date);
+        let back = DateTime::from_timestamp_micros(when.instant.unwrap()).unwrap().with_timezone(&BERLIN);
+        prop_assert_eq!(i64::from(back.offset().fix().local_minus_utc() / 60), when.offset_min.unwrap());
+        // Only an hour that the clock skips reads back as another one.
+        if let MappedLocalTime::Single(_) | MappedLocalTime::Ambiguous(..) = BERLIN.from_local_datetime(&civil) {
+            prop_assert_eq!(back.naive_local(), civil);
+        }
+        let iso = civil.format("%Y-%m-%dT%H:%M:00Z").to_string();
+        let when = fhir(&iso, BERLIN).unwrap();
+        prop_assert_eq!(when.instant.unwrap(), civil.and_utc().timestamp_micros());
+    }
+}

@@ -1,0 +1,202 @@
+//! Logistic regression by noisy Newton steps.
+//!
+//! Each round the sites release the gradient and the curvature at the current coefficients; the coordinator takes a step.
+//! The last round releases a histogram of scores. Without noise the steps go on until they vanish.
+//!
+//! The interval is that of a one-step estimator at the last round's coefficients θ: θ̂ = θ + H̃⁻¹ g̃, with H̃ = H + Z and
+//! g̃ = g + z. To first order θ̂ − θ* = H⁻¹(score noise + z − Z·s), s the step, so
+//! Var θ̂ = H⁻¹ + H⁻¹ (σ_g² I + Var(Z s)) H⁻¹: sampling, then privacy. With Z from a symmetric vector whose lanes have variance
+//! σ_h² (upper triangle divided by √2), Var(Z s) = σ_h²/2 · (‖s‖² I + s sᵀ).
+
+use nalgebra::{DMatrix, DVector, SymmetricEigen};
+use summaries::{
+    Estimate, FIXED_POINT, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Row, Statistic, Step,
+};
+
+use crate::design::Design;
+use crate::newton::{Curvature, Gradient, triangle};
+use crate::scores::ScoreHistogram;
+
+/// The gradient gets this share of a step's charge, the curvature the rest: an error of the curvature is multiplied by the
+/// step, which shrinks, an error of the gradient is not.
+const GRADIENT_WEIGHT: f64 = 0.8;
+/// The evaluation's weight, where a step has 1.
+const EVALUATION_WEIGHT: f64 = 0.25;
+/// Steps smaller than this, without noise, are the end.
+const CONVERGED: f64 = 1e-11;
+/// No step is longer, in coefficients of the unit-ball rows times the row norm.
+const LONGEST_STEP: f64 = 10.0;
+
+/// A logistic regression.
+pub struct Logistic {
+    design: Design,
+    columns: Vec<usize>,
+    steps: u32,
+    reporting: Reporting,
+    last: Option<Fit>,
+}
+
+/// What the last step said.
+#[derive(Clone, Debug)]
+struct Fit {
+    rows: Vec<Row>,
+}
+
+impl Logistic {
+    /// With so many Newton steps (at least 1). `columns` are the places of the design's terms and, last, the outcome.
+    pub fn new(design: Design, columns: Vec<usize>, steps: u32, reporting: Reporting) -> Logistic {
+        Logistic { design, columns, steps: steps.max(1), reporting, last: None }
+    }
+
+    fn parameters(&self, given: &[f64]) -> Result<(), ProgramError> {
+        let needed = self.design.width();
+        if given.len() == needed && given.iter().all(|p| p.is_finite()) {
+            Ok(())
+        } else {
+            Err(ProgramError::Parameters { given: given.len(), needed })
+        }
+    }
+
+    /// One step from θ. Returns the new θ and the fit there.
+    fn step(&self, theta: &[f64], merged: &MergedRound) -> Result<(Vec<f64>, f64, Fit), ProgramError> {
+        let d = self.design.width();
+        let [gradient, curvature] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
+        if gradient.lanes.len() != d || curvature.lanes.len() != triangle(d) {
+            return Err(ProgramError::Merged);
+        }
+        let g = DVector::from_iterator(d, gradient.lanes.iter().map(|v| *v as f64 / FIXED_POINT));
+        let mut h = DMatrix::zeros(d, d);
+        let mut lane = curvature.lanes.iter().map(|v| *v as f64 / FIXED_POINT);
+        for i in 0..d {
+            for j in i..d {
+                let double = if i == j { 1.0 } else { std::f64::consts::SQRT_2 };
+                let v = lane.next().unwrap_or(0.0) / double;
+                h[(i, j)] = v;
+                h[(j, i)] = v;
+            }
+        }
+        let sigma_g = gradient.noise_variance.sqrt() / FIXED_POINT;
+        let sigma_h = curvature.noise_variance.sqrt() / FIXED_POINT;
+        // The spectral norm of the curvature's noise is about σ_h·√(2d)/√2·√2; eigenvalues below it are not known to be positive.
+        let floor = (sigma_h * (2.0 * d as f64).sqrt()).max(1e-9 * h.diagonal().max().max(1e-300));
+        let eigen = SymmetricEigen::new(h);
+        let least = eigen.eigenvalues.min();
+        let lifted = eigen.eigenvalues.map(|v| v.max(floor));
+        let inverse = |power: i32| -> DMatrix<f64> {
+            &eigen.eigenvectors
+                * DMatrix::from_diagonal(&lifted.map(|v| v.powi(-power)))
+                * eigen.eigenvectors.transpose()
+        };
+        let h1 = inverse(1);
+        let mut step = &h1 * &g;
+        let length = step.norm();
+        let longest = LONGEST_STEP * self.design.norm();
+        if length > longest {
+            step *= longest / length;
+        }
+        let next: Vec<f64> = theta.iter().zip(step.iter()).map(|(t, s)| t + s).collect();
+        let s2 = step.norm_squared();
+        let noise = DMatrix::identity(d, d) * (sigma_g * sigma_g + sigma_h * sigma_h / 2.0 * s2)
+            + &step * step.transpose() * (sigma_h * sigma_h / 2.0);
+        let privacy = &h1 * noise * &h1;
+        let reliable = least > 2.0 * floor || merged.exact() && least > floor;
+        let rows = self.rows(&next, &h1, &privacy, reliable && length <= longest);
+        Ok((next, length, Fit { rows }))
+    }
+
+    /// Coefficients and errors in the features' own units.
+    fn rows(&self, theta: &[f64], sampling: &DMatrix<f64>, privacy: &DMatrix<f64>, reliable: bool) -> Vec<Row> {
+        let d = self.design.width();
+        let norm = self.design.norm();
+        let scales = self.design.scales();
+        // θ belongs to rows x'/norm, so β' = θ/norm; then β = β'/half, and the intercept takes −Σ β' middle/half.
+        let mut map = DMatrix::zeros(d, d);
+        for (j, (middle, half)) in scales.iter().enumerate() {
+            map[(j, j)] = 1.0 / (half * norm);
+            if j > 0 {
+                map[(0, j)] = -middle / (half * norm);
+            }
+        }
+        let beta = &map * DVector::from_column_slice(theta);
+        let z = self.reporting.z();
+        let spread = |m: &DMatrix<f64>| -> Vec<f64> {
+            (&map * m * map.transpose()).diagonal().iter().map(|v| v.max(0.0).sqrt()).collect()
+        };
+        let (sampling, privacy) = (spread(sampling), spread(privacy));
+        let mut out = Vec::new();
+        for (i, name) in self.design.names().iter().enumerate() {
+            let (Some(b), Some(s), Some(p)) = (beta.get(i), sampling.get(i), privacy.get(i)) else { continue };
+            if reliable {
+                out.push(Row::normal(name, "coefficient", *b, *s, *p, z));
+                if i > 0 {
+                    let mut odds = Row::normal(name, "odds ratio", b.exp(), b.exp() * s, b.exp() * p, z);
+                    let half = z * s.hypot(*p);
+                    odds.lower = Some((b - half).exp());
+                    odds.upper = Some((b + half).exp());
+                    out.push(odds);
+                }
+            } else {
+                out.push(Row::withheld(name, "coefficient", "too noisy to report: the curvature is lost in the noise"));
+            }
+        }
+        out
+    }
+}
+
+impl Program for Logistic {
+    fn rounds(&self) -> u32 {
+        self.steps + 1
+    }
+
+    fn weight(&self, round: u32) -> f64 {
+        if round < self.steps { 1.0 } else { EVALUATION_WEIGHT }
+    }
+
+    fn first(&self) -> Vec<f64> {
+        vec![0.0; self.design.width()]
+    }
+
+    fn work(&self, round: u32, parameters: &[f64]) -> Result<Vec<PartWork>, ProgramError> {
+        self.parameters(parameters)?;
+        let part = |statistic: Box<dyn Statistic>, weight| PartWork {
+            name: statistic.name().to_owned(),
+            statistic,
+            columns: self.columns.clone(),
+            weight,
+        };
+        let (design, theta) = (self.design.clone(), parameters.to_vec());
+        if round < self.steps {
+            Ok(vec![
+                part(Box::new(Gradient::new(design.clone(), theta.clone())), GRADIENT_WEIGHT),
+                part(Box::new(Curvature::new(design, theta)), 1.0 - GRADIENT_WEIGHT),
+            ])
+        } else if round == self.steps {
+            Ok(vec![part(Box::new(ScoreHistogram::new(design, theta)), 1.0)])
+        } else {
+            Err(ProgramError::Round { asked: round, planned: self.rounds() })
+        }
+    }
+
+    fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
+        self.parameters(parameters)?;
+        if round < self.steps {
+            let (theta, length, fit) = self.step(parameters, merged)?;
+            self.last = Some(fit);
+            let converged = merged.exact() && length < CONVERGED;
+            let round = if converged { self.steps } else { round + 1 };
+            return Ok(Step::Continue { round, parameters: theta });
+        }
+        let [scores] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
+        Ok(Step::Done(self.finish(parameters, scores)))
+    }
+}
+
+impl Logistic {
+    fn finish(&self, theta: &[f64], scores: &MergedRelease) -> Estimate {
+        let evaluation =
+            ScoreHistogram::new(self.design.clone(), theta.to_vec()).estimate(scores, &self.reporting);
+        let mut rows = self.last.as_ref().map(|f| f.rows.clone()).unwrap_or_default();
+        rows.extend(evaluation.rows);
+        Estimate { rows, curves: evaluation.curves }
+    }
+}

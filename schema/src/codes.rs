@@ -1,0 +1,93 @@
+//! Code systems: the short alias that a study writes, and the URI that a row carries.
+
+/// One code system.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeSystem {
+    /// What a study and a mapping write.
+    pub alias: &'static str,
+    /// What gold carries; FHIR's canonical URI where there is one.
+    pub uri: &'static str,
+    /// Other spellings seen in extracts (OIDs, older URIs, HL7 v2 table 0396 names).
+    pub also: &'static [&'static str],
+}
+
+/// Every code system known here. National ICD-10 variants are systems of their own.
+pub const SYSTEMS: &[CodeSystem] = &[
+    CodeSystem { alias: "loinc", uri: "http://loinc.org", also: &["urn:oid:2.16.840.1.113883.6.1", "LN"] },
+    CodeSystem {
+        alias: "snomed",
+        uri: "http://snomed.info/sct",
+        also: &["urn:oid:2.16.840.1.113883.6.96", "SCT", "SNOMED-CT"],
+    },
+    CodeSystem {
+        alias: "icd10",
+        uri: "http://hl7.org/fhir/sid/icd-10",
+        also: &["urn:oid:2.16.840.1.113883.6.3", "I10", "ICD10"],
+    },
+    CodeSystem {
+        alias: "icd10cm",
+        uri: "http://hl7.org/fhir/sid/icd-10-cm",
+        also: &["urn:oid:2.16.840.1.113883.6.90", "I10C", "ICD10CM"],
+    },
+    CodeSystem {
+        alias: "icd10gm",
+        uri: "http://fhir.de/CodeSystem/bfarm/icd-10-gm",
+        also: &["http://fhir.de/CodeSystem/dimdi/icd-10-gm", "urn:oid:1.2.276.0.76.5.413"],
+    },
+    CodeSystem {
+        alias: "icd10fr",
+        uri: "http://hl7.org/fhir/sid/icd-10-fr",
+        also: &["urn:oid:1.2.250.1.213.2.71", "CIM10"],
+    },
+    CodeSystem { alias: "icd10nl", uri: "http://hl7.org/fhir/sid/icd-10-nl", also: &[] },
+    CodeSystem { alias: "icd10se", uri: "http://hl7.org/fhir/sid/icd-10-se", also: &["urn:oid:1.2.752.116.1.1.1.1.3"] },
+    CodeSystem { alias: "icd10es", uri: "urn:oid:2.16.724.4.21.5.29", also: &["CIE10ES"] },
+    CodeSystem {
+        alias: "icd9cm",
+        uri: "http://hl7.org/fhir/sid/icd-9-cm",
+        also: &["urn:oid:2.16.840.1.113883.6.103", "I9C", "ICD9CM"],
+    },
+    CodeSystem {
+        alias: "rxnorm",
+        uri: "http://www.nlm.nih.gov/research/umls/rxnorm",
+        also: &["urn:oid:2.16.840.1.113883.6.88", "RXNORM"],
+    },
+    CodeSystem { alias: "atc", uri: "http://www.whocc.no/atc", also: &["urn:oid:2.16.840.1.113883.6.73", "ATC"] },
+    CodeSystem { alias: "ndc", uri: "http://hl7.org/fhir/sid/ndc", also: &["NDC"] },
+    CodeSystem { alias: "cvx", uri: "http://hl7.org/fhir/sid/cvx", also: &["CVX"] },
+    CodeSystem { alias: "cpt", uri: "http://www.ama-assn.org/go/cpt", also: &["CPT", "C4"] },
+    CodeSystem { alias: "ops", uri: "http://fhir.de/CodeSystem/bfarm/ops", also: &[] },
+];
+
+/// The canonical URI of a spelling: an alias, a URI, an OID. A spelling with a colon that is not known stays as
+/// it is, since a hospital may use systems of its own; a bare word that is not known is `None`.
+pub fn canonical(spelling: &str) -> Option<String> {
+    let s = spelling.trim();
+    for system in SYSTEMS {
+        if system.alias.eq_ignore_ascii_case(s)
+            || system.uri == s
+            || system.also.iter().any(|a| a.eq_ignore_ascii_case(s))
+        {
+            return Some(system.uri.to_owned());
+        }
+    }
+    s.contains(':').then(|| s.to_owned())
+}
+
+/// The aliases, for a message that says what would fit.
+pub fn aliases() -> Vec<&'static str> {
+    SYSTEMS.iter().map(|s| s.alias).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_meet() {
+        assert_eq!(canonical("loinc"), canonical("http://loinc.org"));
+        assert_eq!(canonical("LN"), canonical("urn:oid:2.16.840.1.113883.6.1"));
+        assert_eq!(canonical("icd11x"), None);
+        assert_eq!(canonical("urn:hospital:labs").as_deref(), Some("urn:hospital:labs"));
+    }
+}

@@ -1,0 +1,307 @@
+//! The nine tables and their columns.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use crate::version;
+
+/// How a column is typed in Arrow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A 16-byte keyed pseudonym, `FixedSizeBinary(16)`.
+    Key,
+    /// A text from a small set, `Dictionary(Int32, Utf8)`.
+    Category,
+    /// Any other text, `Utf8`.
+    Text,
+    /// `Timestamp(Microsecond, "UTC")`.
+    Instant,
+    /// `Date32`, a local civil date.
+    Date,
+    /// `Float64`.
+    Real,
+    /// `Int64`.
+    Integer,
+    /// `UInt32`.
+    Revision,
+    /// `Int16`, minutes.
+    Offset,
+    /// `Boolean`.
+    Flag,
+}
+
+impl Kind {
+    /// The Arrow type.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Kind::Key => DataType::FixedSizeBinary(16),
+            Kind::Category => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
+            Kind::Text => DataType::Utf8,
+            Kind::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Kind::Date => DataType::Date32,
+            Kind::Real => DataType::Float64,
+            Kind::Integer => DataType::Int64,
+            Kind::Revision => DataType::UInt32,
+            Kind::Offset => DataType::Int16,
+            Kind::Flag => DataType::Boolean,
+        }
+    }
+}
+
+/// One column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its name in every layer.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+    /// Whether a row may leave it empty.
+    pub nullable: bool,
+}
+
+const fn must(name: &'static str, kind: Kind) -> Column {
+    Column { name, kind, nullable: false }
+}
+const fn may(name: &'static str, kind: Kind) -> Column {
+    Column { name, kind, nullable: true }
+}
+
+/// The columns that every table begins with.
+pub const ENVELOPE: &[Column] = &[
+    must("person_key", Kind::Key),
+    must("record_key", Kind::Key),
+    may("visit_key", Kind::Key),
+    must("rev", Kind::Revision),
+    must("op", Kind::Category),
+    must("source_system", Kind::Category),
+    must("src_format", Kind::Category),
+    may("t_event", Kind::Instant),
+    may("event_date", Kind::Date),
+    must("t_prec", Kind::Category),
+    must("t_zone_src", Kind::Category),
+    may("utc_offset_min", Kind::Offset),
+    may("t_known", Kind::Instant),
+    must("t_ingest", Kind::Instant),
+    must("status", Kind::Category),
+    may("code_system", Kind::Category),
+    may("code", Kind::Category),
+    may("std_system", Kind::Category),
+    may("std_code", Kind::Category),
+    may("map_id", Kind::Category),
+];
+
+const PATIENT: &[Column] = &[
+    must("sex", Kind::Category),
+    may("birth_year", Kind::Integer),
+    may("birth_month", Kind::Integer),
+    must("age_capped", Kind::Flag),
+];
+const VISIT: &[Column] = &[
+    must("class", Kind::Category),
+    may("t_start", Kind::Instant),
+    may("t_end", Kind::Instant),
+    may("start_date", Kind::Date),
+    may("end_date", Kind::Date),
+    must("open", Kind::Flag),
+    may("end_kind", Kind::Category),
+    may("admit_from", Kind::Category),
+    may("discharge_to", Kind::Category),
+    may("ward", Kind::Category),
+    may("parent_visit_key", Kind::Key),
+];
+const CONDITION: &[Column] = &[
+    may("end_date", Kind::Date),
+    must("role", Kind::Category),
+    may("rank", Kind::Integer),
+    may("present_on_admission", Kind::Category),
+    must("verification", Kind::Category),
+];
+const MEASUREMENT: &[Column] = &[
+    may("value_num", Kind::Real),
+    may("value_scale", Kind::Integer),
+    must("comparator", Kind::Category),
+    may("value_lo", Kind::Real),
+    may("value_hi", Kind::Real),
+    may("value_code", Kind::Category),
+    may("unit_src", Kind::Category),
+    may("unit_ucum", Kind::Category),
+    may("value_std", Kind::Real),
+    may("unit_std", Kind::Category),
+    may("conv_id", Kind::Category),
+    may("ref_lo", Kind::Real),
+    may("ref_hi", Kind::Real),
+    may("flag", Kind::Category),
+    may("specimen", Kind::Category),
+    may("t_result", Kind::Instant),
+];
+const DRUG_EXPOSURE: &[Column] = &[
+    may("end_date", Kind::Date),
+    may("end_kind", Kind::Category),
+    must("kind", Kind::Category),
+    may("days_supply", Kind::Integer),
+    may("qty", Kind::Real),
+    may("unit", Kind::Category),
+    may("route", Kind::Category),
+];
+const PROCEDURE: &[Column] = &[may("end_date", Kind::Date)];
+const DEATH: &[Column] = &[
+    may("death_date", Kind::Date),
+    may("t_death", Kind::Instant),
+    may("cause", Kind::Category),
+    must("death_source", Kind::Category),
+];
+const OBSERVATION_PERIOD: &[Column] =
+    &[may("start_date", Kind::Date), may("end_date", Kind::Date), must("basis", Kind::Category)];
+const DERIVED: &[Column] = &[
+    must("kind", Kind::Category),
+    may("start_date", Kind::Date),
+    may("end_date", Kind::Date),
+    may("events", Kind::Integer),
+];
+
+/// A table of the common schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// One row a person.
+    Patient,
+    /// Encounters with the hospital.
+    Visit,
+    /// Diagnoses and problems.
+    Condition,
+    /// Laboratory values, vital signs, scores.
+    Measurement,
+    /// Medication ordered, dispensed, given or reported.
+    DrugExposure,
+    /// Procedures.
+    Procedure,
+    /// Deaths.
+    Death,
+    /// When a person was under observation.
+    ObservationPeriod,
+    /// Condition eras, drug eras and episodes.
+    Derived,
+}
+
+impl Table {
+    /// Every table, in the order of the schema's page.
+    pub const ALL: [Table; 9] = [
+        Table::Patient,
+        Table::Visit,
+        Table::Condition,
+        Table::Measurement,
+        Table::DrugExposure,
+        Table::Procedure,
+        Table::Death,
+        Table::ObservationPeriod,
+        Table::Derived,
+    ];
+    /// The tables that adapters fill; the other two are derived in gold.
+    pub const SOURCED: [Table; 7] = [
+        Table::Patient,
+        Table::Visit,
+        Table::Condition,
+        Table::Measurement,
+        Table::DrugExposure,
+        Table::Procedure,
+        Table::Death,
+    ];
+
+    /// The table's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Patient => "patient",
+            Table::Visit => "visit",
+            Table::Condition => "condition",
+            Table::Measurement => "measurement",
+            Table::DrugExposure => "drug_exposure",
+            Table::Procedure => "procedure",
+            Table::Death => "death",
+            Table::ObservationPeriod => "observation_period",
+            Table::Derived => "derived",
+        }
+    }
+
+    /// The table of that name.
+    pub fn parse(name: &str) -> Option<Table> {
+        Table::ALL.into_iter().find(|t| t.name() == name)
+    }
+
+    /// The columns behind the envelope.
+    pub fn extra(self) -> &'static [Column] {
+        match self {
+            Table::Patient => PATIENT,
+            Table::Visit => VISIT,
+            Table::Condition => CONDITION,
+            Table::Measurement => MEASUREMENT,
+            Table::DrugExposure => DRUG_EXPOSURE,
+            Table::Procedure => PROCEDURE,
+            Table::Death => DEATH,
+            Table::ObservationPeriod => OBSERVATION_PERIOD,
+            Table::Derived => DERIVED,
+        }
+    }
+
+    /// All columns, the envelope first.
+    pub fn columns(self) -> impl Iterator<Item = &'static Column> {
+        ENVELOPE.iter().chain(self.extra())
+    }
+
+    /// The place of a column, counted from 0 over the envelope and the extra columns.
+    pub fn index(self, column: &str) -> Option<usize> {
+        self.columns().position(|c| c.name == column)
+    }
+
+    /// The column of that name.
+    pub fn column(self, name: &str) -> Option<&'static Column> {
+        self.columns().find(|c| c.name == name)
+    }
+
+    /// The values a closed category may take, where the schema closes it.
+    pub fn levels(self, column: &str) -> Option<&'static [&'static str]> {
+        match (self, column) {
+            (_, "op") => Some(&["upsert", "retract"]),
+            (_, "t_prec") => Some(&["year", "month", "day", "minute", "second", "ms", "us", "none"]),
+            (_, "t_zone_src") => Some(&["explicit", "site", "none"]),
+            (_, "status") => Some(&["final", "preliminary", "corrected", "cancelled", "error", "unknown"]),
+            (Table::Patient, "sex") => Some(&["F", "M", "O", "U"]),
+            (Table::Visit, "class") => Some(&["IP", "ER", "OP", "OBS", "ICU"]),
+            (Table::Condition, "role") => Some(&["admit", "primary", "secondary", "problem"]),
+            (Table::Measurement, "comparator") => Some(&["eq", "lt", "le", "ge", "gt"]),
+            (Table::DrugExposure, "kind") => Some(&["ordered", "dispensed", "given", "reported"]),
+            (Table::DrugExposure, "end_kind") => Some(&["explicit", "supply", "inferred"]),
+            (Table::Death, "death_source") => Some(&["ehr", "registry", "disposition"]),
+            (Table::Derived, "kind") => Some(&["condition_era", "drug_era", "episode"]),
+            _ => None,
+        }
+    }
+
+    /// The Arrow schema, with the schema's version and hash in its metadata.
+    pub fn arrow(self) -> SchemaRef {
+        let fields: Vec<Field> =
+            self.columns().map(|c| Field::new(c.name, c.kind.data_type(), c.nullable)).collect();
+        let metadata = [
+            ("insitu.table".to_owned(), self.name().to_owned()),
+            ("insitu.schema".to_owned(), version::VERSION.to_owned()),
+            ("insitu.schema_hash".to_owned(), version::hash_hex()),
+        ];
+        Arc::new(Schema::new_with_metadata(fields, metadata.into_iter().collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_has_unique_columns_and_its_name_parses() {
+        for table in Table::ALL {
+            let mut names: Vec<_> = table.columns().map(|c| c.name).collect();
+            names.sort_unstable();
+            let before = names.len();
+            names.dedup();
+            assert_eq!(before, names.len(), "{} repeats a column", table.name());
+            assert_eq!(Table::parse(table.name()), Some(table));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The schema's version, its hash, and the range that a study asks for.
+//!
+//! A nullable addition is a minor version; a change of type, meaning or name is a major one.
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use semver::{Version, VersionReq};
+
+use crate::tables::Table;
+
+/// The version of the common schema.
+pub const VERSION: &str = "1.1.0";
+
+/// SHA-256 over every table, column, type and nullability, as lowercase hexadecimal.
+pub fn hash_hex() -> String {
+    let mut text = String::new();
+    for table in Table::ALL {
+        for c in table.columns() {
+            let _ = writeln!(text, "{}.{} {:?} {}", table.name(), c.name, c.kind, c.nullable);
+        }
+    }
+    let mut out = String::with_capacity(64);
+    for byte in digest(&SHA256, text.as_bytes()).as_ref() {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
+/// Why a schema range was not accepted.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RangeError {
+    /// The text is no semver range.
+    #[error("'{0}' is no version range; write it like \">=1.1,<2\"")]
+    Malformed(String),
+    /// This schema is outside the range.
+    #[error("the study asks for schema {asked}, and this is schema {VERSION}; ask for a range that holds it")]
+    Outside {
+        /// The range asked for.
+        asked: String,
+    },
+}
+
+/// Whether a study's range, such as `>=1.1,<2`, holds this schema.
+///
+/// # Errors
+/// The range is malformed, or this schema's version lies outside it.
+pub fn accepts(range: &str) -> Result<(), RangeError> {
+    let req = VersionReq::parse(range).map_err(|_| RangeError::Malformed(range.to_owned()))?;
+    let own = Version::parse(VERSION).map_err(|_| RangeError::Malformed(VERSION.to_owned()))?;
+    if req.matches(&own) { Ok(()) } else { Err(RangeError::Outside { asked: range.to_owned() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        assert_eq!(accepts(">=1.1,<2"), Ok(()));
+        assert!(matches!(accepts(">=2"), Err(RangeError::Outside { .. })));
+        assert!(matches!(accepts("one"), Err(RangeError::Malformed(_))));
+    }
+
+    /// The hash is on every file of every lake: it changes only with the version.
+    #[test]
+    fn the_hash_is_pinned_to_the_version() {
+        assert_eq!((VERSION, hash_hex().len()), ("1.1.0", 64));
+    }
+}

@@ -1,0 +1,182 @@
+//! The engine: cohorts and features over gold, one row a patient, by DataFusion.
+//!
+//! * [`session`]: DataFusion with the site's limits.
+//! * [`sql`]: criteria and features to SQL; every statement keeps the patient's key, so a patient's row depends on that
+//!   patient's rows alone.
+//! * [`bound`]: which codes of a patient count, where there are more than the bound.
+
+pub mod bound;
+pub mod session;
+pub mod sql;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use proto::Hash;
+use schema::Table;
+use study::feature::Shape;
+use study::{Plan, Study};
+use summaries::{Column, MISSING, PatientBatch};
+
+use crate::config::Config;
+use crate::lake::{Lake, LakeError};
+
+/// Why a cohort could not be built. Texts are about the plan and the machine, never about a row.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// There is no data.
+    #[error("the site has no data yet; run site-agent ingest")]
+    NoData,
+    /// The plan asks for what is not there.
+    #[error("the analysis can't be built: {0}")]
+    Plan(String),
+    /// The query failed. DataFusion's text may hold values, so it stays in the site's own log.
+    #[error("the query failed; the site's log says more")]
+    Query(String),
+    /// The lake failed.
+    #[error("the lake can't be read; the site's log says more")]
+    Lake(#[from] LakeError),
+}
+
+impl From<datafusion::error::DataFusionError> for EngineError {
+    fn from(e: datafusion::error::DataFusionError) -> EngineError {
+        EngineError::Query(e.to_string())
+    }
+}
+
+/// The local day of a table's event.
+pub(crate) fn date_of(table: Table) -> &'static str {
+    match table {
+        Table::Visit => "coalesce(event_date, start_date)",
+        Table::Death => "coalesce(death_date, event_date)",
+        Table::ObservationPeriod | Table::Derived => "start_date",
+        _ => "event_date",
+    }
+}
+
+type CacheKey = (Hash, u32, u64);
+
+/// The engine of a site.
+pub struct Engine {
+    /// The last analyses' batches: rounds of one analysis read the same patients.
+    cache: Mutex<BTreeMap<CacheKey, Arc<PatientBatch>>>,
+}
+
+impl Default for Engine {
+    fn default() -> Engine {
+        Engine::new()
+    }
+}
+
+impl Engine {
+    /// An engine with nothing in memory.
+    pub fn new() -> Engine {
+        Engine { cache: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Forgets every batch.
+    pub fn forget(&self) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The patients of an analysis with its features, one row each. Every round of an analysis sees the gold of its first
+    /// round while the agent lives.
+    ///
+    /// # Errors
+    /// There is no data, or the query fails.
+    pub async fn patients(
+        &self,
+        config: &Config,
+        lake: &Lake,
+        plan: &Plan,
+        hash: Hash,
+        analysis: u32,
+    ) -> Result<Arc<PatientBatch>, EngineError> {
+        let gold = lake.gold()?.ok_or(EngineError::NoData)?;
+        let key = (hash, analysis, gold.version);
+        let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(batch) = held {
+            return Ok(batch);
+        }
+        let study = &plan.study;
+        let a = study
+            .analysis
+            .get(analysis as usize)
+            .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
+        let names = a.what.features();
+        let query = sql::analysis(study, &a.cohort, &names).map_err(EngineError::Plan)?;
+        let ctx = session::context(&config.limits, &config.state_dir().join("lake/spill"))?;
+        for table in Table::ALL {
+            let files: Vec<_> = lake.gold_file(&gold, table).into_iter().collect();
+            session::register(&ctx, table.name(), table, &files, true).await?;
+        }
+        let batches = ctx.sql(&query).await?.collect().await?;
+        let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash);
+        let batch = Arc::new(to_batch(study, &names, &batches, &salt)?);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.retain(|(h, _, _), _| *h == hash);
+        if cache.len() >= 8 {
+            cache.clear();
+        }
+        cache.insert(key, batch.clone());
+        Ok(batch)
+    }
+}
+
+fn to_batch(study: &Study, names: &[String], batches: &[RecordBatch], salt: &[u8; 32]) -> Result<PatientBatch, EngineError> {
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+    let shape = |n: &String| {
+        study::compile::shape(study, n).ok_or_else(|| EngineError::Plan(format!("the feature '{n}' has no shape")))
+    };
+    let mut columns = Vec::with_capacity(names.len());
+    for (i, name) in names.iter().enumerate() {
+        let mut column = match shape(name)? {
+            Shape::Real { .. } => Column::Real(Vec::with_capacity(rows)),
+            Shape::Level { .. } => Column::Level(Vec::with_capacity(rows)),
+            Shape::Codes { .. } => Column::Codes { offsets: vec![0], codes: Vec::new() },
+        };
+        for batch in batches {
+            // Column 0 is the patient's key.
+            let array = batch.column(i + 1);
+            match (&mut column, shape(name)?) {
+                (Column::Real(out), _) => {
+                    let values = arrow::compute::cast(array, &DataType::Float64)
+                        .map_err(|e| EngineError::Query(e.to_string()))?;
+                    let values = values.as_primitive::<Float64Type>();
+                    out.extend((0..values.len()).map(|r| if values.is_null(r) { f64::NAN } else { values.value(r) }));
+                }
+                (Column::Level(out), Shape::Level { levels }) => {
+                    let values = arrow::compute::cast(array, &DataType::Int64)
+                        .map_err(|e| EngineError::Query(e.to_string()))?;
+                    let values = values.as_primitive::<Int64Type>();
+                    out.extend((0..values.len()).map(|r| match u32::try_from(values.value(r)) {
+                        Ok(l) if !values.is_null(r) && (l as usize) < levels.len() => l,
+                        _ => MISSING,
+                    }));
+                }
+                (Column::Codes { offsets, codes }, Shape::Codes { per_patient, .. }) => {
+                    let keys = batch.column(0).as_fixed_size_binary();
+                    let lists = array.as_list_opt::<i32>();
+                    for r in 0..array.len() {
+                        if let Some(lists) = lists.filter(|l| !l.is_null(r)) {
+                            let own = arrow::compute::cast(&lists.value(r), &DataType::Int64)
+                                .map_err(|e| EngineError::Query(e.to_string()))?;
+                            let own: Vec<u32> = own
+                                .as_primitive::<Int64Type>()
+                                .iter()
+                                .filter_map(|v| u32::try_from(v?).ok())
+                                .collect();
+                            codes.extend(bound::choose(salt, keys.value(r), &own, per_patient as usize));
+                        }
+                        offsets.push(codes.len() as u32);
+                    }
+                }
+                _ => return Err(EngineError::Plan(format!("the feature '{name}' changed its shape"))),
+            }
+        }
+        columns.push(column);
+    }
+    PatientBatch::new(rows, columns).map_err(|e| EngineError::Query(e.to_string()))
+}

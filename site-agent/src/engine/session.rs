@@ -1,0 +1,53 @@
+//! DataFusion with the site's limits: bounded memory, spilling to the state folder, so many threads.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::datasource::MemTable;
+use datafusion::error::Result;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext, col};
+use schema::Table;
+
+use crate::config::Limits;
+
+/// A session.
+///
+/// # Errors
+/// The spill folder can't be used.
+pub fn context(limits: &Limits, spill: &Path) -> Result<SessionContext> {
+    let _ = std::fs::create_dir_all(spill);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_limit(limits.memory_mib.max(32) << 20, 1.0)
+        .with_temp_file_path(spill)
+        .build_arc()?;
+    let config = SessionConfig::new()
+        .with_target_partitions(limits.threads.max(1))
+        .with_batch_size(8192)
+        .set_bool("datafusion.execution.parquet.pushdown_filters", true)
+        .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+        .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
+        .set_usize("datafusion.execution.sort_spill_reservation_bytes", 1 << 20);
+    Ok(SessionContext::new_with_config_rt(config, runtime))
+}
+
+/// Registers Parquet files of a table under a name; an empty table without files. `sorted` says that they are sorted by patient.
+///
+/// # Errors
+/// A file can't be read.
+pub async fn register(ctx: &SessionContext, name: &str, table: Table, files: &[PathBuf], sorted: bool) -> Result<()> {
+    if files.is_empty() {
+        let empty = MemTable::try_new(table.arrow(), vec![vec![]])?;
+        ctx.register_table(name, Arc::new(empty))?;
+        return Ok(());
+    }
+    let schema = table.arrow();
+    let mut options = ParquetReadOptions::default().schema(&schema);
+    if sorted {
+        options = options.file_sort_order(vec![vec![col("person_key").sort(true, false)]]);
+    }
+    let paths: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+    let frame = ctx.read_parquet(paths, options).await?;
+    ctx.register_table(name, frame.into_view())?;
+    Ok(())
+}

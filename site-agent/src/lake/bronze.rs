@@ -1,0 +1,41 @@
+//! Bronze: the raw bytes of every source file, under their hash.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::{LakeError, file_error};
+
+/// SHA-256 of a file's bytes, as hexadecimal digits.
+pub(super) fn hash_file(path: &Path) -> Result<String, LakeError> {
+    let mut file = File::open(path).map_err(|e| file_error(path, &e))?;
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let n = file.read(&mut buffer).map_err(|e| file_error(path, &e))?;
+        let Some(chunk) = buffer.get(..n).filter(|c| !c.is_empty()) else { break };
+        context.update(chunk);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    Ok(proto::Hash(out).to_string())
+}
+
+/// Copies a file into bronze, unless it is there.
+pub(super) fn keep(root: &Path, path: &Path, hash: &str) -> Result<PathBuf, LakeError> {
+    let suffix = if path.extension().is_some_and(|e| e == "gz") { ".gz" } else { "" };
+    let kept = root.join("bronze").join(format!("{hash}{suffix}"));
+    if kept.exists() {
+        return Ok(kept);
+    }
+    let temporary = root.join("bronze").join(format!(".{hash}.tmp"));
+    let wrong = |e: std::io::Error| file_error(&kept, &e);
+    let mut from = File::open(path).map_err(|e| file_error(path, &e))?;
+    let mut to = File::create(&temporary).map_err(wrong)?;
+    std::io::copy(&mut from, &mut to).map_err(wrong)?;
+    to.flush().map_err(wrong)?;
+    to.sync_all().map_err(wrong)?;
+    std::fs::rename(&temporary, &kept).map_err(wrong)?;
+    platform::files::sync_folder(&root.join("bronze")).map_err(wrong)?;
+    Ok(kept)
+}

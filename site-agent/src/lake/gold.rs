@@ -1,0 +1,196 @@
+//! Gold: the latest revision of each record, sorted by patient; and what is derived from all tables together.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::prelude::SessionContext;
+use futures::StreamExt as _;
+use parquet::arrow::ArrowWriter;
+use platform::{Clock, Durability, Transaction};
+use schema::Table;
+use serde::{Deserialize, Serialize};
+
+use super::{GOLD, Lake, LakeError, data_error, file_error, silver};
+use crate::config::Config;
+use crate::engine::session;
+
+/// A version of gold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gold {
+    /// Counts up.
+    pub version: u64,
+    /// The schema it was built for.
+    pub schema: String,
+    /// Each table's file, relative to the lake.
+    pub files: Vec<(String, String)>,
+    /// Rows, by table.
+    pub rows: Vec<(String, u64)>,
+}
+
+impl Gold {
+    /// Whether it was built for this schema.
+    pub fn is_current(&self) -> bool {
+        self.schema == schema::version::VERSION
+    }
+}
+
+/// The gap in days that ends an era.
+const ERA_GAP_DAYS: i32 = 30;
+
+fn columns(table: Table) -> String {
+    table.columns().map(|c| c.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The latest revision of each record that was not retracted, sorted by patient.
+fn latest(table: Table) -> String {
+    let date = crate::engine::date_of(table);
+    format!(
+        "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY record_key ORDER BY rev DESC, t_ingest DESC, op) AS place \
+         FROM silver) WHERE place = 1 AND op = 'upsert' ORDER BY person_key, {date} NULLS FIRST, record_key",
+        columns = columns(table)
+    )
+}
+
+/// The columns of a derived row's envelope.
+fn derived_envelope(code: &str) -> String {
+    format!(
+        "person_key, record_key, CAST(NULL AS BYTEA) AS visit_key, CAST(1 AS INT UNSIGNED) AS rev, 'upsert' AS op, source_system, \
+         'derived' AS src_format, CAST(NULL AS TIMESTAMP) AS t_event, start_date AS event_date, 'day' AS t_prec, 'site' AS t_zone_src, \
+         CAST(NULL AS SMALLINT) AS utc_offset_min, CAST(NULL AS TIMESTAMP) AS t_known, t_ingest, 'final' AS status, {code}, \
+         CAST(NULL AS VARCHAR) AS std_system, CAST(NULL AS VARCHAR) AS std_code, CAST(NULL AS VARCHAR) AS map_id"
+    )
+}
+
+/// A person's time under observation: from the first to the last dated event. The basis says that it is inferred.
+fn observation_periods() -> String {
+    let dated: Vec<String> = [Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure]
+        .iter()
+        .map(|t| {
+            let date = crate::engine::date_of(*t);
+            format!("SELECT person_key, record_key, source_system, t_ingest, {date} AS day FROM {}", t.name())
+        })
+        .collect();
+    format!(
+        "SELECT {envelope}, start_date, end_date, 'inferred' AS basis FROM (SELECT person_key, min(record_key) AS record_key, \
+         min(source_system) AS source_system, max(t_ingest) AS t_ingest, min(day) AS start_date, max(day) AS end_date \
+         FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key) ORDER BY person_key",
+        envelope = derived_envelope("CAST(NULL AS VARCHAR) AS code_system, CAST(NULL AS VARCHAR) AS code"),
+        dated = dated.join(" UNION ALL ")
+    )
+}
+
+/// Eras: a person's events of one code, joined while the gap to the last day covered is at most [`ERA_GAP_DAYS`].
+fn eras() -> String {
+    let of = |table: Table, kind: &str| {
+        format!(
+            "SELECT person_key, record_key, source_system, t_ingest, code_system, code, '{kind}' AS kind, event_date AS first_day, \
+             greatest(event_date, coalesce(end_date, event_date)) AS last_day FROM {} WHERE event_date IS NOT NULL AND code IS NOT NULL",
+            table.name()
+        )
+    };
+    let key = "person_key, kind, code_system, code";
+    format!(
+        "WITH events AS ({conditions} UNION ALL {drugs}), \
+         reached AS (SELECT *, max(CAST(last_day AS INT)) OVER (PARTITION BY {key} ORDER BY first_day, record_key \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM events), \
+         numbered AS (SELECT *, sum(CASE WHEN before IS NULL OR CAST(first_day AS INT) - before > {ERA_GAP_DAYS} THEN 1 ELSE 0 END) \
+             OVER (PARTITION BY {key} ORDER BY first_day, record_key ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS era FROM reached), \
+         joined AS (SELECT {key}, era, min(record_key) AS record_key, min(source_system) AS source_system, max(t_ingest) AS t_ingest, \
+             min(first_day) AS start_date, max(last_day) AS end_date, count(*) AS events FROM numbered GROUP BY {key}, era) \
+         SELECT {envelope}, kind, start_date, end_date, CAST(events AS BIGINT) AS events FROM joined ORDER BY person_key, start_date",
+        conditions = of(Table::Condition, "condition_era"),
+        drugs = of(Table::DrugExposure, "drug_era"),
+        envelope = derived_envelope("code_system, code"),
+    )
+}
+
+/// Writes a query's result as one Parquet file of the table's schema, and syncs it. Returns the rows.
+async fn write(ctx: &SessionContext, sql: &str, schema: &SchemaRef, path: &Path) -> Result<u64, LakeError> {
+    let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
+    let file = File::create(path).map_err(|e| file_error(path, &e))?;
+    let mut writer =
+        ArrowWriter::try_new(file, schema.clone(), Some(silver::properties())).map_err(|e| step(&e))?;
+    let mut rows = 0;
+    let mut stream = ctx.sql(sql).await.map_err(|e| step(&e))?.execute_stream().await.map_err(|e| step(&e))?;
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(|e| step(&e))?;
+        rows += batch.num_rows() as u64;
+        let columns = batch
+            .columns()
+            .iter()
+            .zip(schema.fields())
+            .map(|(c, f)| arrow::compute::cast(c, f.data_type()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| step(&e))?;
+        let batch = arrow::array::RecordBatch::try_new(schema.clone(), columns).map_err(|e| step(&e))?;
+        writer.write(&batch).map_err(|e| step(&e))?;
+    }
+    let file = writer.into_inner().map_err(|e| step(&e))?;
+    file.sync_all().map_err(|e| file_error(path, &e))?;
+    Ok(rows)
+}
+
+impl Lake {
+    /// The current gold, if there is one.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn gold(&self) -> Result<Option<Gold>, LakeError> {
+        Ok(self.store.get(GOLD)?.and_then(|v| serde_json::from_slice(&v).ok()))
+    }
+
+    /// A gold table's file.
+    pub fn gold_file(&self, gold: &Gold, table: Table) -> Option<PathBuf> {
+        gold.files.iter().find(|(name, _)| name == table.name()).map(|(_, file)| self.root.join(file))
+    }
+
+    /// Builds gold anew from silver. The new version is entered in one transaction; the old one's files go afterwards.
+    ///
+    /// # Errors
+    /// The disk or a query fails; the old version stays.
+    pub async fn rebuild(&self, config: &Config, _clock: &dyn Clock) -> Result<Gold, LakeError> {
+        let old = self.gold()?;
+        let version = old.as_ref().map_or(0, |g| g.version) + 1;
+        let folder = format!("gold/{version:010}");
+        let dir = self.root.join(&folder);
+        std::fs::create_dir_all(&dir).map_err(|e| file_error(&dir, &e))?;
+        let mut gold =
+            Gold { version, schema: schema::version::VERSION.to_owned(), files: Vec::new(), rows: Vec::new() };
+        let spill = self.root.join("spill");
+        for table in Table::SOURCED {
+            let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
+            session::register(&ctx, "silver", table, &self.silver_of(table)?, false)
+                .await
+                .map_err(|e| data_error("building gold", &e))?;
+            let file = format!("{folder}/{}.parquet", table.name());
+            let rows = write(&ctx, &latest(table), &table.arrow(), &self.root.join(&file)).await?;
+            gold.files.push((table.name().to_owned(), file));
+            gold.rows.push((table.name().to_owned(), rows));
+        }
+        for (table, sql) in [(Table::ObservationPeriod, observation_periods()), (Table::Derived, eras())] {
+            let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
+            for t in Table::SOURCED {
+                let files: Vec<PathBuf> = self.gold_file(&gold, t).into_iter().collect();
+                session::register(&ctx, t.name(), t, &files, true)
+                    .await
+                    .map_err(|e| data_error("building gold", &e))?;
+            }
+            let file = format!("{folder}/{}.parquet", table.name());
+            let rows = write(&ctx, &sql, &table.arrow(), &self.root.join(&file)).await?;
+            gold.files.push((table.name().to_owned(), file));
+            gold.rows.push((table.name().to_owned(), rows));
+        }
+        platform::files::sync_folder(&dir).map_err(|e| file_error(&dir, &e))?;
+        platform::files::sync_folder(&self.root.join("gold")).map_err(|e| file_error(&dir, &e))?;
+        let mut t = Transaction::new("lake/gold");
+        t.put(GOLD, serde_json::to_vec(&gold).unwrap_or_default());
+        self.store.commit(t, Durability::Synced)?;
+        // Other versions are of no use now; a crash here leaves them for the next time.
+        let entries = std::fs::read_dir(self.root.join("gold")).map_err(|e| file_error(&dir, &e))?;
+        for other in entries.flatten().map(|e| e.path()).filter(|p| *p != dir) {
+            let _ = std::fs::remove_dir_all(other);
+        }
+        Ok(gold)
+    }
+}

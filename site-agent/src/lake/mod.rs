@@ -1,0 +1,170 @@
+//! The lake: extracts to Parquet, exactly once.
+//!
+//! ```text
+//!   bronze  the raw files, under the hash of their bytes
+//!   silver  typed rows, one a source item, one Parquet file a table, source file and run; rejected records beside them
+//!   gold    the latest revision of each record, sorted by patient, one Parquet file a table and version
+//! ```
+//!
+//! A source file's position, its silver files and its quarantine are entered in one synced transaction: the manifest in the
+//! store says what exists, and files that it does not name are left-overs of a crash and are removed. A file whose bytes and
+//! mapping were ingested before changes nothing.
+
+mod bronze;
+mod gold;
+mod ingest;
+mod silver;
+
+pub use gold::Gold;
+pub use ingest::{FileReport, IngestReport};
+
+use std::path::PathBuf;
+
+use platform::store::SharedStore;
+use platform::{Durability, StoreError, Transaction};
+use schema::Table;
+use serde::{Deserialize, Serialize};
+
+/// What went wrong with the lake. Texts name files, never contents.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// A file could not be read or written.
+    #[error("{path}: {reason}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// An adapter stopped.
+    #[error(transparent)]
+    Adapter(#[from] adapters::AdapterError),
+    /// Arrow, Parquet or DataFusion failed.
+    #[error("{step} failed: {reason}")]
+    Data {
+        /// Doing what.
+        step: String,
+        /// Why.
+        reason: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No random bytes.
+    #[error(transparent)]
+    Entropy(#[from] platform::entropy::EntropyError),
+}
+
+pub(crate) fn file_error(path: &std::path::Path, reason: &dyn std::fmt::Display) -> LakeError {
+    LakeError::File { path: path.display().to_string(), reason: reason.to_string() }
+}
+pub(crate) fn data_error(step: &str, reason: &dyn std::fmt::Display) -> LakeError {
+    LakeError::Data { step: step.to_owned(), reason: reason.to_string() }
+}
+
+/// One source file that was ingested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingested {
+    /// The source.
+    pub source: String,
+    /// The file, relative to the source.
+    pub file: String,
+    /// SHA-256 of its bytes.
+    pub hash: String,
+    /// The run.
+    pub run: u32,
+    /// Source items read.
+    pub items: u64,
+    /// Records made.
+    pub records: u64,
+    /// Items rejected.
+    pub quarantined: u64,
+    /// Items understood and of no place in the schema.
+    pub skipped: u64,
+    /// Silver files, relative to the lake, with their table.
+    pub silver: Vec<(String, String)>,
+    /// The quarantine's file, relative to the lake.
+    pub quarantine: Option<String>,
+}
+
+/// The lake of a site.
+pub struct Lake {
+    root: PathBuf,
+    store: SharedStore,
+}
+
+const FILES: &str = "lake/file/";
+const RUN: &[u8] = b"lake/run";
+const GOLD: &[u8] = b"lake/gold";
+
+impl Lake {
+    /// Opens the lake in a folder and removes what a crash left over.
+    ///
+    /// # Errors
+    /// The folder can't be made.
+    pub fn open(root: PathBuf, store: SharedStore) -> Result<Lake, LakeError> {
+        for part in ["bronze", "silver", "gold", "quarantine"] {
+            let dir = root.join(part);
+            std::fs::create_dir_all(&dir).map_err(|e| file_error(&dir, &e))?;
+        }
+        let lake = Lake { root, store };
+        lake.remove_left_overs()?;
+        Ok(lake)
+    }
+
+    /// Every source file that was ingested, in the order of their keys.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn ingested(&self) -> Result<Vec<Ingested>, LakeError> {
+        let entries = self.store.scan(FILES.as_bytes())?;
+        Ok(entries.iter().filter_map(|(_, v)| serde_json::from_slice(v).ok()).collect())
+    }
+
+    /// Silver files of a table.
+    fn silver_of(&self, table: Table) -> Result<Vec<PathBuf>, LakeError> {
+        let mut files: Vec<(u32, PathBuf)> = Vec::new();
+        for f in self.ingested()? {
+            for (name, path) in &f.silver {
+                if name == table.name() {
+                    files.push((f.run, self.root.join(path)));
+                }
+            }
+        }
+        files.sort();
+        Ok(files.into_iter().map(|(_, p)| p).collect())
+    }
+
+    /// The run before this one, 0 before the first.
+    fn last_run(&self) -> Result<u32, LakeError> {
+        let bytes = self.store.get(RUN)?.unwrap_or_default();
+        Ok(bytes.try_into().map_or(0, u32::from_le_bytes))
+    }
+
+    fn enter(&self, key: &str, ingested: &Ingested) -> Result<(), LakeError> {
+        let mut t = Transaction::new("lake/ingest");
+        t.put(format!("{FILES}{key}"), serde_json::to_vec(ingested).unwrap_or_default());
+        t.put(RUN, ingested.run.to_le_bytes());
+        Ok(self.store.commit(t, Durability::Synced)?)
+    }
+
+    fn known(&self, key: &str) -> Result<bool, LakeError> {
+        Ok(self.store.get(format!("{FILES}{key}").as_bytes())?.is_some())
+    }
+
+    fn remove_left_overs(&self) -> Result<(), LakeError> {
+        let mut named: std::collections::BTreeSet<PathBuf> = std::collections::BTreeSet::new();
+        for f in self.ingested()? {
+            named.extend(f.silver.iter().map(|(_, p)| self.root.join(p)));
+            named.extend(f.quarantine.iter().map(|p| self.root.join(p)));
+        }
+        for part in ["silver", "quarantine"] {
+            let dir = self.root.join(part);
+            let entries = std::fs::read_dir(&dir).map_err(|e| file_error(&dir, &e))?;
+            for path in entries.flatten().map(|e| e.path()).filter(|p| p.is_file() && !named.contains(p)) {
+                std::fs::remove_file(&path).map_err(|e| file_error(&path, &e))?;
+            }
+        }
+        Ok(())
+    }
+}

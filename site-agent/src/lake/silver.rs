@@ -1,0 +1,126 @@
+//! Silver: typed rows to Parquet, rejected records to quarantine, while an adapter reads.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use adapters::{AdapterError, Quarantined, Sink};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use schema::{BatchBuilder, Record, Table};
+
+use super::{LakeError, data_error, file_error};
+
+/// Rows of a batch on its way to Parquet.
+const BATCH_ROWS: usize = 16_384;
+/// Rows of a row group.
+const ROW_GROUP: usize = 131_072;
+
+/// How Parquet is written.
+pub(super) fn properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP))
+        .build()
+}
+
+struct TableFile {
+    builder: BatchBuilder,
+    writer: ArrowWriter<File>,
+    path: String,
+}
+
+impl TableFile {
+    fn flush(&mut self) -> Result<(), LakeError> {
+        let batch = self.builder.finish().map_err(|e| data_error("a batch of rows", &e))?;
+        self.writer.write(&batch).map_err(|e| data_error("writing Parquet", &e))
+    }
+}
+
+/// Where an adapter's records go.
+pub(super) struct Silver<'a> {
+    root: &'a Path,
+    stem: String,
+    tables: BTreeMap<Table, TableFile>,
+    quarantine: Option<(BufWriter<File>, String)>,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+/// What was written.
+pub(super) struct Written {
+    pub(super) silver: Vec<(String, String)>,
+    pub(super) quarantine: Option<String>,
+}
+
+impl<'a> Silver<'a> {
+    pub(super) fn new(root: &'a Path, stem: String, progress: &'a mut dyn FnMut(u64)) -> Silver<'a> {
+        Silver { root, stem, tables: BTreeMap::new(), quarantine: None, progress }
+    }
+
+    fn create(&self, relative: &str) -> Result<File, LakeError> {
+        let path: PathBuf = self.root.join(relative);
+        File::create(&path).map_err(|e| file_error(&path, &e))
+    }
+
+    fn push(&mut self, record: &Record) -> Result<(), LakeError> {
+        let table = record.table();
+        if !self.tables.contains_key(&table) {
+            let path = format!("silver/{}-{}.parquet", self.stem, table.name());
+            let writer = ArrowWriter::try_new(self.create(&path)?, table.arrow(), Some(properties()))
+                .map_err(|e| data_error("opening Parquet", &e))?;
+            self.tables.insert(table, TableFile { builder: BatchBuilder::new(table), writer, path });
+        }
+        let Some(file) = self.tables.get_mut(&table) else { return Ok(()) };
+        file.builder.push(record).map_err(|e| data_error("a row", &e))?;
+        if file.builder.rows() >= BATCH_ROWS { file.flush() } else { Ok(()) }
+    }
+
+    fn reject(&mut self, q: &Quarantined) -> Result<(), LakeError> {
+        if self.quarantine.is_none() {
+            let path = format!("quarantine/{}.ndjson", self.stem);
+            self.quarantine = Some((BufWriter::new(self.create(&path)?), path));
+        }
+        let Some((writer, path)) = self.quarantine.as_mut() else { return Ok(()) };
+        let line = serde_json::json!({
+            "file": q.file, "line": q.line, "reason": q.reason.code(), "detail": q.detail,
+        });
+        writeln!(writer, "{line}").map_err(|e| file_error(Path::new(path.as_str()), &e))
+    }
+
+    /// Closes and syncs every file.
+    pub(super) fn finish(self) -> Result<Written, LakeError> {
+        let mut silver = Vec::new();
+        for (table, mut file) in self.tables {
+            file.flush()?;
+            let handle = file.writer.into_inner().map_err(|e| data_error("closing Parquet", &e))?;
+            handle.sync_all().map_err(|e| file_error(Path::new(&file.path), &e))?;
+            silver.push((table.name().to_owned(), file.path));
+        }
+        let mut quarantine = None;
+        if let Some((writer, path)) = self.quarantine {
+            let wrong = |e: &dyn std::fmt::Display| file_error(Path::new(&path), e);
+            let handle = writer.into_inner().map_err(|e| wrong(&e))?;
+            handle.sync_all().map_err(|e| wrong(&e))?;
+            quarantine = Some(path);
+        }
+        for part in ["silver", "quarantine"] {
+            let dir = self.root.join(part);
+            platform::files::sync_folder(&dir).map_err(|e| file_error(&dir, &e))?;
+        }
+        Ok(Written { silver, quarantine })
+    }
+}
+
+impl Sink for Silver<'_> {
+    fn record(&mut self, r: Record) -> Result<(), AdapterError> {
+        self.push(&r).map_err(|e| AdapterError::Sink(e.to_string()))
+    }
+    fn quarantine(&mut self, q: Quarantined) -> Result<(), AdapterError> {
+        self.reject(&q).map_err(|e| AdapterError::Sink(e.to_string()))
+    }
+    fn progress(&mut self, bytes: u64) {
+        (self.progress)(bytes);
+    }
+}

@@ -1,0 +1,34 @@
+//! The daemon inside the hospital.
+//!
+//! ```text
+//!   extracts ─► lake (bronze, silver, gold) ─► engine (cohort, features) ─► statistics ─► mechanism
+//!                                                                                     │ charge
+//!   coordinator ◄─ uplink (dials out, one stream) ◄─ releases (sealed bytes) ◄─ ledger ┘
+//!                         ▲
+//!                  studies + policy (the site may always refuse)
+//! ```
+//!
+//! * [`config`]: `site.toml`.
+//! * [`lake`]: extracts to Parquet, exactly once.
+//! * [`engine`]: cohorts and features by DataFusion.
+//! * [`studies`], [`policy`]: plans, their checks, their approval.
+//! * [`ledger`], [`releases`]: what was spent and what left.
+//! * [`agent`]: all of it in one place.
+//! * [`uplink`]: the stream to the coordinator.
+//! * [`control`]: commands to a running agent over a local socket.
+//! * [`cli`], [`commands`]: the command line.
+
+pub mod agent;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod control;
+pub mod engine;
+pub mod enroll;
+pub mod lake;
+pub mod ledger;
+pub mod policy;
+pub mod preview;
+pub mod releases;
+pub mod studies;
+pub mod uplink;

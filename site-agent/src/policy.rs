@@ -1,0 +1,112 @@
+//! What the site agrees to. The coordinator can only narrow it.
+
+use certs::Peer;
+use privacy::accounting;
+use privacy::{Delta, Epsilon};
+use proto::wire::SignedPlan;
+use serde::{Deserialize, Serialize};
+use study::Plan;
+use study::plan::{PlanError, hash_of};
+
+use crate::config::{ApprovalMode, Config};
+
+/// A named reason against a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {reason}")]
+pub struct Objection {
+    /// Its name, stable for programs.
+    pub code: String,
+    /// In plain words.
+    pub reason: String,
+}
+
+impl Objection {
+    /// An objection.
+    pub fn new(code: &str, reason: impl Into<String>) -> Objection {
+        Objection { code: code.to_owned(), reason: reason.into() }
+    }
+}
+
+/// A plan that was checked.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The plan.
+    pub plan: Plan,
+    /// Its hash.
+    pub hash: proto::Hash,
+    /// Who signed it.
+    pub signer: Peer,
+}
+
+/// Checks everything about a plan but the site's wishes: form, signature, role, federation, expiry, schema.
+///
+/// # Errors
+/// The first objection.
+pub fn verify(signed: &SignedPlan, ca_pem: &str, federation: &str, now_seconds: i64) -> Result<Checked, Objection> {
+    let hash = hash_of(&signed.plan);
+    let now = u64::try_from(now_seconds).unwrap_or_default();
+    let signer = certs::signature::verify(ca_pem, &signed.signer_chain_pem, &hash.0, &signed.signature, now)
+        .map_err(|e| match e {
+            certs::CertError::Role { .. } => Objection::new("wrong_role", e.to_string()),
+            certs::CertError::Signature => Objection::new("signature_invalid", e.to_string()),
+            certs::CertError::Untrusted(_) => Objection::new("signer_untrusted", e.to_string()),
+            other => Objection::new("unsigned", format!("the plan has no readable signature: {other}")),
+        })?;
+    let plan = Plan::parse(&signed.plan).map_err(|e| match &e {
+        PlanError::Invalid(text) if text.contains("schema") => Objection::new("schema_unsupported", e.to_string()),
+        _ => Objection::new("plan_invalid", e.to_string()),
+    })?;
+    if plan.federation != federation {
+        let reason = format!("the plan is for the federation '{}'", plan.federation);
+        return Err(Objection::new("other_federation", reason));
+    }
+    let today = chrono::DateTime::from_timestamp(now_seconds, 0).map(|t| t.date_naive());
+    let last = chrono::NaiveDate::parse_from_str(&plan.study.expires, "%Y-%m-%d").ok();
+    if today > last {
+        return Err(Objection::new("plan_expired", format!("the plan was valid until {}", plan.study.expires)));
+    }
+    Ok(Checked { plan, hash, signer })
+}
+
+/// Checks a plan against the site's disclosure settings and budget caps.
+///
+/// # Errors
+/// The first objection.
+pub fn allowed(config: &Config, checked: &Checked) -> Result<(), Objection> {
+    let d = &config.disclosure;
+    let s = &checked.plan.study;
+    if !d.purposes.contains(&s.purpose) {
+        let reason = format!("the purpose '{}' is not among {}", s.purpose, d.purposes.join(", "));
+        return Err(Objection::new("purpose_not_allowed", reason));
+    }
+    if !d.analysts.is_empty() && !d.analysts.contains(&checked.signer.name.id) {
+        let reason = format!("the analyst '{}' is not on the site's list", checked.signer.name.id);
+        return Err(Objection::new("analyst_not_allowed", reason));
+    }
+    if s.suppression.k < d.min_cell {
+        let reason = format!("the study shows numbers from {} patients, the site from {}", s.suppression.k, d.min_cell);
+        return Err(Objection::new("suppression_below_minimum", reason));
+    }
+    if let Some(a) = s.analysis.iter().find(|a| !d.kinds.is_empty() && !d.kinds.iter().any(|k| k == a.what.kind())) {
+        let reason = format!("the site allows {} and not {}", d.kinds.join(", "), a.what.kind());
+        return Err(Objection::new("kind_not_allowed", reason));
+    }
+    let (asked, cap) = (study::budget::total(&checked.plan), config.budget.caps().study);
+    if asked > cap {
+        let delta = Delta(s.privacy.delta);
+        let reason = format!(
+            "the study costs ρ = {asked} (ε = {:.2}), the site allows a study ρ = {cap} (ε = {:.2}) at δ = {}",
+            s.privacy.epsilon,
+            accounting::epsilon(cap, delta).0,
+            delta.0
+        );
+        return Err(Objection::new("epsilon_above_cap", reason));
+    }
+    Ok(())
+}
+
+/// Whether the rules of `[approval]` say yes without a person.
+pub fn approves(config: &Config, plan: &Plan) -> bool {
+    let small = config.approval.max_epsilon.is_none_or(|most| Epsilon(plan.study.privacy.epsilon) <= Epsilon(most));
+    config.approval.mode == ApprovalMode::Auto && small
+}

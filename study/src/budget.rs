@@ -1,0 +1,36 @@
+//! How a study's ρ is split: over analyses by their shares, over rounds by the program's weights. A function of the plan alone,
+//! so that every site charges the same without being told.
+
+use privacy::accounting::rho;
+use privacy::{Delta, Epsilon, Rho};
+
+use crate::compile;
+use crate::plan::Plan;
+
+/// The study's ρ.
+pub fn total(plan: &Plan) -> Rho {
+    let p = &plan.study.privacy;
+    rho(Epsilon(p.epsilon), Delta(p.delta))
+}
+
+/// For each analysis, for each planned round, its ρ. The sum is at most [`total`].
+///
+/// # Errors
+/// A round would get less than a billionth of ρ, or an analysis does not compile.
+pub fn allocate(plan: &Plan) -> Result<Vec<Vec<Rho>>, String> {
+    let whole = total(plan);
+    let shares: f64 = plan.study.analysis.iter().map(|a| a.share).sum();
+    let mut out = Vec::with_capacity(plan.study.analysis.len());
+    for (i, analysis) in plan.study.analysis.iter().enumerate() {
+        let own = whole.share(analysis.share, shares);
+        let program = compile::program(&plan.study, i).map_err(|e| e.to_string())?;
+        let weights: Vec<f64> = (0..program.rounds()).map(|r| program.weight(r)).collect();
+        let sum: f64 = weights.iter().sum();
+        let rounds: Vec<Rho> = weights.iter().map(|w| own.share(*w, sum)).collect();
+        if rounds.iter().any(|r| *r == Rho::ZERO) {
+            return Err(format!("the analysis '{}' has a round without budget", analysis.label()));
+        }
+        out.push(rounds);
+    }
+    Ok(out)
+}

@@ -1,0 +1,416 @@
+//! What is wrong with a study beyond its form: columns, units, codes, references, bounds. Each problem names its place and
+//! what would fit.
+
+use std::fmt;
+
+use schema::tables::{Kind, Table};
+use schema::{codes, units, version};
+use serde::Serialize;
+
+use crate::analysis::What;
+use crate::cohort::{Cohort, Criterion, Where};
+use crate::compile;
+use crate::feature::{Feature, Shape};
+use crate::spec::Study;
+
+/// Something wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Where, as a dotted path.
+    pub path: String,
+    /// The line of the study file, where known.
+    pub line: Option<usize>,
+    /// What.
+    pub message: String,
+    /// What would fit.
+    pub remedy: String,
+}
+
+impl Problem {
+    /// A problem at a path.
+    pub fn at(path: &[&str], message: impl Into<String>, remedy: impl Into<String>) -> Problem {
+        Problem { path: path.join("."), line: None, message: message.into(), remedy: remedy.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        write!(f, "{}; {}", self.message, self.remedy)
+    }
+}
+
+/// Purposes that a study may have.
+pub const PURPOSES: &[&str] = &["research", "public_health", "quality"];
+
+struct Checker<'a> {
+    study: &'a Study,
+    problems: Vec<Problem>,
+}
+
+/// All that is wrong.
+pub fn check(study: &Study) -> Vec<Problem> {
+    let mut c = Checker { study, problems: Vec::new() };
+    c.head();
+    c.concepts();
+    for (name, cohort) in &study.cohorts {
+        c.cohort(name, cohort);
+    }
+    for (name, feature) in &study.features {
+        c.feature(name, feature);
+    }
+    c.analyses();
+    c.problems
+}
+
+fn near(given: &str, known: &[&str]) -> String {
+    let close = known
+        .iter()
+        .filter(|k| k.starts_with(given.get(..2).unwrap_or(given)) || k.contains(given))
+        .copied()
+        .collect::<Vec<_>>();
+    let list = if close.is_empty() { known.to_vec() } else { close };
+    format!("use one of {}", list.join(", "))
+}
+
+impl Checker<'_> {
+    fn say(&mut self, path: &[&str], message: impl Into<String>, remedy: impl Into<String>) {
+        self.problems.push(Problem::at(path, message, remedy));
+    }
+
+    fn head(&mut self) {
+        let s = self.study;
+        if let Err(e) = version::accepts(&s.schema) {
+            self.say(&["schema"], e.to_string(), format!("this version has schema {}", version::VERSION));
+        }
+        if !PURPOSES.contains(&s.purpose.as_str()) {
+            self.say(&["purpose"], format!("'{}' is no purpose", s.purpose), near(&s.purpose, PURPOSES));
+        }
+        if chrono::NaiveDate::parse_from_str(&s.expires, "%Y-%m-%d").is_err() {
+            self.say(&["expires"], format!("'{}' is no date", s.expires), "write it like 2027-06-30");
+        }
+        if !(s.privacy.epsilon > 0.0 && s.privacy.epsilon <= 1000.0) {
+            self.say(&["privacy", "epsilon"], "epsilon must lie above 0", "0.1 to 3 is usual");
+        }
+        if !(s.privacy.delta >= privacy::accounting::LEAST_DELTA && s.privacy.delta < 1e-2) {
+            self.say(&["privacy", "delta"], "delta must lie between 1e-12 and 0.01", "1e-6 is usual");
+        }
+        if !(s.report.confidence > 0.5 && s.report.confidence < 1.0) {
+            self.say(&["report", "confidence"], "the level must lie between 0.5 and 1", "0.95 is usual");
+        }
+        if s.rounds.min_sites == 0 || s.rounds.deadline_seconds == 0 || s.rounds.attempts == 0 {
+            self.say(&["rounds"], "min_sites, deadline_seconds and attempts must be at least 1", "raise them");
+        }
+        if s.analysis.is_empty() || s.analysis.len() > 1000 {
+            self.say(&["analysis"], "a study has 1 to 1000 analyses", "add an [[analysis]]");
+        }
+        if s.cohorts.is_empty() {
+            self.say(&["cohorts"], "there is no cohort", "add [cohorts.target]");
+        }
+    }
+
+    fn system(&mut self, path: &[&str], alias: &str) {
+        let own = self.study.code_systems.contains_key(alias);
+        if !own && codes::canonical(alias).is_none() {
+            let remedy = format!("{}; or name it in [code_systems]", near(alias, &codes::aliases()));
+            self.say(path, format!("'{alias}' is no code system"), remedy);
+        }
+    }
+
+    fn concepts(&mut self) {
+        let study = self.study;
+        for (name, uri) in &study.code_systems {
+            if !uri.contains(':') {
+                let message = format!("'{uri}' is no URI");
+                self.say(&["code_systems", name], message, "write it like urn:my-hospital:labs");
+            }
+        }
+        for (name, set) in &study.concept_sets {
+            if set.values().all(Vec::is_empty) {
+                self.say(&["concept_sets", name], "the set is empty", "add codes");
+            }
+            for (alias, list) in set {
+                self.system(&["concept_sets", name, alias], alias);
+                for code in list {
+                    let stem = code.strip_suffix('*').unwrap_or(code);
+                    if stem.is_empty() || stem.contains('*') {
+                        let message = format!("'{code}' is no code or prefix");
+                        self.say(&["concept_sets", name, alias], message, "a star may stand at the end only");
+                    }
+                }
+            }
+        }
+    }
+
+    fn set(&mut self, path: &[&str], set: Option<&String>) {
+        if let Some(name) = set
+            && !self.study.concept_sets.contains_key(name)
+        {
+            let known: Vec<&str> = self.study.concept_sets.keys().map(String::as_str).collect();
+            self.say(path, format!("there is no concept set '{name}'"), near(name, &known));
+        }
+    }
+
+    fn table(&mut self, path: &[&str], name: &str) -> Option<Table> {
+        let table = Table::parse(name);
+        if table.is_none() {
+            let known: Vec<&str> = Table::ALL.iter().map(|t| t.name()).collect();
+            self.say(path, format!("there is no table '{name}'"), near(name, &known));
+        }
+        table
+    }
+
+    fn filter(&mut self, path: &[&str], table: Option<Table>, filter: &Where) {
+        let Some(table) = table else { return };
+        for (column, values) in filter {
+            let mut at = path.to_vec();
+            at.push(column);
+            let known: Vec<&str> =
+                table.columns().filter(|c| c.kind == Kind::Category).map(|c| c.name).collect();
+            match table.column(column) {
+                None => {
+                    let message = format!("the table {} has no column '{column}'", table.name());
+                    self.say(&at, message, near(column, &known));
+                }
+                Some(c) if c.kind != Kind::Category => {
+                    self.say(&at, format!("'{column}' is no category"), near(column, &known));
+                }
+                Some(_) => {
+                    if let Some(levels) = table.levels(column) {
+                        for v in values.iter().filter(|v| !levels.contains(&v.as_str())) {
+                            self.say(&at, format!("'{v}' is no value of {column}"), near(v, levels));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn window(&mut self, path: &[&str], window: Option<[i32; 2]>, dated: bool) {
+        if let Some([from, to]) = window {
+            if from > to {
+                self.say(path, format!("the window [{from}, {to}] is empty"), "write the earlier day first");
+            }
+            if !dated {
+                self.say(path, "the cohort has no entry date, so there is no window", "leave the window out");
+            }
+        }
+    }
+
+    fn code_and_unit(&mut self, code_path: &[&str], unit_path: &[&str], code: &str, unit: &str) {
+        let Some((alias, bare)) = code.split_once(':') else {
+            self.say(code_path, format!("'{code}' is no code"), "write it like loinc:4548-4");
+            return;
+        };
+        self.system(code_path, alias);
+        let Some(ucum) = units::ucum(unit) else {
+            let fit = codes::canonical(alias).and_then(|s| units::analyte(&s, bare));
+            let remedy = fit.map_or("use a UCUM unit such as mg/dL or mmol/L".to_owned(), |a| {
+                format!("for {} use one of {}", a.name, a.units().join(", "))
+            });
+            self.say(unit_path, format!("'{unit}' is no known unit"), remedy);
+            return;
+        };
+        if let Some(analyte) = codes::canonical(alias).and_then(|s| units::analyte(&s, bare))
+            && analyte.rule(ucum).is_none()
+        {
+            let remedy = format!("for {} use one of {}", analyte.name, analyte.units().join(", "));
+            self.say(unit_path, format!("'{unit}' does not fit {code}"), remedy);
+        }
+    }
+
+    fn cohort(&mut self, name: &str, cohort: &Cohort) {
+        let path = ["cohorts", name, "entry"];
+        let table = self.table(&[&path[..], &["table"]].concat(), &cohort.entry.table);
+        self.set(&[&path[..], &["set"]].concat(), cohort.entry.set.as_ref());
+        self.filter(&[&path[..], &["where"]].concat(), table, &cohort.entry.filter);
+        let dated = table != Some(Table::Patient);
+        if let Some(days) = cohort.exit.days
+            && days < 0
+        {
+            self.say(&["cohorts", name, "exit"], "the exit lies before the entry", "give 0 or more days");
+        }
+        for (list, criteria) in [("inclusion", &cohort.inclusion), ("exclusion", &cohort.exclusion)] {
+            for (i, criterion) in criteria.iter().enumerate() {
+                let place = i.to_string();
+                let at = ["cohorts", name, list, &place];
+                self.criterion(&at, criterion, dated);
+            }
+        }
+    }
+
+    fn criterion(&mut self, at: &[&str], criterion: &Criterion, dated: bool) {
+        match criterion {
+            Criterion::Age { age: [low, high] } => {
+                if low > high {
+                    self.say(at, "the ages are in the wrong order", "write the younger first");
+                }
+                if !dated {
+                    self.say(at, "the cohort has no entry date, so there is no age at entry", "use a measurement");
+                }
+            }
+            Criterion::Sex { sex } => {
+                let levels = Table::Patient.levels("sex").unwrap_or_default();
+                for s in sex.iter().filter(|s| !levels.contains(&s.as_str())) {
+                    self.say(at, format!("'{s}' is no sex"), near(s, levels));
+                }
+            }
+            Criterion::PriorObservation { prior_obs_days } => {
+                if *prior_obs_days < 0 || !dated {
+                    self.say(at, "prior observation needs an entry date and 0 or more days", "change the entry");
+                }
+            }
+            Criterion::Has(h) => {
+                let table = self.table(at, &h.has);
+                self.set(at, h.set.as_ref());
+                self.filter(at, table, &h.filter);
+                self.window(at, h.within, dated);
+            }
+            Criterion::Lab(l) => {
+                self.code_and_unit(at, at, &l.lab, &l.unit);
+                self.window(at, l.within, dated);
+                if !l.value.is_finite() {
+                    self.say(at, "the value is not finite", "give a number");
+                }
+            }
+        }
+    }
+
+    /// Whether every cohort that uses the feature has an entry date.
+    fn dated(&self, feature: &str) -> bool {
+        self.study.analysis.iter().filter(|a| a.what.features().iter().any(|f| f == feature)).all(|a| {
+            self.study.cohorts.get(&a.cohort).is_none_or(|c| c.entry.table != Table::Patient.name())
+        })
+    }
+
+    fn ascending(&mut self, path: &[&str], [low, high]: [f64; 2]) {
+        if !(low.is_finite() && high.is_finite() && low < high) {
+            self.say(path, "bounds must be two finite numbers, the lower first", "use public clinical bounds");
+        }
+    }
+
+    fn feature(&mut self, name: &str, feature: &Feature) {
+        let path = ["features", name];
+        let at = |key: &'static str| [path[0], path[1], key];
+        let dated = self.dated(name);
+        match feature {
+            Feature::Age { bounds } => {
+                self.ascending(&at("bounds"), *bounds);
+                if !dated {
+                    let remedy = "use a measurement of the age";
+                    self.say(&path, "the cohort has no entry date, so there is no age at entry", remedy);
+                }
+            }
+            Feature::Sex { levels } => {
+                let known = Table::Patient.levels("sex").unwrap_or_default();
+                for s in levels.iter().filter(|s| !known.contains(&s.as_str())) {
+                    self.say(&at("levels"), format!("'{s}' is no sex"), near(s, known));
+                }
+            }
+            Feature::Measurement { code, unit, window, bounds, levels, .. } => {
+                self.code_and_unit(&at("code"), &at("unit"), code, unit);
+                self.window(&at("window"), *window, dated);
+                if let Some(b) = bounds {
+                    self.ascending(&at("bounds"), *b);
+                }
+                if levels.as_ref().is_some_and(|l| l.iter().any(|v| !v.is_finite())) {
+                    self.say(&at("levels"), "a level is not finite", "give numbers");
+                }
+                if feature.shape().is_none() {
+                    let remedy = "give bounds = [low, high], or levels = [1, 2, 3], or above = 0";
+                    self.say(&path, "a measurement needs exactly one of bounds, levels and above", remedy);
+                }
+            }
+            Feature::Has { table, set, filter, window } | Feature::Count { table, set, filter, window, .. } => {
+                let t = self.table(&at("table"), table);
+                self.set(&at("set"), set.as_ref());
+                self.filter(&[path[0], path[1], "where"], t, filter);
+                self.window(&at("window"), *window, dated);
+                if matches!(feature, Feature::Count { max: 0, .. }) {
+                    self.say(&at("max"), "max must be at least 1", "give the most events that count");
+                }
+            }
+            Feature::TimeTo { table, set, filter, horizon } => {
+                let t = self.table(&at("table"), table);
+                self.set(&at("set"), set.as_ref());
+                self.filter(&[path[0], path[1], "where"], t, filter);
+                if *horizon == 0 || !dated {
+                    self.say(&at("horizon"), "time to an event needs an entry date and a horizon", "give days");
+                }
+            }
+            Feature::Codes { table, list, per_patient, window } => {
+                self.table(&at("table"), table);
+                self.window(&at("window"), *window, dated);
+                for code in list {
+                    match code.split_once(':') {
+                        Some((alias, _)) => self.system(&at("list"), alias),
+                        None => self.say(&at("list"), format!("'{code}' is no code"), "write it like icd10:I10"),
+                    }
+                }
+                if *per_patient == 0 || list.is_empty() || list.len() > 1 << 20 {
+                    let remedy = "list 1 to a million codes, and let a patient count for 1 or more";
+                    self.say(&path, "the list or per_patient does not fit", remedy);
+                }
+            }
+        }
+        if let Some(Shape::Level { levels }) = feature.shape()
+            && (levels.len() < 2 || levels.len() > 10_000)
+        {
+            self.say(&path, "a category needs 2 to 10,000 levels", "name the levels to tell apart");
+        }
+    }
+
+    fn analyses(&mut self) {
+        let study = self.study;
+        let known: Vec<&str> = study.features.keys().map(String::as_str).collect();
+        let mut labels = std::collections::BTreeSet::new();
+        for (i, a) in study.analysis.iter().enumerate() {
+            let place = i.to_string();
+            let before = self.problems.len();
+            if !labels.insert(a.label()) {
+                let remedy = "give each its own name = \"...\"";
+                self.say(&["analysis", &place, "name"], format!("two analyses are called '{}'", a.label()), remedy);
+            }
+            if !(a.share > 0.0 && a.share.is_finite()) {
+                self.say(&["analysis", &place, "share"], "share must be above 0", "1 is usual");
+            }
+            if !study.cohorts.contains_key(&a.cohort) {
+                let cohorts: Vec<&str> = study.cohorts.keys().map(String::as_str).collect();
+                let message = format!("there is no cohort '{}'", a.cohort);
+                self.say(&["analysis", &place, "cohort"], message, near(&a.cohort, &cohorts));
+            }
+            for f in a.what.features().iter().filter(|f| !study.features.contains_key(*f)) {
+                self.say(&["analysis", &place], format!("there is no feature '{f}'"), near(f, &known));
+            }
+            if let What::Logistic { outcome, steps, features } = &a.what {
+                let yes_no = matches!(compile::shape(study, outcome), Some(Shape::Level { levels }) if levels.len() == 2);
+                if study.features.contains_key(outcome) && !yes_no {
+                    let remedy = "use a feature of the kind has, or a measurement with above = ...";
+                    self.say(&["analysis", &place, "outcome"], format!("'{outcome}' is not no or yes"), remedy);
+                }
+                if features.contains(outcome) {
+                    self.say(&["analysis", &place, "features"], "the outcome is also a feature", "leave it out");
+                }
+                if *steps == 0 || *steps > 100 {
+                    self.say(&["analysis", &place, "steps"], "steps must be 1 to 100", "3 or 4 are usual");
+                }
+            }
+            if let What::Histogram { bins, .. } = &a.what
+                && (*bins == 0 || *bins > 100_000)
+            {
+                self.say(&["analysis", &place, "bins"], "bins must be 1 to 100,000", "20 is usual");
+            }
+            if before == self.problems.len()
+                && self.problems.is_empty()
+                && let Err(e) = compile::program(study, i)
+            {
+                self.say(&["analysis", &place], e.reason, "see the features it names");
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Programs from analyses. The one place that knows which kind means which statistic.
+
+use learning::{Design, Logistic, Term};
+use summaries::program::{OneShot, PartPlan};
+use summaries::{Program, Reporting, Statistic};
+
+use crate::analysis::What;
+use crate::feature::{Feature, Shape};
+use crate::spec::Study;
+
+/// An analysis that can't be compiled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the analysis '{analysis}' can't be compiled: {reason}")]
+pub struct CompileError {
+    /// Its label.
+    pub analysis: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The shape of a feature by name.
+pub fn shape(study: &Study, name: &str) -> Option<Shape> {
+    study.features.get(name).and_then(Feature::shape)
+}
+
+fn reporting(study: &Study, names: &[String]) -> Reporting {
+    let levels = names
+        .iter()
+        .map(|n| match shape(study, n) {
+            Some(Shape::Level { levels }) => levels,
+            Some(Shape::Codes { codes, .. }) => codes,
+            _ => Vec::new(),
+        })
+        .collect();
+    Reporting {
+        confidence: study.report.confidence,
+        min_cell: study.suppression.k,
+        names: names.to_vec(),
+        levels,
+    }
+}
+
+type Make = Box<dyn Fn() -> Box<dyn Statistic> + Send + Sync>;
+
+fn made<S: Statistic + Clone + Sync + 'static>(statistic: S) -> Make {
+    Box::new(move || Box::new(statistic.clone()))
+}
+
+fn crosstab(study: &Study, by: &[String]) -> Result<Make, String> {
+    let sizes = by
+        .iter()
+        .map(|n| match shape(study, n) {
+            Some(Shape::Level { levels }) => Ok(levels.len() as u32),
+            _ => Err(format!("'{n}' is no category")),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let cells = sizes.iter().try_fold(1usize, |n, l| n.checked_mul(*l as usize + 1)).filter(|n| *n <= 1 << 20);
+    cells.ok_or_else(|| "the table has more than a million cells".to_owned())?;
+    Ok(made(summaries::crosstab::CrossTab::new(sizes)))
+}
+
+fn bounds(study: &Study, of: &str) -> Result<(f64, f64), String> {
+    match shape(study, of) {
+        Some(Shape::Real { lower, upper }) => Ok((lower, upper)),
+        _ => Err(format!("'{of}' is no number with bounds")),
+    }
+}
+
+fn term(study: &Study, name: &str) -> Result<Term, String> {
+    match shape(study, name) {
+        Some(Shape::Real { lower, upper }) => Ok(Term::Real { name: name.to_owned(), lower, upper }),
+        Some(Shape::Level { levels }) => Ok(Term::Level { name: name.to_owned(), levels }),
+        _ => Err(format!("'{name}' is neither a number with bounds nor a category")),
+    }
+}
+
+/// The program of the analysis at a place.
+///
+/// # Errors
+/// The features do not fit.
+pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileError> {
+    let Some(a) = study.analysis.get(analysis) else {
+        return Err(CompileError { analysis: analysis.to_string(), reason: "the plan has no such analysis".into() });
+    };
+    let wrong = |reason: String| CompileError { analysis: a.label(), reason };
+    let names = a.what.features();
+    let one = |name: &str, make: Make, columns: Vec<usize>| PartPlan {
+        name: name.to_owned(),
+        reporting: reporting(
+            study,
+            &columns.iter().filter_map(|c| names.get(*c).cloned()).collect::<Vec<_>>(),
+        ),
+        make,
+        columns,
+        weight: 1.0,
+    };
+    let all: Vec<usize> = (0..names.len()).collect();
+    let bad = |what: &str| wrong(format!("the {what} has bounds or settings that do not fit"));
+    let moments = |of: &str| -> Result<Make, CompileError> {
+        let (lower, upper) = bounds(study, of).map_err(wrong)?;
+        Ok(made(summaries::moments::Moments::new(lower, upper).ok_or_else(|| bad("mean"))?))
+    };
+    let quantiles = |of: &str, p: &[f64], branching: u32, depth: u32| -> Result<Make, CompileError> {
+        let (lower, upper) = bounds(study, of).map_err(wrong)?;
+        let tree = summaries::quantiles::Quantiles::new(lower, upper, branching as usize, depth, p.to_vec());
+        Ok(made(tree.ok_or_else(|| bad("quantile tree"))?))
+    };
+    let parts = match &a.what {
+        What::Count { by } if by.is_empty() => {
+            vec![one("count", made(summaries::count::Count), Vec::new())]
+        }
+        What::Count { by } | What::Crosstab { by } => {
+            vec![one("crosstab", crosstab(study, by).map_err(wrong)?, all)]
+        }
+        What::Histogram { of, bins } => {
+            let (lower, upper) = bounds(study, of).map_err(wrong)?;
+            let edges = (0..=*bins).map(|i| lower + (upper - lower) * f64::from(i) / f64::from(*bins)).collect();
+            let h = summaries::histogram::Histogram::new(edges).ok_or_else(|| bad("histogram"))?;
+            vec![one("histogram", made(h), all)]
+        }
+        What::Moments { of } => vec![one("moments", moments(of)?, all)],
+        What::Quantiles { of, probabilities, branching, depth } => {
+            vec![one("quantiles", quantiles(of, probabilities, *branching, *depth)?, all)]
+        }
+        What::Codes { of } => match shape(study, of) {
+            Some(Shape::Codes { codes, per_patient }) => {
+                vec![one("codes", made(summaries::codes::Codes::new(codes.len() as u32, per_patient)), all)]
+            }
+            _ => return Err(wrong(format!("'{of}' is no feature of the kind codes"))),
+        },
+        What::Table1 { variables } => {
+            let mut parts = Vec::new();
+            for (i, v) in variables.iter().enumerate() {
+                match shape(study, v) {
+                    Some(Shape::Real { .. }) => {
+                        parts.push(one(&format!("moments:{v}"), moments(v)?, vec![i]));
+                        parts.push(one(
+                            &format!("quantiles:{v}"),
+                            quantiles(v, &[0.25, 0.5, 0.75], 4, 5)?,
+                            vec![i],
+                        ));
+                    }
+                    Some(Shape::Level { .. }) => {
+                        let make = crosstab(study, std::slice::from_ref(v)).map_err(wrong)?;
+                        parts.push(one(&format!("crosstab:{v}"), make, vec![i]));
+                    }
+                    _ => return Err(wrong(format!("'{v}' is neither a number nor a category"))),
+                }
+            }
+            parts
+        }
+        What::Logistic { features, steps, .. } => {
+            let terms = features.iter().map(|f| term(study, f)).collect::<Result<_, _>>().map_err(wrong)?;
+            let model = Logistic::new(Design::new(terms), all, *steps, reporting(study, &names));
+            return Ok(Box::new(model));
+        }
+    };
+    Ok(Box::new(OneShot::new(parts)))
+}

@@ -1,0 +1,165 @@
+//! Features: one value a patient, from the patient's own rows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cohort::{Where, Window};
+
+/// A feature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Feature {
+    /// Age at the entry, in calendar years; a number.
+    Age {
+        /// Public bounds.
+        bounds: [f64; 2],
+    },
+    /// A category of the patient table, such as sex.
+    Sex {
+        /// The levels to tell apart, of F, M, O, U; the first is a model's reference.
+        levels: Vec<String>,
+    },
+    /// A measurement.
+    Measurement {
+        /// `system:code`.
+        code: String,
+        /// The unit to work in, in UCUM.
+        unit: String,
+        /// Which of a patient's values.
+        #[serde(default)]
+        pick: Pick,
+        /// Days from the entry; always, where not given.
+        #[serde(default)]
+        window: Option<Window>,
+        /// Public bounds; makes the feature a number.
+        #[serde(default)]
+        bounds: Option<[f64; 2]>,
+        /// Values that are levels; makes the feature a category.
+        #[serde(default)]
+        levels: Option<Vec<f64>>,
+        /// A threshold; makes the feature `no` up to it and `yes` above it.
+        #[serde(default)]
+        above: Option<f64>,
+    },
+    /// Whether there is an event; levels `no` and `yes`.
+    Has {
+        /// A table of the common schema.
+        table: String,
+        /// A concept set.
+        #[serde(default)]
+        set: Option<String>,
+        /// Conditions on columns.
+        #[serde(default, rename = "where")]
+        filter: Where,
+        /// Days from the entry; always, where not given.
+        #[serde(default)]
+        window: Option<Window>,
+    },
+    /// How many events, at most `max`; a number.
+    Count {
+        /// A table of the common schema.
+        table: String,
+        /// A concept set.
+        #[serde(default)]
+        set: Option<String>,
+        /// Conditions on columns.
+        #[serde(default, rename = "where")]
+        filter: Where,
+        /// Days from the entry; always, where not given.
+        #[serde(default)]
+        window: Option<Window>,
+        /// The most that count.
+        max: u32,
+    },
+    /// Days from the entry to the first event after it, at most `horizon`; missing without one. A number.
+    TimeTo {
+        /// A table of the common schema.
+        table: String,
+        /// A concept set.
+        #[serde(default)]
+        set: Option<String>,
+        /// Conditions on columns.
+        #[serde(default, rename = "where")]
+        filter: Where,
+        /// Days.
+        horizon: u32,
+    },
+    /// The codes that a patient has, out of a public list.
+    Codes {
+        /// A table of the common schema.
+        table: String,
+        /// The list, `system:code`.
+        list: Vec<String>,
+        /// The most codes that a patient counts for; more are chosen from by a keyed hash.
+        per_patient: u32,
+        /// Days from the entry; always, where not given.
+        #[serde(default)]
+        window: Option<Window>,
+    },
+}
+
+/// Which of a patient's values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pick {
+    /// The first.
+    First,
+    /// The last.
+    #[default]
+    Last,
+    /// The mean.
+    Mean,
+    /// The least.
+    Min,
+    /// The largest.
+    Max,
+}
+
+/// What a feature is to a statistic.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    /// A number within public bounds.
+    Real {
+        /// Lower bound.
+        lower: f64,
+        /// Upper bound.
+        upper: f64,
+    },
+    /// A category.
+    Level {
+        /// Labels.
+        levels: Vec<String>,
+    },
+    /// A set of codes.
+    Codes {
+        /// Labels.
+        codes: Vec<String>,
+        /// The most a patient counts for.
+        per_patient: u32,
+    },
+}
+
+impl Feature {
+    /// What the feature is to a statistic; `None` where a measurement says neither bounds, levels nor a threshold, or more
+    /// than one of them.
+    pub fn shape(&self) -> Option<Shape> {
+        let yes_no = || Shape::Level { levels: vec!["no".into(), "yes".into()] };
+        Some(match self {
+            Feature::Age { bounds: [lower, upper] } => Shape::Real { lower: *lower, upper: *upper },
+            Feature::Sex { levels } => Shape::Level { levels: levels.clone() },
+            Feature::Measurement { bounds, levels, above, .. } => match (bounds, levels, above) {
+                (Some([lower, upper]), None, None) => Shape::Real { lower: *lower, upper: *upper },
+                (None, Some(levels), None) => {
+                    Shape::Level { levels: levels.iter().map(f64::to_string).collect() }
+                }
+                (None, None, Some(_)) => yes_no(),
+                _ => return None,
+            },
+            Feature::Has { .. } => yes_no(),
+            Feature::Count { max, .. } => Shape::Real { lower: 0.0, upper: f64::from(*max) },
+            Feature::TimeTo { horizon, .. } => Shape::Real { lower: 0.0, upper: f64::from(*horizon) },
+            Feature::Codes { list, per_patient, .. } => {
+                Shape::Codes { codes: list.clone(), per_patient: *per_patient }
+            }
+        })
+    }
+}

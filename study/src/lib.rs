@@ -1,0 +1,30 @@
+//! A study: from `study.toml` to a typed plan, its canonical bytes, its hash, and the programs it means.
+//!
+//! ```text
+//!   study.toml ──read──► Study ──check──► Plan ──canonical──► bytes ──► hash ──► signature
+//!                                          │
+//!                                          └─compile──► Program (the same at the coordinator and at every site)
+//! ```
+//!
+//! * [`spec`], [`cohort`], [`feature`], [`analysis`]: what a study may say.
+//! * [`read`]: TOML to types, with the line of what is wrong.
+//! * [`check`]: what is wrong beyond the form: columns, units, codes, references.
+//! * [`plan`]: canonical bytes and hash.
+//! * [`budget`]: how the study's ρ is split over analyses and rounds.
+//! * [`compile`]: programs from analyses.
+//! * [`planner`]: cost and expected error before anything is spent.
+
+pub mod analysis;
+pub mod budget;
+pub mod check;
+pub mod cohort;
+pub mod compile;
+pub mod feature;
+pub mod plan;
+pub mod planner;
+pub mod read;
+pub mod spec;
+
+pub use check::Problem;
+pub use plan::Plan;
+pub use spec::Study;

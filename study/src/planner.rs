@@ -1,0 +1,159 @@
+//! Cost and expected error before anything is spent and without touching a site's data: the study's own programs run over
+//! made-up patients, evenly spread over the declared bounds and levels, as many as are expected, with the noise's variance
+//! but no noise.
+
+use serde::Serialize;
+use summaries::{Column, Lanes, MergedRelease, MergedRound, PatientBatch, ProgramError, Row, Step};
+
+use privacy::mechanism::gaussian_sigma;
+use privacy::{Epsilon, Rho, accounting};
+
+use crate::budget;
+use crate::compile;
+use crate::feature::Shape;
+use crate::plan::Plan;
+
+/// Made-up patients; their sums are scaled to the expected number.
+const GRID: usize = 997;
+
+/// What an analysis costs and how well it will be known.
+#[derive(Clone, Debug, Serialize)]
+pub struct AnalysisCost {
+    /// Its label.
+    pub analysis: String,
+    /// Its rounds.
+    pub rounds: u32,
+    /// ρ at each site.
+    pub rho: Rho,
+    /// Expected estimates' widths.
+    pub expected: Vec<ExpectedError>,
+}
+
+/// The expected half-width of an interval.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExpectedError {
+    /// What it is about.
+    pub term: String,
+    /// Which number.
+    pub statistic: String,
+    /// Half the width of the interval, sampling and noise.
+    pub half_width: f64,
+    /// The same with the noise alone.
+    pub half_width_privacy: f64,
+}
+
+/// What a study costs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cost {
+    /// ε of the study at each site.
+    pub epsilon: Epsilon,
+    /// δ.
+    pub delta: f64,
+    /// ρ of the study at each site.
+    pub rho: Rho,
+    /// Sites assumed.
+    pub sites: usize,
+    /// Patients a site assumed.
+    pub patients: usize,
+    /// For each analysis.
+    pub analyses: Vec<AnalysisCost>,
+}
+
+fn made_up(shapes: &[Shape]) -> Option<PatientBatch> {
+    // Multiples of irrational steps fill every margin evenly and keep the columns apart.
+    let place = |column: usize, i: usize| {
+        let step = (2.0 + column as f64 * 1.37).sqrt();
+        (i as f64 + 0.5).mul_add(step, 0.1 * column as f64).fract()
+    };
+    let columns = shapes
+        .iter()
+        .enumerate()
+        .map(|(c, shape)| match shape {
+            Shape::Real { lower, upper } => {
+                Column::Real((0..GRID).map(|i| lower + (upper - lower) * place(c, i)).collect())
+            }
+            Shape::Level { levels } => {
+                Column::Level((0..GRID).map(|i| (place(c, i) * levels.len() as f64) as u32).collect())
+            }
+            Shape::Codes { codes, .. } => Column::Codes {
+                offsets: (0..=GRID as u32).collect(),
+                codes: (0..GRID).map(|i| (place(c, i) * codes.len() as f64) as u32).collect(),
+            },
+        })
+        .collect();
+    PatientBatch::new(GRID, columns).ok()
+}
+
+/// The plan's cost and expected error for so many sites of so many patients in the cohort.
+///
+/// # Errors
+/// An analysis does not compile or has no budget.
+pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> {
+    let allocation = budget::allocate(plan)?;
+    let privacy = plan.study.privacy;
+    let mut analyses = Vec::new();
+    for (i, (analysis, rounds)) in plan.study.analysis.iter().zip(&allocation).enumerate() {
+        let rows = rehearse(plan, i, rounds, sites, patients)?;
+        let z = summaries::interval::normal_quantile(0.5 + plan.study.report.confidence / 2.0);
+        let expected = rows
+            .iter()
+            .filter_map(|r| {
+                let se = r.se?;
+                Some(ExpectedError {
+                    term: r.term.clone(),
+                    statistic: r.statistic.clone(),
+                    half_width: z * se,
+                    half_width_privacy: z * r.dp_se?,
+                })
+            })
+            .collect();
+        analyses.push(AnalysisCost {
+            analysis: analysis.label(),
+            rounds: rounds.len() as u32,
+            rho: rounds.iter().fold(Rho::ZERO, |a, b| a.plus(*b)),
+            expected,
+        });
+    }
+    let rho = budget::total(plan);
+    Ok(Cost {
+        epsilon: accounting::epsilon(rho, privacy::Delta(privacy.delta)),
+        delta: privacy.delta,
+        rho,
+        sites,
+        patients,
+        analyses,
+    })
+}
+
+/// Runs one analysis over the made-up patients and returns its rows.
+fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients: usize) -> Result<Vec<Row>, String> {
+    let text = |e: ProgramError| e.to_string();
+    let mut program = compile::program(&plan.study, analysis).map_err(|e| e.to_string())?;
+    let names = plan.study.analysis.get(analysis).map(|a| a.what.features()).unwrap_or_default();
+    let shapes: Option<Vec<Shape>> = names.iter().map(|n| compile::shape(&plan.study, n)).collect();
+    let batch = shapes.as_deref().and_then(made_up).ok_or("the features do not fit")?;
+    let scale = (sites * patients) as f64 / GRID as f64;
+    let (mut round, mut parameters) = (0u32, program.first());
+    loop {
+        let work = program.work(round, &parameters).map_err(text)?;
+        let rho = rounds.get(round as usize).copied().unwrap_or(Rho::ZERO);
+        let whole: f64 = work.iter().map(|w| w.weight).sum();
+        let mut parts = Vec::with_capacity(work.len());
+        for w in &work {
+            let layout = w.statistic.layout();
+            let mut lanes = Lanes::zeros(layout.lanes);
+            let own = batch.select(&w.columns).ok_or("the features do not fit")?;
+            w.statistic.accumulate(&own, &mut lanes).map_err(|e| e.to_string())?;
+            let sigma = gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole));
+            parts.push(MergedRelease {
+                lanes: lanes.values().iter().map(|v| (*v as f64 * scale) as i64).collect(),
+                noise_variance: sigma * sigma * sites as f64,
+                sites,
+            });
+        }
+        match program.next(round, &parameters, &MergedRound { parts, sites }).map_err(text)? {
+            Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),
+            Step::Done(estimate) => return Ok(estimate.rows),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! TOML to types, with the line of what is wrong.
+
+use serde::Deserialize as _;
+use toml::de::{DeTable, DeValue};
+
+use crate::check::Problem;
+use crate::spec::Study;
+
+/// Reads a study.
+///
+/// # Errors
+/// What is wrong with the form, with its line.
+pub fn study(text: &str) -> Result<Study, Vec<Problem>> {
+    let value = toml::Deserializer::parse(text).and_then(|d| Study::deserialize(d));
+    value.map_err(|e| {
+        let line = e.span().map(|s| line_of(text, s.start));
+        let message = e.message().replace("did not match any variant of untagged enum Criterion", CRITERIA);
+        vec![Problem { path: String::new(), line, message, remedy: "see the examples for the form".to_owned() }]
+    })
+}
+
+const CRITERIA: &str = "this is no criterion; one is { age = [18, 120] }, { sex = [\"F\"] }, { prior_obs_days = 365 }, \
+    { has = \"condition\", set = \"name\", within = [-365, 0] } or \
+    { lab = \"loinc:33914-3\", op = \"lt\", value = 60, unit = \"mL/min/{1.73_m2}\", within = [-90, 0] }";
+
+/// Reads a study and checks it, each problem with its line.
+///
+/// # Errors
+/// All problems.
+pub fn checked(text: &str) -> Result<Study, Vec<Problem>> {
+    let study = study(text)?;
+    let problems = crate::check::check(&study);
+    if problems.is_empty() { Ok(study) } else { Err(located(text, problems)) }
+}
+
+/// Gives problems their line in a text.
+pub fn located(text: &str, mut problems: Vec<Problem>) -> Vec<Problem> {
+    if let Ok(table) = DeTable::parse(text) {
+        for p in &mut problems {
+            p.line = p.line.or_else(|| locate(&table.get_ref(), &p.path).map(|at| line_of(text, at)));
+        }
+    }
+    problems.sort_by_key(|p| p.line);
+    problems
+}
+
+/// Where a dotted path lies; the deepest part of it that there is.
+fn locate(table: &DeTable<'_>, path: &str) -> Option<usize> {
+    let mut at = None;
+    let mut keys = path.split('.');
+    let mut here = table;
+    let mut value: Option<&DeValue<'_>>;
+    loop {
+        let key = keys.next()?;
+        let Some((name, found)) = here.iter().find(|(k, _)| k.get_ref().as_ref() == key) else { return at };
+        at = Some(name.span().start);
+        value = Some(found.get_ref());
+        // Arrays are stepped into by number.
+        while let Some(DeValue::Array(items)) = value {
+            let Some(index) = keys.next() else { return at };
+            let Some(item) = index.parse::<usize>().ok().and_then(|i| items.get(i)) else { return at };
+            at = Some(item.span().start);
+            value = Some(item.get_ref());
+        }
+        match value {
+            Some(DeValue::Table(t)) => here = t,
+            _ => return at,
+        }
+        if keys.clone().next().is_none() {
+            return at;
+        }
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1
+}

@@ -1,0 +1,154 @@
+//! What a study says, as a whole.
+
+use std::collections::BTreeMap;
+
+use proto::StudyId;
+use serde::{Deserialize, Serialize};
+
+use crate::analysis::Analysis;
+use crate::cohort::Cohort;
+use crate::feature::Feature;
+
+/// Codes by the alias of their code system; a code may end in `*`, which stands for any ending.
+pub type ConceptSet = BTreeMap<String, Vec<String>>;
+
+/// A study.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// Its id.
+    pub id: StudyId,
+    /// Its version, for people.
+    pub version: String,
+    /// What it is about, in one line.
+    #[serde(default)]
+    pub title: String,
+    /// The range of the common schema that it was written for.
+    pub schema: String,
+    /// Why: `research`, `public_health`, `quality`.
+    pub purpose: String,
+    /// The last day, `YYYY-MM-DD`, on which a site may take part.
+    pub expires: String,
+    /// Rounds.
+    #[serde(default)]
+    pub rounds: Rounds,
+    /// Names for code systems of one's own.
+    #[serde(default)]
+    pub code_systems: BTreeMap<String, String>,
+    /// Concept sets by name.
+    #[serde(default)]
+    pub concept_sets: BTreeMap<String, ConceptSet>,
+    /// Cohorts by name; an analysis uses `target` unless it says otherwise.
+    pub cohorts: BTreeMap<String, Cohort>,
+    /// Features by name.
+    #[serde(default)]
+    pub features: BTreeMap<String, Feature>,
+    /// The analyses, in order.
+    pub analysis: Vec<Analysis>,
+    /// Privacy.
+    pub privacy: Privacy,
+    /// Small numbers.
+    #[serde(default)]
+    pub suppression: Suppression,
+    /// Reporting.
+    #[serde(default)]
+    pub report: Report,
+}
+
+/// How rounds are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rounds {
+    /// A round with fewer sites fails.
+    pub min_sites: u32,
+    /// How long a round waits for its sites, in seconds.
+    pub deadline_seconds: u32,
+    /// How long the first round waits for sites to approve and come online, once `min_sites` have, in seconds.
+    pub gather_seconds: u32,
+    /// How often a failed round is tried again. Sites send the same bytes again and pay nothing.
+    pub attempts: u32,
+}
+
+impl Default for Rounds {
+    fn default() -> Rounds {
+        Rounds { min_sites: 3, deadline_seconds: 600, gather_seconds: 30, attempts: 5 }
+    }
+}
+
+/// What the study may cost a patient.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// ε of the whole study, at each site.
+    pub epsilon: f64,
+    /// δ of the whole study.
+    #[serde(default = "default_delta")]
+    pub delta: f64,
+    /// Who is protected.
+    #[serde(default)]
+    pub unit: Unit,
+    /// How the sites' sums meet.
+    #[serde(default)]
+    pub aggregation: Aggregation,
+}
+
+fn default_delta() -> f64 {
+    1e-6
+}
+
+/// Who is protected. A patient of m hospitals has m times the local cost; the name says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// A patient's data at one hospital.
+    #[default]
+    #[serde(rename = "patient at a hospital")]
+    PatientAtHospital,
+}
+
+/// How the sites' sums meet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Aggregation {
+    /// Each site's release is private by itself.
+    #[default]
+    Local,
+}
+
+/// Small numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Suppression {
+    /// Numbers of patients below this are not shown.
+    pub k: u64,
+    /// On which value the rule is applied.
+    pub basis: Basis,
+}
+
+/// On which value suppression is decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// The noisy one: costs nothing and leaks nothing.
+    #[default]
+    Noisy,
+}
+
+impl Default for Suppression {
+    fn default() -> Suppression {
+        Suppression { k: 11, basis: Basis::Noisy }
+    }
+}
+
+/// Reporting.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Report {
+    /// The level of intervals.
+    pub confidence: f64,
+}
+
+impl Default for Report {
+    fn default() -> Report {
+        Report { confidence: 0.95 }
+    }
+}

@@ -1,0 +1,83 @@
+//! Patients on their way into a statistic: one entry a patient in each column.
+
+/// The level that stands for a missing value.
+pub const MISSING: u32 = u32::MAX;
+
+/// One column over the patients of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Column {
+    /// Real numbers; NaN is missing.
+    Real(Vec<f64>),
+    /// Levels, counted from 0; [`MISSING`] is missing.
+    Level(Vec<u32>),
+    /// For each patient a set of codes: patient `i` owns `codes[offsets[i]..offsets[i + 1]]`.
+    Codes {
+        /// One more than patients.
+        offsets: Vec<u32>,
+        /// Places in the vocabulary.
+        codes: Vec<u32>,
+    },
+}
+
+impl Column {
+    /// How many patients.
+    pub fn len(&self) -> usize {
+        match self {
+            Column::Real(v) => v.len(),
+            Column::Level(v) => v.len(),
+            Column::Codes { offsets, .. } => offsets.len().saturating_sub(1),
+        }
+    }
+
+    /// Whether there is no patient.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Columns over the same patients. It has no `Debug`: patients' rows are never printed.
+#[derive(Clone, Default)]
+pub struct PatientBatch {
+    patients: usize,
+    columns: Vec<Column>,
+}
+
+/// Columns of one batch had different lengths.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the columns of a batch must be of one length")]
+pub struct RaggedBatch;
+
+impl PatientBatch {
+    /// A batch of so many patients.
+    ///
+    /// # Errors
+    /// A column has another length.
+    pub fn new(patients: usize, columns: Vec<Column>) -> Result<PatientBatch, RaggedBatch> {
+        if columns.iter().all(|c| c.len() == patients) {
+            Ok(PatientBatch { patients, columns })
+        } else {
+            Err(RaggedBatch)
+        }
+    }
+
+    /// How many patients.
+    pub fn patients(&self) -> usize {
+        self.patients
+    }
+
+    /// The column at a place.
+    pub fn column(&self, place: usize) -> Option<&Column> {
+        self.columns.get(place)
+    }
+
+    /// All columns.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// A batch with the columns at these places, in this order; `None` where a place does not exist.
+    pub fn select(&self, places: &[usize]) -> Option<PatientBatch> {
+        let columns = places.iter().map(|&p| self.columns.get(p).cloned()).collect::<Option<Vec<_>>>()?;
+        Some(PatientBatch { patients: self.patients, columns })
+    }
+}

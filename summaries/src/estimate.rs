@@ -1,0 +1,144 @@
+//! What a merged release says: rows with honest intervals, and curves to draw.
+
+use serde::{Deserialize, Serialize};
+
+use crate::interval;
+
+/// How estimates are reported.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reporting {
+    /// The level of the intervals, such as 0.95.
+    pub confidence: f64,
+    /// Numbers of patients below this (on the noisy value) are not shown.
+    pub min_cell: u64,
+    /// The name of each input, in order.
+    pub names: Vec<String>,
+    /// For each input its levels' labels; empty for reals.
+    pub levels: Vec<Vec<String>>,
+}
+
+impl Reporting {
+    /// The name of an input.
+    pub fn name(&self, input: usize) -> &str {
+        self.names.get(input).map_or("?", String::as_str)
+    }
+
+    /// The label of a level of an input; the level after the last is `missing`.
+    pub fn level(&self, input: usize, level: usize) -> String {
+        self.levels.get(input).and_then(|l| l.get(level)).cloned().unwrap_or_else(|| "missing".to_owned())
+    }
+
+    /// The normal quantile of the interval's level.
+    pub fn z(&self) -> f64 {
+        interval::normal_quantile(0.5 + self.confidence / 2.0)
+    }
+}
+
+/// One estimate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// What it is about: a variable, a level, a coefficient.
+    pub term: String,
+    /// Which number: `n`, `proportion`, `mean`, `sd`, `median`, `coefficient`, …
+    pub statistic: String,
+    /// The estimate; `None` where suppressed.
+    pub estimate: Option<f64>,
+    /// The interval's lower end.
+    pub lower: Option<f64>,
+    /// The interval's upper end.
+    pub upper: Option<f64>,
+    /// The standard error, sampling and noise together.
+    pub se: Option<f64>,
+    /// The sampling part; 0 for a number of patients, which is not a sample.
+    pub sampling_se: Option<f64>,
+    /// The part that the privacy noise adds.
+    pub dp_se: Option<f64>,
+    /// Whether the value is withheld.
+    pub suppressed: bool,
+    /// Why it is withheld, or what to know.
+    pub note: String,
+}
+
+impl Row {
+    /// A row with a symmetric interval around the estimate from both parts of the error.
+    pub fn normal(term: &str, statistic: &str, estimate: f64, sampling_se: f64, dp_se: f64, z: f64) -> Row {
+        let se = sampling_se.hypot(dp_se);
+        Row {
+            term: term.to_owned(),
+            statistic: statistic.to_owned(),
+            estimate: Some(estimate),
+            lower: Some(estimate - z * se),
+            upper: Some(estimate + z * se),
+            se: Some(se),
+            sampling_se: Some(sampling_se),
+            dp_se: Some(dp_se),
+            suppressed: false,
+            note: String::new(),
+        }
+    }
+
+    /// A row whose value is withheld, with the reason.
+    pub fn withheld(term: &str, statistic: &str, note: &str) -> Row {
+        Row {
+            term: term.to_owned(),
+            statistic: statistic.to_owned(),
+            estimate: None,
+            lower: None,
+            upper: None,
+            se: None,
+            sampling_se: None,
+            dp_se: None,
+            suppressed: true,
+            note: note.to_owned(),
+        }
+    }
+
+    /// The same row with its interval cut to a range, such as [0, 1] for a proportion.
+    #[must_use]
+    pub fn within(mut self, low: f64, high: f64) -> Row {
+        self.lower = self.lower.map(|v| v.clamp(low, high));
+        self.upper = self.upper.map(|v| v.clamp(low, high));
+        self
+    }
+
+    /// The same row with a note.
+    #[must_use]
+    pub fn note(mut self, note: &str) -> Row {
+        note.clone_into(&mut self.note);
+        self
+    }
+}
+
+/// A number of patients: withheld where the noisy value is below the least cell, or lost in the noise.
+pub fn patients(term: &str, value: f64, dp_se: f64, reporting: &Reporting) -> Row {
+    if value < reporting.min_cell as f64 {
+        return Row::withheld(term, "n", &format!("fewer than {} (noisy)", reporting.min_cell));
+    }
+    let mut row = Row::normal(term, "n", value, 0.0, dp_se, reporting.z());
+    row.lower = row.lower.map(|l| l.max(0.0));
+    row
+}
+
+/// Points to draw, with their band.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// What it shows.
+    pub title: String,
+    /// `bars`, `step` or `line`.
+    pub kind: String,
+    /// The axis below.
+    pub x_label: String,
+    /// The axis beside.
+    pub y_label: String,
+    /// The points: x, y, lower, upper.
+    pub points: Vec<[f64; 4]>,
+}
+
+/// What an analysis says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The numbers.
+    pub rows: Vec<Row>,
+    /// The drawings.
+    pub curves: Vec<Curve>,
+}

@@ -1,0 +1,35 @@
+//! The quantiles that intervals are made of.
+
+use statrs::distribution::{ContinuousCDF, Normal};
+
+/// The quantile of the standard normal distribution at `p` in (0, 1).
+pub fn normal_quantile(p: f64) -> f64 {
+    Normal::standard().inverse_cdf(p)
+}
+
+/// The distribution function of the standard normal distribution.
+pub fn normal_cdf(x: f64) -> f64 {
+    Normal::standard().cdf(x)
+}
+
+/// A proportion from two noisy numbers of patients, `part` of `whole`, with the standard error of sampling and of noise.
+/// The noise's by the delta method: Var(a/b) ≈ (v_a + p² v_b − 2 p c) / b², where `covariance` is that of part and whole.
+pub fn proportion(part: f64, whole: f64, part_var: f64, whole_var: f64, covariance: f64) -> (f64, f64, f64) {
+    let p = (part / whole).clamp(0.0, 1.0);
+    let sampling = (p * (1.0 - p) / whole).max(0.0).sqrt();
+    let noise = ((part_var + p * p * whole_var - 2.0 * p * covariance) / (whole * whole)).max(0.0).sqrt();
+    (p, sampling, noise)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_values() {
+        assert!((normal_quantile(0.975) - 1.959_963_985).abs() < 1e-8);
+        assert!((normal_cdf(1.0) - 0.841_344_746).abs() < 1e-8);
+        let (p, s, n) = proportion(25.0, 100.0, 0.0, 0.0, 0.0);
+        assert!((p - 0.25).abs() < 1e-12 && (s - 0.043_301_27).abs() < 1e-8 && n == 0.0);
+    }
+}

@@ -1,0 +1,31 @@
+//! The statistics.
+//!
+//! A statistic is a map from one patient's bounded columns to a vector of integers (its *lanes*), with a proved
+//! bound on how far one patient can move the vector, and with what the noised sum over patients and sites says.
+//! To add one: one file in this room that implements [`Statistic`], and one line in [`registry`].
+//!
+//! This room knows no clock, no input, no wire, and draws no randomness.
+//!
+//! ```text
+//!   PatientBatch ──accumulate──► Lanes ──(noise, sum over sites: elsewhere)──► MergedRelease ──estimate──► Estimate
+//! ```
+
+pub mod batch;
+pub mod codes;
+pub mod count;
+pub mod crosstab;
+pub mod estimate;
+pub mod histogram;
+pub mod interval;
+pub mod lanes;
+pub mod moments;
+pub mod program;
+pub mod quantiles;
+pub mod registry;
+pub mod statistic;
+
+pub use batch::{Column, MISSING, PatientBatch};
+pub use estimate::{Curve, Estimate, Reporting, Row};
+pub use lanes::{FIXED_POINT, Lanes, Layout, MergedRelease, Sensitivity};
+pub use program::{MergedRound, PartWork, Program, ProgramError, Step};
+pub use statistic::{AccumulateError, Input, Statistic};

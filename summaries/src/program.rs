@@ -1,0 +1,169 @@
+//! An analysis over rounds. A one-shot statistic has one round; an iterative model has several, each with parameters that
+//! the coordinator computes from the last merged release.
+//!
+//! What a round asks of a site is a function of the plan, the round's number and the parameters alone, so a site derives
+//! the statistics and their cost for itself and never takes them from the coordinator.
+
+use serde::{Deserialize, Serialize};
+
+use crate::estimate::{Estimate, Reporting};
+use crate::lanes::MergedRelease;
+use crate::statistic::Statistic;
+
+/// One statistic of a round.
+pub struct PartWork {
+    /// Its name in manifests.
+    pub name: String,
+    /// The statistic.
+    pub statistic: Box<dyn Statistic>,
+    /// Which columns of the analysis' batch it reads, in order.
+    pub columns: Vec<usize>,
+    /// Its weight in the round's charge.
+    pub weight: f64,
+}
+
+/// The merged releases of a round, one a part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MergedRound {
+    /// One a part, in order.
+    pub parts: Vec<MergedRelease>,
+    /// How many sites are in.
+    pub sites: usize,
+}
+
+impl MergedRound {
+    /// Whether no part has noise.
+    pub fn exact(&self) -> bool {
+        self.parts.iter().all(|p| p.noise_variance == 0.0)
+    }
+}
+
+/// What comes after a round.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Another round, with these parameters.
+    Continue {
+        /// Its number; never less than the last one's plus one.
+        round: u32,
+        /// What the sites need to know.
+        parameters: Vec<f64>,
+    },
+    /// The analysis is done.
+    Done(Estimate),
+}
+
+/// Why a round's work could not be derived, or its result not be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ProgramError {
+    /// There is no such round in the plan.
+    #[error("the analysis has {planned} rounds, and round {asked} was asked")]
+    Round {
+        /// Asked, from 0.
+        asked: u32,
+        /// Planned.
+        planned: u32,
+    },
+    /// The parameters do not fit.
+    #[error("the round needs {needed} finite parameters, and {given} were given or one is not finite")]
+    Parameters {
+        /// Given.
+        given: usize,
+        /// Needed.
+        needed: usize,
+    },
+    /// The merged release does not fit.
+    #[error("the merged release does not have the parts and lanes of the round")]
+    Merged,
+}
+
+/// An analysis.
+pub trait Program: Send {
+    /// How many rounds the plan pays for.
+    fn rounds(&self) -> u32;
+    /// A round's weight in the analysis' charge.
+    fn weight(&self, round: u32) -> f64;
+    /// The parameters of the first round.
+    fn first(&self) -> Vec<f64>;
+    /// What a round asks of a site.
+    ///
+    /// # Errors
+    /// There is no such round, or the parameters do not fit.
+    fn work(&self, round: u32, parameters: &[f64]) -> Result<Vec<PartWork>, ProgramError>;
+    /// What comes after a round.
+    ///
+    /// # Errors
+    /// As [`Program::work`], or the merged release does not fit.
+    fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError>;
+}
+
+/// A statistic of one round.
+pub struct PartPlan {
+    /// Its name.
+    pub name: String,
+    /// How to make it.
+    pub make: Box<dyn Fn() -> Box<dyn Statistic> + Send + Sync>,
+    /// Columns it reads.
+    pub columns: Vec<usize>,
+    /// Its weight.
+    pub weight: f64,
+    /// How its estimates are written.
+    pub reporting: Reporting,
+}
+
+/// One round, one or more statistics.
+pub struct OneShot {
+    parts: Vec<PartPlan>,
+}
+
+impl OneShot {
+    /// Of these statistics.
+    pub fn new(parts: Vec<PartPlan>) -> OneShot {
+        OneShot { parts }
+    }
+}
+
+impl Program for OneShot {
+    fn rounds(&self) -> u32 {
+        1
+    }
+    fn weight(&self, _: u32) -> f64 {
+        1.0
+    }
+    fn first(&self) -> Vec<f64> {
+        Vec::new()
+    }
+    fn work(&self, round: u32, parameters: &[f64]) -> Result<Vec<PartWork>, ProgramError> {
+        if round != 0 {
+            return Err(ProgramError::Round { asked: round, planned: 1 });
+        }
+        if !parameters.is_empty() {
+            return Err(ProgramError::Parameters { given: parameters.len(), needed: 0 });
+        }
+        Ok(self
+            .parts
+            .iter()
+            .map(|p| PartWork {
+                name: p.name.clone(),
+                statistic: (p.make)(),
+                columns: p.columns.clone(),
+                weight: p.weight,
+            })
+            .collect())
+    }
+    fn next(&mut self, _: u32, _: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
+        if merged.parts.len() != self.parts.len() {
+            return Err(ProgramError::Merged);
+        }
+        let mut out = Estimate::default();
+        for (plan, release) in self.parts.iter().zip(&merged.parts) {
+            let statistic = (plan.make)();
+            if release.lanes.len() != statistic.layout().lanes {
+                return Err(ProgramError::Merged);
+            }
+            let one = statistic.estimate(release, &plan.reporting);
+            out.rows.extend(one.rows);
+            out.curves.extend(one.curves);
+        }
+        Ok(Step::Done(out))
+    }
+}
