@@ -19,11 +19,7 @@ const BUFFER: usize = 128 * 1024;
 ///
 /// # Errors
 /// An unknown format, a missing or superfluous mapping, or a mistake in it with its line.
-pub fn open(
-    format: &str,
-    mapping_toml: Option<&str>,
-    mapping_name: &str,
-) -> Result<Box<dyn Adapter>, AdapterError> {
+pub fn open(format: &str, mapping_toml: Option<&str>, mapping_name: &str) -> Result<Box<dyn Adapter>, AdapterError> {
     match (format, mapping_toml) {
         ("csv", Some(text)) => Ok(Box::new(Csv::new(text, mapping_name)?)),
         ("csv", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),

@@ -103,8 +103,7 @@ impl Parts {
     /// The time that the parts name, or `None` where there is none, such as 31 February.
     pub(crate) fn when(&self, zone: Tz) -> Option<When> {
         let year = self.year.filter(|y| (1800..=2200).contains(y))?;
-        let date =
-            NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, self.month.unwrap_or(1), self.day.unwrap_or(1))?;
+        let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, self.month.unwrap_or(1), self.day.unwrap_or(1))?;
         let (Some(hour), Some(minute)) = (self.hour, self.minute) else {
             let precision = match (self.month, self.day) {
                 (Some(_), Some(_)) => Precision::Day,
@@ -222,8 +221,7 @@ impl Cursor<'_> {
     }
 
     fn month_name(&mut self) -> Option<u32> {
-        const NAMES: [&str; 12] =
-            ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+        const NAMES: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
         let (head, tail) = self.0.split_at_checked(3)?;
         let at = NAMES.iter().position(|n| n.as_bytes().eq_ignore_ascii_case(head))?;
         self.0 = tail;
@@ -310,10 +308,8 @@ impl DateFormat {
                 Some(b'%') => Step::Byte(b'%'),
                 Some(b'y') => return Err("%y is ambiguous; have the extract write four digits and use %Y".to_owned()),
                 _ => {
-                    return Err(
-                        "a date format knows %Y %m %b %d %H %I %p %M %S %f %z and %%, and any other character"
-                            .to_owned(),
-                    );
+                    return Err("a date format knows %Y %m %b %d %H %I %p %M %S %f %z and %%, and any other character"
+                        .to_owned());
                 }
             });
         }

@@ -82,7 +82,11 @@ fn read(adapter: &dyn Adapter, path: &Path, tally: &mut Tally) -> Read {
     let extract = Extract { name, reader: adapters::reader(path).unwrap() };
     let read = adapter.read(&context(), extract, tally).unwrap();
     let seconds = began.elapsed().as_secs_f64();
-    println!("{name}: {read:?}, {:.0} items/s, {:.0} records/s", read.items as f64 / seconds, read.records as f64 / seconds);
+    println!(
+        "{name}: {read:?}, {:.0} items/s, {:.0} records/s",
+        read.items as f64 / seconds,
+        read.records as f64 / seconds
+    );
     read
 }
 
@@ -167,11 +171,14 @@ fn four_hospitals_of_heart_disease() {
             .iter()
             .filter(|r| r.get("code") == &Cell::from("2093-3") && r.get("value_num") == &Cell::Real(0.0))
             .count();
-        assert_eq!(zero_chol, match site {
-            "switzerland" => 123,
-            "va" => 49,
-            _ => 0,
-        });
+        assert_eq!(
+            zero_chol,
+            match site {
+                "switzerland" => 123,
+                "va" => 49,
+                _ => 0,
+            }
+        );
         assert!(tally.kept.iter().all(|r| r.get("event_date") == &Cell::Null));
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! * [`name`]: names and roles.
 //! * [`authority`]: the certificate authority and its revocation list.
+//! * [`folder`]: where an identity lies on disk.
 //! * [`identity`]: a key with its certificate.
 //! * [`invitation`]: a one-use, expiring way in.
 //! * [`peer`]: what a certificate says of its holder.
@@ -13,6 +14,7 @@
 //! * [`signature`]: signatures over plans.
 
 pub mod authority;
+pub mod folder;
 pub mod identity;
 pub mod invitation;
 pub mod name;
@@ -21,6 +23,7 @@ pub mod signature;
 pub mod tls;
 
 pub use authority::Authority;
+pub use folder::Folder;
 pub use identity::Identity;
 pub use invitation::Invitation;
 pub use name::{Name, Role};

@@ -97,19 +97,14 @@ impl Statistic for ScoreHistogram {
 /// The area under the ROC curve: the chance that a patient with the outcome scores higher, ties counting half. Sampling error
 /// by Hanley and McNeil 1982; the noise's by the delta method over the cells.
 fn auc(cell: &dyn Fn(bool, usize) -> f64, no: f64, yes: f64, variance: f64, z: f64) -> Row {
-    let mut below = 0.0;
-    let mut above = yes;
-    let mut sum = 0.0;
-    let mut gradients = 0.0;
+    let (mut below, mut sum) = (0.0, 0.0);
     for bin in 0..BINS {
         let (n, y) = (cell(false, bin), cell(true, bin));
-        above -= y;
         sum += y * (below + n / 2.0);
         below += n;
     }
     let area = (sum / (no * yes)).clamp(0.0, 1.0);
-    below = 0.0;
-    above = yes;
+    let (mut below, mut above, mut gradients) = (0.0, yes, 0.0);
     for bin in 0..BINS {
         let (n, y) = (cell(false, bin), cell(true, bin));
         above -= y;

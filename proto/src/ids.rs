@@ -59,6 +59,13 @@ id!(
     "study"
 );
 
+impl StudyId {
+    /// The id that stands for a plan whose own id can't be read.
+    pub fn unreadable() -> StudyId {
+        StudyId("unreadable".to_owned())
+    }
+}
+
 /// A SHA-256 hash; hexadecimal in text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; 32]);

@@ -1,11 +1,13 @@
 //! What both sides must agree on: the wire, the ids, and the manifest of a release.
 //!
+//! * [`channel`]: the caller's end of a connection.
 //! * [`wire`]: types generated from `federation.proto`.
 //! * [`ids`]: newtypes for what is named.
 //! * [`manifest`]: what a release says of itself; its canonical bytes and its id.
 //! * [`payload`]: integer vectors to bytes and back.
 //! * [`parse`]: the one place where wire types become domain types.
 
+pub mod channel;
 pub mod ids;
 pub mod manifest;
 pub mod parse;

@@ -16,11 +16,10 @@
 //! * [`agent`]: all of it in one place.
 //! * [`uplink`]: the stream to the coordinator.
 //! * [`control`]: commands to a running agent over a local socket.
-//! * [`cli`], [`commands`]: the command line.
+//! * [`cli`], [`show`]: the command line.
 
 pub mod agent;
 pub mod cli;
-pub mod commands;
 pub mod config;
 pub mod control;
 pub mod engine;
@@ -30,5 +29,6 @@ pub mod ledger;
 pub mod policy;
 pub mod preview;
 pub mod releases;
+pub mod show;
 pub mod studies;
 pub mod uplink;

@@ -202,6 +202,25 @@ impl Checker<'_> {
         }
     }
 
+    fn codes_and_unit(&mut self, code_path: &[&str], unit_path: &[&str], list: &[String], unit: &str) {
+        if list.is_empty() {
+            self.say(code_path, "there is no code", "write it like loinc:4548-4");
+        }
+        let analytes: std::collections::BTreeSet<Option<&str>> = list
+            .iter()
+            .map(|c| {
+                let (alias, bare) = c.split_once(':')?;
+                units::analyte(&codes::canonical(alias)?, bare).map(|a| a.name)
+            })
+            .collect();
+        if analytes.len() > 1 {
+            self.say(code_path, "the codes mean different analytes", "give each analyte a feature of its own");
+        }
+        for code in list {
+            self.code_and_unit(code_path, unit_path, code, unit);
+        }
+    }
+
     fn code_and_unit(&mut self, code_path: &[&str], unit_path: &[&str], code: &str, unit: &str) {
         let Some((alias, bare)) = code.split_once(':') else {
             self.say(code_path, format!("'{code}' is no code"), "write it like loinc:4548-4");
@@ -272,7 +291,7 @@ impl Checker<'_> {
                 self.window(at, h.within, dated);
             }
             Criterion::Lab(l) => {
-                self.code_and_unit(at, at, &l.lab, &l.unit);
+                self.codes_and_unit(at, at, &l.lab, &l.unit);
                 self.window(at, l.within, dated);
                 if !l.value.is_finite() {
                     self.say(at, "the value is not finite", "give a number");
@@ -313,7 +332,7 @@ impl Checker<'_> {
                 }
             }
             Feature::Measurement { code, unit, window, bounds, levels, .. } => {
-                self.code_and_unit(&at("code"), &at("unit"), code, unit);
+                self.codes_and_unit(&at("code"), &at("unit"), code, unit);
                 self.window(&at("window"), *window, dated);
                 if let Some(b) = bounds {
                     self.ascending(&at("bounds"), *b);

@@ -110,8 +110,9 @@ pub struct HasEvent {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lab {
-    /// `system:code`, such as `loinc:33914-3`.
-    pub lab: String,
+    /// `system:code`, such as `loinc:33914-3`, or a list of codes that mean the same analyte.
+    #[serde(deserialize_with = "crate::feature::one_or_many")]
+    pub lab: Vec<String>,
     /// The comparison.
     pub op: Comparison,
     /// The value, in `unit`.

@@ -20,8 +20,9 @@ pub enum Feature {
     },
     /// A measurement.
     Measurement {
-        /// `system:code`.
-        code: String,
+        /// `system:code`, or a list of codes that mean the same analyte.
+        #[serde(deserialize_with = "one_or_many")]
+        code: Vec<String>,
         /// The unit to work in, in UCUM.
         unit: String,
         /// Which of a patient's values.
@@ -95,6 +96,20 @@ pub enum Feature {
         #[serde(default)]
         window: Option<Window>,
     },
+}
+
+/// A text or a list of texts; the canonical form is the list.
+pub(crate) fn one_or_many<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Texts::deserialize(d)? {
+        Texts::One(one) => vec![one],
+        Texts::Many(many) => many,
+    })
 }
 
 /// Which of a patient's values.

@@ -153,9 +153,7 @@ fn file(section: Section<'_, '_>) -> Result<FileMap, AdapterError> {
         return Err(doc.error(section.at, "there is no [[file.row]]; add one for each record that a row becomes"));
     }
     let rows = rows.into_iter().map(|r| row(r, &mut slots, !dates.is_empty())).collect::<Result<_, _>>()?;
-    if !header
-        && let Some((name, line)) = slots.0.iter().find(|(name, _)| !columns.contains(name))
-    {
+    if !header && let Some((name, line)) = slots.0.iter().find(|(name, _)| !columns.contains(name)) {
         let message = format!("column \"{name}\" is not in columns; there are: {}", columns.join(", "));
         return Err(AdapterError::Mapping { file: doc.name.to_owned(), line: *line, message });
     }

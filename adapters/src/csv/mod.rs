@@ -65,10 +65,8 @@ impl Csv {
                         true => "one differs only in upper and lower case",
                         false => "compare the names, the delimiter and the encoding",
                     };
-                    let message = format!(
-                        "column \"{column}\" is not among the {} columns of {file}; {near}",
-                        names.len()
-                    );
+                    let message =
+                        format!("column \"{column}\" is not among the {} columns of {file}; {near}", names.len());
                     Err(self.contradiction(*line, message))
                 }
                 _ => Err(self.contradiction(*line, format!("column \"{column}\" stands twice in {file}; rename one"))),
@@ -87,12 +85,7 @@ impl Adapter for Csv {
         self.mapping.file(file).is_some()
     }
 
-    fn read(
-        &self,
-        ctx: &Context,
-        extract: Extract<'_>,
-        sink: &mut dyn crate::Sink,
-    ) -> Result<Read, AdapterError> {
+    fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
         let Extract { name, reader } = extract;
         let Some(map) = self.mapping.file(name) else {
             return Err(self.contradiction(1, format!("no [[file]] matches {name}; add one, or move the file away")));

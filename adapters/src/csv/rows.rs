@@ -124,7 +124,8 @@ impl<'a> Rows<'a> {
         let mut encoding = marked.unwrap_or(declared);
         if encoding == encoding_rs::UTF_16LE || encoding == encoding_rs::UTF_16BE {
             let decoder = encoding.new_decoder_with_bom_removal();
-            reader = Box::new(BufReader::new(Transcoded { inner: reader, decoder, ready: Vec::new(), at: 0, done: false }));
+            reader =
+                Box::new(BufReader::new(Transcoded { inner: reader, decoder, ready: Vec::new(), at: 0, done: false }));
             encoding = encoding_rs::UTF_8;
         }
         Rows {

@@ -49,10 +49,7 @@ pub(crate) enum Target {
 impl Target {
     /// Whether it is filled from a date.
     pub(crate) fn is_time(self) -> bool {
-        matches!(
-            self,
-            Target::Event | Target::Known | Target::Start | Target::End | Target::Birth | Target::Result
-        )
+        matches!(self, Target::Event | Target::Known | Target::Start | Target::End | Target::Birth | Target::Result)
     }
 }
 
@@ -79,27 +76,13 @@ const SPECIAL: &[(&str, Target, &[Table])] = &[
     (
         "event",
         Target::Event,
-        &[
-            Table::Visit,
-            Table::Condition,
-            Table::Measurement,
-            Table::DrugExposure,
-            Table::Procedure,
-            Table::Death,
-        ],
+        &[Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure, Table::Death],
     ),
     ("known", Target::Known, &Table::SOURCED),
     (
         "visit",
         Target::Visit,
-        &[
-            Table::Visit,
-            Table::Condition,
-            Table::Measurement,
-            Table::DrugExposure,
-            Table::Procedure,
-            Table::Death,
-        ],
+        &[Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure, Table::Death],
     ),
     ("start", Target::Start, &[Table::Visit]),
     ("parent_visit", Target::ParentVisit, &[Table::Visit]),

@@ -172,8 +172,11 @@ event = { column = "died" }
 
 #[test]
 fn one_wide_row_becomes_several_records() {
-    let (seen, result) =
-        read(WIDE, "a.txt", b"1\th\t1950\t2020-01-02\t\t120\t2020-02-03\n2\tx\t1951-02-03\t2020-01-02\t2020-01-05\t\t\n");
+    let (seen, result) = read(
+        WIDE,
+        "a.txt",
+        b"1\th\t1950\t2020-01-02\t\t120\t2020-02-03\n2\tx\t1951-02-03\t2020-01-02\t2020-01-05\t\t\n",
+    );
     assert_eq!(result.unwrap(), Read { items: 2, records: 6, quarantined: 0, skipped: 0 });
     let of = |t: Table| seen.records.iter().filter(|r| r.table() == t).collect::<Vec<_>>();
     let patients = of(Table::Patient);

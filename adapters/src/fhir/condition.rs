@@ -36,22 +36,23 @@ pub(super) fn rows(condition: &Condition, env: &Envelope<'_>) -> Rows {
     let verification = bare_code(&condition.verification_status);
     let verification = verification.as_deref().unwrap_or("unknown");
     row.set("verification", verification);
-    set_status(&mut row, match verification {
-        "entered-in-error" => "error",
-        // What was ruled out is no diagnosis.
-        "refuted" => "cancelled",
-        "provisional" | "differential" | "unconfirmed" => "preliminary",
-        _ => "final",
-    });
+    set_status(
+        &mut row,
+        match verification {
+            "entered-in-error" => "error",
+            // What was ruled out is no diagnosis.
+            "refuted" => "cancelled",
+            "provisional" | "differential" | "unconfirmed" => "preliminary",
+            _ => "final",
+        },
+    );
     match set_code(&mut row, &condition.code, "Condition.code") {
         Err(_) if verification == "entered-in-error" => {}
         other => other?,
     }
     set_visit(&mut row, &condition.encounter, env);
-    let encounter_diagnosis = condition
-        .category
-        .iter()
-        .any(|c| c.coding.iter().any(|c| c.code.as_deref() == Some("encounter-diagnosis")));
+    let encounter_diagnosis =
+        condition.category.iter().any(|c| c.coding.iter().any(|c| c.code.as_deref() == Some("encounter-diagnosis")));
     row.set("role", if encounter_diagnosis { "secondary" } else { "problem" });
     let recorded = date(&condition.recorded_date, "Condition.recordedDate", env)?;
     let onset = match &condition.onset_period {

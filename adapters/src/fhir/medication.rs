@@ -103,12 +103,11 @@ pub(super) fn rows(request: &MedicationRequest, env: &Envelope<'_>) -> Rows {
         if let Some(supply) = &dispense.expected_supply_duration {
             row.set("days_supply", days(supply));
         }
-        let end = dispense.validity_period.as_ref().map(|p| &p.end);
-        if let Some(end) = end.map(|e| date(e, "MedicationRequest.dispenseRequest.validityPeriod.end", env)) {
-            if let Some(end) = &end? {
-                envelope::set_end(&mut row, end);
-                row.set("end_kind", "explicit");
-            }
+        if let Some(period) = &dispense.validity_period
+            && let Some(end) = date(&period.end, "MedicationRequest.dispenseRequest.validityPeriod.end", env)?
+        {
+            envelope::set_end(&mut row, &end);
+            row.set("end_kind", "explicit");
         }
     }
     Ok(vec![row])

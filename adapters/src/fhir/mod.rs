@@ -54,12 +54,7 @@ impl Adapter for Fhir {
         bare.ends_with(".ndjson") || bare.ends_with(".jsonl")
     }
 
-    fn read(
-        &self,
-        ctx: &Context,
-        extract: Extract<'_>,
-        sink: &mut dyn crate::Sink,
-    ) -> Result<Read, AdapterError> {
+    fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
         let mut out = Out::new(sink, extract.name);
         let mut lines = Lines::new(extract.reader);
         let envelope = Envelope::new(ctx, "fhir-r4");
@@ -74,10 +69,9 @@ impl Adapter for Fhir {
                 Line::TooLong => {
                     Err(No::bad(Reason::LineTooLong, "the line is over 8 MiB; export without embedded documents"))
                 }
-                Line::Truncated => Err(No::bad(
-                    Reason::Truncated,
-                    "the file breaks off here; copy it again and ingest it again",
-                )),
+                Line::Truncated => {
+                    Err(No::bad(Reason::Truncated, "the file breaks off here; copy it again and ingest it again"))
+                }
                 Line::Here if lines.bytes().iter().all(u8::is_ascii_whitespace) => continue,
                 Line::Here => resource(lines.bytes(), &envelope),
             };
@@ -181,10 +175,7 @@ fn choose(concept: &CodeableConcept) -> Option<(&Coding, Option<String>)> {
     let coded = || concept.coding.iter().filter(|c| c.code.as_deref().is_some_and(|c| !c.is_empty()));
     let system = |c: &Coding| c.system.as_deref().and_then(codes::canonical);
     let known = |uri: &Option<String>| uri.as_ref().is_some_and(|u| codes::SYSTEMS.iter().any(|s| s.uri == u));
-    coded()
-        .map(|c| (c, system(c)))
-        .find(|(_, uri)| known(uri))
-        .or_else(|| coded().next().map(|c| (c, system(c))))
+    coded().map(|c| (c, system(c))).find(|(_, uri)| known(uri)).or_else(|| coded().next().map(|c| (c, system(c))))
 }
 
 /// Sets the code of a row.

@@ -31,18 +31,15 @@ pub(super) fn rows(patient: &Patient, env: &Envelope<'_>) -> Rows {
         Some("other") => "O",
         _ => "U",
     };
-    let mut row = env
-        .row(Table::Patient, person, super::key(env, Table::Patient, id))
-        .with("sex", sex)
-        .with("age_capped", false);
+    let mut row =
+        env.row(Table::Patient, person, super::key(env, Table::Patient, id)).with("sex", sex).with("age_capped", false);
     if let Some(birth) = date(&patient.birth_date, "Patient.birthDate", env)? {
         envelope::set_birth(&mut row, &birth);
     }
     let mut rows = vec![row];
     let died = date(&patient.deceased_date_time, "Patient.deceasedDateTime", env)?;
     if died.is_some() || patient.deceased_boolean == Some(true) {
-        let mut death =
-            env.row(Table::Death, person, super::key(env, Table::Death, id)).with("death_source", "ehr");
+        let mut death = env.row(Table::Death, person, super::key(env, Table::Death, id)).with("death_source", "ehr");
         if let Some(when) = &died {
             envelope::set_event(&mut death, when);
         }

@@ -94,16 +94,22 @@ fn events(cohort: &str, (rows, date): (String, &str), window: Option<Window>, ex
     )
 }
 
-/// A measurement's value in a study's unit; NULL where it can't be said.
-fn value_in(study: &Study, code: &str, unit: &str) -> Result<(String, String), String> {
-    let (alias, bare) = code.split_once(':').ok_or_else(|| format!("'{code}' is no code"))?;
-    let uri = uri(study, alias)?;
+/// A condition on a measurement's code, and its value in a study's unit, NULL where that can't be said.
+fn value_in(study: &Study, list: &[String], unit: &str) -> Result<(String, String), String> {
     let unit = units::ucum(unit).ok_or_else(|| format!("'{unit}' is no known unit"))?;
-    let condition = format!("code_system = {} AND CAST(code AS VARCHAR) = {}", quote(&uri), quote(bare));
+    let mut any = Vec::with_capacity(list.len());
+    let mut analyte = None;
+    for code in list {
+        let (alias, bare) = code.split_once(':').ok_or_else(|| format!("'{code}' is no code"))?;
+        let uri = uri(study, alias)?;
+        any.push(format!("(code_system = {} AND CAST(code AS VARCHAR) = {})", quote(&uri), quote(bare)));
+        analyte = units::analyte(&uri, bare);
+    }
+    let condition = format!("({})", any.join(" OR "));
     let own = format!("WHEN unit_ucum = {} THEN value_num", quote(unit));
-    let value = match units::analyte(&uri, bare) {
+    let value = match analyte {
         Some(analyte) => {
-            let rule = analyte.rule(unit).ok_or_else(|| format!("'{unit}' does not fit {code}"))?;
+            let rule = analyte.rule(unit).ok_or_else(|| format!("'{unit}' does not fit {}", analyte.name))?;
             format!(
                 "CASE {own} WHEN unit_std = {} THEN (value_std - {}) / {} END",
                 quote(analyte.unit),

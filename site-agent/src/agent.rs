@@ -1,0 +1,375 @@
+//! The agent: everything a site does, in one place, for the uplink, the local socket and the command line.
+
+use std::sync::Arc;
+
+use certs::Identity;
+use platform::store::SharedStore;
+use platform::{Clock, Entropy, RocksStore};
+use privacy::{Mechanism, Part, Sensitive};
+use proto::manifest::parameters_hash;
+use proto::wire::{self, SignedPlan};
+use proto::{Hash, RoundId, StudyId};
+use study::Plan;
+use summaries::{Lanes, PartWork};
+use tokio::sync::broadcast;
+
+use crate::config::Config;
+use crate::engine::{Engine, EngineError};
+use crate::lake::{Lake, LakeError};
+use crate::ledger::{Ledger, LedgerError};
+use crate::policy::{self, Objection};
+use crate::releases::{Order, ReleaseError, Releases, Sealed, State};
+use crate::studies::{Decision, Record, Studies};
+
+/// What stopped the agent from starting or from doing what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The lake.
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] platform::StoreError),
+    /// A release.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// There is no such study.
+    #[error("there is no study '{0}' here; see site-agent studies list")]
+    NoStudy(StudyId),
+    /// The study can't be decided that way.
+    #[error("the study '{study}' is {now}; {remedy}")]
+    Decision {
+        /// The study.
+        study: StudyId,
+        /// Where it stands.
+        now: String,
+        /// What can be done.
+        remedy: &'static str,
+    },
+    /// The plan can't be read any more.
+    #[error("the plan of '{0}' can't be read; the coordinator sends it again on the next connection")]
+    Plan(StudyId),
+}
+
+/// An agent.
+pub struct Agent {
+    /// Its settings.
+    pub config: Config,
+    /// Its lake.
+    pub lake: Lake,
+    /// Its engine.
+    pub engine: Engine,
+    /// Its ledger.
+    pub ledger: Ledger,
+    /// Its releases.
+    pub releases: Releases,
+    /// Its studies.
+    pub studies: Studies,
+    /// Its mechanism.
+    pub mechanism: Box<dyn Mechanism>,
+    /// Its clock.
+    pub clock: Arc<dyn Clock>,
+    /// Its random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// Decisions made, for the uplink.
+    decisions: broadcast::Sender<Record>,
+    /// One ingestion at a time.
+    ingesting: tokio::sync::Mutex<()>,
+}
+
+/// A refusal of a round, as it leaves: a name and plain words, nothing about a patient.
+pub type Refused = Objection;
+
+impl Agent {
+    /// Opens the state of a site. Only one process may.
+    ///
+    /// # Errors
+    /// The state is in use, or its ledger is broken.
+    pub fn open(
+        config: Config,
+        mechanism: Box<dyn Mechanism>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Agent, AgentError> {
+        let store: SharedStore = Arc::new(RocksStore::open(&config.state_dir().join("store"))?);
+        let lake = Lake::open(config.state_dir().join("lake"), store.clone())?;
+        let ledger = Ledger::open(store.clone())?;
+        let releases = Releases::new(store.clone(), config.id.clone(), config.budget.caps());
+        let (decisions, _) = broadcast::channel(256);
+        Ok(Agent {
+            lake,
+            engine: Engine::new(),
+            ledger,
+            releases,
+            studies: Studies::new(store),
+            mechanism,
+            clock,
+            entropy,
+            decisions,
+            ingesting: tokio::sync::Mutex::new(()),
+            config,
+        })
+    }
+
+    /// Decisions as they are made.
+    pub fn decisions(&self) -> broadcast::Receiver<Record> {
+        self.decisions.subscribe()
+    }
+
+    /// Ingests every source.
+    ///
+    /// # Errors
+    /// See [`Lake::ingest`].
+    pub async fn ingest(
+        &self,
+        progress: &mut (dyn FnMut(&str, u64, u64) + Send),
+    ) -> Result<crate::lake::IngestReport, AgentError> {
+        let _turn = self.ingesting.lock().await;
+        let report = self.lake.ingest(&self.config, self.clock.as_ref(), self.entropy.as_ref(), progress).await?;
+        Ok(report)
+    }
+
+    /// A plan came. It is checked, stored, decided where the rules decide, and the decision is returned.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn receive(&self, identity: &Identity, federation: &str, signed: &SignedPlan) -> Result<Record, AgentError> {
+        let now = self.clock.now();
+        let checked = match policy::verify(signed, &identity.ca_pem, federation, now.seconds()) {
+            Ok(checked) => checked,
+            Err(objection) => return Ok(self.unreadable(signed, objection)),
+        };
+        let study = checked.plan.study.id.clone();
+        if let Some(known) = self.studies.get(&study)? {
+            if known.plan_hash == checked.hash {
+                return Ok(known);
+            }
+            let reason = format!("the study '{study}' is known here with another plan; give the new plan a new id");
+            return Ok(Record {
+                plan_hash: checked.hash,
+                decision: Decision::Refused,
+                objection: Some(Objection::new("plan_changed", reason)),
+                ..known
+            });
+        }
+        let objection = policy::allowed(&self.config, &checked).err();
+        let decision = match &objection {
+            Some(_) => Decision::Refused,
+            None if policy::approves(&self.config, &checked.plan) => Decision::Approved,
+            None => Decision::Pending,
+        };
+        let record = Record {
+            study,
+            plan_hash: checked.hash,
+            decision,
+            objection,
+            decided_by: "policy".to_owned(),
+            decided_micros: now.0,
+            outcome: None,
+            signer: checked.signer.name.to_string(),
+            title: checked.plan.study.title.clone(),
+            epsilon: checked.plan.study.privacy.epsilon,
+        };
+        self.studies.put(&record, Some(signed))?;
+        Ok(record)
+    }
+
+    /// A record for a plan that is not kept: what can be read of its id, and why it was refused.
+    fn unreadable(&self, signed: &SignedPlan, objection: Objection) -> Record {
+        #[derive(serde::Deserialize)]
+        struct Id {
+            study: IdOnly,
+        }
+        #[derive(serde::Deserialize)]
+        struct IdOnly {
+            id: StudyId,
+        }
+        let id = serde_json::from_slice::<Id>(&signed.plan).ok().map(|i| i.study.id);
+        Record {
+            study: id.unwrap_or_else(StudyId::unreadable),
+            plan_hash: study::plan::hash_of(&signed.plan),
+            decision: Decision::Refused,
+            objection: Some(objection),
+            decided_by: "policy".to_owned(),
+            decided_micros: self.clock.now().0,
+            outcome: None,
+            signer: String::new(),
+            title: String::new(),
+            epsilon: 0.0,
+        }
+    }
+
+    /// A person decides.
+    ///
+    /// # Errors
+    /// There is no such study, or it can't be decided that way.
+    pub fn decide(&self, study: &StudyId, decision: Decision, by: &str, reason: &str) -> Result<Record, AgentError> {
+        let mut record = self.studies.get(study)?.ok_or_else(|| AgentError::NoStudy(study.clone()))?;
+        let wrong = |remedy| {
+            Err(AgentError::Decision {
+                study: study.clone(),
+                now: format!("{:?}", record.decision).to_lowercase(),
+                remedy,
+            })
+        };
+        match (record.decision, decision) {
+            (Decision::Refused, Decision::Approved) if record.decided_by == "policy" => {
+                return wrong("the site's own settings refuse it; change site.toml and have the study submitted anew");
+            }
+            (Decision::Pending | Decision::Refused, Decision::Paused) => {
+                return wrong("only an approved study can be paused");
+            }
+            _ => {}
+        }
+        let objection = (decision == Decision::Refused).then(|| Objection::new("refused_by_site", reason));
+        self.studies.decide(&mut record, decision, objection, by, self.clock.now())?;
+        let _ = self.decisions.send(record.clone());
+        Ok(record)
+    }
+
+    /// A study ended at the coordinator.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn closed(&self, study: &StudyId, outcome: &str) -> Result<(), AgentError> {
+        if let Some(mut record) = self.studies.get(study)? {
+            record.outcome = Some(outcome.to_owned());
+            self.studies.put(&record, None)?;
+        }
+        self.engine.forget();
+        Ok(())
+    }
+
+    /// The plan of a study, as it was stored.
+    ///
+    /// # Errors
+    /// There is none, or it can't be read.
+    pub fn plan(&self, study: &StudyId) -> Result<(Plan, Hash), AgentError> {
+        let signed = self.studies.plan(study)?.ok_or_else(|| AgentError::NoStudy(study.clone()))?;
+        let plan = Plan::parse(&signed.plan).map_err(|_| AgentError::Plan(study.clone()))?;
+        Ok((plan, study::plan::hash_of(&signed.plan)))
+    }
+
+    /// Answers a round: the stored release if there is one, else a new one, sealed.
+    ///
+    /// # Errors
+    /// A named reason, fit to leave.
+    pub async fn answer(&self, order: wire::RoundOrder) -> Result<Sealed, Refused> {
+        let no = |code: &str, reason: String| Objection::new(code, reason);
+        let round = proto::parse::round(order.round.clone()).map_err(|e| no("malformed", e.to_string()))?;
+        let asked = Hash::from_slice(&order.plan_hash).map_err(|e| no("malformed", e.to_string()))?;
+        let record = self.studies.get(&round.study).map_err(|e| self.internal(&e))?;
+        let record = record.ok_or_else(|| no("unknown_study", format!("no plan of '{}' is here", round.study)))?;
+        if record.plan_hash != asked {
+            return Err(no("plan_changed", "the round is for another plan than the one approved".to_owned()));
+        }
+        match record.decision {
+            Decision::Approved => {}
+            Decision::Paused => return Err(no("paused", "the site has paused the study".to_owned())),
+            Decision::Pending => return Err(no("not_approved", "the site has not approved the study".to_owned())),
+            Decision::Refused => return Err(no("refused", "the site has refused the study".to_owned())),
+        }
+        let (plan, plan_hash) = self.plan(&round.study).map_err(|e| self.internal(&e))?;
+        let today = chrono::DateTime::from_timestamp(self.clock.now().seconds(), 0).map(|t| t.date_naive());
+        if today > chrono::NaiveDate::parse_from_str(&plan.study.expires, "%Y-%m-%d").ok() {
+            return Err(no("plan_expired", format!("the plan was valid until {}", plan.study.expires)));
+        }
+        let rho = study::budget::allocate(&plan)
+            .map_err(|e| no("plan_invalid", e))?
+            .get(round.analysis as usize)
+            .and_then(|r| r.get(round.round as usize))
+            .copied()
+            .ok_or_else(|| no("not_in_plan", format!("the plan has no round {round}")))?;
+        let parameters = order.parameters;
+        let order = Order { round, plan_hash, parameters_hash: parameters_hash(&parameters), rho };
+        self.release(&plan, &order, &parameters).await
+    }
+
+    async fn release(&self, plan: &Plan, order: &Order, parameters: &[f64]) -> Result<Sealed, Refused> {
+        if let Some(sealed) = self.releases.find(order).map_err(|e| self.release_refusal(&e))? {
+            return Ok(sealed);
+        }
+        self.releases
+            .would_admit(&self.ledger, order, self.clock.now())
+            .map_err(|e| self.release_refusal(&e))?;
+        let program = study::compile::program(&plan.study, order.round.analysis as usize)
+            .map_err(|e| Objection::new("plan_invalid", e.to_string()))?;
+        let work = program
+            .work(order.round.round, parameters)
+            .map_err(|e| Objection::new("parameters_invalid", e.to_string()))?;
+        let batch = self
+            .engine
+            .patients(&self.config, &self.lake, plan, order.plan_hash, order.round.analysis)
+            .await
+            .map_err(|e| self.engine_refusal(&e))?;
+        let names: Vec<String> = work.iter().map(|w| w.name.clone()).collect();
+        let parts = accumulate(work, &batch).map_err(|e| Objection::new("statistic_failed", e))?;
+        let sealed = self
+            .releases
+            .seal(&self.ledger, order, self.clock.now(), self.mechanism.name(), &names, |charge| {
+                self.mechanism.release(parts, charge)
+            })
+            .map_err(|e| self.release_refusal(&e))?;
+        tracing::info!(round = %order.round, rho = %order.rho, release = %sealed.record.id.short(), "sealed");
+        Ok(sealed)
+    }
+
+    /// A release was handed to the stream, or acknowledged.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn advance(&self, round: &RoundId, state: State) -> Result<(), AgentError> {
+        Ok(self.releases.advance(round, state)?)
+    }
+
+    /// What the local log gets in full and the coordinator in two words.
+    fn internal(&self, e: &dyn std::fmt::Display) -> Refused {
+        tracing::error!(site = %self.config.id, "internal: {e}");
+        Objection::new("internal", "the site could not answer; its own log says why")
+    }
+
+    fn release_refusal(&self, e: &ReleaseError) -> Refused {
+        match e {
+            ReleaseError::Budget(b) => Objection::new("budget_spent", b.to_string()),
+            ReleaseError::Answered { .. } => Objection::new("already_answered", e.to_string()),
+            ReleaseError::Ledger(_) => {
+                tracing::error!("{e}");
+                Objection::new("ledger_broken", "the site's ledger does not verify; its operator was told")
+            }
+            _ => self.internal(e),
+        }
+    }
+
+    fn engine_refusal(&self, e: &EngineError) -> Refused {
+        match e {
+            EngineError::NoData => Objection::new("no_data", e.to_string()),
+            EngineError::Plan(_) => Objection::new("plan_invalid", e.to_string()),
+            EngineError::Query(detail) => {
+                tracing::error!("query: {detail}");
+                Objection::new("query_failed", e.to_string())
+            }
+            EngineError::Lake(_) => self.internal(e),
+        }
+    }
+}
+
+/// Sums a round's statistics over the patients. What comes out is closed.
+///
+/// # Errors
+/// A statistic does not fit the batch.
+pub fn accumulate(work: Vec<PartWork>, batch: &summaries::PatientBatch) -> Result<Vec<Part>, String> {
+    work.into_iter()
+        .map(|w| {
+            let own = batch.select(&w.columns).ok_or("the features do not fit the statistic")?;
+            let mut lanes = Lanes::zeros(w.statistic.layout().lanes);
+            w.statistic.accumulate(&own, &mut lanes).map_err(|e| e.to_string())?;
+            Ok(Part { lanes: Sensitive::new(lanes), sensitivity: w.statistic.sensitivity(), weight: w.weight })
+        })
+        .collect()
+}

@@ -1,0 +1,278 @@
+//! The `site-agent` command line.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use certs::Invitation;
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use platform::{OsEntropy, SystemClock};
+use privacy::{DiscreteGaussian, Mechanism};
+use proto::StudyId;
+use serde_json::Value;
+
+use crate::agent::Agent;
+use crate::config::Config;
+use crate::control::{self, Command};
+use crate::studies::Decision;
+use crate::{enroll, show, uplink};
+
+/// The agent of a hospital in a federation: patients' rows stay here, noised sums leave.
+#[derive(Parser)]
+#[command(name = "site-agent", version, after_help = "Example:\n  site-agent --home /srv/insitu enroll invitation.txt\n  site-agent --home /srv/insitu ingest\n  site-agent --home /srv/insitu run")]
+struct Arguments {
+    /// The folder with site.toml
+    #[arg(long, global = true, default_value = ".")]
+    home: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make a key and get a certificate with an invitation
+    #[command(after_help = "Example:\n  site-agent enroll invitation.txt")]
+    Enroll {
+        /// The invitation's text, or a file with it
+        invitation: String,
+    },
+    /// Connect to the coordinator and serve rounds
+    #[command(after_help = "Example:\n  site-agent --home /srv/insitu run")]
+    Run,
+    /// Read the sources of site.toml into the lake
+    #[command(after_help = "Example:\n  site-agent ingest --json")]
+    Ingest,
+    /// Show exactly what would leave for a study; nothing is spent
+    #[command(after_help = "Example:\n  site-agent preview ckd-feas")]
+    Preview {
+        /// The study's id
+        study: String,
+    },
+    /// Studies that came, and what was decided
+    Studies {
+        #[command(subcommand)]
+        verb: StudiesVerb,
+    },
+    /// What was spent
+    Ledger {
+        #[command(subcommand)]
+        verb: LedgerVerb,
+    },
+    /// What left
+    Releases {
+        #[command(subcommand)]
+        verb: ReleasesVerb,
+    },
+    /// What is in the lake: files read, rejected, and gold's rows
+    Lake,
+}
+
+#[derive(Subcommand)]
+enum StudiesVerb {
+    /// All studies
+    List,
+    /// One study with its plan
+    Show {
+        /// The study's id
+        study: String,
+    },
+    /// Take part
+    #[command(after_help = "Example:\n  site-agent studies approve ckd-feas --by 'Dr. Weber'")]
+    Approve {
+        /// The study's id
+        study: String,
+        /// Who decides; the account's name, where not given
+        #[arg(long)]
+        by: Option<String>,
+    },
+    /// Do not take part
+    Refuse {
+        /// The study's id
+        study: String,
+        /// Why; the coordinator is told
+        #[arg(long, default_value = "the site does not take part")]
+        reason: String,
+        /// Who decides
+        #[arg(long)]
+        by: Option<String>,
+    },
+    /// Stop answering rounds of an approved study
+    Pause {
+        /// The study's id
+        study: String,
+    },
+    /// Answer rounds again
+    Resume {
+        /// The study's id
+        study: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum LedgerVerb {
+    /// Every charge, and what is left
+    Show,
+    /// Check the hash chain
+    Verify,
+}
+
+#[derive(Subcommand)]
+enum ReleasesVerb {
+    /// Every release
+    List,
+    /// Check every release against the ledger and its bytes
+    Verify,
+}
+
+/// Runs the command line with OpenDP's noise.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    main_with(arguments, Box::new(DiscreteGaussian))
+}
+
+/// Runs the command line with a mechanism. Only the simulator passes another than OpenDP's.
+pub fn main_with(arguments: impl IntoIterator<Item = OsString>, mechanism: Box<dyn Mechanism>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(a) => a,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("INSITU_LOG").unwrap_or_else(|_| "info".into()))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(arguments, mechanism)),
+        Err(e) => Err(e.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "site-agent: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Result<()> {
+    let config = Config::read(&arguments.home)?;
+    let study = |s: &str| StudyId::parse(s).map_err(anyhow::Error::from);
+    let account = || std::env::var("USER").unwrap_or_else(|_| "operator".to_owned());
+    let decide = |s: &str, decision, by: Option<String>, reason: &str| {
+        Ok::<_, anyhow::Error>(Command::Decide {
+            study: study(s)?,
+            decision,
+            by: by.unwrap_or_else(account),
+            reason: reason.to_owned(),
+        })
+    };
+    let command = match &arguments.verb {
+        Verb::Enroll { invitation } => return enrol(&config, invitation, arguments.json).await,
+        Verb::Run => return serve(config, mechanism).await,
+        Verb::Ingest => Command::Ingest,
+        Verb::Preview { study: s } => Command::Preview { study: study(s)? },
+        Verb::Lake => Command::Lake,
+        Verb::Ledger { verb: LedgerVerb::Show } => Command::Ledger,
+        Verb::Ledger { verb: LedgerVerb::Verify } => Command::LedgerVerify,
+        Verb::Releases { verb: ReleasesVerb::List } => Command::Releases,
+        Verb::Releases { verb: ReleasesVerb::Verify } => Command::ReleasesVerify,
+        Verb::Studies { verb } => match verb {
+            StudiesVerb::List => Command::Studies,
+            StudiesVerb::Show { study: s } => Command::Study { study: study(s)? },
+            StudiesVerb::Approve { study: s, by } => decide(s, Decision::Approved, by.clone(), "")?,
+            StudiesVerb::Refuse { study: s, reason, by } => decide(s, Decision::Refused, by.clone(), reason)?,
+            StudiesVerb::Pause { study: s } => decide(s, Decision::Paused, None, "")?,
+            StudiesVerb::Resume { study: s } => decide(s, Decision::Approved, None, "")?,
+        },
+    };
+    let bar = bar(matches!(command, Command::Ingest));
+    let mut progress = |what: &str, done: u64, of: u64| {
+        bar.set_length(of.max(done));
+        bar.set_position(done);
+        bar.set_message(what.to_owned());
+    };
+    let value = match control::send(&config, &command, &mut progress).await? {
+        Some(value) => value,
+        None => {
+            let agent = open(config, mechanism)?;
+            control::execute(&agent, command.clone(), &mut progress).await?
+        }
+    };
+    bar.finish_and_clear();
+    print(&command, &value, arguments.json)
+}
+
+fn print(command: &Command, value: &Value, json: bool) -> anyhow::Result<()> {
+    let text = if json { serde_json::to_string_pretty(value)? + "\n" } else { show::text(command, value) };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn bar(long: bool) -> ProgressBar {
+    if !long || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg:30!} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn open(config: Config, mechanism: Box<dyn Mechanism>) -> anyhow::Result<Agent> {
+    let path = config.state_dir();
+    Agent::open(config, mechanism, Arc::new(SystemClock), Arc::new(OsEntropy))
+        .with_context(|| format!("the state in {} can't be opened", path.display()))
+}
+
+async fn enrol(config: &Config, invitation: &str, json: bool) -> anyhow::Result<()> {
+    let text = match std::fs::read_to_string(invitation) {
+        Ok(text) => text,
+        Err(_) if invitation.starts_with("insitu-invitation-") => invitation.to_owned(),
+        Err(e) => anyhow::bail!("the invitation '{invitation}' can't be read: {e}"),
+    };
+    let identity = enroll::enroll(config, &Invitation::parse(&text)?).await?;
+    let peer = identity.peer()?;
+    let mut out = std::io::stdout();
+    if json {
+        let value = serde_json::json!({ "name": peer.name.to_string(), "serial": peer.serial, "not_after": peer.not_after_seconds });
+        writeln!(out, "{value}")?;
+    } else {
+        writeln!(out, "enrolled as {}", peer.name)?;
+    }
+    Ok(())
+}
+
+async fn serve(config: Config, mechanism: Box<dyn Mechanism>) -> anyhow::Result<()> {
+    enroll::folder(&config).load().context("the site has no identity")?;
+    let agent = Arc::new(open(config, mechanism)?);
+    tracing::info!(site = %agent.config.id, "agent started");
+    let socket = tokio::spawn(control::serve(agent.clone()));
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        () = uplink::run(agent.clone()) => {}
+        failed = socket => {
+            failed??;
+        }
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    // A seal under way is one transaction: it is on disk, or it is not.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    tracing::info!("agent stopped");
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Commands to an agent: over a local socket to one that runs, or straight to the state where none does.
+//!
+//! One line of JSON goes in; lines of JSON come back, `{"progress": …}` while it works and one last `{"done": …}` or
+//! `{"failed": …}`. The socket is the owner's alone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use proto::StudyId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::agent::Agent;
+use crate::config::Config;
+use crate::preview;
+use crate::studies::Decision;
+
+/// A command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Ingests every source.
+    Ingest,
+    /// Lists studies.
+    Studies,
+    /// One study, with its plan.
+    Study {
+        /// Which.
+        study: StudyId,
+    },
+    /// Decides.
+    Decide {
+        /// Which.
+        study: StudyId,
+        /// What.
+        decision: Decision,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// What would leave.
+    Preview {
+        /// Which.
+        study: StudyId,
+    },
+    /// The ledger.
+    Ledger,
+    /// Checks the ledger's chain.
+    LedgerVerify,
+    /// What left.
+    Releases,
+    /// Checks releases against the ledger.
+    ReleasesVerify,
+    /// What is in the lake.
+    Lake,
+}
+
+/// Progress of a long command: what, done, of.
+pub type Progress<'a> = &'a mut (dyn FnMut(&str, u64, u64) + Send);
+
+/// Runs a command.
+///
+/// # Errors
+/// What the person should know.
+pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) -> anyhow::Result<Value> {
+    Ok(match command {
+        Command::Ingest => json!(agent.ingest(progress).await?),
+        Command::Studies => json!(agent.studies.list()?),
+        Command::Study { study } => {
+            let record =
+                agent.studies.get(&study)?.ok_or_else(|| anyhow::anyhow!("there is no study '{study}' here"))?;
+            json!({ "record": record, "plan": agent.plan(&study).map(|(p, _)| p).ok() })
+        }
+        Command::Decide { study, decision, by, reason } => json!(agent.decide(&study, decision, &by, &reason)?),
+        Command::Preview { study } => json!(preview::preview(agent, &study).await?),
+        Command::Ledger => {
+            let at = agent.clock.now();
+            let entries = agent.ledger.entries()?;
+            let spent = StudyId::parse("none").map(|s| agent.ledger.spent(&s, at))?;
+            json!({
+                "entries": entries,
+                "year_rho": spent.year, "lifetime_rho": spent.lifetime,
+                "caps": agent.config.budget.caps(), "head": agent.ledger.head().1,
+            })
+        }
+        Command::LedgerVerify => {
+            let entries = agent.ledger.entries()?;
+            json!({ "entries": entries.len(), "head": agent.ledger.head().1, "intact": true })
+        }
+        Command::Releases => json!(agent.releases.list()?),
+        Command::ReleasesVerify => json!({ "verified": agent.releases.verify(&agent.ledger)? }),
+        Command::Lake => json!({ "gold": agent.lake.gold()?, "files": agent.lake.ingested()? }),
+    })
+}
+
+fn socket(config: &Config) -> PathBuf {
+    config.state_dir().join("control.sock")
+}
+
+/// Listens for commands until the agent ends.
+///
+/// # Errors
+/// The socket can't be made.
+pub async fn serve(agent: Arc<Agent>) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = socket(&agent.config);
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let agent = agent.clone();
+        tokio::spawn(async move {
+            if let Err(e) = converse(&agent, stream).await {
+                tracing::debug!("control: {e}");
+            }
+        });
+    }
+}
+
+async fn converse(agent: &Agent, stream: UnixStream) -> anyhow::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read).read_line(&mut line).await?;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel::<Value>();
+    let writer = tokio::spawn(async move {
+        while let Some(value) = told.recv().await {
+            if write.write_all(format!("{value}\n").as_bytes()).await.is_err() {
+                break;
+            }
+        }
+    });
+    let result = match serde_json::from_str::<Command>(&line) {
+        Ok(command) => {
+            let progress = tell.clone();
+            let mut report = move |what: &str, done: u64, of: u64| {
+                let _ = progress.send(json!({ "progress": { "what": what, "done": done, "of": of } }));
+            };
+            execute(agent, command, &mut report).await
+        }
+        Err(e) => Err(anyhow::anyhow!("the command can't be read: {e}")),
+    };
+    let _ = tell.send(match result {
+        Ok(done) => json!({ "done": done }),
+        Err(e) => json!({ "failed": format!("{e:#}") }),
+    });
+    drop(tell);
+    writer.await?;
+    Ok(())
+}
+
+/// Sends a command to the agent that runs over this state, if one does.
+///
+/// # Errors
+/// The command failed there.
+pub async fn send(config: &Config, command: &Command, progress: Progress<'_>) -> anyhow::Result<Option<Value>> {
+    let Ok(stream) = UnixStream::connect(socket(config)).await else { return Ok(None) };
+    let (read, mut write) = stream.into_split();
+    write.write_all(format!("{}\n", serde_json::to_string(command)?).as_bytes()).await?;
+    let mut lines = BufReader::new(read).lines();
+    while let Some(line) = lines.next_line().await? {
+        let value: Value = serde_json::from_str(&line)?;
+        if let Some(p) = value.get("progress") {
+            let text = p.get("what").and_then(Value::as_str).unwrap_or_default();
+            let number = |k| p.get(k).and_then(Value::as_u64).unwrap_or_default();
+            progress(text, number("done"), number("of"));
+        } else if let Some(done) = value.get("done") {
+            return Ok(Some(done.clone()));
+        } else if let Some(failed) = value.get("failed").and_then(Value::as_str) {
+            anyhow::bail!("{failed}");
+        }
+    }
+    anyhow::bail!("the agent ended before it answered; see its log")
+}

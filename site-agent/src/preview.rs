@@ -1,0 +1,135 @@
+//! What would leave for a study: the lanes, the charge, the noise, what would be suppressed, the expected error. Nothing is
+//! spent and nothing is kept. The vector shown is an example with noise of its own: what leaves later has other noise.
+
+use privacy::{Caps, PrivacyFilter, Rho, Spent};
+use proto::StudyId;
+use serde::Serialize;
+
+use crate::agent::{Agent, AgentError, accumulate};
+
+/// Values of a vector that are shown; a longer one is cut.
+const SHOWN: usize = 64;
+
+/// One vector of the first round of an analysis.
+#[derive(Clone, Debug, Serialize)]
+pub struct PartPreview {
+    /// Its name.
+    pub name: String,
+    /// Lanes.
+    pub lanes: usize,
+    /// Bytes.
+    pub bytes: usize,
+    /// The L2 distance that one patient can move it, in the statistic's unit.
+    pub sensitivity_l2: f64,
+    /// The noise's scale in the statistic's unit.
+    pub sigma: f64,
+    /// Half the width of a 95 % interval from this site's noise alone, in the statistic's unit.
+    pub half_width: f64,
+    /// An example of what would leave, in the statistic's unit, at most the first 64 lanes.
+    pub example: Vec<f64>,
+    /// How many lanes of the example are below the least number of patients, where the lanes are numbers of patients.
+    pub suppressed: Option<usize>,
+}
+
+/// An analysis.
+#[derive(Clone, Debug, Serialize)]
+pub struct AnalysisPreview {
+    /// Its label.
+    pub analysis: String,
+    /// Its rounds.
+    pub rounds: u32,
+    /// ρ of all its rounds.
+    pub rho: Rho,
+    /// The first round's vectors.
+    pub parts: Vec<PartPreview>,
+    /// The query over gold.
+    pub query: String,
+}
+
+/// A study.
+#[derive(Clone, Debug, Serialize)]
+pub struct Preview {
+    /// Which.
+    pub study: StudyId,
+    /// ε, δ of the study.
+    pub epsilon: f64,
+    /// δ.
+    pub delta: f64,
+    /// ρ of the study.
+    pub rho: Rho,
+    /// What this study has spent so far.
+    pub spent: Spent,
+    /// The site's caps.
+    pub caps: Caps,
+    /// For each analysis.
+    pub analyses: Vec<AnalysisPreview>,
+}
+
+/// Builds the preview of a study.
+///
+/// # Errors
+/// There is no such study, or no data.
+pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentError> {
+    let (plan, hash) = agent.plan(study)?;
+    let invalid = |e: String| AgentError::Engine(crate::engine::EngineError::Plan(e));
+    let allocation = study::budget::allocate(&plan).map_err(invalid)?;
+    let mut analyses = Vec::new();
+    for (i, (analysis, rounds)) in plan.study.analysis.iter().zip(&allocation).enumerate() {
+        let program = study::compile::program(&plan.study, i).map_err(|e| invalid(e.to_string()))?;
+        let work = program.work(0, &program.first()).map_err(|e| invalid(e.to_string()))?;
+        let first = rounds.first().copied().unwrap_or_default();
+        let whole: f64 = work.iter().map(|w| w.weight).sum();
+        let describe: Vec<_> = work
+            .iter()
+            .map(|w| {
+                let (layout, sensitivity) = (w.statistic.layout(), w.statistic.sensitivity());
+                let sigma = agent.mechanism.sigma(&sensitivity, first.share(w.weight, whole)) / layout.scale;
+                (w.name.clone(), layout, sensitivity, sigma)
+            })
+            .collect();
+        let batch = agent.engine.patients(&agent.config, &agent.lake, &plan, hash, i as u32).await?;
+        let parts = accumulate(work, &batch).map_err(invalid)?;
+        // A charge against nothing: it is minted for this example and never entered in the ledger.
+        let caps = Caps { study: first, year: first, lifetime: first };
+        let charge = PrivacyFilter::new(caps)
+            .admit(first, &Spent::default())
+            .map_err(|e| AgentError::Release(e.into()))?;
+        let released = agent.mechanism.release(parts, charge).map_err(|e| AgentError::Release(e.into()))?;
+        let parts = describe
+            .into_iter()
+            .zip(released.get())
+            .map(|((name, layout, sensitivity, sigma), part)| {
+                let values: Vec<f64> = part.lanes.iter().map(|v| *v as f64 / layout.scale).collect();
+                let least = plan.study.suppression.k as f64;
+                let counts = layout.scale == 1.0;
+                PartPreview {
+                    name,
+                    lanes: layout.lanes,
+                    bytes: layout.lanes * 8,
+                    sensitivity_l2: sensitivity.l2 / layout.scale,
+                    sigma,
+                    half_width: 1.96 * sigma,
+                    suppressed: counts.then(|| values.iter().filter(|v| **v < least).count()),
+                    example: values.into_iter().take(SHOWN).collect(),
+                }
+            })
+            .collect();
+        analyses.push(AnalysisPreview {
+            analysis: analysis.label(),
+            rounds: rounds.len() as u32,
+            rho: rounds.iter().fold(Rho::ZERO, |a, b| a.plus(*b)),
+            parts,
+            query: crate::engine::sql::analysis(&plan.study, &analysis.cohort, &analysis.what.features())
+                .map_err(invalid)?,
+        });
+    }
+    Ok(Preview {
+        study: study.clone(),
+        epsilon: plan.study.privacy.epsilon,
+        delta: plan.study.privacy.delta,
+        rho: study::budget::total(&plan),
+        spent: agent.ledger.spent(study, agent.clock.now()),
+        caps: agent.config.budget.caps(),
+        analyses,
+    })
+}
