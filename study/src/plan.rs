@@ -51,6 +51,11 @@ impl Plan {
         {
             problems.push(Problem::at(&["privacy", "epsilon"], reason, "raise epsilon, or ask for less"));
         }
+        let reads_back = plan.canonical().ok().and_then(|b| Plan::parse(&b).ok()).is_some_and(|p| p == plan);
+        if problems.is_empty() && !reads_back {
+            let message = "a number of the study does not read back as it was written";
+            problems.push(Problem::at(&[], message, "write numbers with fewer than 16 digits"));
+        }
         if problems.is_empty() { Ok(plan) } else { Err(problems) }
     }
 

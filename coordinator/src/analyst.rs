@@ -1,0 +1,197 @@
+//! The analyst's side: checks, plans, signs and submits studies, watches them, fetches results.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use certs::authority::SERVER_NAME;
+use certs::folder::Coordinator;
+use certs::{Folder, Identity, Invitation, identity, tls};
+use indicatif::{ProgressBar, ProgressStyle};
+use proto::wire::federation_client::FederationClient;
+use proto::wire::{self, StudyStatus};
+use study::{Plan, Problem};
+use tonic::transport::Channel;
+
+use crate::results::{self, Provenance, Results};
+
+/// A connection as an analyst or operator.
+pub type Client = FederationClient<Channel>;
+
+/// Enrols with an invitation for an analyst.
+///
+/// # Errors
+/// The invitation is for a site, or the coordinator refuses.
+pub async fn enroll(folder: &Path, text: &str) -> anyhow::Result<Identity> {
+    let invitation = Invitation::parse(text)?;
+    anyhow::ensure!(
+        invitation.subject.starts_with("analyst/"),
+        "the invitation is for {}; a site enrols with site-agent enroll",
+        invitation.subject
+    );
+    let folder = Folder::new(folder);
+    let key_pem = folder.pending_key()?;
+    let csr = identity::request(&key_pem)?;
+    let tls = tls::client(&invitation.identity())?;
+    let chain_pem = proto::channel::enroll(&invitation.address, SERVER_NAME, tls, csr).await?;
+    let identity = Identity { chain_pem, key_pem, ca_pem: invitation.ca_pem.clone() };
+    folder.store(&identity, &Coordinator { federation: invitation.federation, address: invitation.address })?;
+    Ok(identity)
+}
+
+/// Connects with the identity of a folder.
+///
+/// # Errors
+/// There is no identity, or the coordinator can't be reached.
+pub async fn connect(folder: &Path) -> anyhow::Result<(Client, Identity, Coordinator)> {
+    let (identity, coordinator) = Folder::new(folder).load()?;
+    let (channel, _) = proto::channel::connect(&coordinator.address, SERVER_NAME, tls::client(&identity)?).await?;
+    let client =
+        FederationClient::new(channel).max_decoding_message_size(64 << 20).max_encoding_message_size(16 << 20);
+    Ok((client, identity, coordinator))
+}
+
+/// What the coordinator's refusal says.
+pub fn refusal(status: &tonic::Status) -> anyhow::Error {
+    anyhow::anyhow!("{}", status.message())
+}
+
+/// Reads a study file; all problems, each with its line.
+///
+/// # Errors
+/// The file can't be read.
+pub fn read(file: &Path, federation: &str) -> anyhow::Result<Result<Plan, Vec<Problem>>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+    Ok(study::read::checked(&text)
+        .and_then(|study| Plan::new(federation, study))
+        .map_err(|problems| study::read::located(&text, problems)))
+}
+
+/// Signs a plan.
+///
+/// # Errors
+/// The key can't be read.
+pub fn sign(plan: &Plan, identity: &Identity) -> anyhow::Result<wire::SignedPlan> {
+    let bytes = plan.canonical()?;
+    let signature = certs::signature::sign(identity, &study::plan::hash_of(&bytes).0)?;
+    Ok(wire::SignedPlan {
+        plan: bytes.into(),
+        signature: signature.into(),
+        signer_chain_pem: identity.chain_pem.clone(),
+    })
+}
+
+/// Watches a study until it is over. On a terminal a bar shows the rounds.
+///
+/// # Errors
+/// The connection breaks for longer than a restart of the coordinator takes.
+pub async fn watch(folder: &Path, study: &str, json: bool) -> anyhow::Result<StudyStatus> {
+    let bar = if json || !std::io::stderr().is_terminal() { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:28} {pos}/{len} rounds  {msg}  {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(250));
+    let mut failures = 0;
+    let mut last = String::new();
+    loop {
+        match follow(folder, study, json, &bar, &mut last).await {
+            Ok(Some(status)) => {
+                bar.finish_and_clear();
+                return Ok(status);
+            }
+            Ok(None) => failures += 1,
+            Err(e) if e.to_string().contains("there is no study") => return Err(e),
+            Err(e) if failures >= 60 => return Err(e),
+            Err(_) => failures += 1,
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn follow(
+    folder: &Path,
+    study: &str,
+    json: bool,
+    bar: &ProgressBar,
+    last: &mut String,
+) -> anyhow::Result<Option<StudyStatus>> {
+    let (mut client, _, _) = connect(folder).await?;
+    let mut stream =
+        client.watch(wire::StudyRef { study: study.to_owned() }).await.map_err(|s| refusal(&s))?.into_inner();
+    while let Some(status) = stream.message().await.map_err(|s| refusal(&s))? {
+        let line = if json { status_json(&status).to_string() } else { status_line(&status) };
+        if *last != line {
+            line.clone_into(last);
+            if json || bar.is_hidden() {
+                writeln!(std::io::stdout(), "{line}")?;
+            }
+        }
+        bar.set_length(u64::from(status.rounds_planned));
+        bar.set_position(u64::from(status.rounds_done));
+        bar.set_prefix(status.study.clone());
+        bar.set_message(status_line(&status));
+        if matches!(status.state.as_str(), "done" | "failed" | "cancelled") {
+            return Ok(Some(status));
+        }
+    }
+    Ok(None)
+}
+
+/// A status in one line.
+pub fn status_line(s: &StudyStatus) -> String {
+    let count = |kind: wire::DecisionKind| s.sites.iter().filter(|x| x.decision() == kind).count();
+    let online = s.sites.iter().filter(|x| x.online).count();
+    let mut line = format!(
+        "{} {}: {} of {} sites online, {} approved, {} refused; {} of {} rounds",
+        s.study,
+        s.state,
+        online,
+        s.sites.len(),
+        count(wire::DecisionKind::DecisionApproved),
+        count(wire::DecisionKind::DecisionRefused),
+        s.rounds_done,
+        s.rounds_planned
+    );
+    if s.state == "running" {
+        line += &format!("; {} round {}: {} of {} reported", s.analysis, s.round + 1, s.reported, s.roster);
+    }
+    if !s.detail.is_empty() {
+        line += &format!("; {}", s.detail);
+    }
+    line
+}
+
+/// A status as JSON.
+pub fn status_json(s: &StudyStatus) -> serde_json::Value {
+    let sites: Vec<_> = s
+        .sites
+        .iter()
+        .map(|x| {
+            let decision = x.decision().as_str_name().trim_start_matches("DECISION_").to_lowercase();
+            serde_json::json!({ "id": x.id, "online": x.online, "decision": decision, "code": x.code, "reason": x.reason })
+        })
+        .collect();
+    let hash: String = s.plan_hash.iter().map(|b| format!("{b:02x}")).collect();
+    serde_json::json!({
+        "study": s.study, "plan_hash": hash, "state": s.state, "detail": s.detail, "sites": sites,
+        "rounds_done": s.rounds_done, "rounds_planned": s.rounds_planned, "analysis": s.analysis,
+        "round": s.round, "reported": s.reported, "roster": s.roster,
+        "submitted": platform::Micros(s.submitted_micros).to_string(),
+        "updated": platform::Micros(s.updated_micros).to_string(),
+    })
+}
+
+/// Fetches a study's results and writes them into a folder.
+///
+/// # Errors
+/// There are none yet, or the disk fails.
+pub async fn fetch(client: &mut Client, study: &str, out: &Path) -> anyhow::Result<(Results, Provenance, Vec<std::path::PathBuf>)> {
+    let reply =
+        client.results(wire::StudyRef { study: study.to_owned() }).await.map_err(|s| refusal(&s))?.into_inner();
+    let results: Results = serde_json::from_slice(&reply.estimates_json)?;
+    let provenance: Provenance = serde_json::from_slice(&reply.provenance_json)?;
+    let plan = Plan::parse(&reply.plan)?;
+    let files = results::write(out, &results, &provenance, &plan)?;
+    Ok((results, provenance, files))
+}

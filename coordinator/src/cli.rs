@@ -1,0 +1,447 @@
+//! The `coordinator` command line: for the operator who runs the federation, and for analysts.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the study has problems, 4 the study failed or was cancelled.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use certs::Role;
+use clap::{Parser, Subcommand};
+use platform::store::SharedStore;
+use platform::{OsEntropy, RocksStore, StoreError, SystemClock};
+use proto::wire;
+use serde_json::{Value, json};
+
+use crate::analyst;
+use crate::federation::{Federation, Settings};
+use crate::operations::{self, Operation};
+use crate::registry::Registry;
+use crate::server;
+
+/// The coordinator of a federation of hospitals, and the analyst's command line.
+#[derive(Parser)]
+#[command(name = "coordinator", version, after_help = "Example:\n  coordinator --home fed federation init northsea --address 127.0.0.1:7443\n  coordinator --home fed serve\n  coordinator --home fed site invite de-01 --country DE --out invitation.txt")]
+struct Arguments {
+    /// The federation's folder (operators)
+    #[arg(long, global = true, default_value = "federation")]
+    home: PathBuf,
+    /// The folder of the analyst's identity (analysts)
+    #[arg(long, global = true, default_value = "analyst")]
+    identity: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make a federation
+    Federation {
+        #[command(subcommand)]
+        verb: FederationVerb,
+    },
+    /// Run the coordinator
+    #[command(after_help = "Example:\n  coordinator --home fed serve")]
+    Serve,
+    /// Invite, list and revoke sites
+    Site {
+        #[command(subcommand)]
+        verb: SiteVerb,
+    },
+    /// Invite, enrol, list and revoke analysts
+    Analyst {
+        #[command(subcommand)]
+        verb: AnalystVerb,
+    },
+    /// Check, plan, submit and follow studies
+    Study {
+        #[command(subcommand)]
+        verb: StudyVerb,
+    },
+}
+
+#[derive(Subcommand)]
+enum FederationVerb {
+    /// Make the authority and the coordinator's certificate
+    #[command(after_help = "Example:\n  coordinator --home fed federation init northsea --address coordinator.example.org:7443")]
+    Init {
+        /// The federation's name: a-z, 0-9 and -
+        name: String,
+        /// Where the coordinator listens and sites dial
+        #[arg(long, default_value = "127.0.0.1:7443")]
+        address: String,
+        /// The life of a certificate, in seconds
+        #[arg(long, default_value_t = 90 * 86_400)]
+        certificate_seconds: u64,
+        /// The life of an invitation, in seconds
+        #[arg(long, default_value_t = 7 * 86_400)]
+        invitation_seconds: u64,
+    },
+}
+
+#[derive(Subcommand)]
+enum SiteVerb {
+    /// Print or write a one-use, expiring invitation
+    #[command(after_help = "Example:\n  coordinator --home fed site invite de-01 --country DE --out invitation.txt")]
+    Invite {
+        /// The site's id: a-z, 0-9 and -
+        id: String,
+        /// Its country, two letters
+        #[arg(long)]
+        country: String,
+        /// Write it to a file that only the owner reads
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Cut a site off at once
+    #[command(after_help = "Example:\n  coordinator --home fed site revoke de-01")]
+    Revoke {
+        /// The site's id
+        id: String,
+    },
+    /// All sites
+    List,
+}
+
+#[derive(Subcommand)]
+enum AnalystVerb {
+    /// Print or write a one-use, expiring invitation
+    #[command(after_help = "Example:\n  coordinator --home fed analyst invite ada --out ada.txt")]
+    Invite {
+        /// The analyst's id: a-z, 0-9 and -
+        id: String,
+        /// Write it to a file that only the owner reads
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Make a key and get a certificate with an invitation
+    #[command(after_help = "Example:\n  coordinator --identity ada analyst enroll ada.txt")]
+    Enroll {
+        /// The invitation's text, or a file with it
+        invitation: String,
+    },
+    /// Take an analyst's rights
+    Revoke {
+        /// The analyst's id
+        id: String,
+    },
+    /// All analysts
+    List,
+}
+
+#[derive(Subcommand)]
+enum StudyVerb {
+    /// Find what is wrong with a study file, with its lines
+    #[command(after_help = "Example:\n  coordinator study check study.toml")]
+    Check {
+        /// The study file
+        file: PathBuf,
+    },
+    /// Print cost and expected error before anything is spent
+    #[command(after_help = "Example:\n  coordinator study plan study.toml --sites 40 --patients 5000")]
+    Plan {
+        /// The study file
+        file: PathBuf,
+        /// How many sites; asked from the coordinator, where not given
+        #[arg(long)]
+        sites: Option<usize>,
+        /// Expected patients of the cohort at a site
+        #[arg(long, default_value_t = 1000)]
+        patients: usize,
+    },
+    /// Sign a study and hand it in
+    #[command(after_help = "Example:\n  coordinator --identity ada study submit study.toml --watch")]
+    Submit {
+        /// The study file
+        file: PathBuf,
+        /// Watch it until it is over
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Follow a study until it is over
+    Watch {
+        /// The study's id
+        study: String,
+    },
+    /// All studies
+    List,
+    /// One study: its sites and what they said
+    Show {
+        /// The study's id
+        study: String,
+    },
+    /// Write estimates, provenance and report
+    #[command(after_help = "Example:\n  coordinator --identity ada study results ckd-feas --out results")]
+    Results {
+        /// The study's id
+        study: String,
+        /// Into this folder
+        #[arg(long, default_value = "results")]
+        out: PathBuf,
+    },
+    /// Stop a study
+    Cancel {
+        /// The study's id
+        study: String,
+    },
+}
+
+/// Runs the command line.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    main_with(arguments, false)
+}
+
+/// Runs the command line; `simulation` is true in the simulator alone.
+pub fn main_with(arguments: impl IntoIterator<Item = OsString>, simulation: bool) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(a) => a,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let default = if matches!(arguments.verb, Verb::Serve) { "info" } else { "warn" };
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("INSITU_LOG").unwrap_or_else(|_| default.into()))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(arguments, simulation)),
+        Err(e) => Err(e.into()),
+    };
+    match result {
+        Ok(code) => code,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "coordinator: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(json: bool, value: &Value, text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    if json { writeln!(out, "{value:#}")? } else { writeln!(out, "{text}")? }
+    Ok(())
+}
+
+async fn run(a: Arguments, simulation: bool) -> anyhow::Result<ExitCode> {
+    match &a.verb {
+        Verb::Federation { verb: FederationVerb::Init { name, address, certificate_seconds, invitation_seconds } } => {
+            let settings = Settings {
+                name: name.clone(),
+                address: address.clone(),
+                certificate_seconds: *certificate_seconds,
+                invitation_seconds: *invitation_seconds,
+            };
+            Federation::init(&a.home, settings.clone(), &SystemClock, &OsEntropy)?;
+            let text = format!("federation {name} made in {}; start it with coordinator serve", a.home.display());
+            say(a.json, &json!(settings), &text)?;
+        }
+        Verb::Serve => {
+            let stop = async {
+                let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+                let terminated = async {
+                    match terminate.as_mut() {
+                        Some(t) => t.recv().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminated => {}
+                }
+            };
+            let federation = Federation::open(&a.home)?;
+            let stopping = server::serve(federation, Arc::new(SystemClock), Arc::new(OsEntropy), simulation, stop);
+            stopping.await?;
+        }
+        Verb::Site { verb } => {
+            let (operation, out) = match verb {
+                SiteVerb::Invite { id, country, out } => {
+                    let country = country.to_ascii_uppercase();
+                    (Operation::Invite { role: Role::Site, id: id.clone(), country }, out.clone())
+                }
+                SiteVerb::Revoke { id } => (Operation::Revoke { role: Role::Site, id: id.clone() }, None),
+                SiteVerb::List => (Operation::List { role: Role::Site }, None),
+            };
+            operate(&a, &operation, out).await?;
+        }
+        Verb::Analyst { verb } => {
+            let (operation, out) = match verb {
+                AnalystVerb::Enroll { invitation } => {
+                    let text = std::fs::read_to_string(invitation).unwrap_or_else(|_| invitation.clone());
+                    let identity = analyst::enroll(&a.identity, &text).await?;
+                    let peer = identity.peer()?;
+                    let value = json!({ "name": peer.name.to_string(), "serial": peer.serial });
+                    say(a.json, &value, &format!("enrolled as {}", peer.name))?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                AnalystVerb::Invite { id, out } => {
+                    let operation =
+                        Operation::Invite { role: Role::Analyst, id: id.clone(), country: String::new() };
+                    (operation, out.clone())
+                }
+                AnalystVerb::Revoke { id } => (Operation::Revoke { role: Role::Analyst, id: id.clone() }, None),
+                AnalystVerb::List => (Operation::List { role: Role::Analyst }, None),
+            };
+            operate(&a, &operation, out).await?;
+        }
+        Verb::Study { verb } => return study(&a, verb).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Carries an operator's command out: on the store, or, while the coordinator runs, through it.
+async fn operate(a: &Arguments, operation: &Operation, out: Option<PathBuf>) -> anyhow::Result<()> {
+    let federation = Federation::open(&a.home)?;
+    let value = match RocksStore::open(&federation.store()) {
+        Ok(store) => {
+            let store: SharedStore = Arc::new(store);
+            operations::execute(&federation, &Registry::new(store), operation, &SystemClock, &OsEntropy)?
+        }
+        Err(StoreError::Locked { .. }) => {
+            let (mut client, _, _) = analyst::connect(&a.home.join("operator")).await?;
+            let request = wire::OperatorRequest { command_json: serde_json::to_string(operation)? };
+            let reply = client.operate(request).await.map_err(|s| analyst::refusal(&s))?;
+            serde_json::from_str(&reply.into_inner().reply_json)?
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let text = match operation {
+        Operation::Invite { .. } => value.get("invitation").and_then(Value::as_str).unwrap_or_default().to_owned(),
+        Operation::Revoke { role, id } => format!("{role} {id} is revoked"),
+        Operation::List { .. } => {
+            let members = value.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
+            let line = |m: &Value| {
+                let text = |k: &str| m.get(k).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let state = if m.get("revoked") == Some(&json!(true)) { "revoked" } else { "enrolled" };
+                format!("{:<24} {:<3} {state}", text("id"), text("country"))
+            };
+            members.iter().map(line).collect::<Vec<_>>().join("\n")
+        }
+    };
+    if let (Operation::Invite { .. }, Some(path)) = (operation, out) {
+        platform::files::write_secret(&path, format!("{text}\n").as_bytes())
+            .with_context(|| format!("{} can't be written", path.display()))?;
+        return say(a.json, &json!({ "written": path }), &format!("invitation written to {}", path.display()));
+    }
+    say(a.json, &value, &text)
+}
+
+async fn study(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitCode> {
+    let reference = |study: &str| wire::StudyRef { study: study.to_owned() };
+    match verb {
+        StudyVerb::Check { file } => match analyst::read(file, "federation")? {
+            Ok(plan) => {
+                let value = json!({ "study": plan.study.id, "problems": [] });
+                say(a.json, &value, &format!("{}: {} has no problems", file.display(), plan.study.id))?;
+            }
+            Err(problems) => return problems_found(a, file, &problems),
+        },
+        StudyVerb::Plan { file, sites, patients } => {
+            let (federation, known) = match sites {
+                Some(n) => ("federation".to_owned(), *n),
+                None => {
+                    let (mut client, _, at) = analyst::connect(&a.identity).await.context(
+                        "the number of sites is not known; give --sites, or --identity of an enrolled analyst",
+                    )?;
+                    let d = client.describe(wire::DescribeRequest {}).await.map_err(|s| analyst::refusal(&s))?;
+                    (at.federation, d.into_inner().sites.len())
+                }
+            };
+            match analyst::read(file, &federation)? {
+                Ok(plan) => {
+                    let cost = study::planner::cost(&plan, known.max(1), *patients)
+                        .map_err(|e| anyhow::anyhow!("the study can't be planned: {e}"))?;
+                    say(a.json, &json!(cost), plan_text(&cost).trim_end())?;
+                }
+                Err(problems) => return problems_found(a, file, &problems),
+            }
+        }
+        StudyVerb::Submit { file, watch } => {
+            let (mut client, identity, at) = analyst::connect(&a.identity).await?;
+            let plan = match analyst::read(file, &at.federation)? {
+                Ok(plan) => plan,
+                Err(problems) => return problems_found(a, file, &problems),
+            };
+            let signed = analyst::sign(&plan, &identity)?;
+            let status = client.submit(signed).await.map_err(|s| analyst::refusal(&s))?.into_inner();
+            if *watch {
+                return over(a, &analyst::watch(&a.identity, &status.study, a.json).await?);
+            }
+            say(a.json, &analyst::status_json(&status), &analyst::status_line(&status))?;
+        }
+        StudyVerb::Watch { study } => return over(a, &analyst::watch(&a.identity, study, a.json).await?),
+        StudyVerb::List => {
+            let (mut client, _, _) = analyst::connect(&a.identity).await?;
+            let list = client.list(wire::ListRequest {}).await.map_err(|s| analyst::refusal(&s))?.into_inner();
+            let text: Vec<String> = list.studies.iter().map(analyst::status_line).collect();
+            let value: Vec<Value> = list.studies.iter().map(analyst::status_json).collect();
+            say(a.json, &json!(value), &text.join("\n"))?;
+        }
+        StudyVerb::Show { study } => {
+            let (mut client, _, _) = analyst::connect(&a.identity).await?;
+            let status = client.show(reference(study)).await.map_err(|s| analyst::refusal(&s))?.into_inner();
+            let mut text = analyst::status_line(&status);
+            for s in &status.sites {
+                let decision = s.decision().as_str_name().trim_start_matches("DECISION_").to_lowercase();
+                let online = if s.online { "online" } else { "offline" };
+                text += &format!("\n  {:<24} {online:<8} {decision:<12} {} {}", s.id, s.code, s.reason);
+            }
+            say(a.json, &analyst::status_json(&status), &text)?;
+        }
+        StudyVerb::Results { study, out } => {
+            let (mut client, _, _) = analyst::connect(&a.identity).await?;
+            let (results, _, files) = analyst::fetch(&mut client, study, out).await?;
+            let names: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
+            let value = json!({ "files": names, "analyses": results.analyses.len() });
+            say(a.json, &value, &names.join("\n"))?;
+        }
+        StudyVerb::Cancel { study } => {
+            let (mut client, _, _) = analyst::connect(&a.identity).await?;
+            let status = client.cancel(reference(study)).await.map_err(|s| analyst::refusal(&s))?.into_inner();
+            say(a.json, &analyst::status_json(&status), &analyst::status_line(&status))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn over(a: &Arguments, status: &wire::StudyStatus) -> anyhow::Result<ExitCode> {
+    if !a.json && std::io::stderr().is_terminal() {
+        say(false, &Value::Null, &analyst::status_line(status))?;
+    }
+    Ok(if status.state == "done" { ExitCode::SUCCESS } else { ExitCode::from(4) })
+}
+
+fn problems_found(a: &Arguments, file: &std::path::Path, problems: &[study::Problem]) -> anyhow::Result<ExitCode> {
+    let lines: Vec<String> = problems.iter().map(|p| format!("{}: {p}", file.display())).collect();
+    say(a.json, &json!({ "problems": problems }), &lines.join("\n"))?;
+    Ok(ExitCode::from(3))
+}
+
+fn plan_text(cost: &study::planner::Cost) -> String {
+    let mut out = format!(
+        "at each site: ε {:.3} at δ {:e} (ρ {}), {} sites, about {} patients of the cohort at each\n",
+        cost.epsilon.0, cost.delta, cost.rho, cost.sites, cost.patients
+    );
+    for a in &cost.analyses {
+        out += &format!("\n{}: {} round(s), ρ {}\n", a.analysis, a.rounds, a.rho);
+        out += &format!("  {:<40} {:<14} {:>14} {:>18}\n", "term", "statistic", "± expected", "± privacy alone");
+        for e in a.expected.iter().take(40) {
+            out += &format!(
+                "  {:<40} {:<14} {:>14.4} {:>18.4}\n",
+                e.term, e.statistic, e.half_width, e.half_width_privacy
+            );
+        }
+    }
+    out += "\nnothing was sent and nothing was spent\n";
+    out
+}

@@ -1,0 +1,414 @@
+//! One study that runs: the pure machine, the program, the running sum, and the steps that make it durable.
+
+use std::collections::BTreeMap;
+
+use platform::{Micros, StoreError};
+use privacy::{Delta, Rho, accounting};
+use proto::manifest::parameters_hash;
+use proto::wire::{self, SignedPlan, StudyStatus, to_site};
+use proto::{Hash, RoundId, SiteId, StudyId};
+use study::Plan;
+use summaries::{Program, Step};
+use tokio::sync::watch;
+
+use super::{Online, to_site as message};
+use crate::journal::{Checkpoint, Journal, State};
+use crate::merge::{Expected, Merge, Terms};
+use crate::results::AnalysisResult;
+use crate::round::{Action, Decision, Event, Outcome, Phase, Run};
+
+/// Why a study can't be opened or go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunningError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Plan(#[from] study::plan::PlanError),
+    #[error(transparent)]
+    Program(#[from] summaries::ProgramError),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// What a site said last, for people.
+type Said = (String, String, String);
+
+pub(super) struct Running {
+    plan: Plan,
+    hash: Hash,
+    signed: SignedPlan,
+    allocation: Vec<Vec<Rho>>,
+    run: Run,
+    state: State,
+    program: Option<Box<dyn Program>>,
+    merge: Option<Merge>,
+    started: Micros,
+    said: BTreeMap<SiteId, Said>,
+    status: watch::Sender<StudyStatus>,
+    simulation: bool,
+}
+
+impl Running {
+    /// Enters a new study in the journal.
+    pub(super) fn submit(journal: &Journal, plan: &Plan, signed: &SignedPlan, now: Micros) -> Result<(), RunningError> {
+        let program = study::compile::program(&plan.study, 0).map_err(|e| RunningError::Other(e.to_string()))?;
+        let state = State {
+            state: "waiting".to_owned(),
+            detail: String::new(),
+            analysis: 0,
+            round: 0,
+            parameters: program.first(),
+            rounds_done: 0,
+            submitted_micros: now.0,
+            updated_micros: now.0,
+        };
+        Ok(journal.submit(&plan.study.id, signed, &state)?)
+    }
+
+    /// Opens a study from the journal: the program is brought to where it stood by the checkpoints.
+    pub(super) fn open(journal: &Journal, id: &StudyId, now: Micros, simulation: bool) -> Result<Running, RunningError> {
+        let missing = || RunningError::Other("its plan or its state is missing".to_owned());
+        let signed = journal.plan(id)?.ok_or_else(missing)?;
+        let state = journal.state(id)?.ok_or_else(missing)?;
+        let plan = Plan::parse(&signed.plan)?;
+        let hash = study::plan::hash_of(&signed.plan);
+        let allocation = study::budget::allocate(&plan).map_err(RunningError::Other)?;
+        let mut program = None;
+        if !state.over() {
+            let mut p = study::compile::program(&plan.study, state.analysis as usize)
+                .map_err(|e| RunningError::Other(e.to_string()))?;
+            for c in journal.checkpoints(id)?.iter().filter(|c| c.analysis == state.analysis) {
+                let merged = journal.merged(id, c)?.ok_or_else(missing)?;
+                p.next(c.round, &c.parameters, &merged)?;
+            }
+            program = Some(p);
+        }
+        let begun = state.rounds_done > 0;
+        let (status, _) = watch::channel(StudyStatus::default());
+        let mut run = Run::new(plan.study.rounds, begun, now);
+        if state.over() {
+            run.apply(Event::Cancel, now);
+        }
+        let said = journal
+            .decisions(id)?
+            .into_iter()
+            .filter_map(|(s, (d, r))| Some((SiteId::parse(&s).ok()?, (d, String::new(), r))))
+            .collect();
+        let running = Running {
+            plan,
+            hash,
+            signed,
+            allocation,
+            run,
+            state,
+            program,
+            merge: None,
+            started: now,
+            said,
+            status,
+            simulation,
+        };
+        running.publish();
+        Ok(running)
+    }
+
+    pub(super) fn plan_hash(&self) -> Hash {
+        self.hash
+    }
+
+    pub(super) fn watch(&self) -> watch::Receiver<StudyStatus> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn is_at(&self, round: &RoundId) -> bool {
+        round.analysis == self.state.analysis && round.round == self.state.round
+    }
+
+    pub(super) fn said(&mut self, site: &SiteId, word: &str, code: &str, reason: &str) {
+        self.said.insert(site.clone(), (word.to_owned(), code.to_owned(), reason.to_owned()));
+    }
+
+    fn round(&self) -> RoundId {
+        RoundId { study: self.plan.study.id.clone(), analysis: self.state.analysis, round: self.state.round }
+    }
+
+    fn rho(&self) -> Rho {
+        self.allocation
+            .get(self.state.analysis as usize)
+            .and_then(|a| a.get(self.state.round as usize))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// An empty sum for the round.
+    fn begin(&mut self, now: Micros) -> Result<(), RunningError> {
+        let Some(program) = &self.program else { return Ok(()) };
+        let work = program.work(self.state.round, &self.state.parameters)?;
+        let whole: f64 = work.iter().map(|w| w.weight).sum();
+        let rho = self.rho();
+        let parts = work
+            .iter()
+            .map(|w| Expected {
+                name: w.name.clone(),
+                lanes: w.statistic.layout().lanes,
+                sigma: privacy::mechanism::gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole)),
+            })
+            .collect();
+        self.merge = Some(Merge::new(Terms {
+            plan_hash: self.hash,
+            parameters_hash: parameters_hash(&self.state.parameters),
+            rho_nano: rho.nano(),
+            parts,
+            simulation: self.simulation,
+        }));
+        self.started = now;
+        Ok(())
+    }
+
+    /// Gives the machine an event and carries out what it says.
+    pub(super) fn apply(&mut self, journal: &Journal, online: &BTreeMap<SiteId, Online>, event: Event, now: Micros) {
+        if self.state.over() {
+            if let Event::Online(site) = &event {
+                self.send(online, site, to_site::Message::Closed(self.closed()));
+            }
+            return;
+        }
+        let quiet = event == Event::Tick;
+        let mut actions = self.run.apply(event, now);
+        if quiet && actions.is_empty() {
+            return;
+        }
+        while !actions.is_empty() {
+            let mut events = Vec::new();
+            for action in std::mem::take(&mut actions) {
+                match action {
+                    Action::Offer(site) => {
+                        self.send(online, &site, to_site::Message::Study(self.signed.clone()));
+                    }
+                    Action::Order(site) => {
+                        if self.merge.is_none()
+                            && let Err(e) = self.begin(now)
+                        {
+                            events.push(Event::Broken(e.to_string()));
+                        }
+                        let order = wire::RoundOrder {
+                            round: Some((&self.round()).into()),
+                            plan_hash: self.hash.0.to_vec().into(),
+                            parameters: self.state.parameters.clone(),
+                        };
+                        self.send(online, &site, to_site::Message::Round(order));
+                    }
+                    Action::Accept(_) => {} // `release` has taken it.
+                    Action::Checkpoint => match self.checkpoint(journal, online, now) {
+                        Ok(event) => events.push(event),
+                        Err(e) => events.push(Event::Broken(e.to_string())),
+                    },
+                    Action::Close(outcome) => self.close(journal, online, &outcome, now),
+                }
+            }
+            for event in events {
+                actions.extend(self.run.apply(event, now));
+            }
+        }
+        if self.state.state == "waiting" && self.run.roster() > 0 {
+            self.state.state = "running".to_owned();
+        }
+        self.publish();
+    }
+
+    fn send(&self, online: &BTreeMap<SiteId, Online>, site: &SiteId, m: to_site::Message) {
+        if let Some(o) = online.get(site) {
+            let _ = o.out.send(Ok(message(m)));
+        }
+    }
+
+    /// A release came: it is checked, then the machine decides, then it is in the sum.
+    pub(super) fn release(
+        &mut self,
+        journal: &Journal,
+        online: &BTreeMap<SiteId, Online>,
+        site: &SiteId,
+        round: &RoundId,
+        release: proto::parse::Release,
+        now: Micros,
+    ) {
+        if self.state.over() || !self.is_at(round) || !self.run.owes(site) {
+            if self.is_at(round) && matches!(self.run.phase(), Phase::Reporting { .. }) {
+                return; // It is in the sum already and is acknowledged with the checkpoint, or was never asked.
+            }
+            // Late, or sent again: the site need not keep it ready.
+            let done = wire::Acknowledged { round: Some(round.into()), release_id: release.id.0.to_vec().into() };
+            self.send(online, site, to_site::Message::Acknowledged(done));
+            return;
+        }
+        let taken = match &mut self.merge {
+            Some(merge) => merge.take(site, &release),
+            None => return,
+        };
+        let event = match taken {
+            Ok(()) => Event::Reported(site.clone(), release.id),
+            Err(e) => {
+                tracing::warn!(%site, %round, "set aside: {e}");
+                self.said(site, "set aside", e.code, &e.to_string());
+                Event::Refused(site.clone(), e.to_string())
+            }
+        };
+        drop(release);
+        self.apply(journal, online, event, now);
+    }
+
+    /// Merges the round, computes what comes next, makes all of it durable, then tells the sites.
+    fn checkpoint(
+        &mut self,
+        journal: &Journal,
+        online: &BTreeMap<SiteId, Online>,
+        now: Micros,
+    ) -> Result<Event, RunningError> {
+        let merge = self.merge.take().ok_or_else(|| RunningError::Other("there is nothing to merge".to_owned()))?;
+        let (merged, releases) = merge.finish();
+        let program = self.program.as_mut().ok_or_else(|| RunningError::Other("there is no program".to_owned()))?;
+        let step = program.next(self.state.round, &self.state.parameters, &merged)?;
+        let lanes = proto::payload::encode(merged.parts.iter().map(|p| p.lanes.as_slice()));
+        let checkpoint = Checkpoint {
+            analysis: self.state.analysis,
+            round: self.state.round,
+            parameters: self.state.parameters.clone(),
+            lanes: merged.parts.iter().map(|p| p.lanes.len() as u64).collect(),
+            variances: merged.parts.iter().map(|p| p.noise_variance).collect(),
+            merged_hash: Hash::of(&lanes),
+            releases,
+            started_micros: self.started.0,
+            finished_micros: now.0,
+        };
+        let mut next = State {
+            state: "running".to_owned(),
+            rounds_done: self.state.rounds_done + 1,
+            updated_micros: now.0,
+            ..self.state.clone()
+        };
+        let mut result = None;
+        let mut program = None;
+        let mut event = Event::Advanced;
+        match step {
+            Step::Continue { round, parameters } => {
+                next.round = round;
+                next.parameters = parameters;
+            }
+            Step::Done(estimate) => {
+                result = self.result(estimate, merged.sites as u32);
+                next.analysis += 1;
+                next.round = 0;
+                if (next.analysis as usize) < self.plan.study.analysis.len() {
+                    let p = study::compile::program(&self.plan.study, next.analysis as usize)
+                        .map_err(|e| RunningError::Other(e.to_string()))?;
+                    next.parameters = p.first();
+                    program = Some(p);
+                } else {
+                    next.state = "done".to_owned();
+                    next.parameters = Vec::new();
+                    event = Event::Finished;
+                }
+            }
+        }
+        journal.checkpoint(&self.plan.study.id, &checkpoint, &merged, result.as_ref(), &next)?;
+        let round = self.round();
+        for (site, taken) in &checkpoint.releases {
+            let done =
+                wire::Acknowledged { round: Some((&round).into()), release_id: taken.release.0.to_vec().into() };
+            self.send(online, site, to_site::Message::Acknowledged(done));
+        }
+        self.state = next;
+        if result.is_some() {
+            self.program = program;
+        }
+        tracing::info!(%round, sites = merged.sites, "checkpointed");
+        Ok(event)
+    }
+
+    fn result(&self, estimate: summaries::Estimate, sites: u32) -> Option<AnalysisResult> {
+        let analysis = self.plan.study.analysis.get(self.state.analysis as usize)?;
+        let rho = self.allocation.get(self.state.analysis as usize)?.iter().fold(Rho::ZERO, |a, b| a.plus(*b));
+        let result = AnalysisResult {
+            name: analysis.label(),
+            kind: analysis.what.kind().to_owned(),
+            cohort: analysis.cohort.clone(),
+            rounds: self.state.round + 1,
+            sites,
+            rho: rho.value(),
+            epsilon: accounting::epsilon(rho, Delta(self.plan.study.privacy.delta)).0,
+            estimate,
+            failed: None,
+        };
+        Some(result)
+    }
+
+    fn closed(&self) -> wire::StudyClosed {
+        wire::StudyClosed { study: self.plan.study.id.to_string(), outcome: self.state.state.clone() }
+    }
+
+    fn close(&mut self, journal: &Journal, online: &BTreeMap<SiteId, Online>, outcome: &Outcome, now: Micros) {
+        let (word, detail) = match outcome {
+            Outcome::Done => ("done", String::new()),
+            Outcome::Failed(why) => ("failed", why.clone()),
+            Outcome::Cancelled => ("cancelled", "by the analyst".to_owned()),
+        };
+        tracing::info!(study = %self.plan.study.id, outcome = word, "closed: {detail}");
+        word.clone_into(&mut self.state.state);
+        self.state.detail = detail;
+        self.state.updated_micros = now.0;
+        if let Err(e) = journal.set_state(&self.plan.study.id, &self.state) {
+            tracing::error!("journal: {e}");
+        }
+        self.merge = None;
+        self.program = None;
+        for site in online.keys() {
+            self.send(online, site, to_site::Message::Closed(self.closed()));
+        }
+    }
+
+    pub(super) fn status(&self) -> StudyStatus {
+        let planned = self.allocation.iter().map(|a| a.len() as u32).sum();
+        let analysis = self.plan.study.analysis.get(self.state.analysis as usize);
+        StudyStatus {
+            study: self.plan.study.id.to_string(),
+            plan_hash: self.hash.0.to_vec().into(),
+            state: self.state.state.clone(),
+            detail: self.state.detail.clone(),
+            sites: self
+                .run
+                .sites()
+                .iter()
+                .map(|(id, site)| {
+                    let (_, code, reason) = self.said.get(id).cloned().unwrap_or_default();
+                    let kind = match site.decision {
+                        Decision::Unknown => wire::DecisionKind::DecisionUnspecified,
+                        Decision::Pending => wire::DecisionKind::DecisionPending,
+                        Decision::Approved => wire::DecisionKind::DecisionApproved,
+                        Decision::Refused => wire::DecisionKind::DecisionRefused,
+                        Decision::Paused => wire::DecisionKind::DecisionPaused,
+                    };
+                    let reason = site.out.clone().unwrap_or(reason);
+                    wire::SiteStatus {
+                        id: id.to_string(),
+                        online: site.online,
+                        decision: kind.into(),
+                        code,
+                        reason,
+                    }
+                })
+                .collect(),
+            rounds_done: self.state.rounds_done,
+            rounds_planned: planned,
+            analysis: analysis.map(study::analysis::Analysis::label).unwrap_or_default(),
+            round: self.state.round,
+            reported: self.run.reported() as u32,
+            roster: self.run.roster() as u32,
+            submitted_micros: self.state.submitted_micros,
+            updated_micros: self.state.updated_micros,
+        }
+    }
+
+    fn publish(&self) {
+        self.status.send_replace(self.status());
+    }
+}

@@ -1,0 +1,228 @@
+//! Sums of releases: O(lanes) memory, however many sites.
+
+use std::collections::BTreeMap;
+
+use proto::parse::Release;
+use proto::{Hash, SiteId};
+use serde::{Deserialize, Serialize};
+use summaries::{Lanes, MergedRelease, MergedRound};
+
+/// What a part of the round must look like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expected {
+    /// Its name.
+    pub name: String,
+    /// Its lanes.
+    pub lanes: usize,
+    /// The least noise scale that the plan allows, in integer units.
+    pub sigma: f64,
+}
+
+/// What every release of a round must say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// The plan.
+    pub plan_hash: Hash,
+    /// The parameters.
+    pub parameters_hash: Hash,
+    /// The cost, in billionths of ρ.
+    pub rho_nano: u64,
+    /// The parts.
+    pub parts: Vec<Expected>,
+    /// Whether releases without noise are taken: in a simulation alone.
+    pub simulation: bool,
+}
+
+/// A release that does not fit the round.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: the release's {what}")]
+pub struct Misfit {
+    /// A name for programs.
+    pub code: &'static str,
+    /// What does not fit.
+    pub what: &'static str,
+}
+
+/// A release that is in the sum.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Its id.
+    pub release: Hash,
+    /// The hash of its bytes.
+    pub payload_hash: Hash,
+    /// Its cost, in billionths of ρ.
+    pub rho_nano: u64,
+}
+
+/// A running sum.
+#[derive(Clone)]
+pub struct Merge {
+    terms: Terms,
+    parts: Vec<(Lanes, f64)>,
+    taken: BTreeMap<SiteId, Taken>,
+}
+
+impl Merge {
+    /// An empty sum.
+    pub fn new(terms: Terms) -> Merge {
+        let parts = terms.parts.iter().map(|p| (Lanes::zeros(p.lanes), 0.0)).collect();
+        Merge { terms, parts, taken: BTreeMap::new() }
+    }
+
+    /// Checks a release against the round's terms. It is not taken yet.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub fn check(&self, release: &Release) -> Result<(), Misfit> {
+        let m = &release.manifest;
+        let no = |code, what| Err(Misfit { code, what });
+        if m.plan_hash != self.terms.plan_hash {
+            return no("other_plan", "plan is another");
+        }
+        if m.parameters_hash != self.terms.parameters_hash {
+            return no("other_parameters", "parameters are others");
+        }
+        if m.rho_nano != self.terms.rho_nano {
+            return no("other_charge", "charge is not the plan's");
+        }
+        let noisy = m.mechanism == "discrete-gaussian";
+        if !noisy && !(self.terms.simulation && m.mechanism == "none") {
+            return no("other_mechanism", "mechanism is not the plan's");
+        }
+        let shape = m.parts.len() == self.terms.parts.len()
+            && m.parts.iter().zip(&self.terms.parts).all(|(a, b)| a.name == b.name && a.lanes == b.lanes as u64);
+        if !shape || release.lanes.len() as u64 != m.lanes() {
+            return no("other_shape", "parts or lanes are not the round's");
+        }
+        for (part, expected) in m.parts.iter().zip(&self.terms.parts) {
+            let Ok(nano) = part.sigma_nano.parse::<u128>() else { return no("malformed", "noise scale is no number") };
+            if noisy && (nano as f64 / 1e9) < expected.sigma * (1.0 - 1e-6) {
+                return no("too_little_noise", "noise is smaller than the plan's");
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a checked release. A site is added once.
+    ///
+    /// # Errors
+    /// It does not fit, or a lane overflows; the sum stays as it was.
+    pub fn take(&mut self, site: &SiteId, release: &Release) -> Result<(), Misfit> {
+        self.check(release)?;
+        if self.taken.contains_key(site) {
+            return Ok(());
+        }
+        let mut sums = Vec::with_capacity(self.parts.len());
+        let mut rest = release.lanes.as_slice();
+        for ((lanes, variance), part) in self.parts.iter().zip(&release.manifest.parts) {
+            let (own, after) = rest.split_at_checked(lanes.len()).unwrap_or((rest, &[]));
+            rest = after;
+            let overflow = lanes.values().iter().zip(own).any(|(a, b)| a.checked_add(*b).is_none());
+            if overflow {
+                return Err(Misfit { code: "overflow", what: "lanes leave the range of the sum" });
+            }
+            let sigma = part.sigma_nano.parse::<u128>().unwrap_or_default() as f64 / 1e9;
+            sums.push((own, variance + sigma * sigma));
+        }
+        for ((lanes, variance), (own, sum)) in self.parts.iter_mut().zip(sums) {
+            if lanes.merge(own) {
+                *variance = sum;
+            }
+        }
+        let m = &release.manifest;
+        let taken = Taken { release: release.id, payload_hash: m.payload_hash, rho_nano: m.rho_nano };
+        self.taken.insert(site.clone(), taken);
+        Ok(())
+    }
+
+    /// The release of a site that is in the sum.
+    pub fn taken(&self) -> &BTreeMap<SiteId, Taken> {
+        &self.taken
+    }
+
+    /// The sum.
+    pub fn finish(self) -> (MergedRound, BTreeMap<SiteId, Taken>) {
+        let sites = self.taken.len();
+        let parts = self
+            .parts
+            .into_iter()
+            .map(|(lanes, noise_variance)| MergedRelease { lanes: lanes.into_values(), noise_variance, sites })
+            .collect();
+        (MergedRound { parts, sites }, self.taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proto::{Manifest, PartManifest, RoundId, StudyId};
+
+    fn terms(lanes: usize) -> Terms {
+        let parts = vec![Expected { name: "a".into(), lanes, sigma: 2.0 }];
+        Terms { plan_hash: Hash([1; 32]), parameters_hash: Hash([2; 32]), rho_nano: 5, parts, simulation: false }
+    }
+
+    fn release(site: usize, lanes: Vec<i64>) -> (SiteId, Release) {
+        let site = SiteId::parse(&format!("s-{site}")).unwrap();
+        let payload = proto::payload::encode([lanes.as_slice()]);
+        let manifest = Manifest {
+            site: site.clone(),
+            round: RoundId { study: StudyId::parse("s").unwrap(), analysis: 0, round: 0 },
+            plan_hash: Hash([1; 32]),
+            parameters_hash: Hash([2; 32]),
+            mechanism: "discrete-gaussian".into(),
+            rho_nano: 5,
+            parts: vec![PartManifest { name: "a".into(), lanes: lanes.len() as u64, sigma_nano: "2000000000".into() }],
+            payload_hash: Hash::of(&payload),
+        };
+        (site, proto::parse::release(manifest, &payload).unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_sites_does_not_matter(rows in prop::collection::vec(prop::collection::vec(-1_000_000i64..1_000_000, 3), 1..12), turn in 0usize..12) {
+            let releases: Vec<_> = rows.iter().cloned().enumerate().map(|(i, r)| release(i, r)).collect();
+            let sum = |order: &[(SiteId, Release)]| {
+                let mut m = Merge::new(terms(3));
+                for (site, r) in order {
+                    m.take(site, r).unwrap();
+                    m.take(site, r).unwrap();
+                }
+                m.finish()
+            };
+            let mut turned = releases.clone();
+            turned.rotate_left(turn % releases.len());
+            let (a, b) = (sum(&releases), sum(&turned));
+            prop_assert_eq!(&a.0, &b.0);
+            prop_assert_eq!(a.0.parts[0].noise_variance, 4.0 * rows.len() as f64);
+            for lane in 0..3 {
+                prop_assert_eq!(a.0.parts[0].lanes[lane], rows.iter().map(|r| r[lane]).sum::<i64>());
+            }
+        }
+    }
+
+    #[test]
+    fn less_noise_another_shape_and_no_noise_are_refused() {
+        let merge = Merge::new(terms(1));
+        let (_, good) = release(0, vec![1]);
+        assert!(merge.check(&good).is_ok());
+        let mut less = good.clone();
+        less.manifest.parts[0].sigma_nano = "1900000000".into();
+        assert_eq!(merge.check(&less).unwrap_err().code, "too_little_noise");
+        let mut none = good.clone();
+        none.manifest.mechanism = "none".into();
+        assert_eq!(merge.check(&none).unwrap_err().code, "other_mechanism");
+        assert_eq!(merge.check(&release(0, vec![1, 2]).1).unwrap_err().code, "other_shape");
+    }
+
+    #[test]
+    fn an_overflow_leaves_the_sum_as_it_was() {
+        let mut merge = Merge::new(terms(1));
+        let (a, ra) = release(0, vec![i64::MAX]);
+        merge.take(&a, &ra).unwrap();
+        let (b, rb) = release(1, vec![1]);
+        assert_eq!(merge.take(&b, &rb).unwrap_err().code, "overflow");
+        assert_eq!(merge.finish().0.parts[0].lanes, [i64::MAX]);
+    }
+}

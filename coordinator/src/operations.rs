@@ -1,0 +1,58 @@
+//! What an operator may do: the same commands whether the coordinator runs (over mTLS, as operator) or not (straight on the
+//! store).
+
+use certs::Role;
+use platform::{Clock, Entropy};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::federation::Federation;
+use crate::registry::{Registry, RegistryError};
+
+/// A command.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Operation {
+    /// Invites.
+    Invite {
+        /// `site` or `analyst`.
+        role: Role,
+        /// Whom.
+        id: String,
+        /// Of which country; empty for analysts.
+        country: String,
+    },
+    /// Revokes.
+    Revoke {
+        /// `site` or `analyst`.
+        role: Role,
+        /// Whom.
+        id: String,
+    },
+    /// Lists.
+    List {
+        /// `site` or `analyst`.
+        role: Role,
+    },
+}
+
+/// Carries a command out.
+///
+/// # Errors
+/// The registry says no.
+pub fn execute(
+    federation: &Federation,
+    registry: &Registry,
+    operation: &Operation,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> Result<Value, RegistryError> {
+    Ok(match operation {
+        Operation::Invite { role, id, country } => {
+            let invitation = registry.invite(federation, *role, id, country, clock, entropy)?;
+            json!({ "invitation": invitation.to_text()?, "for": invitation.subject, "expires_seconds": invitation.expires_seconds })
+        }
+        Operation::Revoke { role, id } => json!({ "revoked": registry.revoke(*role, id, clock)? }),
+        Operation::List { role } => json!({ "members": registry.members(*role)? }),
+    })
+}

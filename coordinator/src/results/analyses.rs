@@ -1,0 +1,134 @@
+//! The report's part for each analysis: heading, drawings, and tables of rows.
+
+use summaries::Row;
+
+use super::AnalysisResult;
+use super::figures;
+use super::text::{Style, escape, number};
+
+/// An analysis. `level` is the interval's level in words, such as `95 %`.
+pub(super) fn section(a: &AnalysisResult, level: &str, private: bool) -> String {
+    let cost = match (private, a.epsilon.is_finite()) {
+        (true, true) => format!("ε {} for this analysis alone", number(a.epsilon, Style::Plain)),
+        _ => "not private".to_owned(),
+    };
+    let mut out = format!(
+        "<section><h2>{}</h2><p class=\"meta\">{} · cohort {} · {} · {} · {cost}</p>",
+        escape(&a.name),
+        escape(&a.kind),
+        escape(&a.cohort),
+        some(a.sites, "site"),
+        some(a.rounds, "round"),
+    );
+    if let Some(reason) = &a.failed {
+        out.push_str(&format!("<p class=\"failed\">This analysis failed: {}</p>", escape(reason)));
+    }
+    let rows = &a.estimate.rows;
+    match a.kind.as_str() {
+        "logistic" => {
+            let (model, scores): (Vec<&Row>, Vec<&Row>) =
+                rows.iter().partition(|r| matches!(r.statistic.as_str(), "coefficient" | "odds ratio"));
+            out.push_str(&figures::forest(&a.name, rows, level));
+            out.push_str(&titled("Coefficients", &model, level, false));
+            out.push_str(&titled("How well the model predicts", &scores, level, false));
+        }
+        kind => {
+            if matches!(kind, "count" | "crosstab" | "codes") {
+                out.push_str(&figures::patients(&a.name, rows, level));
+            }
+            out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, kind == "table1"));
+        }
+    }
+    for curve in &a.estimate.curves {
+        out.push_str(&figures::curve(curve, level));
+    }
+    if rows.is_empty() && a.failed.is_none() {
+        out.push_str("<p>This analysis has no rows.</p>");
+    }
+    out + "</section>"
+}
+
+/// A number of things, in words.
+pub(super) fn some(n: u32, thing: &str) -> String {
+    format!("{} {thing}{}", number(f64::from(n), Style::Count), if n == 1 { "" } else { "s" })
+}
+
+fn titled(title: &str, rows: &[&Row], level: &str, grouped: bool) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heading = if title.is_empty() { String::new() } else { format!("<h3>{title}</h3>") };
+    let mut body = String::new();
+    let mut group: Option<&str> = None;
+    for row in rows {
+        let (variable, term) = match row.term.split_once('=') {
+            Some((variable, value)) if grouped => (variable, value),
+            _ if grouped => (row.term.as_str(), ""),
+            _ => ("", row.term.as_str()),
+        };
+        if grouped && group != Some(variable) {
+            group = Some(variable);
+            body.push_str(&format!(
+                "<tr class=\"group\"><th colspan=\"6\" scope=\"colgroup\">{}</th></tr>",
+                escape(variable)
+            ));
+        }
+        body.push_str(&line(row, term));
+    }
+    format!(
+        "{heading}<div class=\"scroll\"><table><thead><tr><th>Term</th><th>Statistic</th>\
+         <th class=\"number\">Estimate</th><th class=\"number\">{level} interval</th>\
+         <th class=\"number\">Wider through noise</th><th>Note</th></tr></thead><tbody>{body}</tbody></table></div>"
+    )
+}
+
+/// A row. A suppressed one shows the word and the reason, whatever else it holds.
+fn line(row: &Row, term: &str) -> String {
+    let head = format!("<tr><th scope=\"row\">{}</th><td>{}</td>", escape(term), escape(&row.statistic));
+    let note = format!("<td>{}</td></tr>", escape(&row.note));
+    if row.suppressed {
+        return format!("{head}<td class=\"suppressed\" colspan=\"3\">suppressed</td>{note}");
+    }
+    let style = if matches!(row.statistic.as_str(), "n" | "missing") { Style::Count } else { Style::Value };
+    let say = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| number(v, style));
+    let interval = match (row.lower, row.upper) {
+        (None, None) => "–".to_owned(),
+        (low, high) => format!("{} to {}", say(low), say(high)),
+    };
+    format!(
+        "{head}<td class=\"number\">{}</td><td class=\"number\">{interval}</td><td class=\"number\">{}</td>{note}",
+        say(row.estimate),
+        wider(row)
+    )
+}
+
+/// How much wider the noise makes the interval.
+fn wider(row: &Row) -> String {
+    match (row.se, row.sampling_se, row.dp_se) {
+        (Some(_), _, Some(noise)) if noise <= 0.0 => "none".to_owned(),
+        (Some(se), Some(sampling), Some(_)) if sampling > 0.0 => {
+            let percent = 100.0 * (se / sampling - 1.0);
+            if percent < 0.1 {
+                "< 0.1 %".to_owned()
+            } else {
+                let places = if percent < 10.0 { 10.0 } else { 1.0 };
+                format!("+{} %", number((percent * places).round() / places, Style::Plain))
+            }
+        }
+        (Some(_), Some(_), Some(_)) => "all of it".to_owned(),
+        _ => "–".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_part_of_the_noise() {
+        assert_eq!(wider(&Row::normal("x", "mean", 1.0, 3.0, 4.0, 1.96)), "+67 %");
+        assert_eq!(wider(&Row::normal("x", "mean", 1.0, 3.0, 0.0, 1.96)), "none");
+        assert_eq!(wider(&Row::normal("x", "n", 1.0, 0.0, 4.0, 1.96)), "all of it");
+        assert_eq!(wider(&Row::withheld("x", "n", "few")), "–");
+    }
+}

@@ -1,0 +1,260 @@
+//! The rounds of a study, as a pure state machine: events in, actions out; no clock, no network, no disk.
+//!
+//! ```text
+//!              enough sites           all in, or the deadline with enough
+//!   Selection ─────────────► Reporting ─────────────────────────────────► Merging ──► Selection of the next round
+//!       │                        │  ▲                                        │        or Done
+//!       │ too few for too long   └──┘ deadline with too few: once more       │
+//!       └────────► Failed ◄──────── no attempt left, or too few can answer   └──► Failed
+//! ```
+//!
+//! A site that was asked again answers with the bytes it sealed, so asking again costs nothing. Whoever drives the machine
+//! makes `Checkpoint` durable before it says `Advanced`.
+
+mod reporting;
+mod selection;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use platform::Micros;
+use proto::{Hash, SiteId};
+use study::spec::Rounds;
+
+/// What a site said to the study.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Has not said anything yet.
+    Unknown,
+    /// A person will decide.
+    Pending,
+    /// Takes part.
+    Approved,
+    /// Does not.
+    Refused,
+    /// Not now.
+    Paused,
+}
+
+/// A site, as the study sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Whether its stream is up.
+    pub online: bool,
+    /// What it said.
+    pub decision: Decision,
+    /// Why it can't answer any more in this study, where it can't.
+    pub out: Option<String>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A site is part of the federation.
+    Joined(SiteId),
+    /// A site's stream came up.
+    Online(SiteId),
+    /// A site's stream broke.
+    Offline(SiteId),
+    /// A site was revoked.
+    Revoked(SiteId),
+    /// A site decided about the study.
+    Decided(SiteId, Decision),
+    /// A valid release of the running round came.
+    Reported(SiteId, Hash),
+    /// A site can't or won't answer the running round, with the named reason; it is out of the study.
+    Refused(SiteId, String),
+    /// Time passed.
+    Tick,
+    /// The checkpoint is durable, and another round follows.
+    Advanced,
+    /// The checkpoint is durable, and the study is done.
+    Finished,
+    /// The merge failed.
+    Broken(String),
+    /// The analyst cancelled.
+    Cancel,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send the plan.
+    Offer(SiteId),
+    /// Ask for the running round.
+    Order(SiteId),
+    /// Take the release that was just reported into the sum.
+    Accept(SiteId),
+    /// Merge, make durable, compute what comes next, then say `Advanced`, `Finished` or `Broken`.
+    Checkpoint,
+    /// The study is over.
+    Close(Outcome),
+}
+
+/// How a study ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With results.
+    Done,
+    /// Without, and why.
+    Failed(String),
+    /// By the analyst.
+    Cancelled,
+}
+
+/// Where a study stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Waits for enough sites.
+    Selection {
+        /// Since when.
+        since: Micros,
+        /// Since when there are enough.
+        enough_since: Option<Micros>,
+    },
+    /// Waits for releases.
+    Reporting {
+        /// Who was asked.
+        roster: BTreeSet<SiteId>,
+        /// Who answered, with which release.
+        reported: BTreeMap<SiteId, Hash>,
+        /// Until when.
+        deadline: Micros,
+        /// Which attempt, from 1.
+        attempt: u32,
+    },
+    /// The checkpoint is being made durable.
+    Merging,
+    /// Over.
+    Closed(Outcome),
+}
+
+/// The rounds of a study.
+#[derive(Clone, Debug)]
+pub struct Run {
+    settings: Rounds,
+    /// Whether a round was checkpointed before: only the first one gathers.
+    begun: bool,
+    sites: BTreeMap<SiteId, Site>,
+    phase: Phase,
+}
+
+impl Run {
+    /// A study at its first round, or, `begun`, one that goes on after a restart.
+    pub fn new(settings: Rounds, begun: bool, now: Micros) -> Run {
+        Run { settings, begun, sites: BTreeMap::new(), phase: Phase::Selection { since: now, enough_since: None } }
+    }
+
+    /// Where it stands.
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// The sites.
+    pub fn sites(&self) -> &BTreeMap<SiteId, Site> {
+        &self.sites
+    }
+
+    /// The sites whose releases are in the sum.
+    pub fn reported(&self) -> usize {
+        match &self.phase {
+            Phase::Reporting { reported, .. } => reported.len(),
+            _ => 0,
+        }
+    }
+
+    /// The sites that were asked.
+    pub fn roster(&self) -> usize {
+        match &self.phase {
+            Phase::Reporting { roster, .. } => roster.len(),
+            _ => 0,
+        }
+    }
+
+    fn usable(&self) -> impl Iterator<Item = &SiteId> {
+        self.sites
+            .iter()
+            .filter(|(_, s)| s.online && s.decision == Decision::Approved && s.out.is_none())
+            .map(|(id, _)| id)
+    }
+
+    /// Sites that can still come to answer.
+    fn hopeful(&self) -> usize {
+        self.sites.values().filter(|s| s.decision != Decision::Refused && s.out.is_none()).count()
+    }
+
+    fn close(&mut self, outcome: Outcome) -> Vec<Action> {
+        self.phase = Phase::Closed(outcome.clone());
+        vec![Action::Close(outcome)]
+    }
+
+    /// Takes an event, and says what to do.
+    pub fn apply(&mut self, event: Event, now: Micros) -> Vec<Action> {
+        if matches!(self.phase, Phase::Closed(_)) {
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        match event {
+            Event::Joined(id) => {
+                self.sites.entry(id).or_insert(Site { online: false, decision: Decision::Unknown, out: None });
+            }
+            Event::Online(id) => {
+                let site = self.sites.entry(id.clone()).or_insert(Site {
+                    online: true,
+                    decision: Decision::Unknown,
+                    out: None,
+                });
+                site.online = true;
+                actions.push(Action::Offer(id.clone()));
+                if self.owes(&id) {
+                    actions.push(Action::Order(id));
+                }
+            }
+            Event::Offline(id) => {
+                if let Some(site) = self.sites.get_mut(&id) {
+                    site.online = false;
+                }
+            }
+            Event::Revoked(id) => self.out(&id, "revoked"),
+            Event::Decided(id, decision) => {
+                if let Some(site) = self.sites.get_mut(&id) {
+                    site.decision = decision;
+                }
+                // An approval that comes while a round runs joins it, unless the round asked it already.
+                if decision == Decision::Approved {
+                    actions.extend(self.join(&id));
+                }
+            }
+            Event::Reported(id, release) => actions.extend(self.take(&id, release)),
+            Event::Refused(id, why) => self.out(&id, &why),
+            Event::Tick => {}
+            Event::Advanced if self.phase == Phase::Merging => {
+                self.begun = true;
+                self.phase = Phase::Selection { since: now, enough_since: None };
+            }
+            Event::Finished if self.phase == Phase::Merging => return self.close(Outcome::Done),
+            Event::Advanced | Event::Finished => {}
+            Event::Broken(why) => return self.close(Outcome::Failed(why)),
+            Event::Cancel => return self.close(Outcome::Cancelled),
+        }
+        actions.extend(self.settle(now));
+        actions
+    }
+
+    fn out(&mut self, id: &SiteId, why: &str) {
+        if let Some(site) = self.sites.get_mut(id) {
+            site.out = Some(why.to_owned());
+        }
+    }
+
+    /// Moves on as far as the state allows.
+    fn settle(&mut self, now: Micros) -> Vec<Action> {
+        match self.phase {
+            Phase::Selection { .. } => self.select(now),
+            Phase::Reporting { .. } => self.report(now),
+            Phase::Merging | Phase::Closed(_) => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

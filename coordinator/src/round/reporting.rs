@@ -1,0 +1,78 @@
+//! Reporting: releases come in, until all are there or the deadline decides.
+
+use platform::Micros;
+use proto::{Hash, SiteId};
+
+use super::{Action, Decision, Outcome, Phase, Run};
+
+impl Run {
+    /// Whether a site was asked and has not answered.
+    pub fn owes(&self, id: &SiteId) -> bool {
+        matches!(&self.phase, Phase::Reporting { roster, reported, .. } if roster.contains(id) && !reported.contains_key(id))
+            && self.sites.get(id).is_some_and(|s| s.out.is_none())
+    }
+
+    /// A site that approved while the round runs takes part in it.
+    pub(super) fn join(&mut self, id: &SiteId) -> Vec<Action> {
+        let usable = self.usable().any(|s| s == id);
+        let Phase::Reporting { roster, .. } = &mut self.phase else { return Vec::new() };
+        if usable && roster.insert(id.clone()) { vec![Action::Order(id.clone())] } else { Vec::new() }
+    }
+
+    /// Takes a release once; a site that is not asked, or that answered, changes nothing.
+    pub(super) fn take(&mut self, id: &SiteId, release: Hash) -> Vec<Action> {
+        if !self.owes(id) {
+            return Vec::new();
+        }
+        match &mut self.phase {
+            Phase::Reporting { reported, .. } => {
+                reported.insert(id.clone(), release);
+                vec![Action::Accept(id.clone())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Merges when all who can have answered, or at the deadline with enough; asks again with too few; fails without hope.
+    pub(super) fn report(&mut self, now: Micros) -> Vec<Action> {
+        let Phase::Reporting { roster, reported, deadline, attempt } = self.phase.clone() else { return Vec::new() };
+        let least = self.settings.min_sites as usize;
+        let owing: Vec<SiteId> = roster.iter().filter(|id| self.owes(id)).cloned().collect();
+        let gone = |id: &SiteId| {
+            self.sites.get(id).is_none_or(|s| matches!(s.decision, Decision::Refused | Decision::Paused))
+        };
+        let waiting = owing.iter().filter(|id| !gone(id)).count();
+        let late = now >= deadline;
+        if (waiting == 0 || late) && reported.len() >= least {
+            self.phase = Phase::Merging;
+            return vec![Action::Checkpoint];
+        }
+        if reported.len() + waiting < least && self.hopeful() < least {
+            let why = format!("{} sites answered the round, and {least} are needed", reported.len());
+            return self.close(Outcome::Failed(why));
+        }
+        if !late {
+            return Vec::new();
+        }
+        if attempt >= self.settings.attempts {
+            let why = format!("{} of {} sites answered by the last deadline, and {least} are needed", reported.len(), roster.len());
+            return self.close(Outcome::Failed(why));
+        }
+        // Once more: those who owe, and those who have come since.
+        let mut roster = roster;
+        roster.extend(self.usable().cloned());
+        let orders = roster
+            .iter()
+            .filter(|id| !reported.contains_key(*id) && self.sites.get(*id).is_some_and(|s| s.online && s.out.is_none()))
+            .cloned()
+            .map(Action::Order)
+            .collect();
+        self.phase = Phase::Reporting {
+            roster,
+            reported,
+            deadline: now.plus_seconds(i64::from(self.settings.deadline_seconds)),
+            attempt: attempt + 1,
+        };
+        orders
+    }
+}
