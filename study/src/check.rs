@@ -420,9 +420,9 @@ impl Checker<'_> {
                 }
             }
             if let What::Histogram { bins, .. } = &a.what
-                && (*bins == 0 || *bins > 100_000)
+                && (*bins == 0 || *bins > 1 << 20)
             {
-                self.say(&["analysis", &place, "bins"], "bins must be 1 to 100,000", "20 is usual");
+                self.say(&["analysis", &place, "bins"], "bins must be 1 to 1,048,576", "20 is usual");
             }
             if before == self.problems.len()
                 && self.problems.is_empty()

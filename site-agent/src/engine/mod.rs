@@ -56,7 +56,8 @@ pub(crate) fn date_of(table: Table) -> &'static str {
     }
 }
 
-type CacheKey = (Hash, u32, u64);
+/// The plan, the query, and the version of gold.
+type CacheKey = (Hash, String, u64);
 
 /// The engine of a site.
 pub struct Engine {
@@ -95,11 +96,6 @@ impl Engine {
         analysis: u32,
     ) -> Result<Arc<PatientBatch>, EngineError> {
         let gold = lake.gold()?.ok_or(EngineError::NoData)?;
-        let key = (hash, analysis, gold.version);
-        let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(batch) = held {
-            return Ok(batch);
-        }
         let study = &plan.study;
         let a = study
             .analysis
@@ -107,6 +103,11 @@ impl Engine {
             .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
         let names = a.what.features();
         let query = sql::analysis(study, &a.cohort, &names).map_err(EngineError::Plan)?;
+        let key = (hash, query.clone(), gold.version);
+        let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some(batch) = held {
+            return Ok(batch);
+        }
         let ctx = session::context(&config.limits, &config.state_dir().join("lake/spill"))?;
         for table in Table::ALL {
             let files: Vec<_> = lake.gold_file(&gold, table).into_iter().collect();

@@ -1,0 +1,203 @@
+//! The `simulator` command line.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use privacy::{DiscreteGaussian, Mechanism};
+
+use crate::generate;
+use crate::local::{Local, Options, plan};
+use crate::{bench, demo, split};
+
+/// A whole federation on one machine, for demonstrations, methods work and measurements.
+#[derive(Parser)]
+#[command(name = "simulator", version, after_help = "Example:\n  simulator demo\n  simulator run --study study.toml --sites sites --out results --noise off")]
+struct Arguments {
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Forty synthetic hospitals in eight countries, one study, each estimate beside the truth
+    #[command(after_help = "Example:\n  simulator demo --sites 40 --patients 800")]
+    Demo {
+        /// How many hospitals
+        #[arg(long, default_value_t = 40)]
+        sites: usize,
+        /// Patients a hospital, on average
+        #[arg(long, default_value_t = 800)]
+        patients: usize,
+        /// The seed of the synthetic patients
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where the report goes
+        #[arg(long, default_value = "demo-results")]
+        out: PathBuf,
+    },
+    /// Run a study over folders of sites, all on this machine
+    #[command(after_help = "Example:\n  simulator run --study examples/heart-disease/study.toml --sites sites --out results --noise off")]
+    Run {
+        /// The study file
+        #[arg(long)]
+        study: PathBuf,
+        /// A folder whose folders are sites: site.toml and extracts
+        #[arg(long)]
+        sites: PathBuf,
+        /// Where the results go
+        #[arg(long)]
+        out: PathBuf,
+        /// `off` adds no noise: the results are exact and not private
+        #[arg(long, default_value = "on")]
+        noise: Noise,
+    },
+    /// Write synthetic extracts and the truth
+    #[command(after_help = "Example:\n  simulator generate --sites 8 --patients 500 --seed 7 --out sites")]
+    Generate {
+        /// How many sites
+        #[arg(long, default_value_t = 40)]
+        sites: usize,
+        /// Patients a site, on average
+        #[arg(long, default_value_t = 800)]
+        patients: usize,
+        /// The seed
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Where to
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Split a FHIR NDJSON extract of many organisations into sites
+    #[command(after_help = "Example:\n  simulator split --from ndjson --out sites --sites 8")]
+    Split {
+        /// The folder with the NDJSON files
+        #[arg(long)]
+        from: PathBuf,
+        /// Where the sites go
+        #[arg(long)]
+        out: PathBuf,
+        /// How many sites; organisations are dealt out by size
+        #[arg(long, default_value_t = 8)]
+        sites: usize,
+    },
+    /// Measure rounds, memory and sizes on this machine
+    #[command(after_help = "Example:\n  simulator bench --agents 40")]
+    Bench {
+        /// How many agents
+        #[arg(long, default_value_t = 40)]
+        agents: usize,
+        /// Rounds of each size
+        #[arg(long, default_value_t = 10)]
+        rounds: usize,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Noise {
+    On,
+    Off,
+}
+
+/// Runs the command line; also the coordinator's or an agent's, when started as one of their processes.
+pub fn main(mut arguments: Vec<OsString>) -> ExitCode {
+    let role = arguments.get(1).and_then(|a| a.to_str()).unwrap_or_default().to_owned();
+    if role == "agent-process" || role == "coordinator-process" {
+        arguments.remove(1);
+        let off = arguments.get(1).is_some_and(|a| a == "--noise-off");
+        if off {
+            arguments.remove(1);
+        }
+        return if role == "agent-process" {
+            site_agent::cli::main_with(arguments, mechanism(off))
+        } else {
+            coordinator::cli::main_with(arguments, off)
+        };
+    }
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(a) => a,
+        Err(e) => {
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(arguments)),
+        Err(e) => Err(e.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = writeln!(std::io::stderr(), "simulator: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // The one place where noise may be switched off.
+fn mechanism(off: bool) -> Box<dyn Mechanism> {
+    if off { privacy::simulation::without_noise() } else { Box::new(DiscreteGaussian) }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    let quiet = arguments.json || !std::io::stderr().is_terminal();
+    match arguments.verb {
+        Verb::Demo { sites, patients, seed, out } => {
+            demo::run(&demo::Options { sites, patients, seed, out, json: arguments.json }).await?;
+        }
+        Verb::Run { study, sites, out: folder, noise } => {
+            let noise = noise == Noise::On;
+            let plan = plan(&study, noise)?;
+            let options = Options { sites, noise, quiet, widen: true };
+            let mut local = Local::set_up(&options).await?;
+            local.start_agents().await?;
+            let (results, _, files) = local.run(&plan, &folder).await?;
+            if arguments.json {
+                writeln!(out, "{}", serde_json::json!({ "files": files, "private": noise }))?;
+            } else {
+                if !noise {
+                    writeln!(out, "NOT PRIVATE: a simulation without noise")?;
+                }
+                for a in &results.analyses {
+                    writeln!(out, "\n{}", a.name)?;
+                    demo::print_rows(&mut out, &a.estimate.rows)?;
+                }
+                for f in files {
+                    writeln!(out, "{}", f.display())?;
+                }
+            }
+        }
+        Verb::Generate { sites, patients, seed, out: folder } => {
+            let options = generate::Options { sites, patients, seed, out: folder.clone() };
+            let summary = demo::generate_with_bar(&options, quiet)?;
+            let value = serde_json::json!({
+                "sites": summary.sites.len(), "patients": summary.patients(), "rows": summary.rows(), "out": folder,
+            });
+            if arguments.json {
+                writeln!(out, "{value}")?;
+            } else {
+                let (sites, patients, rows) = (summary.sites.len(), summary.patients(), summary.rows());
+                writeln!(out, "{sites} sites, {patients} patients, {rows} rows in {}", folder.display())?;
+            }
+        }
+        Verb::Split { from, out: folder, sites } => {
+            let made = split::split(&from, &folder, sites)?;
+            if arguments.json {
+                writeln!(out, "{}", serde_json::json!(made))?;
+            } else {
+                for s in made {
+                    writeln!(out, "{}: {} organisations, {} patients, {} lines", s.id, s.organisations, s.patients, s.lines)?;
+                }
+            }
+        }
+        Verb::Bench { agents, rounds } => bench::run(agents, rounds, arguments.json).await?,
+    }
+    Ok(())
+}
