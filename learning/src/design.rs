@@ -1,8 +1,11 @@
 //! From features to design rows that are bounded by construction.
 //!
 //! A number is clipped to its public bounds and mapped to [−1, 1]; a category becomes indicators of its levels but the
-//! first. A row is `(1, x')`; with m terms its squared norm is at most 1 + m, since at most one indicator of a category is 1.
-//! Rows are divided by √(1 + m), so that their norm is at most 1.
+//! first. A row is `x = (1, x')`; with m terms ‖x‖² is at most 1 + m, since at most one indicator of a category is 1.
+//!
+//! A design has a clip c, √(1 + m) or less. A row is given as u = x / c with a weight v = min(1, c²/‖x‖²), so that v·‖u‖ ≤ 1
+//! and v·‖u‖² ≤ 1. The weight depends on the features alone, never on the outcome, so a likelihood weighted by v has the same
+//! true coefficients: long rows count for less, and nothing is biased.
 
 use serde::{Deserialize, Serialize};
 use summaries::statistic::{level, real};
@@ -33,12 +36,24 @@ pub enum Term {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Design {
     terms: Vec<Term>,
+    clip: Option<f64>,
 }
 
 impl Design {
-    /// Of these terms.
+    /// Of these terms, without a clip: every row has the weight 1.
     pub fn new(terms: Vec<Term>) -> Design {
-        Design { terms }
+        Design { terms, clip: None }
+    }
+
+    /// The same with a clip, in units of the scaled row `(1, x')`; one that no row exceeds, or that is not above 0, is none.
+    #[must_use]
+    pub fn clipped(mut self, clip: Option<f64>) -> Design {
+        self.clip = clip.filter(|c| *c > 0.0 && *c < self.longest());
+        self
+    }
+
+    fn longest(&self) -> f64 {
+        (1.0 + self.terms.len() as f64).sqrt()
     }
 
     /// What the design reads: its terms' columns.
@@ -71,9 +86,9 @@ impl Design {
         self.names().len()
     }
 
-    /// The norm that rows have at most before they are divided by it.
+    /// What rows are divided by.
     pub fn norm(&self) -> f64 {
-        (1.0 + self.terms.len() as f64).sqrt()
+        self.clip.unwrap_or_else(|| self.longest())
     }
 
     /// For each coefficient of a scaled column (middle, half range): x' = (x − middle) / half. Indicators and the intercept
@@ -91,7 +106,7 @@ impl Design {
         out
     }
 
-    /// Calls `f` with each patient's row (norm at most 1) who has no missing feature, and the patient's place.
+    /// Calls `f` with the place, the row u and the weight v of each patient who has no missing feature.
     ///
     /// # Errors
     /// The batch does not fit the design, or `f` failed.
@@ -99,7 +114,7 @@ impl Design {
         &self,
         statistic: &'static str,
         patients: &PatientBatch,
-        mut f: impl FnMut(usize, &[f64]) -> Result<(), AccumulateError>,
+        mut f: impl FnMut(usize, &[f64], f64) -> Result<(), AccumulateError>,
     ) -> Result<(), AccumulateError> {
         enum View<'a> {
             Real(&'a [f64], f64, f64),
@@ -136,7 +151,8 @@ impl Design {
                     }
                 }
             }
-            f(patient, &row)?;
+            let squared: f64 = row.iter().map(|u| u * u).sum();
+            f(patient, &row, if squared > 1.0 { 1.0 / squared } else { 1.0 })?;
         }
         Ok(())
     }
@@ -163,12 +179,17 @@ mod tests {
         )
         .unwrap();
         let mut seen = Vec::new();
-        d.rows("t", &batch, |i, row| {
-            assert!(row.iter().map(|x| x * x).sum::<f64>() <= 1.0 + 1e-12);
-            seen.push(i);
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(seen, [0, 2]);
+        for design in [d.clone(), d.clipped(Some(1.2))] {
+            let mut seen = Vec::new();
+            design
+                .rows("t", &batch, |i, row, v| {
+                    let squared: f64 = row.iter().map(|x| x * x).sum();
+                    assert!(v * squared <= 1.0 + 1e-12 && v * squared.sqrt() <= 1.0 + 1e-12);
+                    seen.push(i);
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(seen, [0, 2]);
+        }
     }
 }

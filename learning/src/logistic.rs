@@ -19,7 +19,7 @@ use crate::scores::ScoreHistogram;
 
 /// The gradient gets this share of a step's charge, the curvature the rest: an error of the curvature is multiplied by the
 /// step, which shrinks, an error of the gradient is not.
-const GRADIENT_WEIGHT: f64 = 0.8;
+const GRADIENT_WEIGHT: f64 = 0.6;
 /// The evaluation's weight, where a step has 1.
 const EVALUATION_WEIGHT: f64 = 0.25;
 /// Steps smaller than this, without noise, are the end.
@@ -33,6 +33,7 @@ pub struct Logistic {
     columns: Vec<usize>,
     steps: u32,
     reporting: Reporting,
+    curvatures: Vec<(DMatrix<f64>, f64)>,
     last: Option<Fit>,
 }
 
@@ -45,7 +46,7 @@ struct Fit {
 impl Logistic {
     /// With so many Newton steps (at least 1). `columns` are the places of the design's terms and, last, the outcome.
     pub fn new(design: Design, columns: Vec<usize>, steps: u32, reporting: Reporting) -> Logistic {
-        Logistic { design, columns, steps: steps.max(1), reporting, last: None }
+        Logistic { design, columns, steps: steps.max(1), reporting, curvatures: Vec::new(), last: None }
     }
 
     fn parameters(&self, given: &[f64]) -> Result<(), ProgramError> {
@@ -58,7 +59,7 @@ impl Logistic {
     }
 
     /// One step from θ. Returns the new θ and the fit there.
-    fn step(&self, theta: &[f64], merged: &MergedRound) -> Result<(Vec<f64>, f64, Fit), ProgramError> {
+    fn step(&mut self, theta: &[f64], merged: &MergedRound) -> Result<(Vec<f64>, f64, Fit), ProgramError> {
         let d = self.design.width();
         let [gradient, curvature] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
         if gradient.lanes.len() != d || curvature.lanes.len() != triangle(d) {
@@ -76,7 +77,8 @@ impl Logistic {
             }
         }
         let sigma_g = gradient.noise_variance.sqrt() / FIXED_POINT;
-        let sigma_h = curvature.noise_variance.sqrt() / FIXED_POINT;
+        let (h, variance_h) = self.mean_curvature(h, curvature.noise_variance / (FIXED_POINT * FIXED_POINT));
+        let sigma_h = variance_h.sqrt();
         // The spectral norm of the curvature's noise is about σ_h·√(2d)/√2·√2; eigenvalues below it are not known to be positive.
         let floor = (sigma_h * (2.0 * d as f64).sqrt()).max(1e-9 * h.diagonal().max().max(1e-300));
         let eigen = SymmetricEigen::new(h);
@@ -102,6 +104,20 @@ impl Logistic {
         let reliable = least > 2.0 * floor || merged.exact() && least > floor;
         let rows = self.rows(&next, &h1, &privacy, reliable && length <= longest);
         Ok((next, length, Fit { rows }))
+    }
+
+    /// The mean over the rounds after the first, and its noise's variance; without noise the newest alone.
+    fn mean_curvature(&mut self, newest: DMatrix<f64>, variance: f64) -> (DMatrix<f64>, f64) {
+        if variance == 0.0 {
+            return (newest, 0.0);
+        }
+        self.curvatures.push((newest, variance));
+        let later = self.curvatures.get(1..).filter(|l| !l.is_empty()).unwrap_or(&self.curvatures);
+        let n = later.len() as f64;
+        let Some((first, rest)) = later.split_first() else { return (DMatrix::zeros(0, 0), 0.0) };
+        let sum = rest.iter().fold(first.0.clone(), |sum, (h, _)| sum + h);
+        let variances: f64 = later.iter().map(|(_, v)| v).sum();
+        (sum / n, variances / (n * n))
     }
 
     /// Coefficients and errors in the features' own units.

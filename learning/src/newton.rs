@@ -1,7 +1,7 @@
 //! Gradient and curvature of the logistic likelihood at given coefficients, one patient at a time.
 //!
-//! With rows ‖u‖ ≤ 1, a patient's gradient (y − p)·u has norm below 1. The curvature p(1−p)·u·uᵀ has Frobenius norm at most
-//! ¼; it is sent as the symmetric vector (diagonal, and √2 times the upper triangle), which keeps that norm.
+//! With rows u of weight v, v‖u‖ ≤ 1 and v‖u‖² ≤ 1, a patient's gradient v·(y − p)·u has norm below 1. The curvature
+//! v·p(1−p)·u·uᵀ has Frobenius norm at most ¼; it is sent as the symmetric vector (diagonal, and √2 times the upper triangle), which keeps that norm.
 
 use summaries::lanes::encode;
 use summaries::statistic::level;
@@ -40,19 +40,19 @@ fn inputs(design: &Design) -> Vec<Input> {
     out
 }
 
-/// Calls `f` with each complete patient's row, outcome and predicted probability.
+/// Calls `f` with each complete patient's row, weight, outcome and predicted probability.
 pub(crate) fn predictions(
     statistic: &'static str,
     design: &Design,
     theta: &[f64],
     patients: &PatientBatch,
-    mut f: impl FnMut(&[f64], bool, f64) -> Result<(), AccumulateError>,
+    mut f: impl FnMut(&[f64], f64, bool, f64) -> Result<(), AccumulateError>,
 ) -> Result<(), AccumulateError> {
     let outcome = level(statistic, patients, design.inputs().len())?;
-    design.rows(statistic, patients, |patient, row| {
+    design.rows(statistic, patients, |patient, row, v| {
         match outcome.get(patient).copied().unwrap_or(MISSING) {
-            0 => f(row, false, logistic(dot(row, theta))),
-            1 => f(row, true, logistic(dot(row, theta))),
+            0 => f(row, v, false, logistic(dot(row, theta))),
+            1 => f(row, v, true, logistic(dot(row, theta))),
             _ => Ok(()),
         }
     })
@@ -73,8 +73,8 @@ impl Statistic for Gradient {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        predictions("gradient", &self.design, &self.theta, patients, |row, yes, p| {
-            let residual = f64::from(u8::from(yes)) - p;
+        predictions("gradient", &self.design, &self.theta, patients, |row, v, yes, p| {
+            let residual = v * (f64::from(u8::from(yes)) - p);
             row.iter().enumerate().try_for_each(|(i, u)| lanes.add("gradient", i, encode(residual * u)))
         })
     }
@@ -112,13 +112,13 @@ impl Statistic for Curvature {
         Layout { lanes: triangle(self.design.width()), scale: FIXED_POINT }
     }
     fn sensitivity(&self) -> Sensitivity {
-        // An off-diagonal lane holds √2·¼·uᵢuⱼ with 2|uᵢuⱼ| ≤ 1, so every lane is at most ¼.
+        // An off-diagonal lane holds √2·¼·uᵢuⱼ with 2v|uᵢuⱼ| ≤ v‖u‖² ≤ 1, so every lane is at most ¼.
         Sensitivity::fixed_point(triangle(self.design.width()), 0.25, 0.25)
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        predictions("curvature", &self.design, &self.theta, patients, |row, _, p| {
-            let weight = p * (1.0 - p);
+        predictions("curvature", &self.design, &self.theta, patients, |row, v, _, p| {
+            let weight = v * p * (1.0 - p);
             let mut lane = 0;
             for (i, a) in row.iter().enumerate() {
                 for (j, b) in row.iter().enumerate().skip(i) {

@@ -42,7 +42,7 @@ impl Statistic for ScoreHistogram {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        predictions("scores", &self.design, &self.theta, patients, |_, yes, p| {
+        predictions("scores", &self.design, &self.theta, patients, |_, _, yes, p| {
             let bin = ((p * BINS as f64) as usize).min(BINS - 1);
             lanes.add("scores", bin + if yes { BINS } else { 0 }, 1)
         })

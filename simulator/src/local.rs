@@ -315,7 +315,7 @@ impl Local {
     }
 }
 
-/// A plan for the simulated federation. With noise off, models go on until they converge.
+/// A plan for the simulated federation. With noise off, models go on until they converge, and no row is clipped.
 ///
 /// # Errors
 /// The study has problems; they are listed.
@@ -336,8 +336,9 @@ pub fn plan_of(text: &str, noise: bool) -> anyhow::Result<Plan> {
     let mut study = study::read::checked(text).map_err(listed)?;
     if !noise {
         for a in &mut study.analysis {
-            if let study::analysis::What::Logistic { steps, .. } = &mut a.what {
+            if let study::analysis::What::Logistic { steps, clip, .. } = &mut a.what {
                 *steps = (*steps).max(50);
+                *clip = None;
             }
         }
     }

@@ -71,8 +71,13 @@ pub fn of_demo(path: &Path) -> anyhow::Result<Truth> {
         put("table 1", term, "n", count as f64);
         put("table 1", term, "proportion", count as f64 / n);
     }
-    let variables: [(&str, fn(&Person) -> f64); 4] =
-        [("age", |p| p.age), ("hba1c", |p| p.hba1c), ("sbp", |p| p.sbp), ("creatinine", |p| p.creatinine)];
+    // Clipped to the study's bounds, as the study says.
+    let variables: [(&str, fn(&Person) -> f64); 4] = [
+        ("age", |p| p.age.clamp(42.0, 90.0)),
+        ("hba1c", |p| p.hba1c.clamp(30.0, 80.0)),
+        ("sbp", |p| p.sbp.clamp(100.0, 170.0)),
+        ("creatinine", |p| p.creatinine.clamp(20.0, 200.0)),
+    ];
     for (name, of) in variables {
         let mut values: Vec<f64> = people.iter().map(of).filter(|v| !v.is_nan()).collect();
         values.sort_by(f64::total_cmp);
@@ -107,10 +112,10 @@ pub fn of_demo(path: &Path) -> anyhow::Result<Truth> {
 fn model(people: &[Person]) -> anyhow::Result<Vec<summaries::Row>> {
     let real = |name: &str, lower: f64, upper: f64| Term::Real { name: name.to_owned(), lower, upper };
     let design = Design::new(vec![
-        real("age", 30.0, 95.0),
+        real("age", 42.0, 90.0),
         Term::Level { name: "sex".into(), levels: vec!["F".into(), "M".into()] },
-        real("hba1c", 20.0, 120.0),
-        real("sbp", 80.0, 200.0),
+        real("hba1c", 30.0, 80.0),
+        real("sbp", 100.0, 170.0),
     ]);
     let column = |of: fn(&Person) -> f64| Column::Real(people.iter().map(of).collect());
     let level = |of: fn(&Person) -> bool| Column::Level(people.iter().map(|p| u32::from(of(p)).min(MISSING)).collect());

@@ -86,6 +86,10 @@ pub enum What {
         /// Newton steps.
         #[serde(default = "steps")]
         steps: u32,
+        /// Rows of scaled features `(1, x')`, each x' in [−1, 1], longer than this count for less. A smaller clip means less
+        /// noise. None: no row is clipped.
+        #[serde(default)]
+        clip: Option<f64>,
     },
 }
 

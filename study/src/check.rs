@@ -406,7 +406,10 @@ impl Checker<'_> {
             for f in a.what.features().iter().filter(|f| !study.features.contains_key(*f)) {
                 self.say(&["analysis", &place], format!("there is no feature '{f}'"), near(f, &known));
             }
-            if let What::Logistic { outcome, steps, features } = &a.what {
+            if let What::Logistic { outcome, steps, features, clip } = &a.what {
+                if clip.is_some_and(|c| !(c >= 1.0 && c.is_finite())) {
+                    self.say(&["analysis", &place, "clip"], "clip must be at least 1", "1.5 to 2 is usual");
+                }
                 let yes_no = matches!(compile::shape(study, outcome), Some(Shape::Level { levels }) if levels.len() == 2);
                 if study.features.contains_key(outcome) && !yes_no {
                     let remedy = "use a feature of the kind has, or a measurement with above = ...";

@@ -149,9 +149,9 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
             }
             parts
         }
-        What::Logistic { features, steps, .. } => {
+        What::Logistic { features, steps, clip, .. } => {
             let terms = features.iter().map(|f| term(study, f)).collect::<Result<_, _>>().map_err(wrong)?;
-            let model = Logistic::new(Design::new(terms), all, *steps, reporting(study, &names));
+            let model = Logistic::new(Design::new(terms).clipped(*clip), all, *steps, reporting(study, &names));
             return Ok(Box::new(model));
         }
     };

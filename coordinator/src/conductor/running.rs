@@ -295,7 +295,9 @@ impl Running {
                 next.parameters = parameters;
             }
             Step::Done(estimate) => {
-                result = self.result(estimate, merged.sites as u32);
+                let before = journal.checkpoints(&self.plan.study.id)?;
+                let rounds = 1 + before.iter().filter(|c| c.analysis == self.state.analysis).count() as u32;
+                result = self.result(estimate, merged.sites as u32, rounds);
                 next.analysis += 1;
                 next.round = 0;
                 if (next.analysis as usize) < self.plan.study.analysis.len() {
@@ -325,14 +327,14 @@ impl Running {
         Ok(event)
     }
 
-    fn result(&self, estimate: summaries::Estimate, sites: u32) -> Option<AnalysisResult> {
+    fn result(&self, estimate: summaries::Estimate, sites: u32, rounds: u32) -> Option<AnalysisResult> {
         let analysis = self.plan.study.analysis.get(self.state.analysis as usize)?;
         let rho = self.allocation.get(self.state.analysis as usize)?.iter().fold(Rho::ZERO, |a, b| a.plus(*b));
         let result = AnalysisResult {
             name: analysis.label(),
             kind: analysis.what.kind().to_owned(),
             cohort: analysis.cohort.clone(),
-            rounds: self.state.round + 1,
+            rounds,
             sites,
             rho: rho.value(),
             epsilon: accounting::epsilon(rho, Delta(self.plan.study.privacy.delta)).0,

@@ -1,0 +1,302 @@
+//! The house rules, over `cargo metadata` and over the tree.
+//!
+//! Which room may use which is a table here; a new dependency between rooms is a change of this table, and of the design.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// The rooms, and which others each may name.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("proto", &[]),
+    ("platform", &[]),
+    ("schema", &[]),
+    ("summaries", &[]),
+    ("certs", &["platform"]),
+    ("privacy", &["summaries"]),
+    ("learning", &["summaries", "privacy"]),
+    ("study", &["proto", "schema", "summaries", "privacy", "learning"]),
+    ("adapters", &["schema"]),
+    ("streams", &["platform", "summaries"]),
+    (
+        "site-agent",
+        &[
+            "proto", "platform", "schema", "summaries", "certs", "privacy", "learning", "study", "adapters", "streams",
+        ],
+    ),
+    ("coordinator", &["proto", "platform", "schema", "summaries", "certs", "privacy", "learning", "study"]),
+];
+
+/// Rooms that may use everything: they hold nothing that runs in a hospital.
+const EVERYTHING: &[&str] = &["simulator", "insitu-tests"];
+
+/// Outside crates that only some rooms may name. A name ending in `*` stands for any ending.
+const KEPT: &[(&str, &[&str])] = &[
+    ("rocksdb", &["platform"]),
+    ("tonic*", &["proto", "coordinator", "site-agent"]),
+    ("datafusion*", &["site-agent"]),
+    ("opendp", &["privacy"]),
+    ("rcgen", &["certs"]),
+    ("rustls", &["certs"]),
+    ("tokio-rustls", &["proto", "coordinator"]),
+];
+
+/// Rooms that know no async.
+const CALM: &[&str] = &["summaries", "privacy", "learning", "study", "schema", "adapters", "streams"];
+
+const MOST_LINES: usize = 700;
+
+static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .other_options(vec!["--offline".to_owned()])
+        .exec()
+        .expect("cargo metadata")
+});
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// What each room names in its Cargo.toml, with the kind; rooms and outside crates alike.
+fn named() -> BTreeMap<String, Vec<(String, DependencyKind)>> {
+    METADATA
+        .workspace_packages()
+        .iter()
+        .map(|p| (p.name.to_string(), p.dependencies.iter().map(|d| (d.name.clone(), d.kind)).collect()))
+        .collect()
+}
+
+fn rooms() -> BTreeSet<String> {
+    named().into_keys().collect()
+}
+
+/// All rooms that a room reaches, through whatever kind of dependency.
+fn reached(from: &str, named: &BTreeMap<String, Vec<(String, DependencyKind)>>) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    let mut open = vec![from.to_owned()];
+    while let Some(room) = open.pop() {
+        for (name, _) in named.get(&room).into_iter().flatten() {
+            if named.contains_key(name) && out.insert(name.clone()) {
+                open.push(name.clone());
+            }
+        }
+    }
+    out
+}
+
+fn none(broken: &[String]) {
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+#[test]
+fn rooms_use_only_the_rooms_they_may() {
+    let named = named();
+    let rooms = rooms();
+    let known: BTreeSet<String> =
+        ROOMS.iter().map(|(r, _)| *r).chain(EVERYTHING.iter().copied()).map(str::to_owned).collect();
+    assert_eq!(rooms, known, "a room was added or removed; say here what it may use");
+    let mut broken = Vec::new();
+    for (room, may) in ROOMS {
+        for (name, kind) in &named[*room] {
+            if rooms.contains(name) && !may.contains(&name.as_str()) {
+                broken.push(format!("{room} may not use {name} ({kind:?})"));
+            }
+        }
+    }
+    none(&broken);
+}
+
+#[test]
+fn coordinator_and_site_never_meet() {
+    let named = named();
+    for (a, b) in [("coordinator", "site-agent"), ("site-agent", "coordinator")] {
+        let reached = reached(a, &named);
+        assert!(!reached.contains(b), "{a} reaches {b}");
+        assert!(EVERYTHING.iter().all(|e| !reached.contains(*e)), "{a} reaches {EVERYTHING:?}");
+    }
+    assert!(reached("site-agent", &named).contains("summaries"), "the walk itself works");
+}
+
+#[test]
+fn outside_crates_stay_where_they_belong() {
+    let mut broken = Vec::new();
+    for (room, crates) in named() {
+        for (name, kind) in crates {
+            for (kept, may) in KEPT {
+                let hit = kept.strip_suffix('*').map_or(name == *kept, |stem| name.starts_with(stem));
+                if hit && !may.contains(&room.as_str()) {
+                    broken.push(format!("{room} names {name} ({kind:?}), which belongs to {may:?}"));
+                }
+            }
+            let asynchronous = name == "futures" || name.starts_with("tokio");
+            if CALM.contains(&room.as_str()) && asynchronous {
+                broken.push(format!("{room} names {name}, and knows no async"));
+            }
+        }
+    }
+    none(&broken);
+}
+
+/// Rooms whose arithmetic an auditor reads alone reach no transport, no disk and no async, even through others.
+#[test]
+fn the_privacy_rooms_reach_neither_wire_nor_disk_nor_async() {
+    let resolve = METADATA.resolve.as_ref().unwrap();
+    let name = |id: &cargo_metadata::PackageId| METADATA[id].name.to_string();
+    let mut broken = Vec::new();
+    for room in ["summaries", "privacy", "learning"] {
+        let start = METADATA.workspace_packages().iter().find(|p| p.name.as_str() == room).unwrap().id.clone();
+        let (mut seen, mut open) = (BTreeSet::from([start.clone()]), vec![start]);
+        while let Some(id) = open.pop() {
+            let node = resolve.nodes.iter().find(|n| n.id == id).unwrap();
+            let normal = |d: &&cargo_metadata::NodeDep| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
+            for dep in node.deps.iter().filter(normal) {
+                let dep_name = name(&dep.pkg);
+                if ["tokio", "tonic", "hyper", "rocksdb", "datafusion", "rustls"].contains(&dep_name.as_str()) {
+                    broken.push(format!("{room} reaches {dep_name} through {}", name(&id)));
+                }
+                if seen.insert(dep.pkg.clone()) {
+                    open.push(dep.pkg.clone());
+                }
+            }
+        }
+    }
+    none(&broken);
+}
+
+/// Without it OpenDP falls back to a generator that its own documentation calls non-secure.
+#[test]
+fn opendp_draws_from_openssl() {
+    let resolve = METADATA.resolve.as_ref().unwrap();
+    let nodes: Vec<_> = resolve.nodes.iter().filter(|n| METADATA[&n.id].name.as_str() == "opendp").collect();
+    assert_eq!(nodes.len(), 1, "one OpenDP");
+    let features: Vec<String> = nodes[0].features.iter().map(ToString::to_string).collect();
+    assert!(features.iter().any(|f| f == "use-openssl"), "{features:?}");
+    assert!(!features.iter().any(|f| f == "floating-point"), "no noise on floats: {features:?}");
+}
+
+#[test]
+fn every_room_is_under_the_lints() {
+    let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let workspace: toml::Table = text.parse().unwrap();
+    let lints = &workspace["workspace"]["lints"];
+    assert_eq!(lints["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    for lint in ["unwrap_used", "expect_used", "panic", "disallowed_methods"] {
+        assert!(lints["clippy"].get(lint).is_some(), "{lint}");
+    }
+    for package in METADATA.workspace_packages() {
+        let manifest: toml::Table = fs::read_to_string(&package.manifest_path).unwrap().parse().unwrap();
+        let on = manifest.get("lints").and_then(|l| l.get("workspace")).and_then(toml::Value::as_bool);
+        assert_eq!(on, Some(true), "{} lacks [lints] workspace = true", package.name);
+    }
+}
+
+/// All Rust files of the tree: path from the root, text.
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, out: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if name != "target" && !name.starts_with('.') {
+                    walk(&path, out);
+                }
+            } else if name.ends_with(".rs") {
+                out.push(path);
+            }
+        }
+    }
+    let mut paths = Vec::new();
+    walk(&root(), &mut paths);
+    assert!(paths.len() > 50, "the walk finds the tree");
+    paths.sort();
+    let from = root();
+    paths
+        .into_iter()
+        .map(|p| (p.strip_prefix(&from).unwrap().to_string_lossy().into_owned(), fs::read_to_string(&p).unwrap()))
+        .collect()
+}
+
+/// Whether a word stands in a text by itself, not as a part of a longer name.
+fn says(text: &str, word: &str) -> bool {
+    let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    text.match_indices(word).any(|(at, _)| {
+        !inside(text[..at].chars().next_back()) && !inside(text[at + word.len()..].chars().next())
+    })
+}
+
+#[test]
+fn noise_is_switched_off_in_the_simulator_alone() {
+    let word = "without_noise";
+    assert!(says("x::without_noise()", word) && !says("exact_without_noise()", word));
+    let allowed = ["privacy/", "simulator/", "tests/tests/architecture.rs"];
+    let broken: Vec<String> = sources()
+        .into_iter()
+        .filter(|(path, text)| says(text, word) && !allowed.iter().any(|a| path.starts_with(a)))
+        .map(|(path, _)| format!("{path} speaks of {word}"))
+        .collect();
+    none(&broken);
+}
+
+#[test]
+fn files_say_what_they_own_and_stay_small() {
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        let file = path.rsplit('/').next().unwrap_or_default();
+        if !["build.rs", "tests.rs"].contains(&file) && !text.starts_with("//!") {
+            broken.push(format!("{path} does not open with what it owns (//!)"));
+        }
+        let lines = text.lines().count();
+        if lines > MOST_LINES {
+            broken.push(format!("{path} has {lines} lines; the most is {MOST_LINES}"));
+        }
+    }
+    none(&broken);
+}
+
+#[test]
+fn nothing_is_left_to_do_or_skipped_silently() {
+    // Written in two halves, so that this file does not say them.
+    let unfinished = [concat!("to", "do!("), concat!("unimple", "mented!(")];
+    let ignored = concat!("#[ign", "ore]");
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        for (i, line) in text.lines().enumerate() {
+            if unfinished.iter().any(|u| line.contains(u)) {
+                broken.push(format!("{path}:{}: unfinished", i + 1));
+            }
+            if line.contains(ignored) {
+                broken.push(format!("{path}:{}: ignored without a reason; write #[ignore = \"...\"]", i + 1));
+            }
+        }
+    }
+    none(&broken);
+}
+
+#[test]
+fn no_room_is_a_drawer() {
+    const DRAWERS: &[&str] = &["common", "core", "util", "utils", "misc", "helpers", "shared"];
+    let mut broken = Vec::new();
+    for room in rooms() {
+        if DRAWERS.contains(&room.as_str()) {
+            broken.push(format!("the room {room}"));
+        }
+    }
+    for (path, text) in sources() {
+        if path.split('/').any(|p| DRAWERS.contains(&p.strip_suffix(".rs").unwrap_or(p))) {
+            broken.push(format!("the file {path}"));
+        }
+        for (i, line) in text.lines().enumerate() {
+            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+            let declared = words.windows(2).any(|w| w[0] == "mod" && DRAWERS.contains(&w[1]));
+            if declared && !line.trim_start().starts_with("//") {
+                broken.push(format!("{path}:{}: a module that is a drawer", i + 1));
+            }
+        }
+    }
+    none(&broken);
+}
