@@ -16,7 +16,7 @@ pub struct Caps {
 }
 
 impl Default for Caps {
-    /// Study ρ = 0.02 (ε 0.83 at δ = 1e-6), year 0.10 (2.00), lifetime 0.50 (4.89).
+    /// Study ρ = 0.02 (ε 0.90 at δ = 1e-6 by the tight conversion), year 0.10 (2.14), lifetime 0.50 (5.22).
     fn default() -> Caps {
         Caps {
             study: Rho::from_nano(20_000_000),

@@ -7,6 +7,7 @@ use opendp::measurements::make_gaussian;
 use opendp::measures::ZeroConcentratedDivergence;
 use opendp::metrics::L2Distance;
 use summaries::Sensitivity;
+use zeroize::Zeroize as _;
 
 use crate::accounting::Rho;
 use crate::filter::Charge;
@@ -55,8 +56,10 @@ impl Mechanism for DiscreteGaussian {
             if !sigma.is_finite() || sigma <= 0.0 {
                 return Err(MechanismError::Charge(share));
             }
-            let lanes = part.lanes.open();
-            let (lanes, cost) = noised(lanes.values(), sigma, part.sensitivity.l2)?;
+            let mut sums = part.lanes.open().into_values();
+            let outcome = noised(&sums, sigma, part.sensitivity.l2);
+            sums.zeroize();
+            let (lanes, cost) = outcome?;
             if cost > share.value() {
                 return Err(MechanismError::Map { cost, share });
             }

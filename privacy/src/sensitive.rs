@@ -1,7 +1,5 @@
 //! Values that may not leave, and values that may.
 
-use zeroize::Zeroize;
-
 /// A value that one patient's rows influence without noise.
 ///
 /// It has no `Debug`, no `Display`, no `Clone`, no serialisation, and no way out but
@@ -30,13 +28,6 @@ impl<T> Sensitive<T> {
     /// Opens it, inside this room alone.
     pub(crate) fn open(self) -> T {
         self.0
-    }
-}
-
-impl<T: Zeroize> Sensitive<T> {
-    /// Overwrites the value.
-    pub fn erase(mut self) {
-        self.0.zeroize();
     }
 }
 

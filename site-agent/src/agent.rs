@@ -97,6 +97,7 @@ impl Agent {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Agent, AgentError> {
+        private_folder(&config.state_dir())?;
         let store: SharedStore = Arc::new(RocksStore::open(&config.state_dir().join("store"))?);
         let lake = Lake::open(config.state_dir().join("lake"), store.clone())?;
         let ledger = Ledger::open(store.clone())?;
@@ -357,6 +358,14 @@ impl Agent {
             EngineError::Lake(_) => self.internal(e),
         }
     }
+}
+
+/// Makes the state's folder, the owner's alone: bronze holds raw extracts.
+fn private_folder(path: &std::path::Path) -> Result<(), LakeError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let wrong = |e: std::io::Error| crate::lake::file_error(path, &e);
+    std::fs::create_dir_all(path).map_err(wrong)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(wrong)
 }
 
 /// Sums a round's statistics over the patients. What comes out is closed.

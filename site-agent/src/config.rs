@@ -91,7 +91,7 @@ impl Default for Disclosure {
 pub struct Approval {
     /// `manual` (a person) or `auto` (by these rules).
     pub mode: ApprovalMode,
-    /// In `auto`, a study of a larger ε waits for a person.
+    /// In `auto`, a study of a larger ε (of its ρ, at δ = 1e-6) waits for a person.
     pub max_epsilon: Option<f64>,
 }
 

@@ -107,6 +107,8 @@ pub fn allowed(config: &Config, checked: &Checked) -> Result<(), Objection> {
 
 /// Whether the rules of `[approval]` say yes without a person.
 pub fn approves(config: &Config, plan: &Plan) -> bool {
-    let small = config.approval.max_epsilon.is_none_or(|most| Epsilon(plan.study.privacy.epsilon) <= Epsilon(most));
+    // The ε of the study's ρ at a fixed δ, so that a study can't look small by a large δ of its own.
+    let own = accounting::epsilon(study::budget::total(plan), Delta(1e-6));
+    let small = config.approval.max_epsilon.is_none_or(|most| own <= Epsilon(most));
     config.approval.mode == ApprovalMode::Auto && small
 }

@@ -21,7 +21,7 @@ use crate::studies::Record;
 const INLINE_BYTES: usize = 256 << 10;
 const CHUNK_BYTES: usize = 256 << 10;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(15);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,12 @@ fn decision(record: &Record) -> wire::FromSite {
 pub async fn run(agent: Arc<Agent>) {
     let mut wait = FIRST_WAIT;
     loop {
-        match session(&agent).await {
+        let begun = std::time::Instant::now();
+        let ended = session(&agent).await;
+        if begun.elapsed() > LONGEST_WAIT {
+            wait = FIRST_WAIT; // It was up: whoever restarted is back soon.
+        }
+        match ended {
             Ok(()) => wait = FIRST_WAIT,
             Err(e) => {
                 tracing::warn!("uplink: {e}; trying again in {:.1} s", wait.as_secs_f64());

@@ -83,9 +83,8 @@ impl Running {
             }
             program = Some(p);
         }
-        let begun = state.rounds_done > 0;
         let (status, _) = watch::channel(StudyStatus::default());
-        let mut run = Run::new(plan.study.rounds, begun, now);
+        let mut run = Run::new(plan.study.rounds, now);
         if state.over() {
             run.apply(Event::Cancel, now);
         }

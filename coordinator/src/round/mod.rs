@@ -132,16 +132,17 @@ pub enum Phase {
 #[derive(Clone, Debug)]
 pub struct Run {
     settings: Rounds,
-    /// Whether a round was checkpointed before: only the first one gathers.
+    /// Whether a round was checkpointed since the start: only the first one gathers.
     begun: bool,
     sites: BTreeMap<SiteId, Site>,
     phase: Phase,
 }
 
 impl Run {
-    /// A study at its first round, or, `begun`, one that goes on after a restart.
-    pub fn new(settings: Rounds, begun: bool, now: Micros) -> Run {
-        Run { settings, begun, sites: BTreeMap::new(), phase: Phase::Selection { since: now, enough_since: None } }
+    /// A study at its first round, or one that goes on after a restart: then its sites are gathered again, so that a round
+    /// does not begin with the first few who are back.
+    pub fn new(settings: Rounds, now: Micros) -> Run {
+        Run { settings, begun: false, sites: BTreeMap::new(), phase: Phase::Selection { since: now, enough_since: None } }
     }
 
     /// Where it stands.

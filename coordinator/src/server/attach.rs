@@ -9,7 +9,7 @@ use tonic::Streaming;
 use crate::conductor::{Conductor, Input};
 
 /// The most bytes that a release may have.
-const MOST_BYTES: u64 = 1 << 30;
+const MOST_BYTES: u64 = 128 << 20;
 
 /// A large release on its way.
 struct Assembly {
@@ -63,6 +63,7 @@ fn take(
             }
             let assembly =
                 Assembly { round: round.clone(), manifest, expected: o.payload_bytes, data: Vec::new() };
+            offers.clear(); // A site has one large release under way.
             offers.insert(round.clone(), assembly);
             conductor.tell(Input::Offer { site: site.clone(), round });
         }
@@ -75,9 +76,6 @@ fn take(
             if c.offset != length || length + c.data.len() as u64 > a.expected {
                 conductor.tell(Input::Granted(site.clone()));
                 return Err(ParseError::Field { field: "chunk.offset", wanted: "where the last chunk ended" });
-            }
-            if a.data.is_empty() {
-                a.data.reserve_exact(usize::try_from(a.expected).unwrap_or_default());
             }
             a.data.extend_from_slice(&c.data);
             if a.data.len() as u64 == a.expected {

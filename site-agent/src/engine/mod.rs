@@ -82,8 +82,8 @@ impl Engine {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The patients of an analysis with its features, one row each. Every round of an analysis sees the gold of its first
-    /// round while the agent lives.
+    /// The patients of an analysis with its features, one row each, from gold as it is now. Analyses of one plan with the same
+    /// cohort and features share them.
     ///
     /// # Errors
     /// There is no data, or the query fails.
@@ -114,7 +114,7 @@ impl Engine {
             session::register(&ctx, table.name(), table, &files, true).await?;
         }
         let batches = ctx.sql(&query).await?.collect().await?;
-        let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash);
+        let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash).ok_or(EngineError::NoData)?;
         let batch = Arc::new(to_batch(study, &names, &batches, &salt)?);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.retain(|(h, _, _), _| *h == hash);

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
-use platform::{Clock, Durability, Transaction};
+use platform::{Durability, Transaction};
 use schema::Table;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ pub struct Gold {
     pub version: u64,
     /// The schema it was built for.
     pub schema: String,
+    /// The last run of ingestion that it holds.
+    pub run: u32,
     /// Each table's file, relative to the lake.
     pub files: Vec<(String, String)>,
     /// Rows, by table.
@@ -29,9 +31,9 @@ pub struct Gold {
 }
 
 impl Gold {
-    /// Whether it was built for this schema.
-    pub fn is_current(&self) -> bool {
-        self.schema == schema::version::VERSION
+    /// Whether it was built for this schema and holds everything up to a run.
+    pub fn is_current(&self, run: u32) -> bool {
+        self.schema == schema::version::VERSION && self.run == run
     }
 }
 
@@ -149,14 +151,19 @@ impl Lake {
     ///
     /// # Errors
     /// The disk or a query fails; the old version stays.
-    pub async fn rebuild(&self, config: &Config, _clock: &dyn Clock) -> Result<Gold, LakeError> {
+    pub async fn rebuild(&self, config: &Config) -> Result<Gold, LakeError> {
         let old = self.gold()?;
         let version = old.as_ref().map_or(0, |g| g.version) + 1;
         let folder = format!("gold/{version:010}");
         let dir = self.root.join(&folder);
         std::fs::create_dir_all(&dir).map_err(|e| file_error(&dir, &e))?;
-        let mut gold =
-            Gold { version, schema: schema::version::VERSION.to_owned(), files: Vec::new(), rows: Vec::new() };
+        let mut gold = Gold {
+            version,
+            schema: schema::version::VERSION.to_owned(),
+            run: self.last_run()?,
+            files: Vec::new(),
+            rows: Vec::new(),
+        };
         let spill = self.root.join("spill");
         for table in Table::SOURCED {
             let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;

@@ -92,13 +92,13 @@ impl Lake {
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     ) -> Result<IngestReport, LakeError> {
         let mut report = IngestReport::default();
-        let mut changed = false;
         for source in &config.sources {
-            changed |= self.ingest_source(config, source, clock, entropy, &mut report, progress)?;
+            self.ingest_source(config, source, clock, entropy, &mut report, progress)?;
         }
+        // By its run, so that silver that was entered before a crash comes into gold now.
         let gold = match self.gold()? {
-            Some(gold) if !changed && gold.is_current() => gold,
-            _ => self.rebuild(config, clock).await?,
+            Some(gold) if gold.is_current(self.last_run()?) => gold,
+            _ => self.rebuild(config).await?,
         };
         report.gold_version = gold.version;
         report.gold_rows = gold.rows.clone();
@@ -113,7 +113,7 @@ impl Lake {
         entropy: &dyn Entropy,
         report: &mut IngestReport,
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
-    ) -> Result<bool, LakeError> {
+    ) -> Result<(), LakeError> {
         let root = config.home.join(&source.path);
         let mapping_path = source.mapping.as_ref().map(|m| config.home.join(m));
         let mapping = match &mapping_path {
@@ -123,7 +123,6 @@ impl Lake {
         let mapping_name = mapping_path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         let adapter = adapters::open(&source.format, mapping.as_deref(), &mapping_name)?;
         let mapping_hash = proto::Hash::of(mapping.unwrap_or_default().as_bytes()).short();
-        let mut changed = false;
         for path in files(&root)? {
             let name = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
             if !adapter.accepts(&name) {
@@ -173,7 +172,6 @@ impl Lake {
                 quarantine: written.quarantine.clone(),
             };
             self.enter(&key, &ingested)?;
-            changed = true;
             report.files.push(FileReport {
                 source: source.name.clone(),
                 file: name,
@@ -185,6 +183,6 @@ impl Lake {
                 quarantine: written.quarantine.map(|q| self.root.join(q).display().to_string()),
             });
         }
-        Ok(changed)
+        Ok(())
     }
 }

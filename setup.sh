@@ -1,0 +1,20 @@
+# Sourced by ./demo and ./check: the few system packages that the build needs, and where its output goes.
+
+# The build's output lies outside the checkout, so that a fresh clone does not compile RocksDB and DataFusion again.
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/insitu/target}"
+
+need=()
+command -v cc >/dev/null && command -v c++ >/dev/null || need+=(build-essential)
+command -v make >/dev/null || need+=(make)
+command -v perl >/dev/null || need+=(perl)
+# bindgen reads RocksDB's header with libclang and its own headers.
+ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/*/libclang-*.so* >/dev/null 2>&1 \
+    && ls -d /usr/lib/llvm-*/lib/clang/*/include /usr/lib/clang/*/include >/dev/null 2>&1 || need+=(libclang-dev)
+if [ ${#need[@]} -gt 0 ]; then
+    echo "installing ${need[*]}"
+    sudo=""
+    [ "$(id -u)" = 0 ] || sudo="sudo"
+    $sudo apt-get update -qq
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${need[@]}" >/dev/null
+fi
+command -v cargo >/dev/null || { echo "cargo is missing; install rustup first: https://rustup.rs"; exit 1; }

@@ -1,0 +1,21 @@
+//! End to end: real processes, real mutual TLS, real noise, real disks. One promise a file.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod agent_killed;
+mod approval;
+mod bad_extract;
+mod budget_spent;
+mod check_problems;
+mod coordinator_killed;
+mod demo;
+mod harness;
+mod heart_disease;
+mod ingested_twice;
+mod ledger_changed;
+mod no_way_to_no_noise;
+mod plan_changed;
+mod plan_refused;
+mod renewal;
+mod resent;
+mod revoked;
+mod synthea;

@@ -1,0 +1,127 @@
+//! The study that every schedule runs.
+//!
+//! ε is so large that counts have no noise at all (σ = 0.04), while fixed-point lanes have noise in the billions of units. So
+//! the first analysis, in which every patient of the federation has a code that nobody else has, shows each patient in the
+//! sum exactly once or not at all; and in the rounds of the second, a model, noise that was drawn twice shows.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use privacy::Rho;
+use proto::wire::SignedPlan;
+use proto::{Hash, StudyId};
+use study::Plan;
+use study::spec::Rounds;
+use summaries::{Column, PatientBatch};
+
+pub(crate) const MOST_SITES: usize = 6;
+pub(crate) const PATIENTS: usize = 3;
+/// How long a round waits, in seconds.
+pub(crate) const DEADLINE: u32 = 10;
+
+/// A plan and what follows from it.
+pub(crate) struct Prepared {
+    pub(crate) plan: Plan,
+    pub(crate) hash: Hash,
+    pub(crate) signed: SignedPlan,
+    pub(crate) allocation: Vec<Vec<Rho>>,
+}
+
+impl Prepared {
+    pub(crate) fn id(&self) -> &StudyId {
+        &self.plan.study.id
+    }
+
+    pub(crate) fn rho(&self, analysis: u32, round: u32) -> Rho {
+        self.allocation.get(analysis as usize).and_then(|a| a.get(round as usize)).copied().unwrap_or_default()
+    }
+
+    /// What a site spends that answers every round.
+    pub(crate) fn total(&self) -> Rho {
+        self.allocation.iter().flatten().fold(Rho::ZERO, |a, b| a.plus(*b))
+    }
+}
+
+fn text() -> String {
+    let marks: Vec<String> = (0..MOST_SITES * PATIENTS).map(|i| format!("\"own:p-{i}\"")).collect();
+    format!(
+        r#"
+id = "marks"
+version = "1"
+schema = ">=1.1,<2"
+purpose = "research"
+expires = "2099-12-31"
+
+[code_systems]
+own = "urn:insitu:simulation"
+
+[cohorts.target]
+entry = {{ table = "patient" }}
+
+[features.mark]
+kind = "codes"
+table = "condition"
+list = [{}]
+per_patient = 1
+
+[features.sex]
+kind = "sex"
+levels = ["F", "M"]
+
+[features.severe]
+kind = "has"
+table = "condition"
+
+[features.weight]
+kind = "measurement"
+code = "own:weight"
+unit = "kg"
+bounds = [0.0, 200.0]
+
+[[analysis]]
+kind = "codes"
+of = "mark"
+
+[[analysis]]
+kind = "logistic"
+outcome = "severe"
+features = ["sex", "weight"]
+steps = 2
+
+[privacy]
+epsilon = 1000.0
+"#,
+        marks.join(", ")
+    )
+}
+
+/// The study under an id, with these rounds. Plans are made once: the search for ρ is the dear part.
+pub(crate) fn prepared(id: &str, min_sites: u32, attempts: u32) -> Arc<Prepared> {
+    static MADE: LazyLock<Mutex<BTreeMap<(String, u32, u32), Arc<Prepared>>>> = LazyLock::new(Mutex::default);
+    let mut made = MADE.lock().unwrap();
+    let entry = made.entry((id.to_owned(), min_sites, attempts));
+    let make = || {
+        let mut study = study::read::study(&text()).unwrap();
+        study.id = StudyId::parse(id).unwrap();
+        study.rounds = Rounds { min_sites, deadline_seconds: DEADLINE, gather_seconds: 5, attempts };
+        let plan = Plan::new("simulated", study).unwrap();
+        let bytes = plan.canonical().unwrap();
+        let hash = study::plan::hash_of(&bytes);
+        let allocation = study::budget::allocate(&plan).unwrap();
+        Arc::new(Prepared { plan, hash, signed: SignedPlan { plan: bytes.into(), ..SignedPlan::default() }, allocation })
+    };
+    entry.or_insert_with(make).clone()
+}
+
+/// A site's patients, with the columns of an analysis. Patient `p` of site `i` has the code `i · PATIENTS + p`.
+pub(crate) fn patients(site: usize, analysis: u32) -> PatientBatch {
+    let columns = if analysis == 0 {
+        let codes = (0..PATIENTS).map(|p| (site * PATIENTS + p) as u32).collect();
+        vec![Column::Codes { offsets: (0..=PATIENTS as u32).collect(), codes }]
+    } else {
+        let each = |f: &dyn Fn(usize) -> u32| Column::Level((0..PATIENTS).map(f).collect());
+        let weight = Column::Real((0..PATIENTS).map(|p| 50.0 + (13 * site + 7 * p) as f64).collect());
+        vec![each(&|p| (p % 2) as u32), weight, each(&|p| ((site + p) % 2) as u32)]
+    };
+    PatientBatch::new(PATIENTS, columns).unwrap()
+}
