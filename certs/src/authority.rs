@@ -17,7 +17,7 @@ pub const SERVER_NAME: &str = "coordinator.insitu.internal";
 
 const CA_YEARS: u64 = 10;
 /// Certificates begin this much before now, for clocks that are a little behind.
-const CLOCK_SKEW_SECONDS: u64 = 300;
+pub(crate) const CLOCK_SKEW_SECONDS: u64 = 300;
 
 /// A federation's authority: its key and its certificate.
 pub struct Authority {
@@ -47,9 +47,9 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, format!("{federation} federation authority"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(now_seconds.saturating_sub(CLOCK_SKEW_SECONDS));
-        params.not_after =
-            date_time_ymd(1970, 1, 1) + Duration::from_secs(now_seconds + CA_YEARS * 365 * 86_400);
+        params.not_before =
+            date_time_ymd(1970, 1, 1) + Duration::from_secs(now_seconds.saturating_sub(CLOCK_SKEW_SECONDS));
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(now_seconds + CA_YEARS * 365 * 86_400);
         let cert = params.self_signed(&key).map_err(wrong)?;
         Ok(Authority { key_pem: Zeroizing::new(key.serialize_pem()), ca_pem: cert.pem() })
     }

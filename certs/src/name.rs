@@ -104,7 +104,9 @@ mod tests {
     fn names_round_trip_and_nothing_else_parses() {
         let n = Name::new("north", Role::Site, "de-01").unwrap();
         assert_eq!(Name::parse(&n.to_string()).unwrap(), n);
-        for bad in ["spiffe://a/site", "spiffe://a/king/b", "spiffe://a/site/b/c", "http://a/site/b", "spiffe://a/site/"] {
+        for bad in
+            ["spiffe://a/site", "spiffe://a/king/b", "spiffe://a/site/b/c", "http://a/site/b", "spiffe://a/site/"]
+        {
             assert!(Name::parse(bad).is_err(), "{bad}");
         }
         assert!(Name::new("a", Role::Site, "../b").is_err());

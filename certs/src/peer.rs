@@ -4,6 +4,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use crate::CertError;
+use crate::authority::CLOCK_SKEW_SECONDS;
 use crate::name::Name;
 
 /// The holder of a certificate.
@@ -48,9 +49,11 @@ impl Peer {
         })
     }
 
-    /// Whether two thirds of its life are over, so that it should be renewed.
+    /// Whether two thirds of its life are over, so that it should be renewed. The life is counted from when it was issued, not
+    /// from the moment before it that allows for clocks that are behind.
     pub fn should_renew(&self, now_seconds: i64) -> bool {
-        let life = self.not_after_seconds - self.not_before_seconds;
-        now_seconds >= self.not_before_seconds + life * 2 / 3
+        let skew = i64::try_from(CLOCK_SKEW_SECONDS).unwrap_or_default();
+        let life = (self.not_after_seconds - self.not_before_seconds - skew).max(0);
+        now_seconds >= self.not_after_seconds - life / 3
     }
 }

@@ -84,7 +84,10 @@ mod tests {
         let peer = check(authority.ca_pem(), &ada.chain_pem, &hash, &signature, NOW).unwrap();
         assert_eq!(peer.name.to_string(), "spiffe://north/analyst/ada");
 
-        assert!(matches!(check(authority.ca_pem(), &ada.chain_pem, &[4; 32], &signature, NOW), Err(CertError::Signature)));
+        assert!(matches!(
+            check(authority.ca_pem(), &ada.chain_pem, &[4; 32], &signature, NOW),
+            Err(CertError::Signature)
+        ));
         assert!(matches!(
             check(authority.ca_pem(), &ada.chain_pem, &hash, &signature, NOW + 7200),
             Err(CertError::Untrusted(_))
@@ -109,9 +112,8 @@ mod tests {
         let authority = Authority::create("north", NOW).unwrap();
         let site = holder(&authority, Role::Site, "de-01");
         let peer = site.peer().unwrap();
-        let list = authority
-            .revocation_list(&[Revoked { serial: peer.serial.clone(), at_seconds: NOW }], 1, NOW)
-            .unwrap();
+        let list =
+            authority.revocation_list(&[Revoked { serial: peer.serial.clone(), at_seconds: NOW }], 1, NOW).unwrap();
         let empty = authority.revocation_list(&[], 1, NOW).unwrap();
         let cert = chain(&site.chain_pem).unwrap();
         let at = UnixTime::since_unix_epoch(Duration::from_secs(NOW));

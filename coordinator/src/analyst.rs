@@ -47,8 +47,7 @@ pub async fn enroll(folder: &Path, text: &str) -> anyhow::Result<Identity> {
 pub async fn connect(folder: &Path) -> anyhow::Result<(Client, Identity, Coordinator)> {
     let (identity, coordinator) = Folder::new(folder).load()?;
     let (channel, _) = proto::channel::connect(&coordinator.address, SERVER_NAME, tls::client(&identity)?).await?;
-    let client =
-        FederationClient::new(channel).max_decoding_message_size(64 << 20).max_encoding_message_size(16 << 20);
+    let client = FederationClient::new(channel).max_decoding_message_size(64 << 20).max_encoding_message_size(16 << 20);
     Ok((client, identity, coordinator))
 }
 
@@ -186,9 +185,12 @@ pub fn status_json(s: &StudyStatus) -> serde_json::Value {
 ///
 /// # Errors
 /// There are none yet, or the disk fails.
-pub async fn fetch(client: &mut Client, study: &str, out: &Path) -> anyhow::Result<(Results, Provenance, Vec<std::path::PathBuf>)> {
-    let reply =
-        client.results(wire::StudyRef { study: study.to_owned() }).await.map_err(|s| refusal(&s))?.into_inner();
+pub async fn fetch(
+    client: &mut Client,
+    study: &str,
+    out: &Path,
+) -> anyhow::Result<(Results, Provenance, Vec<std::path::PathBuf>)> {
+    let reply = client.results(wire::StudyRef { study: study.to_owned() }).await.map_err(|s| refusal(&s))?.into_inner();
     let results: Results = serde_json::from_slice(&reply.estimates_json)?;
     let provenance: Provenance = serde_json::from_slice(&reply.provenance_json)?;
     let plan = Plan::parse(&reply.plan)?;

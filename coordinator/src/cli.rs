@@ -24,7 +24,11 @@ use crate::server;
 
 /// The coordinator of a federation of hospitals, and the analyst's command line.
 #[derive(Parser)]
-#[command(name = "coordinator", version, after_help = "Example:\n  coordinator --home fed federation init northsea --address 127.0.0.1:7443\n  coordinator --home fed serve\n  coordinator --home fed site invite de-01 --country DE --out invitation.txt")]
+#[command(
+    name = "coordinator",
+    version,
+    after_help = "Example:\n  coordinator --home fed federation init northsea --address 127.0.0.1:7443\n  coordinator --home fed serve\n  coordinator --home fed site invite de-01 --country DE --out invitation.txt"
+)]
 struct Arguments {
     /// The federation's folder (operators)
     #[arg(long, global = true, default_value = "federation")]
@@ -69,7 +73,9 @@ enum Verb {
 #[derive(Subcommand)]
 enum FederationVerb {
     /// Make the authority and the coordinator's certificate
-    #[command(after_help = "Example:\n  coordinator --home fed federation init northsea --address coordinator.example.org:7443")]
+    #[command(
+        after_help = "Example:\n  coordinator --home fed federation init northsea --address coordinator.example.org:7443"
+    )]
     Init {
         /// The federation's name: a-z, 0-9 and -
         name: String,
@@ -228,7 +234,11 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, simulation: bool
 
 fn say(json: bool, value: &Value, text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
-    if json { writeln!(out, "{value:#}")? } else { writeln!(out, "{text}")? }
+    if json {
+        writeln!(out, "{value:#}")?
+    } else {
+        writeln!(out, "{text}")?
+    }
     Ok(())
 }
 
@@ -285,8 +295,7 @@ async fn run(a: Arguments, simulation: bool) -> anyhow::Result<ExitCode> {
                     return Ok(ExitCode::SUCCESS);
                 }
                 AnalystVerb::Invite { id, out } => {
-                    let operation =
-                        Operation::Invite { role: Role::Analyst, id: id.clone(), country: String::new() };
+                    let operation = Operation::Invite { role: Role::Analyst, id: id.clone(), country: String::new() };
                     (operation, out.clone())
                 }
                 AnalystVerb::Revoke { id } => (Operation::Revoke { role: Role::Analyst, id: id.clone() }, None),

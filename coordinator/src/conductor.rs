@@ -333,8 +333,7 @@ impl State {
         let now = self.clock.now();
         let fail = |e: &dyn std::fmt::Display| format!("the study can't be started: {e}");
         Running::submit(&self.journal, &plan, signed, now).map_err(|e| fail(&e))?;
-        let mut running =
-            Running::open(&self.journal, &id, now, self.simulation).map_err(|e| fail(&e))?;
+        let mut running = Running::open(&self.journal, &id, now, self.simulation).map_err(|e| fail(&e))?;
         for (site, _) in self.registry.sites().map_err(|e| fail(&e))? {
             running.apply(&self.journal, &self.online, Event::Joined(site.clone()), now);
         }

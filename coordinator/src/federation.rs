@@ -78,7 +78,12 @@ impl Federation {
     ///
     /// # Errors
     /// There is one, or the disk fails.
-    pub fn init(home: &Path, settings: Settings, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Federation, FederationError> {
+    pub fn init(
+        home: &Path,
+        settings: Settings,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> Result<Federation, FederationError> {
         let file = home.join("federation.json");
         if file.exists() {
             return Err(FederationError::Exists(home.display().to_string()));
@@ -129,7 +134,13 @@ impl Federation {
     ///
     /// # Errors
     /// The disk or the generator fails.
-    pub fn own(&self, role: Role, folder: &str, clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Identity, FederationError> {
+    pub fn own(
+        &self,
+        role: Role,
+        folder: &str,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> Result<Identity, FederationError> {
         let key_pem = identity::new_key()?;
         let csr = identity::request(&key_pem)?;
         let name = Name::new(&self.settings.name, role, folder)?;

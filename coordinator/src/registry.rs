@@ -117,8 +117,7 @@ impl Registry {
         let seconds = federation.settings.invitation_seconds;
         let chain_pem =
             federation.authority.issue(&csr, &name, serial, u64::try_from(now).unwrap_or_default(), seconds)?;
-        let invited =
-            Invited { role, id: id.to_owned(), country: country.to_owned(), expires_seconds, used: None };
+        let invited = Invited { role, id: id.to_owned(), country: country.to_owned(), expires_seconds, used: None };
         let mut t = Transaction::new("registry/invite");
         t.put(format!("invitation/{nonce}"), json(&invited));
         self.store.commit(t, Durability::Synced)?;
@@ -304,4 +303,3 @@ fn serial_of(chain_pem: &str) -> Result<String, RegistryError> {
         None => refused("the certificate is empty"),
     }
 }
-

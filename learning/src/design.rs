@@ -139,7 +139,8 @@ impl Design {
                         if x.is_nan() {
                             continue 'patients;
                         }
-                        let scaled = (x.clamp(*lower, *upper) - f64::midpoint(*lower, *upper)) / ((upper - lower) / 2.0);
+                        let scaled =
+                            (x.clamp(*lower, *upper) - f64::midpoint(*lower, *upper)) / ((upper - lower) / 2.0);
                         row.push(scaled.clamp(-1.0, 1.0) * shrink);
                     }
                     View::Level(values, levels) => {
@@ -172,10 +173,7 @@ mod tests {
         assert_eq!(d.names(), ["(intercept)", "a", "c=y", "c=z"]);
         let batch = PatientBatch::new(
             4,
-            vec![
-                Column::Real(vec![10.0, f64::NAN, 1e300, 0.0]),
-                Column::Level(vec![2, 1, 0, MISSING]),
-            ],
+            vec![Column::Real(vec![10.0, f64::NAN, 1e300, 0.0]), Column::Level(vec![2, 1, 0, MISSING])],
         )
         .unwrap();
         let mut seen = Vec::new();

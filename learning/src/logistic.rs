@@ -209,8 +209,7 @@ impl Program for Logistic {
 
 impl Logistic {
     fn finish(&self, theta: &[f64], scores: &MergedRelease) -> Estimate {
-        let evaluation =
-            ScoreHistogram::new(self.design.clone(), theta.to_vec()).estimate(scores, &self.reporting);
+        let evaluation = ScoreHistogram::new(self.design.clone(), theta.to_vec()).estimate(scores, &self.reporting);
         let mut rows = self.last.as_ref().map(|f| f.rows.clone()).unwrap_or_default();
         rows.extend(evaluation.rows);
         Estimate { rows, curves: evaluation.curves }

@@ -49,12 +49,10 @@ pub(crate) fn predictions(
     mut f: impl FnMut(&[f64], f64, bool, f64) -> Result<(), AccumulateError>,
 ) -> Result<(), AccumulateError> {
     let outcome = level(statistic, patients, design.inputs().len())?;
-    design.rows(statistic, patients, |patient, row, v| {
-        match outcome.get(patient).copied().unwrap_or(MISSING) {
-            0 => f(row, v, false, logistic(dot(row, theta))),
-            1 => f(row, v, true, logistic(dot(row, theta))),
-            _ => Ok(()),
-        }
+    design.rows(statistic, patients, |patient, row, v| match outcome.get(patient).copied().unwrap_or(MISSING) {
+        0 => f(row, v, false, logistic(dot(row, theta))),
+        1 => f(row, v, true, logistic(dot(row, theta))),
+        _ => Ok(()),
     })
 }
 

@@ -60,8 +60,8 @@ impl Statistic for ScoreHistogram {
         let floor = (3.0 * noise).max(1.0);
         // Accuracy: right answers among all.
         if no + yes > floor {
-            let right: f64 =
-                (0..BINS / 2).map(|b| cell(false, b)).sum::<f64>() + (BINS / 2..BINS).map(|b| cell(true, b)).sum::<f64>();
+            let right: f64 = (0..BINS / 2).map(|b| cell(false, b)).sum::<f64>()
+                + (BINS / 2..BINS).map(|b| cell(true, b)).sum::<f64>();
             let v = variance * BINS as f64;
             let (p, sampling, dp) = proportion(right, no + yes, v, 2.0 * v, v);
             rows.push(Row::normal("model", "accuracy", p, sampling, dp, z).within(0.0, 1.0));

@@ -132,12 +132,9 @@ mod tests {
     /// σ, T, δ and the tight zCDP figure.
     #[test]
     fn reference_vectors() {
-        for (sigma, rounds, delta, expected) in [
-            (1.0, 1.0, 1e-6, 5.2215),
-            (2.0, 10.0, 1e-6, 8.8459),
-            (10.0, 100.0, 1e-5, 4.7284),
-            (5.0, 1.0, 1e-9, 1.1633),
-        ] {
+        for (sigma, rounds, delta, expected) in
+            [(1.0, 1.0, 1e-6, 5.2215), (2.0, 10.0, 1e-6, 8.8459), (10.0, 100.0, 1e-5, 4.7284), (5.0, 1.0, 1e-9, 1.1633)]
+        {
             let r = Rho::cost(rounds / (2.0 * sigma * sigma));
             let e = epsilon(r, Delta(delta)).0;
             assert!((e - expected).abs() < 2e-4, "{e} against {expected}");

@@ -82,11 +82,7 @@ mod tests {
 
     #[test]
     fn parts_share_the_charge_and_get_their_scale() {
-        let part = |weight| Part {
-            lanes: Sensitive::new(Lanes::zeros(3)),
-            sensitivity: Sensitivity::cells(1),
-            weight,
-        };
+        let part = |weight| Part { lanes: Sensitive::new(Lanes::zeros(3)), sensitivity: Sensitivity::cells(1), weight };
         let r = DiscreteGaussian.release(vec![part(3.0), part(1.0)], charge(20_000_000)).unwrap();
         let sigmas: Vec<f64> = r.get().iter().map(ReleasedPart::sigma).collect();
         assert!((sigmas[0] - (1.0f64 / 0.03).sqrt()).abs() < 1e-3, "{sigmas:?}");
@@ -95,8 +91,7 @@ mod tests {
 
     #[test]
     fn no_charge_no_release() {
-        let part =
-            Part { lanes: Sensitive::new(Lanes::zeros(1)), sensitivity: Sensitivity::cells(1), weight: 1.0 };
+        let part = Part { lanes: Sensitive::new(Lanes::zeros(1)), sensitivity: Sensitivity::cells(1), weight: 1.0 };
         assert!(matches!(DiscreteGaussian.release(vec![part], charge(0)), Err(MechanismError::Charge(_))));
     }
 }

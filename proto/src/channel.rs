@@ -66,8 +66,8 @@ pub async fn connect(
                 .await
                 .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
             tcp.set_nodelay(true)?;
-            let name = tokio_rustls::rustls::pki_types::ServerName::try_from(server_name)
-                .map_err(std::io::Error::other)?;
+            let name =
+                tokio_rustls::rustls::pki_types::ServerName::try_from(server_name).map_err(std::io::Error::other)?;
             let tls = TlsConnector::from(config).connect(name, tcp).await?;
             if let Ok(mut slot) = out.lock() {
                 *slot = handshake(tls.get_ref().1);

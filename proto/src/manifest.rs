@@ -108,7 +108,9 @@ mod tests {
     fn golden_bytes_and_id() {
         let m = example();
         let bytes = m.canonical().unwrap();
-        assert!(bytes.starts_with(br#"{"site":"de-01","round":{"study":"s","analysis":0,"round":2},"plan_hash":"0101"#));
+        assert!(
+            bytes.starts_with(br#"{"site":"de-01","round":{"study":"s","analysis":0,"round":2},"plan_hash":"0101"#)
+        );
         assert_eq!(Manifest::parse(&bytes).unwrap(), m);
         assert_eq!(m.id().unwrap(), Manifest::parse(&bytes).unwrap().id().unwrap());
     }

@@ -278,8 +278,7 @@ impl Table {
 
     /// The Arrow schema, with the schema's version and hash in its metadata.
     pub fn arrow(self) -> SchemaRef {
-        let fields: Vec<Field> =
-            self.columns().map(|c| Field::new(c.name, c.kind.data_type(), c.nullable)).collect();
+        let fields: Vec<Field> = self.columns().map(|c| Field::new(c.name, c.kind.data_type(), c.nullable)).collect();
         let metadata = [
             ("insitu.table".to_owned(), self.name().to_owned()),
             ("insitu.schema".to_owned(), version::VERSION.to_owned()),

@@ -78,8 +78,7 @@ impl WriteAtStart for std::fs::File {
 
 async fn measure(agents: usize, rounds: usize, noise: bool, sizes: &[usize]) -> anyhow::Result<Vec<Value>> {
     let folder = tempfile::tempdir()?;
-    let options =
-        generate::Options { sites: agents, patients: 20, seed: 5, out: folder.path().to_owned() };
+    let options = generate::Options { sites: agents, patients: 20, seed: 5, out: folder.path().to_owned() };
     demo::generate_with_bar(&options, true)?;
     let set_up = Options { sites: folder.path().to_owned(), noise, quiet: true, widen: true };
     let mut local = Local::set_up(&set_up).await?;
@@ -115,7 +114,8 @@ async fn measure(agents: usize, rounds: usize, noise: bool, sizes: &[usize]) -> 
 pub async fn run(agents: usize, rounds: usize, json_out: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let floor = sync_floor()?;
-    let mut rows = vec![json!({ "what": "one synced write of 4 KiB, median, ms (the floor of a ledger entry)", "value": floor })];
+    let mut rows =
+        vec![json!({ "what": "one synced write of 4 KiB, median, ms (the floor of a ledger entry)", "value": floor })];
     rows.extend(measure(agents, rounds, true, &[1, 10_000]).await?);
     rows.extend(measure(agents, rounds, false, &[1, 10_000, 1_000_000]).await?);
     let size = std::fs::metadata(std::env::current_exe()?)?.len();

@@ -14,7 +14,11 @@ use crate::{bench, demo, split};
 
 /// A whole federation on one machine, for demonstrations, methods work and measurements.
 #[derive(Parser)]
-#[command(name = "simulator", version, after_help = "Example:\n  simulator demo\n  simulator run --study study.toml --sites sites --out results --noise off")]
+#[command(
+    name = "simulator",
+    version,
+    after_help = "Example:\n  simulator demo\n  simulator run --study study.toml --sites sites --out results --noise off"
+)]
 struct Arguments {
     /// Print JSON instead of text
     #[arg(long, global = true)]
@@ -42,7 +46,9 @@ enum Verb {
         out: PathBuf,
     },
     /// Run a study over folders of sites, all on this machine
-    #[command(after_help = "Example:\n  simulator run --study examples/heart-disease/study.toml --sites sites --out results --noise off")]
+    #[command(
+        after_help = "Example:\n  simulator run --study examples/heart-disease/study.toml --sites sites --out results --noise off"
+    )]
     Run {
         /// The study file
         #[arg(long)]
@@ -193,7 +199,11 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 writeln!(out, "{}", serde_json::json!(made))?;
             } else {
                 for s in made {
-                    writeln!(out, "{}: {} organisations, {} patients, {} lines", s.id, s.organisations, s.patients, s.lines)?;
+                    writeln!(
+                        out,
+                        "{}: {} organisations, {} patients, {} lines",
+                        s.id, s.organisations, s.patients, s.lines
+                    )?;
                 }
             }
         }

@@ -99,8 +99,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         )?;
     }
     let plan = plan_of(STUDY, true)?;
-    let set_up =
-        local::Options { sites: folder.path().to_owned(), noise: true, quiet, widen: true };
+    let set_up = local::Options { sites: folder.path().to_owned(), noise: true, quiet, widen: true };
     let mut local = Local::set_up(&set_up).await?;
     local.start_agents().await?;
     let ready = begun.elapsed();
@@ -112,7 +111,11 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     for a in &results.analyses {
         if !options.json {
             writeln!(out, "\n{} ({} sites, {} round(s), ε {:.2})", a.name, a.sites, a.rounds, a.epsilon)?;
-            writeln!(out, "  {:<34} {:<12} {:>12}  {:<26} {:>12}", "term", "statistic", "estimate", "95 % interval", "truth")?;
+            writeln!(
+                out,
+                "  {:<34} {:<12} {:>12}  {:<26} {:>12}",
+                "term", "statistic", "estimate", "95 % interval", "truth"
+            )?;
         }
         for r in &a.estimate.rows {
             let key = (a.name.clone(), r.term.clone(), r.statistic.clone());
@@ -163,6 +166,11 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         provenance.rho, provenance.epsilon, provenance.delta
     )?;
     writeln!(out, "the report: {}", report.display())?;
-    writeln!(out, "{:.1} s until all agents were online, {:.1} s in all; everything else was removed", ready.as_secs_f64(), done.as_secs_f64())?;
+    writeln!(
+        out,
+        "{:.1} s until all agents were online, {:.1} s in all; everything else was removed",
+        ready.as_secs_f64(),
+        done.as_secs_f64()
+    )?;
     Ok(())
 }

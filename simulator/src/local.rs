@@ -223,7 +223,12 @@ impl Local {
                 match child.try_wait()? {
                     None => still.push((site, child)),
                     Some(status) => {
-                        ensure!(status.success(), "{} could not ingest; {}", site.id, self.log(&format!("{}.log", site.id)));
+                        ensure!(
+                            status.success(),
+                            "{} could not ingest; {}",
+                            site.id,
+                            self.log(&format!("{}.log", site.id))
+                        );
                         progress.inc(1);
                     }
                 }

@@ -82,7 +82,8 @@ pub fn split(from: &Path, out: &Path, sites: usize) -> anyhow::Result<Vec<Made>>
     // The largest organisations first, each to the site that has the fewest patients so far.
     let mut order: Vec<(&String, &usize)> = sizes.iter().collect();
     order.sort_by_key(|(o, n)| (std::cmp::Reverse(**n), (*o).clone()));
-    let mut made: Vec<Made> = (0..sites.max(1)).map(|i| Made { id: format!("synthea-{:02}", i + 1), ..Made::default() }).collect();
+    let mut made: Vec<Made> =
+        (0..sites.max(1)).map(|i| Made { id: format!("synthea-{:02}", i + 1), ..Made::default() }).collect();
     let mut of: BTreeMap<String, usize> = BTreeMap::new();
     for (organisation, n) in order {
         let least = made.iter().enumerate().min_by_key(|(i, m)| (m.patients, *i)).map_or(0, |(i, _)| i);

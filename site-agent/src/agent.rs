@@ -296,9 +296,7 @@ impl Agent {
         if let Some(sealed) = self.releases.find(order).map_err(|e| self.release_refusal(&e))? {
             return Ok(sealed);
         }
-        self.releases
-            .would_admit(&self.ledger, order, self.clock.now())
-            .map_err(|e| self.release_refusal(&e))?;
+        self.releases.would_admit(&self.ledger, order, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
         let program = study::compile::program(&plan.study, order.round.analysis as usize)
             .map_err(|e| Objection::new("plan_invalid", e.to_string()))?;
         let work = program

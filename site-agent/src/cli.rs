@@ -26,7 +26,11 @@ use crate::{enroll, show, uplink};
 
 /// The agent of a hospital in a federation: patients' rows stay here, noised sums leave.
 #[derive(Parser)]
-#[command(name = "site-agent", version, after_help = "Example:\n  site-agent --home /srv/insitu enroll invitation.txt\n  site-agent --home /srv/insitu ingest\n  site-agent --home /srv/insitu run")]
+#[command(
+    name = "site-agent",
+    version,
+    after_help = "Example:\n  site-agent --home /srv/insitu enroll invitation.txt\n  site-agent --home /srv/insitu ingest\n  site-agent --home /srv/insitu run"
+)]
 struct Arguments {
     /// The folder with site.toml
     #[arg(long, global = true, default_value = ".")]

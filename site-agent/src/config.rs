@@ -121,11 +121,7 @@ pub struct Budget {
 impl Default for Budget {
     fn default() -> Budget {
         let caps = Caps::default();
-        Budget {
-            study_rho: caps.study.value(),
-            year_rho: caps.year.value(),
-            lifetime_rho: caps.lifetime.value(),
-        }
+        Budget { study_rho: caps.study.value(), year_rho: caps.year.value(), lifetime_rho: caps.lifetime.value() }
     }
 }
 
@@ -244,10 +240,7 @@ mod tests {
     fn no_zone_no_start() {
         let head = "id = \"a\"\nname = \"A\"\ncountry = \"DE\"\n";
         assert!(matches!(with(head), Err(ConfigError::NoZone { .. })));
-        assert!(matches!(
-            with(&format!("{head}time_zone = \"CET or so\"")),
-            Err(ConfigError::UnknownZone { .. })
-        ));
+        assert!(matches!(with(&format!("{head}time_zone = \"CET or so\"")), Err(ConfigError::UnknownZone { .. })));
         let c = with(&format!("{head}time_zone = \"Europe/Berlin\"")).unwrap();
         assert_eq!(c.approval.mode, ApprovalMode::Manual);
         assert_eq!(c.disclosure.min_cell, 11);

@@ -20,7 +20,9 @@ pub enum Error {
     #[error(transparent)]
     Enroll(#[from] EnrollError),
     /// The invitation is for somebody else.
-    #[error("the invitation is for {invited}, and site.toml says site/{own}; ask for one with this id, or change site.toml")]
+    #[error(
+        "the invitation is for {invited}, and site.toml says site/{own}; ask for one with this id, or change site.toml"
+    )]
     Other {
         /// Whom it is for.
         invited: String,
@@ -49,8 +51,7 @@ pub async fn enroll(config: &Config, invitation: &Invitation) -> Result<Identity
     let tls = tls::client(&invitation.identity())?;
     let chain_pem = proto::channel::enroll(&invitation.address, SERVER_NAME, tls, csr).await?;
     let identity = Identity { chain_pem, key_pem, ca_pem: invitation.ca_pem.clone() };
-    let coordinator =
-        Coordinator { federation: invitation.federation.clone(), address: invitation.address.clone() };
+    let coordinator = Coordinator { federation: invitation.federation.clone(), address: invitation.address.clone() };
     folder.store(&identity, &coordinator)?;
     Ok(identity)
 }
@@ -65,8 +66,7 @@ pub async fn renew(config: &Config, channel: Channel) -> Result<Identity, Error>
     let key_pem = folder.pending_key()?;
     let csr = identity::request(&key_pem)?;
     let reply = FederationClient::new(channel).renew(RenewRequest { csr_der: csr.into() }).await;
-    let chain_pem =
-        reply.map_err(|s| EnrollError::Refused(s.message().to_owned()))?.into_inner().chain_pem;
+    let chain_pem = reply.map_err(|s| EnrollError::Refused(s.message().to_owned()))?.into_inner().chain_pem;
     let identity = Identity { chain_pem, key_pem, ca_pem: old.ca_pem };
     folder.store(&identity, &coordinator)?;
     Ok(identity)

@@ -57,7 +57,9 @@ pub enum LedgerError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// An entry is not what was written.
-    #[error("entry {sequence} of the ledger was changed: {what}; restore the state folder from its last good copy and call the operator")]
+    #[error(
+        "entry {sequence} of the ledger was changed: {what}; restore the state folder from its last good copy and call the operator"
+    )]
     Broken {
         /// Which.
         sequence: u64,
@@ -131,7 +133,16 @@ impl Ledger {
     }
 
     /// Adds an entry to a transaction. The totals change when [`Ledger::committed`] is told of it.
-    pub fn charge(&self, into: &mut Transaction, round: RoundId, plan_hash: Hash, rho: Rho, release: Hash, payload_hash: Hash, at: Micros) -> Entry {
+    pub fn charge(
+        &self,
+        into: &mut Transaction,
+        round: RoundId,
+        plan_hash: Hash,
+        rho: Rho,
+        release: Hash,
+        payload_hash: Hash,
+        at: Micros,
+    ) -> Entry {
         let (entries, head) = self.head();
         let entry = Entry {
             sequence: entries + 1,

@@ -45,13 +45,14 @@ pub struct Checked {
 pub fn verify(signed: &SignedPlan, ca_pem: &str, federation: &str, now_seconds: i64) -> Result<Checked, Objection> {
     let hash = hash_of(&signed.plan);
     let now = u64::try_from(now_seconds).unwrap_or_default();
-    let signer = certs::signature::verify(ca_pem, &signed.signer_chain_pem, &hash.0, &signed.signature, now)
-        .map_err(|e| match e {
+    let signer = certs::signature::verify(ca_pem, &signed.signer_chain_pem, &hash.0, &signed.signature, now).map_err(
+        |e| match e {
             certs::CertError::Role { .. } => Objection::new("wrong_role", e.to_string()),
             certs::CertError::Signature => Objection::new("signature_invalid", e.to_string()),
             certs::CertError::Untrusted(_) => Objection::new("signer_untrusted", e.to_string()),
             other => Objection::new("unsigned", format!("the plan has no readable signature: {other}")),
-        })?;
+        },
+    )?;
     let plan = Plan::parse(&signed.plan).map_err(|e| match &e {
         PlanError::Invalid(text) if text.contains("schema") => Objection::new("schema_unsupported", e.to_string()),
         _ => Objection::new("plan_invalid", e.to_string()),

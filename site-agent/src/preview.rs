@@ -91,9 +91,8 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
         let parts = accumulate(work, &batch).map_err(invalid)?;
         // A charge against nothing: it is minted for this example and never entered in the ledger.
         let caps = Caps { study: first, year: first, lifetime: first };
-        let charge = PrivacyFilter::new(caps)
-            .admit(first, &Spent::default())
-            .map_err(|e| AgentError::Release(e.into()))?;
+        let charge =
+            PrivacyFilter::new(caps).admit(first, &Spent::default()).map_err(|e| AgentError::Release(e.into()))?;
         let released = agent.mechanism.release(parts, charge).map_err(|e| AgentError::Release(e.into()))?;
         let parts = describe
             .into_iter()

@@ -41,7 +41,11 @@ pub fn text(command: &Command, value: &Value) -> String {
     let part = |key: &str| value.get(key).unwrap_or(&empty);
     match command {
         Command::Ingest => {
-            let _ = writeln!(out, "{:<40} {:>10} {:>10} {:>11} {:>8}", "file", "items", "records", "quarantined", "skipped");
+            let _ = writeln!(
+                out,
+                "{:<40} {:>10} {:>10} {:>11} {:>8}",
+                "file", "items", "records", "quarantined", "skipped"
+            );
             for f in list(part("files")) {
                 if f.get("unchanged").and_then(Value::as_bool) == Some(true) {
                     let _ = writeln!(out, "{:<40} unchanged", text_of(f, "file"));
@@ -61,7 +65,8 @@ pub fn text(command: &Command, value: &Value) -> String {
                 }
             }
             for name in list(part("ignored")) {
-                let _ = writeln!(out, "{:<40} not read: no mapping or format takes it", name.as_str().unwrap_or_default());
+                let _ =
+                    writeln!(out, "{:<40} not read: no mapping or format takes it", name.as_str().unwrap_or_default());
             }
             let _ = write!(out, "gold version {}:", text_of(value, "gold_version"));
             for row in list(part("gold_rows")) {
@@ -83,7 +88,10 @@ pub fn text(command: &Command, value: &Value) -> String {
                     text_of(r, "decision"),
                     text_of(r, "epsilon"),
                     text_of(r, "title"),
-                    r.get("objection").filter(|o| !o.is_null()).map(|o| format!("[{}: {}]", text_of(o, "code"), text_of(o, "reason"))).unwrap_or_default()
+                    r.get("objection")
+                        .filter(|o| !o.is_null())
+                        .map(|o| format!("[{}: {}]", text_of(o, "code"), text_of(o, "reason")))
+                        .unwrap_or_default()
                 );
             }
         }
@@ -106,7 +114,13 @@ pub fn text(command: &Command, value: &Value) -> String {
                 rho(part("caps"), "lifetime"),
             );
             for a in list(part("analyses")) {
-                let _ = writeln!(out, "\n{}: {} round(s), ρ {}", text_of(a, "analysis"), text_of(a, "rounds"), rho(a, "rho"));
+                let _ = writeln!(
+                    out,
+                    "\n{}: {} round(s), ρ {}",
+                    text_of(a, "analysis"),
+                    text_of(a, "rounds"),
+                    rho(a, "rho")
+                );
                 for p in list(a.get("parts").unwrap_or(&empty)) {
                     let _ = writeln!(
                         out,
@@ -125,7 +139,8 @@ pub fn text(command: &Command, value: &Value) -> String {
                         .collect();
                     let _ = writeln!(out, "    an example of what would leave: {}", shown.join(", "));
                     if p.get("suppressed").is_some_and(Value::is_number) {
-                        let _ = writeln!(out, "    lanes below the least number of patients: {}", text_of(p, "suppressed"));
+                        let _ =
+                            writeln!(out, "    lanes below the least number of patients: {}", text_of(p, "suppressed"));
                     }
                 }
             }
@@ -158,7 +173,12 @@ pub fn text(command: &Command, value: &Value) -> String {
             );
         }
         Command::LedgerVerify => {
-            let _ = writeln!(out, "the ledger is intact: {} entries, head {}", text_of(value, "entries"), text_of(value, "head"));
+            let _ = writeln!(
+                out,
+                "the ledger is intact: {} entries, head {}",
+                text_of(value, "entries"),
+                text_of(value, "head")
+            );
         }
         Command::Releases => {
             for r in list(value) {

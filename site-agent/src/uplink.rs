@@ -78,13 +78,11 @@ pub async fn run(agent: Arc<Agent>) {
 /// One connection, until it ends. `Ok` means that it was up and should come up again at once.
 async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
     let (identity, coordinator) = enroll::folder(&agent.config).load()?;
-    let (channel, seen) =
-        proto::channel::connect(&coordinator.address, SERVER_NAME, tls::client(&identity)?).await?;
+    let (channel, seen) = proto::channel::connect(&coordinator.address, SERVER_NAME, tls::client(&identity)?).await?;
     tracing::info!(address = %coordinator.address, tls = %seen.version, group = %seen.group, suite = %seen.suite, "connected");
     let peer = identity.peer()?;
-    let mut client = FederationClient::new(channel.clone())
-        .max_decoding_message_size(16 << 20)
-        .max_encoding_message_size(16 << 20);
+    let mut client =
+        FederationClient::new(channel.clone()).max_decoding_message_size(16 << 20).max_encoding_message_size(16 << 20);
     let (out, outbound) = mpsc::channel::<wire::FromSite>(64);
     let (entries, head) = agent.ledger.head();
     let hello = wire::Hello {

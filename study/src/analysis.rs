@@ -125,10 +125,9 @@ impl What {
     pub fn features(&self) -> Vec<String> {
         match self {
             What::Count { by } | What::Crosstab { by } => by.clone(),
-            What::Histogram { of, .. }
-            | What::Moments { of }
-            | What::Quantiles { of, .. }
-            | What::Codes { of } => vec![of.clone()],
+            What::Histogram { of, .. } | What::Moments { of } | What::Quantiles { of, .. } | What::Codes { of } => {
+                vec![of.clone()]
+            }
             What::Table1 { variables } => variables.clone(),
             What::Logistic { outcome, features, .. } => {
                 features.iter().chain(std::iter::once(outcome)).cloned().collect()

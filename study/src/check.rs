@@ -170,8 +170,7 @@ impl Checker<'_> {
         for (column, values) in filter {
             let mut at = path.to_vec();
             at.push(column);
-            let known: Vec<&str> =
-                table.columns().filter(|c| c.kind == Kind::Category).map(|c| c.name).collect();
+            let known: Vec<&str> = table.columns().filter(|c| c.kind == Kind::Category).map(|c| c.name).collect();
             match table.column(column) {
                 None => {
                     let message = format!("the table {} has no column '{column}'", table.name());
@@ -302,9 +301,11 @@ impl Checker<'_> {
 
     /// Whether every cohort that uses the feature has an entry date.
     fn dated(&self, feature: &str) -> bool {
-        self.study.analysis.iter().filter(|a| a.what.features().iter().any(|f| f == feature)).all(|a| {
-            self.study.cohorts.get(&a.cohort).is_none_or(|c| c.entry.table != Table::Patient.name())
-        })
+        self.study
+            .analysis
+            .iter()
+            .filter(|a| a.what.features().iter().any(|f| f == feature))
+            .all(|a| self.study.cohorts.get(&a.cohort).is_none_or(|c| c.entry.table != Table::Patient.name()))
     }
 
     fn ascending(&mut self, path: &[&str], [low, high]: [f64; 2]) {
@@ -410,7 +411,8 @@ impl Checker<'_> {
                 if clip.is_some_and(|c| !(c >= 1.0 && c.is_finite())) {
                     self.say(&["analysis", &place, "clip"], "clip must be at least 1", "1.5 to 2 is usual");
                 }
-                let yes_no = matches!(compile::shape(study, outcome), Some(Shape::Level { levels }) if levels.len() == 2);
+                let yes_no =
+                    matches!(compile::shape(study, outcome), Some(Shape::Level { levels }) if levels.len() == 2);
                 if study.features.contains_key(outcome) && !yes_no {
                     let remedy = "use a feature of the kind has, or a measurement with above = ...";
                     self.say(&["analysis", &place, "outcome"], format!("'{outcome}' is not no or yes"), remedy);

@@ -32,12 +32,7 @@ fn reporting(study: &Study, names: &[String]) -> Reporting {
             _ => Vec::new(),
         })
         .collect();
-    Reporting {
-        confidence: study.report.confidence,
-        min_cell: study.suppression.k,
-        names: names.to_vec(),
-        levels,
-    }
+    Reporting { confidence: study.report.confidence, min_cell: study.suppression.k, names: names.to_vec(), levels }
 }
 
 type Make = Box<dyn Fn() -> Box<dyn Statistic> + Send + Sync>;
@@ -86,10 +81,7 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
     let names = a.what.features();
     let one = |name: &str, make: Make, columns: Vec<usize>| PartPlan {
         name: name.to_owned(),
-        reporting: reporting(
-            study,
-            &columns.iter().filter_map(|c| names.get(*c).cloned()).collect::<Vec<_>>(),
-        ),
+        reporting: reporting(study, &columns.iter().filter_map(|c| names.get(*c).cloned()).collect::<Vec<_>>()),
         make,
         columns,
         weight: 1.0,
@@ -134,11 +126,7 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
                 match shape(study, v) {
                     Some(Shape::Real { .. }) => {
                         parts.push(one(&format!("moments:{v}"), moments(v)?, vec![i]));
-                        parts.push(one(
-                            &format!("quantiles:{v}"),
-                            quantiles(v, &[0.25, 0.5, 0.75], 4, 5)?,
-                            vec![i],
-                        ));
+                        parts.push(one(&format!("quantiles:{v}"), quantiles(v, &[0.25, 0.5, 0.75], 4, 5)?, vec![i]));
                     }
                     Some(Shape::Level { .. }) => {
                         let make = crosstab(study, std::slice::from_ref(v)).map_err(wrong)?;

@@ -163,18 +163,14 @@ impl Feature {
             Feature::Sex { levels } => Shape::Level { levels: levels.clone() },
             Feature::Measurement { bounds, levels, above, .. } => match (bounds, levels, above) {
                 (Some([lower, upper]), None, None) => Shape::Real { lower: *lower, upper: *upper },
-                (None, Some(levels), None) => {
-                    Shape::Level { levels: levels.iter().map(f64::to_string).collect() }
-                }
+                (None, Some(levels), None) => Shape::Level { levels: levels.iter().map(f64::to_string).collect() },
                 (None, None, Some(_)) => yes_no(),
                 _ => return None,
             },
             Feature::Has { .. } => yes_no(),
             Feature::Count { max, .. } => Shape::Real { lower: 0.0, upper: f64::from(*max) },
             Feature::TimeTo { horizon, .. } => Shape::Real { lower: 0.0, upper: f64::from(*horizon) },
-            Feature::Codes { list, per_patient, .. } => {
-                Shape::Codes { codes: list.clone(), per_patient: *per_patient }
-            }
+            Feature::Codes { list, per_patient, .. } => Shape::Codes { codes: list.clone(), per_patient: *per_patient },
         })
     }
 }

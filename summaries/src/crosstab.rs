@@ -50,8 +50,7 @@ impl Statistic for CrossTab {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        let columns =
-            (0..self.levels.len()).map(|i| level("crosstab", patients, i)).collect::<Result<Vec<_>, _>>()?;
+        let columns = (0..self.levels.len()).map(|i| level("crosstab", patients, i)).collect::<Result<Vec<_>, _>>()?;
         for row in 0..patients.patients() {
             let mut cell = 0usize;
             for (column, levels) in columns.iter().zip(&self.levels) {
@@ -101,8 +100,7 @@ mod tests {
     fn two_by_two_with_missing() {
         let s = CrossTab::new(vec![2, 2]);
         let batch =
-            PatientBatch::new(4, vec![Column::Level(vec![0, 1, 1, MISSING]), Column::Level(vec![1, 1, 1, 0])])
-                .unwrap();
+            PatientBatch::new(4, vec![Column::Level(vec![0, 1, 1, MISSING]), Column::Level(vec![1, 1, 1, 0])]).unwrap();
         let mut lanes = Lanes::zeros(9);
         s.accumulate(&batch, &mut lanes).unwrap();
         assert_eq!(lanes.values(), [0, 1, 0, 0, 2, 0, 1, 0, 0]);
@@ -113,10 +111,7 @@ mod tests {
             names: vec!["a".into(), "b".into()],
             levels: vec![vec!["x".into(), "y".into()]; 2],
         };
-        let e = s.estimate(
-            &MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, sites: 1 },
-            &reporting,
-        );
+        let e = s.estimate(&MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, sites: 1 }, &reporting);
         let shown: Vec<_> = e.rows.iter().filter(|r| !r.suppressed).map(|r| r.term.as_str()).collect();
         assert_eq!(shown, ["a=y, b=y", "a=y, b=y"]);
     }

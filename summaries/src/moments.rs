@@ -5,7 +5,7 @@
 
 use crate::batch::PatientBatch;
 use crate::estimate::{Estimate, Reporting, Row, patients};
-use crate::lanes::{Lanes, Layout, FIXED_POINT, MergedRelease, Sensitivity, encode};
+use crate::lanes::{FIXED_POINT, Lanes, Layout, MergedRelease, Sensitivity, encode};
 use crate::statistic::{AccumulateError, Input, Statistic, real};
 
 /// n, mean and variance.
@@ -112,8 +112,7 @@ mod tests {
         let xs = vec![120.0, 135.5, 99.25, f64::NAN, 250.0];
         let mut lanes = Lanes::zeros(4);
         s.accumulate(&PatientBatch::new(5, vec![Column::Real(xs)]).unwrap(), &mut lanes).unwrap();
-        let reporting =
-            Reporting { confidence: 0.95, min_cell: 0, names: vec!["sbp".into()], levels: vec![vec![]] };
+        let reporting = Reporting { confidence: 0.95, min_cell: 0, names: vec!["sbp".into()], levels: vec![vec![]] };
         let e = s.estimate(&MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, sites: 1 }, &reporting);
         let get = |name: &str| e.rows.iter().find(|r| r.statistic == name).and_then(|r| r.estimate).unwrap();
         assert_eq!(get("n"), 4.0);

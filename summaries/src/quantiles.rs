@@ -67,9 +67,8 @@ impl Quantiles {
     /// The tree's least-squares estimate: level by level, the last level the bins.
     fn consistent(&self, raw: &[f64]) -> Vec<Vec<f64>> {
         let b = self.branching;
-        let mut levels: Vec<Vec<f64>> = (1..=self.depth)
-            .map(|l| raw.iter().skip(self.start(l)).take(b.pow(l)).copied().collect())
-            .collect();
+        let mut levels: Vec<Vec<f64>> =
+            (1..=self.depth).map(|l| raw.iter().skip(self.start(l)).take(b.pow(l)).copied().collect()).collect();
         // Up: each inner node becomes the weighted mean of itself and the sum of its children, whose variance is V.
         let mut child_variance = 1.0;
         for l in (0..levels.len().saturating_sub(1)).rev() {
@@ -212,7 +211,13 @@ impl Statistic for Quantiles {
             let se = sampling.hypot(noise);
             let half_bin = (self.upper - self.lower) / self.bins() as f64 / 2.0;
             let read = |q: f64| {
-                if q <= 0.0 { self.lower } else if q >= 1.0 { self.upper } else { self.invert(&cdf, q) }
+                if q <= 0.0 {
+                    self.lower
+                } else if q >= 1.0 {
+                    self.upper
+                } else {
+                    self.invert(&cdf, q)
+                }
             };
             let (lower, upper) = (read(p - z * se) - half_bin, read(p + z * se) + half_bin);
             let width = (upper - lower) / (2.0 * z);

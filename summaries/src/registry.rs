@@ -10,11 +10,8 @@ use crate::statistic::Statistic;
 
 /// One example of each statistic of this room.
 pub fn examples() -> Vec<Box<dyn Statistic>> {
-    let mut out: Vec<Box<dyn Statistic>> = vec![
-        Box::new(Count),
-        Box::new(CrossTab::new(vec![2, 4])),
-        Box::new(Codes::new(50, 5)),
-    ];
+    let mut out: Vec<Box<dyn Statistic>> =
+        vec![Box::new(Count), Box::new(CrossTab::new(vec![2, 4])), Box::new(Codes::new(50, 5))];
     out.extend(Histogram::new(vec![0.0, 10.0, 20.0, 50.0]).map(|s| Box::new(s) as Box<dyn Statistic>));
     out.extend(Moments::new(-3.0, 7.0).map(|s| Box::new(s) as Box<dyn Statistic>));
     out.extend(Quantiles::new(0.0, 100.0, 4, 3, vec![0.5]).map(|s| Box::new(s) as Box<dyn Statistic>));

@@ -24,9 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("streams", &["platform", "summaries"]),
     (
         "site-agent",
-        &[
-            "proto", "platform", "schema", "summaries", "certs", "privacy", "learning", "study", "adapters", "streams",
-        ],
+        &["proto", "platform", "schema", "summaries", "certs", "privacy", "learning", "study", "adapters", "streams"],
     ),
     ("coordinator", &["proto", "platform", "schema", "summaries", "certs", "privacy", "learning", "study"]),
 ];
@@ -224,9 +222,8 @@ fn sources() -> Vec<(String, String)> {
 /// Whether a word stands in a text by itself, not as a part of a longer name.
 fn says(text: &str, word: &str) -> bool {
     let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    text.match_indices(word).any(|(at, _)| {
-        !inside(text[..at].chars().next_back()) && !inside(text[at + word.len()..].chars().next())
-    })
+    text.match_indices(word)
+        .any(|(at, _)| !inside(text[..at].chars().next_back()) && !inside(text[at + word.len()..].chars().next()))
 }
 
 #[test]
@@ -291,7 +288,8 @@ fn no_room_is_a_drawer() {
             broken.push(format!("the file {path}"));
         }
         for (i, line) in text.lines().enumerate() {
-            let words: Vec<&str> = line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+            let words: Vec<&str> =
+                line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
             let declared = words.windows(2).any(|w| w[0] == "mod" && DRAWERS.contains(&w[1]));
             if declared && !line.trim_start().starts_with("//") {
                 broken.push(format!("{path}:{}: a module that is a drawer", i + 1));

@@ -66,7 +66,12 @@ impl Running {
     }
 
     /// Opens a study from the journal: the program is brought to where it stood by the checkpoints.
-    pub(super) fn open(journal: &Journal, id: &StudyId, now: Micros, simulation: bool) -> Result<Running, RunningError> {
+    pub(super) fn open(
+        journal: &Journal,
+        id: &StudyId,
+        now: Micros,
+        simulation: bool,
+    ) -> Result<Running, RunningError> {
         let missing = || RunningError::Other("its plan or its state is missing".to_owned());
         let signed = journal.plan(id)?.ok_or_else(missing)?;
         let state = journal.state(id)?.ok_or_else(missing)?;
@@ -314,8 +319,7 @@ impl Running {
         journal.checkpoint(&self.plan.study.id, &checkpoint, &merged, result.as_ref(), &next)?;
         let round = self.round();
         for (site, taken) in &checkpoint.releases {
-            let done =
-                wire::Acknowledged { round: Some((&round).into()), release_id: taken.release.0.to_vec().into() };
+            let done = wire::Acknowledged { round: Some((&round).into()), release_id: taken.release.0.to_vec().into() };
             self.send(online, site, to_site::Message::Acknowledged(done));
         }
         self.state = next;
@@ -389,13 +393,7 @@ impl Running {
                         Decision::Paused => wire::DecisionKind::DecisionPaused,
                     };
                     let reason = site.out.clone().unwrap_or(reason);
-                    wire::SiteStatus {
-                        id: id.to_string(),
-                        online: site.online,
-                        decision: kind.into(),
-                        code,
-                        reason,
-                    }
+                    wire::SiteStatus { id: id.to_string(), online: site.online, decision: kind.into(), code, reason }
                 })
                 .collect(),
             rounds_done: self.state.rounds_done,

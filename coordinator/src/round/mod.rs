@@ -142,7 +142,12 @@ impl Run {
     /// A study at its first round, or one that goes on after a restart: then its sites are gathered again, so that a round
     /// does not begin with the first few who are back.
     pub fn new(settings: Rounds, now: Micros) -> Run {
-        Run { settings, begun: false, sites: BTreeMap::new(), phase: Phase::Selection { since: now, enough_since: None } }
+        Run {
+            settings,
+            begun: false,
+            sites: BTreeMap::new(),
+            phase: Phase::Selection { since: now, enough_since: None },
+        }
     }
 
     /// Where it stands.

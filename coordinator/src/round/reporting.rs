@@ -38,9 +38,8 @@ impl Run {
         let Phase::Reporting { roster, reported, deadline, attempt } = self.phase.clone() else { return Vec::new() };
         let least = self.settings.min_sites as usize;
         let owing: Vec<SiteId> = roster.iter().filter(|id| self.owes(id)).cloned().collect();
-        let gone = |id: &SiteId| {
-            self.sites.get(id).is_none_or(|s| matches!(s.decision, Decision::Refused | Decision::Paused))
-        };
+        let gone =
+            |id: &SiteId| self.sites.get(id).is_none_or(|s| matches!(s.decision, Decision::Refused | Decision::Paused));
         let waiting = owing.iter().filter(|id| !gone(id)).count();
         let late = now >= deadline;
         if (waiting == 0 || late) && reported.len() >= least {
@@ -55,7 +54,11 @@ impl Run {
             return Vec::new();
         }
         if attempt >= self.settings.attempts {
-            let why = format!("{} of {} sites answered by the last deadline, and {least} are needed", reported.len(), roster.len());
+            let why = format!(
+                "{} of {} sites answered by the last deadline, and {least} are needed",
+                reported.len(),
+                roster.len()
+            );
             return self.close(Outcome::Failed(why));
         }
         // Once more: those who owe, and those who have come since.
@@ -63,7 +66,9 @@ impl Run {
         roster.extend(self.usable().cloned());
         let orders = roster
             .iter()
-            .filter(|id| !reported.contains_key(*id) && self.sites.get(*id).is_some_and(|s| s.online && s.out.is_none()))
+            .filter(|id| {
+                !reported.contains_key(*id) && self.sites.get(*id).is_some_and(|s| s.online && s.out.is_none())
+            })
             .cloned()
             .map(Action::Order)
             .collect();

@@ -44,8 +44,6 @@ impl Run {
     }
 
     fn all_decided(&self) -> bool {
-        self.sites.values().all(|s| {
-            s.out.is_some() || !matches!(s.decision, Decision::Unknown | Decision::Pending)
-        })
+        self.sites.values().all(|s| s.out.is_some() || !matches!(s.decision, Decision::Unknown | Decision::Pending))
     }
 }

@@ -36,7 +36,12 @@ pub struct Tls {
     current: Arc<RwLock<Current>>,
 }
 
-fn config(federation: &Federation, registry: &Registry, identity: &Identity, clock: &dyn Clock) -> anyhow::Result<Arc<ServerConfig>> {
+fn config(
+    federation: &Federation,
+    registry: &Registry,
+    identity: &Identity,
+    clock: &dyn Clock,
+) -> anyhow::Result<Arc<ServerConfig>> {
     let revoked = registry.revoked()?;
     let now = u64::try_from(clock.now().seconds()).unwrap_or_default();
     let list = federation.authority.revocation_list(&revoked, revoked.len() as u64 + 1, now)?;
@@ -48,7 +53,12 @@ impl Tls {
     ///
     /// # Errors
     /// A certificate can't be read.
-    pub fn new(federation: &Federation, registry: &Registry, identity: Identity, clock: &dyn Clock) -> anyhow::Result<Tls> {
+    pub fn new(
+        federation: &Federation,
+        registry: &Registry,
+        identity: Identity,
+        clock: &dyn Clock,
+    ) -> anyhow::Result<Tls> {
         let config = config(federation, registry, &identity, clock)?;
         Ok(Tls { current: Arc::new(RwLock::new(Current { identity, config })) })
     }
@@ -67,7 +77,13 @@ impl Tls {
     ///
     /// # Errors
     /// A certificate can't be read; the old one stays in use.
-    pub fn replace(&self, federation: &Federation, registry: &Registry, identity: Identity, clock: &dyn Clock) -> anyhow::Result<()> {
+    pub fn replace(
+        &self,
+        federation: &Federation,
+        registry: &Registry,
+        identity: Identity,
+        clock: &dyn Clock,
+    ) -> anyhow::Result<()> {
         let config = config(federation, registry, &identity, clock)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Current { identity, config };
         Ok(())

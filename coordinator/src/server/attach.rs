@@ -61,8 +61,7 @@ fn take(
             if o.payload_bytes > MOST_BYTES || Some(o.payload_bytes) != manifest.lanes().checked_mul(8) {
                 return Err(ParseError::Field { field: "payload_bytes", wanted: "8 for each lane of the manifest" });
             }
-            let assembly =
-                Assembly { round: round.clone(), manifest, expected: o.payload_bytes, data: Vec::new() };
+            let assembly = Assembly { round: round.clone(), manifest, expected: o.payload_bytes, data: Vec::new() };
             offers.clear(); // A site has one large release under way.
             offers.insert(round.clone(), assembly);
             conductor.tell(Input::Offer { site: site.clone(), round });

@@ -66,9 +66,7 @@ pub async fn serve(
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(2 << 20)
         .add_service(
-            FederationServer::new(service)
-                .max_decoding_message_size(16 << 20)
-                .max_encoding_message_size(64 << 20),
+            FederationServer::new(service).max_decoding_message_size(16 << 20).max_encoding_message_size(64 << 20),
         )
         .serve_with_incoming_shutdown(incoming, stop)
         .await?;

@@ -17,12 +17,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::accept::{Caller, Tls};
 use super::attach;
+use crate::collect;
 use crate::conductor::{Conductor, Input, to_site as message};
 use crate::federation::Federation;
 use crate::journal::Journal;
 use crate::operations::{self, Operation};
 use crate::registry::{Registry, RegistryError};
-use crate::collect;
 
 /// The services.
 pub struct Service {
@@ -107,15 +107,17 @@ impl FederationService for Service {
     async fn renew(&self, request: Request<wire::RenewRequest>) -> Result<Response<wire::Certificate>, Status> {
         let peer = self.caller(&request, &[Role::Site, Role::Analyst])?;
         let csr = &request.get_ref().csr_der;
-        let chain =
-            self.registry.renew(&self.federation, &peer, csr, self.clock.as_ref(), self.entropy.as_ref())?;
+        let chain = self.registry.renew(&self.federation, &peer, csr, self.clock.as_ref(), self.entropy.as_ref())?;
         tracing::info!(peer = %peer.name, "certificate renewed");
         Ok(self.certificate(chain))
     }
 
     type AttachStream = Out<wire::ToSite>;
 
-    async fn attach(&self, request: Request<Streaming<wire::FromSite>>) -> Result<Response<Self::AttachStream>, Status> {
+    async fn attach(
+        &self,
+        request: Request<Streaming<wire::FromSite>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
         let peer = self.caller(&request, &[Role::Site])?;
         let site = SiteId::parse(&peer.name.id)?;
         let session = self.sessions.fetch_add(1, Ordering::Relaxed);
@@ -178,8 +180,7 @@ impl FederationService for Service {
         if plan.federation != self.federation.settings.name {
             return Err(refused(&format!("the plan is for the federation '{}'", plan.federation)));
         }
-        let answer =
-            self.conductor.ask(|reply| Input::Submit { plan: Box::new(plan), signed, reply }).await?;
+        let answer = self.conductor.ask(|reply| Input::Submit { plan: Box::new(plan), signed, reply }).await?;
         answer.map(Response::new).map_err(Status::failed_precondition)
     }
 
@@ -263,7 +264,9 @@ impl FederationService for Service {
 }
 
 /// A stream that ends after its first error.
-fn until_error(stream: UnboundedReceiverStream<Result<wire::ToSite, Status>>) -> impl Stream<Item = Result<wire::ToSite, Status>> {
+fn until_error(
+    stream: UnboundedReceiverStream<Result<wire::ToSite, Status>>,
+) -> impl Stream<Item = Result<wire::ToSite, Status>> {
     stream.scan(false, |over, item| {
         let go_on = !*over;
         *over = item.is_err();

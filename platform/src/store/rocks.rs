@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, WriteBatch, WriteOptions,
+};
 
 use super::{Change, Durability, Entry, Store, StoreError, Transaction};
 
@@ -35,9 +37,7 @@ impl RocksStore {
         std::fs::create_dir_all(path).map_err(|e| failed("open", &e))?;
         match DB::open(&options, path) {
             Ok(db) => Ok(RocksStore { db, path: path.to_owned() }),
-            Err(e) if e.to_string().contains("lock") => {
-                Err(StoreError::Locked { path: path.display().to_string() })
-            }
+            Err(e) if e.to_string().contains("lock") => Err(StoreError::Locked { path: path.display().to_string() }),
             Err(e) => Err(failed("open", &e)),
         }
     }

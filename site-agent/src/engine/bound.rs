@@ -9,7 +9,8 @@ use proto::Hash;
 /// The key of the choices of one plan, from the site's secret; none without the secret.
 pub fn salt(secret: &Path, plan: Hash) -> Option<[u8; 32]> {
     let secret = std::fs::read(secret).ok().filter(|s| s.len() == 32)?;
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), &[b"insitu bound v1\0".as_slice(), &plan.0].concat());
+    let tag =
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), &[b"insitu bound v1\0".as_slice(), &plan.0].concat());
     let mut out = [0; 32];
     out.copy_from_slice(tag.as_ref());
     Some(out)

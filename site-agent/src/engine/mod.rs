@@ -126,7 +126,12 @@ impl Engine {
     }
 }
 
-fn to_batch(study: &Study, names: &[String], batches: &[RecordBatch], salt: &[u8; 32]) -> Result<PatientBatch, EngineError> {
+fn to_batch(
+    study: &Study,
+    names: &[String],
+    batches: &[RecordBatch],
+    salt: &[u8; 32],
+) -> Result<PatientBatch, EngineError> {
     let rows = batches.iter().map(RecordBatch::num_rows).sum();
     let shape = |n: &String| {
         study::compile::shape(study, n).ok_or_else(|| EngineError::Plan(format!("the feature '{n}' has no shape")))
@@ -149,8 +154,8 @@ fn to_batch(study: &Study, names: &[String], batches: &[RecordBatch], salt: &[u8
                     out.extend((0..values.len()).map(|r| if values.is_null(r) { f64::NAN } else { values.value(r) }));
                 }
                 (Column::Level(out), Shape::Level { levels }) => {
-                    let values = arrow::compute::cast(array, &DataType::Int64)
-                        .map_err(|e| EngineError::Query(e.to_string()))?;
+                    let values =
+                        arrow::compute::cast(array, &DataType::Int64).map_err(|e| EngineError::Query(e.to_string()))?;
                     let values = values.as_primitive::<Int64Type>();
                     out.extend((0..values.len()).map(|r| match u32::try_from(values.value(r)) {
                         Ok(l) if !values.is_null(r) && (l as usize) < levels.len() => l,
@@ -164,11 +169,8 @@ fn to_batch(study: &Study, names: &[String], batches: &[RecordBatch], salt: &[u8
                         if let Some(lists) = lists.filter(|l| !l.is_null(r)) {
                             let own = arrow::compute::cast(&lists.value(r), &DataType::Int64)
                                 .map_err(|e| EngineError::Query(e.to_string()))?;
-                            let own: Vec<u32> = own
-                                .as_primitive::<Int64Type>()
-                                .iter()
-                                .filter_map(|v| u32::try_from(v?).ok())
-                                .collect();
+                            let own: Vec<u32> =
+                                own.as_primitive::<Int64Type>().iter().filter_map(|v| u32::try_from(v?).ok()).collect();
                             codes.extend(bound::choose(salt, keys.value(r), &own, per_patient as usize));
                         }
                         offsets.push(codes.len() as u32);

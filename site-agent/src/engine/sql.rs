@@ -45,7 +45,11 @@ fn codes_match(uri: &str, alias: &str, list: &[String]) -> String {
             }
         })
         .collect();
-    if each.is_empty() { "false".to_owned() } else { format!("(code_system = {} AND ({}))", quote(uri), each.join(" OR ")) }
+    if each.is_empty() {
+        "false".to_owned()
+    } else {
+        format!("(code_system = {} AND ({}))", quote(uri), each.join(" OR "))
+    }
 }
 
 /// A condition on a row of a table: its concept set and its columns.
@@ -53,8 +57,10 @@ fn row_condition(study: &Study, set: Option<&String>, filter: &Where) -> Result<
     let mut all = vec!["true".to_owned()];
     if let Some(name) = set {
         let set = study.concept_sets.get(name).ok_or_else(|| format!("there is no concept set '{name}'"))?;
-        let any: Vec<String> =
-            set.iter().map(|(alias, list)| Ok(codes_match(&uri(study, alias)?, alias, list))).collect::<Result<_, String>>()?;
+        let any: Vec<String> = set
+            .iter()
+            .map(|(alias, list)| Ok(codes_match(&uri(study, alias)?, alias, list)))
+            .collect::<Result<_, String>>()?;
         all.push(format!("({})", any.join(" OR ")));
     }
     for (column, values) in filter {
@@ -212,18 +218,18 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
                 "SELECT c.person_key, {picked} AS x {} AND e.val IS NOT NULL {group}",
                 events(
                     cohort,
-                    (format!("(SELECT *, {value} AS val FROM measurement WHERE {condition})"), date_of(Table::Measurement)),
+                    (
+                        format!("(SELECT *, {value} AS val FROM measurement WHERE {condition})"),
+                        date_of(Table::Measurement)
+                    ),
                     *window,
                     exit
                 )
             );
             let v = match (levels, above) {
                 (Some(levels), _) => {
-                    let whens: String = levels
-                        .iter()
-                        .enumerate()
-                        .map(|(i, l)| format!(" WHEN x = {} THEN {i}", number(*l)))
-                        .collect();
+                    let whens: String =
+                        levels.iter().enumerate().map(|(i, l)| format!(" WHEN x = {} THEN {i}", number(*l))).collect();
                     format!("CASE{whens} END")
                 }
                 (None, Some(threshold)) => format!("CASE WHEN x > {} THEN 1 ELSE 0 END", number(*threshold)),
@@ -249,8 +255,12 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
         }
         Feature::TimeTo { table: t, set, filter, horizon } => {
             let condition = row_condition(study, set.as_ref(), filter)?;
-            let found =
-                events(cohort, rows_of(table(t)?, &condition), Some([0, i32::try_from(*horizon).unwrap_or(i32::MAX)]), exit);
+            let found = events(
+                cohort,
+                rows_of(table(t)?, &condition),
+                Some([0, i32::try_from(*horizon).unwrap_or(i32::MAX)]),
+                exit,
+            );
             format!(
                 "SELECT c.person_key, CAST(min(CAST(e.day AS INT) - CAST(c.index_date AS INT)) AS DOUBLE) AS v {found} {group}"
             )

@@ -66,13 +66,14 @@ fn derived_envelope(code: &str) -> String {
 
 /// A person's time under observation: from the first to the last dated event. The basis says that it is inferred.
 fn observation_periods() -> String {
-    let dated: Vec<String> = [Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure]
-        .iter()
-        .map(|t| {
-            let date = crate::engine::date_of(*t);
-            format!("SELECT person_key, record_key, source_system, t_ingest, {date} AS day FROM {}", t.name())
-        })
-        .collect();
+    let dated: Vec<String> =
+        [Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure]
+            .iter()
+            .map(|t| {
+                let date = crate::engine::date_of(*t);
+                format!("SELECT person_key, record_key, source_system, t_ingest, {date} AS day FROM {}", t.name())
+            })
+            .collect();
     format!(
         "SELECT {envelope}, start_date, end_date, 'inferred' AS basis FROM (SELECT person_key, min(record_key) AS record_key, \
          min(source_system) AS source_system, max(t_ingest) AS t_ingest, min(day) AS start_date, max(day) AS end_date \
@@ -111,8 +112,7 @@ fn eras() -> String {
 async fn write(ctx: &SessionContext, sql: &str, schema: &SchemaRef, path: &Path) -> Result<u64, LakeError> {
     let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
     let file = File::create(path).map_err(|e| file_error(path, &e))?;
-    let mut writer =
-        ArrowWriter::try_new(file, schema.clone(), Some(silver::properties())).map_err(|e| step(&e))?;
+    let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(silver::properties())).map_err(|e| step(&e))?;
     let mut rows = 0;
     let mut stream = ctx.sql(sql).await.map_err(|e| step(&e))?.execute_stream().await.map_err(|e| step(&e))?;
     while let Some(batch) = stream.next().await {

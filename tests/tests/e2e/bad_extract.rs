@@ -16,7 +16,11 @@ fn each_fault_has_its_file_line_and_reason() {
     // Latin-1 in a file that is said to be UTF-8.
     std::fs::write(extract.join("latin.csv"), b"id,sex,birth,sbp,day\np1,f,1950-01-01,120,2023-01-01\nM\xfcller,f,1950-01-01,120,2023-01-01\np3,f,1950-01-01,130,2023-01-01\n").unwrap();
     // A date that is none.
-    std::fs::write(extract.join("dates.csv"), "id,sex,birth,sbp,day\nq1,f,1950-01-01,120,2023-02-31\nq2,m,1950-01-01,125,2023-02-28\n").unwrap();
+    std::fs::write(
+        extract.join("dates.csv"),
+        "id,sex,birth,sbp,day\nq1,f,1950-01-01,120,2023-02-31\nq2,m,1950-01-01,125,2023-02-28\n",
+    )
+    .unwrap();
     let report = f.agent_json("s-1", &["ingest"]);
     let of = |name: &str| array(&report, "files").iter().find(|x| x["file"] == name).cloned().unwrap();
     let quarantine = |name: &str| std::fs::read_to_string(of(name)["quarantine"].as_str().unwrap()).unwrap();

@@ -6,7 +6,11 @@ use crate::harness::{COUNT, Federation, array, ledger, study};
 fn a_spent_budget_is_a_named_refusal() {
     let mut f = Federation::new();
     f.sites(&["s-1", "s-2"]);
-    f.add_site("s-poor", 60, "[approval]\nmode = \"auto\"\n[budget]\nstudy_rho = 0.02\nyear_rho = 0.025\nlifetime_rho = 0.5");
+    f.add_site(
+        "s-poor",
+        60,
+        "[approval]\nmode = \"auto\"\n[budget]\nstudy_rho = 0.02\nyear_rho = 0.025\nlifetime_rho = 0.5",
+    );
     f.start_agent("s-poor");
     assert!(f.submit(&study("first", "min_sites = 3\ngather_seconds = 5", COUNT)).status.success());
     assert_eq!(f.over("first")["state"], "done");

@@ -17,7 +17,9 @@ fn each_problem_has_its_line_and_its_remedy() {
     let (code, out) = problems(|s| s);
     assert_eq!(code, Some(0), "{out}");
 
-    let (code, out) = problems(|s| s.replace("entry = { table = \"patient\" }", "entry = { table = \"visit\", where = { klass = [\"ER\"] } }"));
+    let (code, out) = problems(|s| {
+        s.replace("entry = { table = \"patient\" }", "entry = { table = \"visit\", where = { klass = [\"ER\"] } }")
+    });
     assert_eq!(code, Some(3));
     assert!(out.contains("line 9:") && out.contains("no column 'klass'") && out.contains("class"), "{out}");
 

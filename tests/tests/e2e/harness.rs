@@ -1,7 +1,7 @@
 //! A federation for one test: a coordinator and sites as processes, in a folder that goes with the test.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -154,7 +154,8 @@ impl Federation {
     pub fn start_coordinator(&mut self) {
         let mut c = Command::new(program("coordinator"));
         c.arg("--home").arg(self.path("federation")).arg("serve").stdin(Stdio::null());
-        self.coordinator = Some(c.stdout(self.log("coordinator.log")).stderr(self.log("coordinator.log")).spawn().unwrap());
+        self.coordinator =
+            Some(c.stdout(self.log("coordinator.log")).stderr(self.log("coordinator.log")).spawn().unwrap());
         let address = std::fs::read_to_string(self.path("federation/federation.json")).unwrap();
         let address = serde_json::from_str::<Value>(&address).unwrap()["address"].as_str().unwrap().to_owned();
         until("the coordinator listens", || std::net::TcpStream::connect(&address).is_ok());
@@ -304,9 +305,4 @@ pub fn ledger(f: &Federation, site: &str) -> Vec<(String, u64, String)> {
 pub fn unique<T: Ord + Clone>(items: &[T]) -> bool {
     let set: std::collections::BTreeSet<T> = items.iter().cloned().collect();
     set.len() == items.len()
-}
-
-pub fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-    std::fs::copy(from, to).unwrap();
 }

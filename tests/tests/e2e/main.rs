@@ -1,5 +1,5 @@
 //! End to end: real processes, real mutual TLS, real noise, real disks. One promise a file.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod agent_killed;
 mod approval;

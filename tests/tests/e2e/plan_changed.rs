@@ -1,8 +1,8 @@
 //! A plan changed by one byte is refused: by the coordinator, and by an agent that is sent it all the same.
 
+use crate::harness::{COUNT, Federation, study};
 use certs::Folder;
 use coordinator::analyst;
-use crate::harness::{COUNT, Federation, study};
 use site_agent::policy;
 
 #[test]

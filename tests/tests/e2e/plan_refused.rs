@@ -1,8 +1,8 @@
 //! An expired, wrong-role or unsigned plan is refused with its reason, and so is one that shows smaller numbers than the site.
 
+use crate::harness::{COUNT, Federation, study};
 use certs::Folder;
 use coordinator::analyst;
-use crate::harness::{COUNT, Federation, study};
 
 #[test]
 fn expired_and_too_small_cells_are_refused_by_the_site() {

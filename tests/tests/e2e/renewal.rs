@@ -14,7 +14,9 @@ fn a_short_lived_certificate_is_replaced_in_time() {
     };
     let first = serial(&f);
     until("the site has a new certificate", || serial(&f) != first);
-    until("the coordinator has too", || f.read_log("coordinator.log").contains("the coordinator's certificate was renewed"));
+    until("the coordinator has too", || {
+        f.read_log("coordinator.log").contains("the coordinator's certificate was renewed")
+    });
     std::thread::sleep(Duration::from_secs(2));
     // Ada's certificate was as short: she renews with a new invitation, the site needed nobody.
     let again = f.path("ada-again.txt");

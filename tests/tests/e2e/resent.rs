@@ -8,7 +8,9 @@ fn a_coordinator_that_lost_a_release_gets_the_same_bytes() {
     f.sites(&["s-1"]);
     // The second site is known but not there: the first one's release waits in memory.
     f.add_site("s-2", 60, "[approval]\nmode = \"auto\"");
-    assert!(f.submit(&study("again", "min_sites = 1\ngather_seconds = 0\ndeadline_seconds = 4", COUNT)).status.success());
+    assert!(
+        f.submit(&study("again", "min_sites = 1\ngather_seconds = 0\ndeadline_seconds = 4", COUNT)).status.success()
+    );
     f.start_agent("s-2");
     until("the first site has sealed", || !ledger(&f, "s-1").is_empty());
     let before = ledger(&f, "s-1");

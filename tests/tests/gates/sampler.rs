@@ -137,5 +137,9 @@ pub(crate) fn distribution(values: &[i64], sigma: f64) -> Result<(), String> {
         most = most.max((f - i as f64 / n).abs()).max(((i as f64 + 1.0) / n - f).abs());
     }
     let threshold = ((2.0 / ALARM).ln() / (2.0 * n)).sqrt();
-    if most <= threshold { Ok(()) } else { Err(format!("the distribution is off by {most:.4}, more than {threshold:.4}")) }
+    if most <= threshold {
+        Ok(())
+    } else {
+        Err(format!("the distribution is off by {most:.4}, more than {threshold:.4}"))
+    }
 }

@@ -21,8 +21,25 @@ pub(crate) enum Value {
 fn value(input: Input) -> BoxedStrategy<Value> {
     // Bounds that the statistics under test have, so that corners are hit; what no clinic ever wrote; what lies between.
     let corners = vec![
-        -3.0, 2.0, 7.0, 0.0, -0.0, 10.0, 20.0, 50.0, 100.0, f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY,
-        f64::MAX, f64::MIN, f64::MIN_POSITIVE, 5e-324, 1e300, -1e300,
+        -3.0,
+        2.0,
+        7.0,
+        0.0,
+        -0.0,
+        10.0,
+        20.0,
+        50.0,
+        100.0,
+        f64::NAN,
+        -f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::MAX,
+        f64::MIN,
+        f64::MIN_POSITIVE,
+        5e-324,
+        1e300,
+        -1e300,
     ];
     match input {
         Input::Real => prop_oneof![
@@ -183,7 +200,8 @@ pub(crate) fn misfits(statistic: &dyn Statistic) -> Result<(), String> {
             refused("a column of another type", &batch(columns)?, needed)?;
         }
     }
-    let nobody = PatientBatch::new(0, inputs.iter().flat_map(|i| columns(0).into_iter().filter(move |c| fits(*i, c))).collect());
+    let nobody =
+        PatientBatch::new(0, inputs.iter().flat_map(|i| columns(0).into_iter().filter(move |c| fits(*i, c))).collect());
     let (result, lanes) = tried("nobody", &nobody.map_err(|e| e.to_string())?, Lanes::zeros(needed))?;
     if result.is_err() || lanes.values().iter().any(|v| *v != 0) {
         return Err("an empty batch adds something".to_owned());
