@@ -86,7 +86,8 @@ impl Merge {
             return no("other_charge", "charge is not the plan's");
         }
         let noisy = m.mechanism == "discrete-gaussian";
-        if !noisy && !(self.terms.simulation && m.mechanism == "none") {
+        let simulated = self.terms.simulation && m.mechanism == "none";
+        if !noisy && !simulated {
             return no("other_mechanism", "mechanism is not the plan's");
         }
         let shape = m.parts.len() == self.terms.parts.len()

@@ -176,7 +176,6 @@ mod tests {
             vec![Column::Real(vec![10.0, f64::NAN, 1e300, 0.0]), Column::Level(vec![2, 1, 0, MISSING])],
         )
         .unwrap();
-        let mut seen = Vec::new();
         for design in [d.clone(), d.clipped(Some(1.2))] {
             let mut seen = Vec::new();
             design

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use learning::{Design, Logistic, Term};
-use summaries::{Column, Lanes, MISSING, MergedRelease, MergedRound, PatientBatch, Program, Reporting, Step};
+use summaries::{Column, Lanes, MergedRelease, MergedRound, PatientBatch, Program, Reporting, Step};
 
 /// The true value of each estimate, by analysis, term and statistic.
 pub type Truth = BTreeMap<(String, String, String), f64>;
@@ -18,6 +18,9 @@ struct Person {
     creatinine: f64,
     outcome: bool,
 }
+
+/// One number of a person.
+type Value = fn(&Person) -> f64;
 
 fn read(path: &Path) -> anyhow::Result<Vec<Person>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
@@ -72,7 +75,7 @@ pub fn of_demo(path: &Path) -> anyhow::Result<Truth> {
         put("table 1", term, "proportion", count as f64 / n);
     }
     // Clipped to the study's bounds, as the study says.
-    let variables: [(&str, fn(&Person) -> f64); 4] = [
+    let variables: [(&str, Value); 4] = [
         ("age", |p| p.age.clamp(42.0, 90.0)),
         ("hba1c", |p| p.hba1c.clamp(30.0, 80.0)),
         ("sbp", |p| p.sbp.clamp(100.0, 170.0)),
@@ -88,14 +91,12 @@ pub fn of_demo(path: &Path) -> anyhow::Result<Truth> {
         put("table 1", name, "missing", n - m);
         put("table 1", name, "mean", mean);
         put("table 1", name, "sd", sd);
-        for (label, p) in [("q0.2500", 0.25), ("median", 0.5), ("q0.7500", 0.75)] {
+        for (label, p) in [("q0.25", 0.25), ("median", 0.5), ("q0.75", 0.75)] {
             put("table 1", name, label, quantile(&values, p));
         }
         if name == "creatinine" {
             put("creatinine quantiles", name, "n", m);
-            for (label, p) in
-                [("q0.0500", 0.05), ("q0.2500", 0.25), ("median", 0.5), ("q0.7500", 0.75), ("q0.9500", 0.95)]
-            {
+            for (label, p) in [("q0.05", 0.05), ("q0.25", 0.25), ("median", 0.5), ("q0.75", 0.75), ("q0.95", 0.95)] {
                 put("creatinine quantiles", name, label, quantile(&values, p));
             }
         }
@@ -118,7 +119,7 @@ fn model(people: &[Person]) -> anyhow::Result<Vec<summaries::Row>> {
         real("sbp", 100.0, 170.0),
     ]);
     let column = |of: fn(&Person) -> f64| Column::Real(people.iter().map(of).collect());
-    let level = |of: fn(&Person) -> bool| Column::Level(people.iter().map(|p| u32::from(of(p)).min(MISSING)).collect());
+    let level = |of: fn(&Person) -> bool| Column::Level(people.iter().map(|p| u32::from(of(p))).collect());
     let batch = PatientBatch::new(
         people.len(),
         vec![column(|p| p.age), level(|p| p.male), column(|p| p.hba1c), column(|p| p.sbp), level(|p| p.outcome)],

@@ -7,7 +7,7 @@ use chrono::Datelike;
 use platform::store::SharedStore;
 use platform::{Micros, StoreError, Transaction};
 use privacy::{Rho, Spent};
-use proto::{Hash, RoundId, StudyId};
+use proto::{Hash, Manifest, RoundId, StudyId};
 use serde::{Deserialize, Serialize};
 
 const PREFIX: &str = "ledger/entry/";
@@ -132,27 +132,18 @@ impl Ledger {
         (t.entries, t.head.unwrap_or(Hash([0; 32])))
     }
 
-    /// Adds an entry to a transaction. The totals change when [`Ledger::committed`] is told of it.
-    pub fn charge(
-        &self,
-        into: &mut Transaction,
-        round: RoundId,
-        plan_hash: Hash,
-        rho: Rho,
-        release: Hash,
-        payload_hash: Hash,
-        at: Micros,
-    ) -> Entry {
+    /// Adds an entry for a release to a transaction. The totals change when [`Ledger::committed`] is told of it.
+    pub fn charge(&self, into: &mut Transaction, manifest: &Manifest, release: Hash, at: Micros) -> Entry {
         let (entries, head) = self.head();
         let entry = Entry {
             sequence: entries + 1,
             previous: head,
             at_micros: at.0,
-            round,
-            plan_hash,
-            rho,
+            round: manifest.round.clone(),
+            plan_hash: manifest.plan_hash,
+            rho: Rho::from_nano(manifest.rho_nano),
             release,
-            payload_hash,
+            payload_hash: manifest.payload_hash,
         };
         into.put(key(entry.sequence), serde_json::to_vec(&entry).unwrap_or_default());
         entry

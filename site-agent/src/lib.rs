@@ -8,7 +8,7 @@
 //!                  studies + policy (the site may always refuse)
 //! ```
 //!
-//! * [`config`]: `site.toml`.
+//! * [`config`]: the site's settings.
 //! * [`lake`]: extracts to Parquet, exactly once.
 //! * [`engine`]: cohorts and features by DataFusion.
 //! * [`studies`], [`policy`]: plans, their checks, their approval.

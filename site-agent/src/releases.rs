@@ -213,8 +213,7 @@ impl Releases {
         let bytes = manifest.canonical().map_err(unreadable)?;
         let record = Record { state: State::Sealed, id, manifest, sealed_micros: at.0 };
         let mut t = Transaction::new("release/seal");
-        let entry =
-            ledger.charge(&mut t, order.round.clone(), order.plan_hash, rho, id, record.manifest.payload_hash, at);
+        let entry = ledger.charge(&mut t, &record.manifest, id, at);
         t.put(payload_key(&id), payload.clone());
         t.put(key(&order.round), serde_json::to_vec(&record).unwrap_or_default());
         self.store.commit(t, Durability::Synced)?;

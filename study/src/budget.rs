@@ -27,7 +27,7 @@ pub fn allocate(plan: &Plan) -> Result<Vec<Vec<Rho>>, String> {
         let weights: Vec<f64> = (0..program.rounds()).map(|r| program.weight(r)).collect();
         let sum: f64 = weights.iter().sum();
         let rounds: Vec<Rho> = weights.iter().map(|w| own.share(*w, sum)).collect();
-        if rounds.iter().any(|r| *r == Rho::ZERO) {
+        if rounds.contains(&Rho::ZERO) {
             return Err(format!("the analysis '{}' has a round without budget", analysis.label()));
         }
         out.push(rounds);

@@ -92,10 +92,10 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
         let (lower, upper) = bounds(study, of).map_err(wrong)?;
         Ok(made(summaries::moments::Moments::new(lower, upper).ok_or_else(|| bad("mean"))?))
     };
-    let quantiles = |of: &str, p: &[f64], branching: u32, depth: u32| -> Result<Make, CompileError> {
+    let quantiles = |of: &str, p: &[f64], branching: u32, depth: u32| {
         let (lower, upper) = bounds(study, of).map_err(wrong)?;
         let tree = summaries::quantiles::Quantiles::new(lower, upper, branching as usize, depth, p.to_vec());
-        Ok(made(tree.ok_or_else(|| bad("quantile tree"))?))
+        tree.ok_or_else(|| bad("quantile tree"))
     };
     let parts = match &a.what {
         What::Count { by } if by.is_empty() => {
@@ -112,7 +112,7 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
         }
         What::Moments { of } => vec![one("moments", moments(of)?, all)],
         What::Quantiles { of, probabilities, branching, depth } => {
-            vec![one("quantiles", quantiles(of, probabilities, *branching, *depth)?, all)]
+            vec![one("quantiles", made(quantiles(of, probabilities, *branching, *depth)?), all)]
         }
         What::Codes { of } => match shape(study, of) {
             Some(Shape::Codes { codes, per_patient }) => {
@@ -126,7 +126,8 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
                 match shape(study, v) {
                     Some(Shape::Real { .. }) => {
                         parts.push(one(&format!("moments:{v}"), moments(v)?, vec![i]));
-                        parts.push(one(&format!("quantiles:{v}"), quantiles(v, &[0.25, 0.5, 0.75], 4, 5)?, vec![i]));
+                        let tree = quantiles(v, &[0.25, 0.5, 0.75], 4, 5)?.without_n();
+                        parts.push(one(&format!("quantiles:{v}"), made(tree), vec![i]));
                     }
                     Some(Shape::Level { .. }) => {
                         let make = crosstab(study, std::slice::from_ref(v)).map_err(wrong)?;

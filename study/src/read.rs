@@ -11,7 +11,7 @@ use crate::spec::Study;
 /// # Errors
 /// What is wrong with the form, with its line.
 pub fn study(text: &str) -> Result<Study, Vec<Problem>> {
-    let value = toml::Deserializer::parse(text).and_then(|d| Study::deserialize(d));
+    let value = toml::Deserializer::parse(text).and_then(Study::deserialize);
     value.map_err(|e| {
         let line = e.span().map(|s| line_of(text, s.start));
         let message = e.message().replace("did not match any variant of untagged enum Criterion", CRITERIA);
@@ -37,7 +37,7 @@ pub fn checked(text: &str) -> Result<Study, Vec<Problem>> {
 pub fn located(text: &str, mut problems: Vec<Problem>) -> Vec<Problem> {
     if let Ok(table) = DeTable::parse(text) {
         for p in &mut problems {
-            p.line = p.line.or_else(|| locate(&table.get_ref(), &p.path).map(|at| line_of(text, at)));
+            p.line = p.line.or_else(|| locate(table.get_ref(), &p.path).map(|at| line_of(text, at)));
         }
     }
     problems.sort_by_key(|p| p.line);

@@ -18,6 +18,7 @@ pub struct Quantiles {
     branching: usize,
     depth: u32,
     probabilities: Vec<f64>,
+    reports_n: bool,
 }
 
 /// Variance and covariance of a prefix sum P and the total T of a subtree, in units of the noise variance.
@@ -42,7 +43,15 @@ impl Quantiles {
             branching,
             depth,
             probabilities,
+            reports_n: true,
         })
+    }
+
+    /// The same without a row for n, for a table that has n from elsewhere.
+    #[must_use]
+    pub fn without_n(mut self) -> Quantiles {
+        self.reports_n = false;
+        self
     }
 
     fn bins(&self) -> usize {
@@ -185,8 +194,9 @@ impl Statistic for Quantiles {
         let raw: Vec<f64> = (0..self.nodes()).map(|i| merged.value(i, &layout)).collect();
         let leaves = self.consistent(&raw).pop().unwrap_or_default();
         let n: f64 = leaves.iter().sum();
-        let mut rows = vec![patients(name, n, (v * self.spread(self.bins()).total).sqrt(), reporting)];
-        let label = |p: f64| if (p - 0.5).abs() < 1e-12 { "median".to_owned() } else { format!("q{:.4}", p) };
+        let n_row = patients(name, n, (v * self.spread(self.bins()).total).sqrt(), reporting);
+        let mut rows: Vec<Row> = self.reports_n.then_some(n_row).into_iter().collect();
+        let label = |p: f64| if (p - 0.5).abs() < 1e-12 { "median".to_owned() } else { format!("q{p}") };
         if n < reporting.min_cell.max(2) as f64 || n < 3.0 * (v * self.branching as f64).sqrt() {
             rows.extend(self.probabilities.iter().map(|p| Row::withheld(name, &label(*p), "too noisy to report")));
             return Estimate { rows, curves: Vec::new() };

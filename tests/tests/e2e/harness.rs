@@ -276,7 +276,7 @@ impl Federation {
 /// An extract of so many patients.
 pub fn rows(patients: usize) -> String {
     let one = |i: usize| {
-        let (sex, sbp) = (if i % 3 == 0 { "m" } else { "f" }, 100 + (i * 37) % 80);
+        let (sex, sbp) = (if i.is_multiple_of(3) { "m" } else { "f" }, 100 + (i * 37) % 80);
         format!("p{i},{sex},19{:02}-03-04,{sbp},2023-05-06\n", 30 + i % 60)
     };
     "id,sex,birth,sbp,day\n".to_owned() + &(0..patients).map(one).collect::<String>()

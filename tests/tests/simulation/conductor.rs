@@ -70,7 +70,13 @@ impl Coordinator {
     }
 
     /// A new study. A journal that dies here leaves the study, or nothing.
-    pub(crate) fn submit(&mut self, plan: &Arc<Prepared>, sites: &BTreeSet<SiteId>, now: Micros, out: &mut Outbox) -> Result<(), String> {
+    pub(crate) fn submit(
+        &mut self,
+        plan: &Arc<Prepared>,
+        sites: &BTreeSet<SiteId>,
+        now: Micros,
+        out: &mut Outbox,
+    ) -> Result<(), String> {
         let program = study::compile::program(&plan.plan.study, 0).map_err(text)?;
         let state = State {
             state: "waiting".to_owned(),
@@ -125,7 +131,14 @@ impl Coordinator {
         }
     }
 
-    pub(crate) fn decided(&mut self, site: &SiteId, study: &StudyId, decision: Decision, now: Micros, out: &mut Outbox) {
+    pub(crate) fn decided(
+        &mut self,
+        site: &SiteId,
+        study: &StudyId,
+        decision: Decision,
+        now: Micros,
+        out: &mut Outbox,
+    ) {
         let word = format!("{decision:?}").to_lowercase();
         let _ = self.journal.decided(study, site, &word, "");
         self.tell(study, &Event::Decided(site.clone(), decision), now, out);
@@ -182,7 +195,7 @@ impl Running {
             }
             program = Some(p);
         }
-        let mut run = Run::new(prepared.plan.study.rounds, state.rounds_done > 0, now);
+        let mut run = Run::new(prepared.plan.study.rounds, now);
         if state.over() {
             run.apply(Event::Cancel, now);
         }

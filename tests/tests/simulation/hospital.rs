@@ -74,7 +74,12 @@ impl Hospital {
     }
 
     /// Takes a message; what it sends back. An error is a broken promise, not a refusal.
-    pub(crate) fn take(&mut self, message: &ToSite, plans: &[Arc<Prepared>], now: Micros) -> Result<Option<FromSite>, String> {
+    pub(crate) fn take(
+        &mut self,
+        message: &ToSite,
+        plans: &[Arc<Prepared>],
+        now: Micros,
+    ) -> Result<Option<FromSite>, String> {
         match message {
             ToSite::Offer(study) => {
                 self.offered.insert(study.clone());
@@ -130,7 +135,15 @@ impl Hospital {
             // Planted: it does not look at what it sealed before the crash.
             let aside = Arc::new(Machine::new(false));
             let ledger = Ledger::open(aside.clone())?;
-            return seal(&Releases::new(aside, self.id.clone(), self.caps), &ledger, plan, order, parameters, self.place, now);
+            return seal(
+                &Releases::new(aside, self.id.clone(), self.caps),
+                &ledger,
+                plan,
+                order,
+                parameters,
+                self.place,
+                now,
+            );
         }
         if let Some(sealed) = releases.find(order)? {
             return Ok(sealed);

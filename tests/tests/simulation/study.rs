@@ -108,7 +108,12 @@ pub(crate) fn prepared(id: &str, min_sites: u32, attempts: u32) -> Arc<Prepared>
         let bytes = plan.canonical().unwrap();
         let hash = study::plan::hash_of(&bytes);
         let allocation = study::budget::allocate(&plan).unwrap();
-        Arc::new(Prepared { plan, hash, signed: SignedPlan { plan: bytes.into(), ..SignedPlan::default() }, allocation })
+        Arc::new(Prepared {
+            plan,
+            hash,
+            signed: SignedPlan { plan: bytes.into(), ..SignedPlan::default() },
+            allocation,
+        })
     };
     entry.or_insert_with(make).clone()
 }
