@@ -149,7 +149,7 @@ fn key(r: &Record, column: &str) -> Option<[u8; 16]> {
 #[test]
 fn four_hospitals_of_heart_disease() {
     let Some(folder) = shared("uci-heart-disease") else { return };
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/heart-disease");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/heart-disease/sites");
     // Patients, and cells that are null, both as published.
     for (site, patients, null) in [
         ("cleveland", 303, 4 + 2),

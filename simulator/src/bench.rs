@@ -89,12 +89,11 @@ async fn measure(agents: usize, rounds: usize, noise: bool, sizes: &[usize]) -> 
     let mut out = vec![json!({ "what": "agent idle memory, mean, MiB", "value": idle, "aim": 30 })];
     for &lanes in sizes {
         let rounds = if lanes > 100_000 { rounds.min(3) } else { rounds };
-        let results = tempfile::tempdir()?;
         let warm = plan_of(&study(&format!("warm-{lanes}"), lanes, 1), true)?;
-        local.run(&warm, results.path()).await?;
+        local.finish(&warm).await?;
         let plan = plan_of(&study(&format!("bench-{lanes}"), lanes, rounds), true)?;
         let begun = Instant::now();
-        local.run(&plan, results.path()).await?;
+        local.finish(&plan).await?;
         let seconds = begun.elapsed().as_secs_f64() / rounds as f64;
         let peak = coordinator.map(|p| memory(p).1).context("the coordinator's process")?;
         let bytes = lanes * 8 * agents;

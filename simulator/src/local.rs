@@ -279,6 +279,15 @@ impl Local {
     /// # Errors
     /// The study fails.
     pub async fn run(&self, plan: &Plan, out: &Path) -> anyhow::Result<(Results, Provenance, Vec<PathBuf>)> {
+        let mut client = self.finish(plan).await?;
+        analyst::fetch(&mut client, plan.study.id.as_str(), out).await
+    }
+
+    /// Runs a study to its end and leaves its results at the coordinator.
+    ///
+    /// # Errors
+    /// The study fails.
+    pub async fn finish(&self, plan: &Plan) -> anyhow::Result<analyst::Client> {
         let (mut client, identity, _) = analyst::connect(&self.analyst()).await?;
         let signed = analyst::sign(plan, &identity)?;
         client.submit(signed).await.map_err(|s| analyst::refusal(&s))?;
@@ -310,7 +319,7 @@ impl Local {
                 .collect();
             anyhow::bail!("the study {}: {} {}", last.state, last.detail, why.join("; "));
         }
-        analyst::fetch(&mut client, plan.study.id.as_str(), out).await
+        Ok(client)
     }
 
     /// The process ids of the agents and the coordinator, for measurements.

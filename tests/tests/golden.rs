@@ -1,7 +1,8 @@
 //! Golden bytes: what two versions of the software must agree on to the last bit.
 //!
 //! A change here is a change of what is signed, charged or sent. Old plans, ledgers and releases would no longer verify, so it
-//! needs a new version prefix, not a new golden value.
+//! needs a new version prefix, not a new golden value. The hashes were computed once by another implementation (Python's
+//! `hashlib`), from the texts and the prefixes alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use proptest::prelude::*;
@@ -109,8 +110,11 @@ fn the_payload_is_64_bit_little_endian() {
 
 #[test]
 fn the_parameters_hash_is_of_their_bits() {
-    assert_eq!(parameters_hash(&[]).to_string(), "GOLDEN_PARAMETERS_NONE");
-    assert_eq!(parameters_hash(&[0.5, -0.0, 1e300]).to_string(), "GOLDEN_PARAMETERS");
+    assert_eq!(parameters_hash(&[]).to_string(), "3210fe2be52399a4f230574501f9fedb92443a6be2c8ac0e09beb7b988752007");
+    assert_eq!(
+        parameters_hash(&[0.5, -0.0, 1e300]).to_string(),
+        "2fbc8470267353d92e34e188a5248f819447c054c96ebaddfa3c920db332ea60"
+    );
     assert_ne!(parameters_hash(&[0.0]), parameters_hash(&[-0.0]));
     assert_ne!(parameters_hash(&[0.1 + 0.2]), parameters_hash(&[0.3]));
 }
@@ -119,8 +123,16 @@ fn the_parameters_hash_is_of_their_bits() {
 fn the_manifest_and_its_id() {
     let bytes = manifest().canonical().unwrap();
     let text = String::from_utf8(bytes.clone()).unwrap();
-    assert_eq!(Hash::of(&bytes).to_string(), "GOLDEN_MANIFEST", "{text}");
-    assert_eq!(manifest().id().unwrap().to_string(), "GOLDEN_RELEASE", "{text}");
+    assert_eq!(
+        Hash::of(&bytes).to_string(),
+        "434b0653d01e046137d125cb5c1fa82c9cb232177e43545c6c36050ad1ad0843",
+        "{text}"
+    );
+    assert_eq!(
+        manifest().id().unwrap().to_string(),
+        "659323d1d2b6d2986bbb6822672d880ab44f8a1f5d38a4d4c14c1907da64ac70",
+        "{text}"
+    );
     assert_eq!(Manifest::parse(&bytes).unwrap(), manifest());
 }
 
@@ -132,8 +144,16 @@ fn the_plan_and_its_hash() {
         text.starts_with(r#"{"format":"insitu-plan-1","federation":"golden-federation","study":{"id":"golden""#),
         "{text}"
     );
-    assert_eq!(Hash::of(&bytes).to_string(), "GOLDEN_PLAN_JSON", "{text}");
-    assert_eq!(plan().hash().unwrap().to_string(), "GOLDEN_PLAN_HASH", "{text}");
+    assert_eq!(
+        Hash::of(&bytes).to_string(),
+        "e16b13dba1384658a1c74e54dd7f3470558e4eeb45d44ed67491dd3241763b10",
+        "{text}"
+    );
+    assert_eq!(
+        plan().hash().unwrap().to_string(),
+        "f04097a079d8ebd195ce46e34e419f35318e3fc4320256f2e85ed1e2e4fe1ebf",
+        "{text}"
+    );
     assert_eq!(Plan::parse(&bytes).unwrap(), plan());
     assert_eq!(hash_of(&bytes), plan().hash().unwrap());
 }
@@ -144,7 +164,7 @@ fn the_plan_and_its_hash() {
 fn the_charges_of_the_plan() {
     let nano: Vec<Vec<u64>> =
         budget::allocate(&plan()).unwrap().iter().map(|a| a.iter().map(|r| r.nano()).collect()).collect();
-    let golden: Vec<Vec<u64>> = vec![vec![0]];
+    let golden: Vec<Vec<u64>> = vec![vec![10_827_969], vec![21_655_939], vec![4_812_431, 4_812_431, 1_203_107]];
     assert_eq!(nano, golden);
     let sum: u64 = nano.iter().flatten().sum();
     let total = budget::total(&plan()).nano();

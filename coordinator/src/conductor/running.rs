@@ -15,7 +15,7 @@ use super::{Online, to_site as message};
 use crate::journal::{Checkpoint, Journal, State};
 use crate::merge::{Expected, Merge, Terms};
 use crate::results::AnalysisResult;
-use crate::round::{Action, Decision, Event, Outcome, Phase, Run};
+use crate::round::{Action, Decision, Event, Outcome, Run};
 
 /// Why a study can't be opened or go on.
 #[derive(Debug, thiserror::Error)]
@@ -236,14 +236,15 @@ impl Running {
         release: proto::parse::Release,
         now: Micros,
     ) {
-        if self.state.over() || !self.is_at(round) || !self.run.owes(site) {
-            if self.is_at(round) && matches!(self.run.phase(), Phase::Reporting { .. }) {
-                return; // It is in the sum already and is acknowledged with the checkpoint, or was never asked.
-            }
-            // Late, or sent again: the site need not keep it ready.
+        let passed = (round.analysis, round.round) < (self.state.analysis, self.state.round);
+        if passed || self.state.state == "done" {
+            // Late, or sent again: what the round needed is durable.
             let done = wire::Acknowledged { round: Some(round.into()), release_id: release.id.0.to_vec().into() };
             self.send(online, site, to_site::Message::Acknowledged(done));
             return;
+        }
+        if self.state.over() || !self.is_at(round) || !self.run.owes(site) {
+            return; // It is in the sum already, or was never asked; it is acknowledged with a checkpoint or not at all.
         }
         let taken = match &mut self.merge {
             Some(merge) => merge.take(site, &release),

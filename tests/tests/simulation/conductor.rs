@@ -238,7 +238,7 @@ impl Running {
     fn apply(&mut self, journal: &Journal, send: &mut Send<'_>, event: Event, now: Micros) {
         if self.state.over() {
             if let Event::Online(site) = &event {
-                send.to(site, ToSite::Closed(self.prepared.id().clone()));
+                send.to(site, ToSite::Closed);
             }
             return;
         }
@@ -382,7 +382,7 @@ impl Running {
         self.merge = None;
         self.program = None;
         for site in send.online.clone() {
-            send.to(&site, ToSite::Closed(self.prepared.id().clone()));
+            send.to(&site, ToSite::Closed);
         }
     }
 }

@@ -123,7 +123,7 @@ impl Hospital {
                 }
                 Ok(None)
             }
-            ToSite::Closed(_) => Ok(None),
+            ToSite::Closed => Ok(None),
         }
     }
 
@@ -131,8 +131,8 @@ impl Hospital {
     fn answer(&self, plan: &Prepared, order: &Order, parameters: &[f64], now: Micros) -> Result<Sealed, ReleaseError> {
         let unreadable = || ReleaseError::Unreadable(order.round.clone());
         let (releases, ledger) = self.desk.as_ref().ok_or_else(unreadable)?;
-        if self.fault == Fault::SiteRedraws && self.crashed {
-            // Planted: it does not look at what it sealed before the crash.
+        if self.fault == Fault::SiteRedraws && self.crashed && releases.find(order)?.is_some() {
+            // Planted: after the crash it does not look at what it sealed before.
             let aside = Arc::new(Machine::new(false));
             let ledger = Ledger::open(aside.clone())?;
             return seal(

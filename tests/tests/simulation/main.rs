@@ -91,6 +91,27 @@ fn no_schedule_breaks_a_promise() {
     }
 }
 
+/// One machine dies at its first commit, at its second, and so on to the last of the study, before it is written and after.
+#[test]
+fn a_death_at_any_commit_changes_nothing() {
+    for (victim, least) in [(None, 8), (Some(0), 12)] {
+        for written in [false, true] {
+            let mut commits = 0;
+            loop {
+                let what = format!("victim {victim:?}, after {commits} commits, written: {written}");
+                let t = World::quiet(victim, commits, written).run().unwrap_or_else(|e| panic!("{what}: {e}"));
+                assert!(t.done == 1 && t.checkpoints == 4, "{what}: {t:?}");
+                if t.died_at_a_commit == 0 {
+                    break;
+                }
+                commits += 1;
+            }
+            println!("victim {victim:?}, written {written}: died at each of {commits} commits");
+            assert!(commits >= least, "the study has more commits than {commits}");
+        }
+    }
+}
+
 #[test]
 fn a_seed_is_a_schedule() {
     for seed in [1, 7, 20] {
@@ -113,7 +134,7 @@ fn found(fault: Fault, words: &[&str]) {
 
 #[test]
 fn a_site_that_draws_noise_again_is_found() {
-    found(Fault::SiteRedraws, &["sent other bytes", "never sent", "no entry"]);
+    found(Fault::SiteRedraws, &["sent other bytes", "paid for other bytes"]);
 }
 
 #[test]

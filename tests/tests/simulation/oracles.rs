@@ -51,7 +51,7 @@ impl Evidence {
     }
 
     /// The coordinator sends: for one round always the same question; and it says that a release is durable when it is.
-    pub(crate) fn said(&mut self, message: &ToSite, store: Option<&dyn Store>) -> Result<(), String> {
+    pub(crate) fn said(&mut self, site: &SiteId, message: &ToSite, store: Option<&dyn Store>) -> Result<(), String> {
         match message {
             ToSite::Order { round, parameters, .. } => {
                 let bits: Vec<u64> = parameters.iter().map(|p| p.to_bits()).collect();
@@ -62,14 +62,19 @@ impl Evidence {
                     Err(format!("{round} was asked with other parameters than before"))
                 }
             }
-            ToSite::Acknowledged { round, .. } => {
+            ToSite::Acknowledged { round, release } => {
+                let sent = self.left.get(&(site.clone(), round.clone()));
+                let id = sent.and_then(|(manifest, _)| Manifest::parse(manifest).and_then(|m| m.id()).ok());
+                if id != Some(*release) {
+                    return Err(format!("{site} is told that {round} is durable with another release than it sent"));
+                }
                 let Some(store) = store else { return Ok(()) };
                 let over = store.get(format!("study/{}/state", round.study).as_bytes()).map_err(text)?;
                 let over = over.and_then(|s| serde_json::from_slice::<State>(&s).ok()).is_some_and(|s| s.over());
                 let there = store.get(checkpoint_key(round).as_bytes()).map_err(text)?.is_some();
                 if there || over { Ok(()) } else { Err(format!("{round} was acknowledged before it was durable")) }
             }
-            ToSite::Offer(_) | ToSite::Closed(_) => Ok(()),
+            ToSite::Offer(_) | ToSite::Closed => Ok(()),
         }
     }
 

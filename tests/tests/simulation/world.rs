@@ -4,21 +4,22 @@
 //! resume and revoke. After [`CALM`] nothing new goes wrong, and at [`RECOVER`] everything is up and connects anew: from then
 //! on a study with enough sites must end.
 
+mod schedule;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coordinator::round::{Decision, Event};
 use platform::{Micros, Store};
-use privacy::{Caps, Rho};
 use proto::{Hash, RoundId, SiteId, StudyId};
-use rand::{RngExt, SeedableRng};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::conductor::{Coordinator, Outbox};
 use crate::hospital::Hospital;
 use crate::machine::Machine;
 use crate::oracles::{Evidence, NEW_YEAR};
-use crate::study::{MOST_SITES, Prepared, prepared};
+use crate::study::Prepared;
 
 /// What is planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ pub(crate) enum ToSite {
     Offer(StudyId),
     Order { round: RoundId, plan_hash: Hash, parameters: Vec<f64> },
     Acknowledged { round: RoundId, release: Hash },
-    Closed(StudyId),
+    Closed,
 }
 
 #[derive(Clone, Debug)]
@@ -65,8 +66,9 @@ enum Happening {
     StartCoordinator,
     Wish(usize, StudyId, Decision),
     Revoke(usize),
-    ToSite(usize, ToSite),
-    /// With the process that the connection led to: a new one never sees what the old one was sent.
+    /// With the coordinator's process at the other end of the connection: what it asked is answered to it, and a new process
+    /// never sees what an old one was sent.
+    ToSite(usize, u32, ToSite),
     ToCoordinator(usize, u32, FromSite),
     Tick,
     Calm,
@@ -122,111 +124,13 @@ pub(crate) struct World {
     /// How likely a message is lost, and how likely it comes twice.
     weather: (f64, f64),
     deadly: f64,
+    /// One machine that will die, at which commit, and whether that one is written.
+    sentence: Option<(Option<usize>, u32, bool)>,
     calm: bool,
     fault: Fault,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, fault: Fault) -> World {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let sites = rng.random_range(3..=MOST_SITES);
-        let min_sites = rng.random_range(2..=sites as u32);
-        let attempts = if rng.random_bool(0.15) { 2 } else { PATIENT };
-        let names: &[&str] = if rng.random_bool(0.4) { &["marks-a", "marks-b"] } else { &["marks-a"] };
-        let plans: Vec<_> = names.iter().map(|n| prepared(n, min_sites, attempts)).collect();
-        let all = plans.iter().fold(Rho::ZERO, |sum, p| sum.plus(p.total()));
-        let weather = (rng.random_range(0.0..0.3), rng.random_range(0.0..0.4));
-        let deadly = rng.random_range(0.0..0.7);
-        let mut w = World {
-            must_end: false,
-            machine: Arc::new(Machine::new(fault == Fault::CoordinatorDiskLies)),
-            hospitals: Vec::new(),
-            evidence: Evidence::default(),
-            tally: Tally { schedules: 1, ..Tally::default() },
-            rng,
-            now: START,
-            number: 0,
-            queue: BTreeMap::new(),
-            coordinator: None,
-            process: 0,
-            joined: BTreeSet::new(),
-            connected: BTreeSet::new(),
-            weather,
-            deadly,
-            calm: false,
-            fault,
-            plans,
-        };
-        let mut able = 0;
-        for place in 0..sites {
-            let rich = w.rng.random_bool(0.75);
-            let caps = w.caps(rich, all);
-            let mut wish = BTreeMap::new();
-            let mut willing = true;
-            for plan in &w.plans.clone() {
-                let first = match w.rng.random_range(0..20) {
-                    0 => Decision::Refused,
-                    1..=4 => Decision::Pending,
-                    _ => Decision::Approved,
-                };
-                willing &= first != Decision::Refused;
-                wish.insert(plan.id().clone(), first);
-                if first == Decision::Pending {
-                    w.within(1, 80, Happening::Wish(place, plan.id().clone(), Decision::Approved));
-                }
-            }
-            let late = w.rng.random_bool(0.2);
-            let revoked = w.rng.random_bool(0.04);
-            able += u32::from(rich && willing && !late && !revoked);
-            w.within(i64::from(late) * 10, if late { 60 } else { 1 }, Happening::Join(place));
-            if revoked {
-                w.within(1, 60, Happening::Revoke(place));
-            }
-            w.hospitals.push(Hospital::new(place, caps, wish, fault));
-        }
-        w.must_end = able >= min_sites && attempts == PATIENT;
-        w.calamities(sites);
-        w
-    }
-
-    fn caps(&mut self, rich: bool, all: Rho) -> Caps {
-        let study = self.plans[0].total();
-        if rich {
-            // To the last billionth.
-            return Caps { study, year: all, lifetime: all };
-        }
-        let part = self.rng.random_range(0.0..1.0);
-        let of = |rho: Rho| Rho::from_nano((rho.nano() as f64 * part) as u64);
-        match self.rng.random_range(0..3) {
-            0 => Caps { study: of(study), year: all, lifetime: all },
-            1 => Caps { study, year: of(all), lifetime: all },
-            _ => Caps { study, year: all, lifetime: of(all) },
-        }
-    }
-
-    fn calamities(&mut self, sites: usize) {
-        for study in 0..self.plans.len() {
-            self.within(1, if study == 0 { 3 } else { 30 }, Happening::Submit(study));
-        }
-        for _ in 0..self.rng.random_range(0..14) {
-            let site = self.rng.random_range(0..sites);
-            let happening = match self.rng.random_range(0..10) {
-                0..=2 => Happening::CrashSite(site),
-                3..=5 => Happening::CrashCoordinator,
-                6..=8 => Happening::Break(site),
-                _ => {
-                    let study = self.plans[self.rng.random_range(0..self.plans.len())].id().clone();
-                    Happening::Wish(site, study, Decision::Paused)
-                }
-            };
-            self.within(2, 85, happening);
-        }
-        self.at(START, Happening::StartCoordinator);
-        self.at(START + SECOND / 2, Happening::Tick);
-        self.at(CALM, Happening::Calm);
-        self.at(RECOVER, Happening::Recover);
-    }
-
     fn at(&mut self, when: i64, happening: Happening) {
         self.number += 1;
         self.queue.insert((when, self.number), happening);
@@ -263,8 +167,14 @@ impl World {
         }
     }
 
-    /// At which commit from now a machine dies, if at all, and whether that commit is still written.
-    fn doom(&mut self) -> Option<(u32, bool)> {
+    /// At which commit from now a machine (a site's, or the coordinator's) dies, if at all, and whether it is still written.
+    fn doom(&mut self, who: Option<usize>) -> Option<(u32, bool)> {
+        if let Some((victim, commits, written)) = self.sentence
+            && victim == who
+        {
+            self.sentence = None;
+            return Some((commits, written));
+        }
         let dies = !self.calm && self.rng.random_bool(self.deadly);
         dies.then(|| (self.rng.random_range(0..8), self.rng.random_bool(0.5)))
     }
@@ -359,7 +269,7 @@ impl World {
                 self.tell(&Event::Offline(site.clone()))?;
                 self.tell(&Event::Revoked(site))?;
             }
-            Happening::ToSite(place, message) => self.to_site(place, &message)?,
+            Happening::ToSite(place, process, message) => self.to_site(place, process, &message)?,
             Happening::ToCoordinator(place, process, message) => {
                 if process == self.process && !self.hospitals[place].revoked {
                     self.to_coordinator(place, message)?;
@@ -394,9 +304,9 @@ impl World {
             self.evidence.watch(self.machine.as_ref())?;
         }
         for (site, message) in out {
-            self.evidence.said(&message, if on { Some(self.machine.as_ref() as &dyn Store) } else { None })?;
+            self.evidence.said(&site, &message, if on { Some(self.machine.as_ref() as &dyn Store) } else { None })?;
             if let Some(place) = self.hospitals.iter().position(|h| h.id == site) {
-                self.post(&Happening::ToSite(place, message));
+                self.post(&Happening::ToSite(place, self.process, message));
             }
         }
         if !on && self.coordinator.is_some() {
@@ -419,7 +329,7 @@ impl World {
         if self.coordinator.is_some() {
             return Ok(());
         }
-        let doom = self.doom();
+        let doom = self.doom(None);
         self.machine.restart(doom);
         self.evidence.kept(self.machine.as_ref())?;
         let sites = self.registered();
@@ -435,7 +345,7 @@ impl World {
 
     fn start_site(&mut self, place: usize) -> Result<(), String> {
         if !self.hospitals[place].up() {
-            let doom = self.doom();
+            let doom = self.doom(Some(place));
             self.hospitals[place].start(doom)?;
             self.within(0, 4, Happening::Connect(place));
         }
@@ -487,7 +397,7 @@ impl World {
         }
     }
 
-    fn to_site(&mut self, place: usize, message: &ToSite) -> Result<(), String> {
+    fn to_site(&mut self, place: usize, process: u32, message: &ToSite) -> Result<(), String> {
         if !self.hospitals[place].up() {
             return Ok(());
         }
@@ -501,7 +411,7 @@ impl World {
         {
             self.evidence.left(&self.hospitals[place].id, &reply)?;
             self.tally.budget_refusals += u64::from(matches!(reply, FromSite::Refused(_, "budget_spent")));
-            self.post(&Happening::ToCoordinator(place, self.process, reply));
+            self.post(&Happening::ToCoordinator(place, process, reply));
         }
         Ok(())
     }
