@@ -33,6 +33,10 @@ pub struct Terms {
     pub simulation: bool,
 }
 
+/// Two million patients in fixed point, or any number of patients in whole numbers. Sixty sums of it fit a lane, so that no
+/// one site can make another's overflow.
+const MOST_IN_A_LANE: u64 = 1 << 57;
+
 /// A release that does not fit the round.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: the release's {what}")]
@@ -94,6 +98,9 @@ impl Merge {
             && m.parts.iter().zip(&self.terms.parts).all(|(a, b)| a.name == b.name && a.lanes == b.lanes as u64);
         if !shape || release.lanes.len() as u64 != m.lanes() {
             return no("other_shape", "parts or lanes are not the round's");
+        }
+        if release.lanes.iter().any(|v| v.unsigned_abs() > MOST_IN_A_LANE) {
+            return no("implausible", "lanes are larger than any hospital's");
         }
         for (part, expected) in m.parts.iter().zip(&self.terms.parts) {
             let Ok(nano) = part.sigma_nano.parse::<u128>() else { return no("malformed", "noise scale is no number") };
@@ -218,12 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_leaves_the_sum_as_it_was() {
+    fn a_lane_that_would_poison_the_sum_is_refused() {
         let mut merge = Merge::new(terms(1));
         let (a, ra) = release(0, vec![i64::MAX]);
-        merge.take(&a, &ra).unwrap();
+        assert_eq!(merge.take(&a, &ra).unwrap_err().code, "implausible");
+        let (a, ra) = release(0, vec![i64::MIN]);
+        assert_eq!(merge.take(&a, &ra).unwrap_err().code, "implausible");
         let (b, rb) = release(1, vec![1]);
-        assert_eq!(merge.take(&b, &rb).unwrap_err().code, "overflow");
-        assert_eq!(merge.finish().0.parts[0].lanes, [i64::MAX]);
+        merge.take(&b, &rb).unwrap();
+        assert_eq!(merge.finish().0.parts[0].lanes, [1]);
     }
 }

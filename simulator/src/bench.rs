@@ -28,13 +28,35 @@ bounds = [80, 200]
 epsilon = 100
 "#;
 
-/// A study of so many rounds of so many lanes: every round is an analysis of its own over the same patients.
-fn study(id: &str, lanes: usize, rounds: usize) -> String {
+/// A vector to measure: a count, or a tree of so many children and levels.
+#[derive(Clone, Copy)]
+struct Size {
+    branching: u32,
+    depth: u32,
+}
+
+impl Size {
+    fn lanes(self) -> usize {
+        if self.depth == 0 { 1 } else { 1 + (1..=self.depth).map(|l| (self.branching as usize).pow(l)).sum::<usize>() }
+    }
+}
+
+const ONE: Size = Size { branching: 0, depth: 0 };
+/// 9,724 lanes.
+const TEN_THOUSAND: Size = Size { branching: 21, depth: 3 };
+/// 1,048,575 lanes.
+const MILLION: Size = Size { branching: 2, depth: 19 };
+
+/// A study of so many rounds: every round is an analysis of its own over the same patients.
+fn study(id: &str, size: Size, rounds: usize) -> String {
     let one = |i: usize| {
-        if lanes == 1 {
+        if size.depth == 0 {
             format!("[[analysis]]\nname = \"r{i}\"\nkind = \"count\"\n")
         } else {
-            format!("[[analysis]]\nname = \"r{i}\"\nkind = \"histogram\"\nof = \"sbp\"\nbins = {}\n", lanes - 3)
+            let Size { branching, depth } = size;
+            format!(
+                "[[analysis]]\nname = \"r{i}\"\nkind = \"quantiles\"\nof = \"sbp\"\nbranching = {branching}\ndepth = {depth}\n"
+            )
         }
     };
     format!("id = \"{id}\"\n{HEAD}{}", (0..rounds).map(one).collect::<String>())
@@ -76,7 +98,7 @@ impl WriteAtStart for std::fs::File {
     }
 }
 
-async fn measure(agents: usize, rounds: usize, noise: bool, sizes: &[usize]) -> anyhow::Result<Vec<Value>> {
+async fn measure(agents: usize, rounds: usize, noise: bool, sizes: &[Size]) -> anyhow::Result<Vec<Value>> {
     let folder = tempfile::tempdir()?;
     let options = generate::Options { sites: agents, patients: 20, seed: 5, out: folder.path().to_owned() };
     demo::generate_with_bar(&options, true)?;
@@ -87,11 +109,12 @@ async fn measure(agents: usize, rounds: usize, noise: bool, sizes: &[usize]) -> 
     let idle: Vec<f64> = pids.iter().map(|p| memory(*p).0).collect();
     let idle = idle.iter().sum::<f64>() / idle.len().max(1) as f64;
     let mut out = vec![json!({ "what": "agent idle memory, mean, MiB", "value": idle, "aim": 30 })];
-    for &lanes in sizes {
+    for &size in sizes {
+        let lanes = size.lanes();
         let rounds = if lanes > 100_000 { rounds.min(3) } else { rounds };
-        let warm = plan_of(&study(&format!("warm-{lanes}"), lanes, 1), true)?;
+        let warm = plan_of(&study(&format!("warm-{lanes}"), size, 1), true)?;
         local.finish(&warm).await?;
-        let plan = plan_of(&study(&format!("bench-{lanes}"), lanes, rounds), true)?;
+        let plan = plan_of(&study(&format!("bench-{lanes}"), size, rounds), true)?;
         let begun = Instant::now();
         local.finish(&plan).await?;
         let seconds = begun.elapsed().as_secs_f64() / rounds as f64;
@@ -115,8 +138,8 @@ pub async fn run(agents: usize, rounds: usize, json_out: bool) -> anyhow::Result
     let floor = sync_floor()?;
     let mut rows =
         vec![json!({ "what": "one synced write of 4 KiB, median, ms (the floor of a ledger entry)", "value": floor })];
-    rows.extend(measure(agents, rounds, true, &[1, 10_000]).await?);
-    rows.extend(measure(agents, rounds, false, &[1, 10_000, 1_000_000]).await?);
+    rows.extend(measure(agents, rounds, true, &[ONE, TEN_THOUSAND]).await?);
+    rows.extend(measure(agents, rounds, false, &[ONE, TEN_THOUSAND, MILLION]).await?);
     let size = std::fs::metadata(std::env::current_exe()?)?.len();
     rows.push(json!({ "what": "this program (coordinator, agent and simulator in one), MiB", "value": size as f64 / 1048576.0 }));
     if json_out {

@@ -1,11 +1,11 @@
 //! The agent: everything a site does, in one place, for the uplink, the local socket and the command line.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use certs::Identity;
 use platform::store::SharedStore;
 use platform::{Clock, Entropy, RocksStore};
-use privacy::{Mechanism, Part, Sensitive};
+use privacy::{Mechanism, Part, Rho, Sensitive};
 use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan};
 use proto::{Hash, RoundId, StudyId};
@@ -81,6 +81,17 @@ pub struct Agent {
     decisions: broadcast::Sender<Record>,
     /// One ingestion at a time.
     ingesting: tokio::sync::Mutex<()>,
+    /// A decision and a seal never overlap: after a pause is told, nothing more is sealed.
+    gate: Mutex<()>,
+    /// The plan that was last answered, with what each of its rounds costs: rounds of one study come one after the other.
+    prepared: Mutex<Option<Arc<Prepared>>>,
+}
+
+/// A plan, read and allocated.
+struct Prepared {
+    plan: Plan,
+    hash: Hash,
+    allocation: Vec<Vec<Rho>>,
 }
 
 /// A refusal of a round, as it leaves: a name and plain words, nothing about a patient.
@@ -114,6 +125,8 @@ impl Agent {
             entropy,
             decisions,
             ingesting: tokio::sync::Mutex::new(()),
+            gate: Mutex::new(()),
+            prepared: Mutex::new(None),
             config,
         })
     }
@@ -159,7 +172,7 @@ impl Agent {
                 ..known
             });
         }
-        let objection = policy::allowed(&self.config, &checked).err();
+        let objection = policy::allowed(&self.config, &checked.plan, &checked.signer.name.id).err();
         let decision = match &objection {
             Some(_) => Decision::Refused,
             None if policy::approves(&self.config, &checked.plan) => Decision::Approved,
@@ -206,11 +219,19 @@ impl Agent {
         }
     }
 
-    /// A person decides.
+    /// A person decides. With `from` the study must stand there: only a paused study is resumed.
     ///
     /// # Errors
     /// There is no such study, or it can't be decided that way.
-    pub fn decide(&self, study: &StudyId, decision: Decision, by: &str, reason: &str) -> Result<Record, AgentError> {
+    pub fn decide(
+        &self,
+        study: &StudyId,
+        decision: Decision,
+        from: Option<Decision>,
+        by: &str,
+        reason: &str,
+    ) -> Result<Record, AgentError> {
+        let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         let mut record = self.studies.get(study)?.ok_or_else(|| AgentError::NoStudy(study.clone()))?;
         let wrong = |remedy| {
             Err(AgentError::Decision {
@@ -219,6 +240,9 @@ impl Agent {
                 remedy,
             })
         };
+        if from.is_some_and(|f| f != record.decision) {
+            return wrong("only a paused study can be resumed; see site-agent studies approve");
+        }
         match (record.decision, decision) {
             (Decision::Refused, Decision::Approved) if record.decided_by == "policy" => {
                 return wrong("the site's own settings refuse it; change site.toml and have the study submitted anew");
@@ -270,26 +294,55 @@ impl Agent {
         if record.plan_hash != asked {
             return Err(no("plan_changed", "the round is for another plan than the one approved".to_owned()));
         }
-        match record.decision {
-            Decision::Approved => {}
-            Decision::Paused => return Err(no("paused", "the site has paused the study".to_owned())),
-            Decision::Pending => return Err(no("not_approved", "the site has not approved the study".to_owned())),
-            Decision::Refused => return Err(no("refused", "the site has refused the study".to_owned())),
-        }
-        let (plan, plan_hash) = self.plan(&round.study).map_err(|e| self.internal(&e))?;
+        self.agreed(&round.study)?;
+        let prepared = self.prepare(&round.study, asked)?;
+        let (plan, plan_hash) = (&prepared.plan, prepared.hash);
+        // The settings may be stricter than when the study was approved.
+        policy::allowed(&self.config, plan, policy::analyst_of(&record.signer))?;
         let today = chrono::DateTime::from_timestamp(self.clock.now().seconds(), 0).map(|t| t.date_naive());
         if today > chrono::NaiveDate::parse_from_str(&plan.study.expires, "%Y-%m-%d").ok() {
             return Err(no("plan_expired", format!("the plan was valid until {}", plan.study.expires)));
         }
-        let rho = study::budget::allocate(&plan)
-            .map_err(|e| no("plan_invalid", e))?
+        let rho = prepared
+            .allocation
             .get(round.analysis as usize)
             .and_then(|r| r.get(round.round as usize))
             .copied()
             .ok_or_else(|| no("not_in_plan", format!("the plan has no round {round}")))?;
         let parameters = order.parameters;
         let order = Order { round, plan_hash, parameters_hash: parameters_hash(&parameters), rho };
-        self.release(&plan, &order, &parameters).await
+        self.release(plan, &order, &parameters).await
+    }
+
+    /// Whether the site takes part in a study, as it stands now.
+    fn agreed(&self, study: &StudyId) -> Result<(), Refused> {
+        let record = self.studies.get(study).map_err(|e| self.internal(&e))?;
+        let (code, reason) = match record.map(|r| r.decision) {
+            Some(Decision::Approved) => return Ok(()),
+            Some(Decision::Paused) => ("paused", "the site has paused the study"),
+            Some(Decision::Pending) => ("not_approved", "the site has not approved the study"),
+            Some(Decision::Refused) => ("refused", "the site has refused the study"),
+            None => ("unknown_study", "no plan of the study is here"),
+        };
+        Err(Objection::new(code, reason))
+    }
+
+    /// Whether bytes of a sealed release may be sent now.
+    pub fn may_send(&self, study: &StudyId) -> bool {
+        self.agreed(study).is_ok()
+    }
+
+    /// The approved plan, from memory where it was answered last.
+    fn prepare(&self, study: &StudyId, hash: Hash) -> Result<Arc<Prepared>, Refused> {
+        let mut held = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = held.as_ref().filter(|p| p.hash == hash) {
+            return Ok(prepared.clone());
+        }
+        let (plan, hash) = self.plan(study).map_err(|e| self.internal(&e))?;
+        let allocation = study::budget::allocate(&plan).map_err(|e| Objection::new("plan_invalid", e))?;
+        let prepared = Arc::new(Prepared { plan, hash, allocation });
+        *held = Some(prepared.clone());
+        Ok(prepared)
     }
 
     async fn release(&self, plan: &Plan, order: &Order, parameters: &[f64]) -> Result<Sealed, Refused> {
@@ -309,6 +362,9 @@ impl Agent {
             .map_err(|e| self.engine_refusal(&e))?;
         let names: Vec<String> = work.iter().map(|w| w.name.clone()).collect();
         let parts = accumulate(work, &batch).map_err(|e| Objection::new("statistic_failed", e))?;
+        // Asked once more, since the query took its time.
+        let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.agreed(&order.round.study)?;
         let sealed = self
             .releases
             .seal(&self.ledger, order, self.clock.now(), self.mechanism.name(), &names, |charge| {

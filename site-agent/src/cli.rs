@@ -176,9 +176,11 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
     let study = |s: &str| StudyId::parse(s).map_err(anyhow::Error::from);
     let account = || std::env::var("USER").unwrap_or_else(|_| "operator".to_owned());
     let decide = |s: &str, decision, by: Option<String>, reason: &str| {
+        let by = by.as_deref().map(plain);
         Ok::<_, anyhow::Error>(Command::Decide {
             study: study(s)?,
             decision,
+            from: None,
             by: by.unwrap_or_else(account),
             reason: reason.to_owned(),
         })
@@ -199,7 +201,13 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
             StudiesVerb::Approve { study: s, by } => decide(s, Decision::Approved, by.clone(), "")?,
             StudiesVerb::Refuse { study: s, reason, by } => decide(s, Decision::Refused, by.clone(), reason)?,
             StudiesVerb::Pause { study: s } => decide(s, Decision::Paused, None, "")?,
-            StudiesVerb::Resume { study: s } => decide(s, Decision::Approved, None, "")?,
+            StudiesVerb::Resume { study: s } => Command::Decide {
+                study: study(s)?,
+                decision: Decision::Approved,
+                from: Some(Decision::Paused),
+                by: account(),
+                reason: String::new(),
+            },
         },
     };
     let bar = bar(matches!(command, Command::Ingest));
@@ -217,6 +225,11 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
     };
     bar.finish_and_clear();
     print(&command, &value, arguments.json)
+}
+
+/// A text without control characters, so that it can't rewrite a screen.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 fn print(command: &Command, value: &Value, json: bool) -> anyhow::Result<()> {

@@ -36,6 +36,8 @@ pub enum Command {
         study: StudyId,
         /// What.
         decision: Decision,
+        /// Where the study must stand before.
+        from: Option<Decision>,
         /// Who.
         by: String,
         /// Why.
@@ -74,7 +76,9 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
                 agent.studies.get(&study)?.ok_or_else(|| anyhow::anyhow!("there is no study '{study}' here"))?;
             json!({ "record": record, "plan": agent.plan(&study).map(|(p, _)| p).ok() })
         }
-        Command::Decide { study, decision, by, reason } => json!(agent.decide(&study, decision, &by, &reason)?),
+        Command::Decide { study, decision, from, by, reason } => {
+            json!(agent.decide(&study, decision, from, &by, &reason)?)
+        },
         Command::Preview { study } => json!(preview::preview(agent, &study).await?),
         Command::Ledger => {
             let at = agent.clock.now();
@@ -108,7 +112,10 @@ pub async fn serve(agent: Arc<Agent>) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let path = socket(&agent.config);
     let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)?;
+    let listener = UnixListener::bind(&path).map_err(|e| {
+        let remedy = "a socket's path has at most 107 bytes; set a shorter `state` in site.toml";
+        std::io::Error::new(e.kind(), format!("{} can't be made: {e}; {remedy}", path.display()))
+    })?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     loop {
         let (stream, _) = listener.accept().await?;

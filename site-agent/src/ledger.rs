@@ -11,6 +11,9 @@ use proto::{Hash, Manifest, RoundId, StudyId};
 use serde::{Deserialize, Serialize};
 
 const PREFIX: &str = "ledger/entry/";
+/// The number of entries and the last one's hash, entered with each: so that a change of the newest entry, or its removal,
+/// shows as well.
+const HEAD: &[u8] = b"ledger/head";
 const DOMAIN: &[u8] = b"insitu ledger v1\0";
 
 /// One charge.
@@ -146,6 +149,7 @@ impl Ledger {
             payload_hash: manifest.payload_hash,
         };
         into.put(key(entry.sequence), serde_json::to_vec(&entry).unwrap_or_default());
+        into.put(HEAD, serde_json::to_vec(&(entry.sequence, entry.hash())).unwrap_or_default());
         entry
     }
 
@@ -180,6 +184,12 @@ fn read(store: &SharedStore) -> Result<Vec<Entry>, LedgerError> {
             return Err(broken("the entry before it is not the one it names"));
         }
         out.push(entry);
+    }
+    let head: Option<(u64, Hash)> = store.get(HEAD)?.and_then(|v| serde_json::from_slice(&v).ok());
+    let last = out.last().map(|e| (e.sequence, e.hash()));
+    if head != last {
+        let what = "it is not the last entry that was written".to_owned();
+        return Err(LedgerError::Broken { sequence: out.len() as u64, what });
     }
     Ok(out)
 }

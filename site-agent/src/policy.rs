@@ -69,19 +69,24 @@ pub fn verify(signed: &SignedPlan, ca_pem: &str, federation: &str, now_seconds: 
     Ok(Checked { plan, hash, signer })
 }
 
+/// The id in an analyst's name.
+pub fn analyst_of(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or_default()
+}
+
 /// Checks a plan against the site's disclosure settings and budget caps.
 ///
 /// # Errors
 /// The first objection.
-pub fn allowed(config: &Config, checked: &Checked) -> Result<(), Objection> {
+pub fn allowed(config: &Config, plan: &Plan, analyst: &str) -> Result<(), Objection> {
     let d = &config.disclosure;
-    let s = &checked.plan.study;
+    let s = &plan.study;
     if !d.purposes.contains(&s.purpose) {
         let reason = format!("the purpose '{}' is not among {}", s.purpose, d.purposes.join(", "));
         return Err(Objection::new("purpose_not_allowed", reason));
     }
-    if !d.analysts.is_empty() && !d.analysts.contains(&checked.signer.name.id) {
-        let reason = format!("the analyst '{}' is not on the site's list", checked.signer.name.id);
+    if !d.analysts.is_empty() && !d.analysts.iter().any(|a| a == analyst) {
+        let reason = format!("the analyst '{analyst}' is not on the site's list");
         return Err(Objection::new("analyst_not_allowed", reason));
     }
     if s.suppression.k < d.min_cell {
@@ -92,7 +97,7 @@ pub fn allowed(config: &Config, checked: &Checked) -> Result<(), Objection> {
         let reason = format!("the site allows {} and not {}", d.kinds.join(", "), a.what.kind());
         return Err(Objection::new("kind_not_allowed", reason));
     }
-    let (asked, cap) = (study::budget::total(&checked.plan), config.budget.caps().study);
+    let (asked, cap) = (study::budget::total(plan), config.budget.caps().study);
     if asked > cap {
         let delta = Delta(s.privacy.delta);
         let reason = format!(

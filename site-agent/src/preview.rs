@@ -119,7 +119,8 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
             rho: rounds.iter().fold(Rho::ZERO, |a, b| a.plus(*b)),
             parts,
             query: crate::engine::sql::analysis(&plan.study, &analysis.cohort, &analysis.what.features())
-                .map_err(invalid)?,
+                .map_err(invalid)?
+                .text(),
         });
     }
     Ok(Preview {

@@ -257,7 +257,12 @@ impl Releases {
             let sealed = self.get(&entry.round)?.ok_or_else(|| broken("its release is missing"))?;
             let m = &sealed.record.manifest;
             let id = m.id().map_err(|_| broken("its release can't be read"))?;
-            if id != entry.release || m.payload_hash != entry.payload_hash || m.rho_nano != entry.rho.nano() {
+            let same = id == entry.release
+                && m.payload_hash == entry.payload_hash
+                && m.rho_nano == entry.rho.nano()
+                && m.plan_hash == entry.plan_hash
+                && sealed.record.sealed_micros == entry.at_micros;
+            if !same {
                 return Err(broken("its release is another than the one it paid for").into());
             }
         }

@@ -210,6 +210,9 @@ fn release(sealed: Sealed, inline: bool) -> from_site::Message {
 
 async fn chunks(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, grant: wire::Grant) {
     let Ok(round) = proto::parse::round(grant.round) else { return };
+    if !agent.may_send(&round.study) {
+        return;
+    }
     let sealed = match agent.releases.get(&round) {
         Ok(Some(sealed)) => sealed,
         Ok(None) => return,

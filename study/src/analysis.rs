@@ -121,6 +121,19 @@ impl What {
         }
     }
 
+    /// The settings that the kind has, beside `kind`, `name`, `cohort` and `share`.
+    pub fn settings(kind: &str) -> Option<&'static [&'static str]> {
+        Some(match kind {
+            "count" | "crosstab" => &["by"],
+            "histogram" => &["of", "bins"],
+            "moments" | "codes" => &["of"],
+            "quantiles" => &["of", "probabilities", "branching", "depth"],
+            "table1" => &["variables"],
+            "logistic" => &["outcome", "features", "steps", "clip"],
+            _ => return None,
+        })
+    }
+
     /// The features it reads, in the order of its batch's columns.
     pub fn features(&self) -> Vec<String> {
         match self {

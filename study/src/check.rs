@@ -8,7 +8,7 @@ use schema::{codes, units, version};
 use serde::Serialize;
 
 use crate::analysis::What;
-use crate::cohort::{Cohort, Criterion, Where};
+use crate::cohort::{Age, Cohort, Criterion, PriorObservation, Sex, Where};
 use crate::compile;
 use crate::feature::{Feature, Shape};
 use crate::spec::Study;
@@ -68,6 +68,20 @@ pub fn check(study: &Study) -> Vec<Problem> {
     c.problems
 }
 
+fn distinct(texts: &[String]) -> bool {
+    texts.iter().collect::<std::collections::BTreeSet<_>>().len() == texts.len()
+}
+
+/// Whether a text in a value holds a control character: it would reach screens and logs of others.
+fn has_control(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::String(s) => s.chars().any(char::is_control),
+        serde_json::Value::Array(a) => a.iter().any(has_control),
+        serde_json::Value::Object(o) => o.iter().any(|(k, v)| k.chars().any(char::is_control) || has_control(v)),
+        _ => false,
+    }
+}
+
 fn near(given: &str, known: &[&str]) -> String {
     let close = known
         .iter()
@@ -95,7 +109,7 @@ impl Checker<'_> {
             self.say(&["expires"], format!("'{}' is no date", s.expires), "write it like 2027-06-30");
         }
         if !(s.privacy.epsilon > 0.0 && s.privacy.epsilon <= 1000.0) {
-            self.say(&["privacy", "epsilon"], "epsilon must lie above 0", "0.1 to 3 is usual");
+            self.say(&["privacy", "epsilon"], "epsilon must lie above 0 and be at most 1000", "0.1 to 3 is usual");
         }
         if !(s.privacy.delta >= privacy::accounting::LEAST_DELTA && s.privacy.delta < 1e-2) {
             self.say(&["privacy", "delta"], "delta must lie between 1e-12 and 0.01", "1e-6 is usual");
@@ -108,6 +122,13 @@ impl Checker<'_> {
         }
         if s.analysis.is_empty() || s.analysis.len() > 1000 {
             self.say(&["analysis"], "a study has 1 to 1000 analyses", "add an [[analysis]]");
+        }
+        if s.suppression.k > 1_000_000_000 {
+            self.say(&["suppression", "k"], "k must be at most a thousand million", "11 is usual");
+        }
+        let controls = serde_json::to_value(s).is_ok_and(|v| has_control(&v));
+        if controls {
+            self.say(&[], "a text of the study holds a control character", "write it in one line of plain text");
         }
         if s.cohorts.is_empty() {
             self.say(&["cohorts"], "there is no cohort", "add [cohorts.target]");
@@ -131,6 +152,9 @@ impl Checker<'_> {
             }
         }
         for (name, set) in &study.concept_sets {
+            if set.values().map(Vec::len).sum::<usize>() > 100_000 {
+                self.say(&["concept_sets", name], "the set has more than 100,000 codes", "use prefixes such as I21*");
+            }
             if set.values().all(Vec::is_empty) {
                 self.say(&["concept_sets", name], "the set is empty", "add codes");
             }
@@ -253,6 +277,12 @@ impl Checker<'_> {
         {
             self.say(&["cohorts", name, "exit"], "the exit lies before the entry", "give 0 or more days");
         }
+        if cohort.exit.days.is_some() && !dated {
+            self.say(&["cohorts", name, "exit"], "the cohort has no entry date, so there is no exit", "leave it out");
+        }
+        if cohort.inclusion.len() + cohort.exclusion.len() > 100 {
+            self.say(&["cohorts", name], "a cohort has at most 100 criteria", "join some in one concept set");
+        }
         for (list, criteria) in [("inclusion", &cohort.inclusion), ("exclusion", &cohort.exclusion)] {
             for (i, criterion) in criteria.iter().enumerate() {
                 let place = i.to_string();
@@ -264,7 +294,7 @@ impl Checker<'_> {
 
     fn criterion(&mut self, at: &[&str], criterion: &Criterion, dated: bool) {
         match criterion {
-            Criterion::Age { age: [low, high] } => {
+            Criterion::Age(Age { age: [low, high] }) => {
                 if low > high {
                     self.say(at, "the ages are in the wrong order", "write the younger first");
                 }
@@ -272,13 +302,13 @@ impl Checker<'_> {
                     self.say(at, "the cohort has no entry date, so there is no age at entry", "use a measurement");
                 }
             }
-            Criterion::Sex { sex } => {
+            Criterion::Sex(Sex { sex }) => {
                 let levels = Table::Patient.levels("sex").unwrap_or_default();
                 for s in sex.iter().filter(|s| !levels.contains(&s.as_str())) {
                     self.say(at, format!("'{s}' is no sex"), near(s, levels));
                 }
             }
-            Criterion::PriorObservation { prior_obs_days } => {
+            Criterion::PriorObservation(PriorObservation { prior_obs_days }) => {
                 if *prior_obs_days < 0 || !dated {
                     self.say(at, "prior observation needs an entry date and 0 or more days", "change the entry");
                 }
@@ -309,8 +339,8 @@ impl Checker<'_> {
     }
 
     fn ascending(&mut self, path: &[&str], [low, high]: [f64; 2]) {
-        if !(low.is_finite() && high.is_finite() && low < high) {
-            self.say(path, "bounds must be two finite numbers, the lower first", "use public clinical bounds");
+        if !(low.abs() <= 1e12 && high.abs() <= 1e12 && low < high) {
+            self.say(path, "bounds must be two numbers within ±1e12, the lower first", "use public clinical bounds");
         }
     }
 
@@ -368,12 +398,15 @@ impl Checker<'_> {
                 self.window(&at("window"), *window, dated);
                 for code in list {
                     match code.split_once(':') {
+                        Some((_, bare)) if bare.contains('*') => {
+                            self.say(&at("list"), format!("'{code}' is a prefix"), "list whole codes");
+                        }
                         Some((alias, _)) => self.system(&at("list"), alias),
                         None => self.say(&at("list"), format!("'{code}' is no code"), "write it like icd10:I10"),
                     }
                 }
-                if *per_patient == 0 || list.is_empty() || list.len() > 1 << 20 {
-                    let remedy = "list 1 to a million codes, and let a patient count for 1 or more";
+                if *per_patient == 0 || list.is_empty() || list.len() > 100_000 {
+                    let remedy = "list 1 to 100,000 codes, and let a patient count for 1 or more";
                     self.say(&path, "the list or per_patient does not fit", remedy);
                 }
             }
@@ -382,6 +415,11 @@ impl Checker<'_> {
             && (levels.len() < 2 || levels.len() > 10_000)
         {
             self.say(&path, "a category needs 2 to 10,000 levels", "name the levels to tell apart");
+        }
+        if let Some(Shape::Level { levels }) = feature.shape()
+            && !distinct(&levels)
+        {
+            self.say(&path, "a level is named twice", "name each once");
         }
     }
 
@@ -404,7 +442,14 @@ impl Checker<'_> {
                 let message = format!("there is no cohort '{}'", a.cohort);
                 self.say(&["analysis", &place, "cohort"], message, near(&a.cohort, &cohorts));
             }
-            for f in a.what.features().iter().filter(|f| !study.features.contains_key(*f)) {
+            let features = a.what.features();
+            if !distinct(&features) {
+                self.say(&["analysis", &place], "a feature is named twice", "name each once");
+            }
+            if features.is_empty() && !matches!(a.what, What::Count { .. }) {
+                self.say(&["analysis", &place], "the analysis names no feature", "name one or more");
+            }
+            for f in features.iter().filter(|f| !study.features.contains_key(*f)) {
                 self.say(&["analysis", &place], format!("there is no feature '{f}'"), near(f, &known));
             }
             if let What::Logistic { outcome, steps, features, clip } = &a.what {
@@ -425,9 +470,9 @@ impl Checker<'_> {
                 }
             }
             if let What::Histogram { bins, .. } = &a.what
-                && (*bins == 0 || *bins > 1 << 20)
+                && (*bins == 0 || *bins > 100_000)
             {
-                self.say(&["analysis", &place, "bins"], "bins must be 1 to 1,048,576", "20 is usual");
+                self.say(&["analysis", &place, "bins"], "bins must be 1 to 100,000", "20 is usual");
             }
             if before == self.problems.len()
                 && self.problems.is_empty()

@@ -68,25 +68,40 @@ pub struct Exit {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Criterion {
-    /// Age at the entry (calendar years: entry year less birth year), both ends included.
-    Age {
-        /// Youngest and oldest.
-        age: [i64; 2],
-    },
-    /// Sex.
-    Sex {
-        /// One of these.
-        sex: Vec<String>,
-    },
-    /// Known to the hospital for so many days before the entry.
-    PriorObservation {
-        /// Days.
-        prior_obs_days: i32,
-    },
+    /// By age.
+    Age(Age),
+    /// By sex.
+    Sex(Sex),
+    /// By the time that a person was known before.
+    PriorObservation(PriorObservation),
     /// An event of a table within a window.
     Has(HasEvent),
     /// A measurement within a window that fulfils a comparison; any one does.
     Lab(Lab),
+}
+
+/// Age at the entry (calendar years: entry year less birth year), both ends included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Age {
+    /// Youngest and oldest.
+    pub age: [i64; 2],
+}
+
+/// Sex.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sex {
+    /// One of these.
+    pub sex: Vec<String>,
+}
+
+/// Known to the hospital for so many days before the entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorObservation {
+    /// Days.
+    pub prior_obs_days: i32,
 }
 
 /// An event of a table within a window.

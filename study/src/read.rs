@@ -3,6 +3,7 @@
 use serde::Deserialize as _;
 use toml::de::{DeTable, DeValue};
 
+use crate::analysis::What;
 use crate::check::Problem;
 use crate::spec::Study;
 
@@ -11,12 +12,42 @@ use crate::spec::Study;
 /// # Errors
 /// What is wrong with the form, with its line.
 pub fn study(text: &str) -> Result<Study, Vec<Problem>> {
+    let unknown = unknown_settings(text);
+    if !unknown.is_empty() {
+        return Err(unknown);
+    }
     let value = toml::Deserializer::parse(text).and_then(Study::deserialize);
     value.map_err(|e| {
         let line = e.span().map(|s| line_of(text, s.start));
         let message = e.message().replace("did not match any variant of untagged enum Criterion", CRITERIA);
         vec![Problem { path: String::new(), line, message, remedy: "see the examples for the form".to_owned() }]
     })
+}
+
+/// Settings of an analysis that its kind does not have.
+fn unknown_settings(text: &str) -> Vec<Problem> {
+    let Ok(table) = DeTable::parse(text) else { return Vec::new() };
+    let mut out = Vec::new();
+    let analyses = match table.get_ref().get("analysis").map(|v| v.get_ref()) {
+        Some(DeValue::Array(items)) => items.iter().map(|i| i.get_ref()).collect(),
+        _ => Vec::new(),
+    };
+    for (i, analysis) in analyses.into_iter().enumerate() {
+        let DeValue::Table(t) = analysis else { continue };
+        let Some(DeValue::String(kind)) = t.get("kind").map(|v| v.get_ref()) else { continue };
+        let Some(own) = What::settings(kind) else { continue };
+        for (name, _) in t.iter() {
+            let key = name.get_ref().as_ref();
+            if !own.contains(&key) && !["kind", "name", "cohort", "share"].contains(&key) {
+                let place = i.to_string();
+                let message = format!("the kind {kind} has no setting '{key}'");
+                let mut p = Problem::at(&["analysis", &place, key], message, format!("use one of {}", own.join(", ")));
+                p.line = Some(line_of(text, name.span().start));
+                out.push(p);
+            }
+        }
+    }
+    out
 }
 
 const CRITERIA: &str = "this is no criterion; one is { age = [18, 120] }, { sex = [\"F\"] }, { prior_obs_days = 365 }, \

@@ -222,11 +222,9 @@ impl Run {
             }
             Event::Revoked(id) => self.out(&id, "revoked"),
             Event::Decided(id, decision) => {
-                if let Some(site) = self.sites.get_mut(&id) {
-                    site.decision = decision;
-                }
-                // An approval that comes while a round runs joins it, unless the round asked it already.
-                if decision == Decision::Approved {
+                let before = self.sites.get_mut(&id).map(|s| std::mem::replace(&mut s.decision, decision));
+                // An approval that comes while a round runs joins it; so does one after a pause within the round.
+                if decision == Decision::Approved && before != Some(Decision::Approved) {
                     actions.extend(self.join(&id));
                 }
             }

@@ -9,14 +9,20 @@ impl Run {
     /// Whether a site was asked and has not answered.
     pub fn owes(&self, id: &SiteId) -> bool {
         matches!(&self.phase, Phase::Reporting { roster, reported, .. } if roster.contains(id) && !reported.contains_key(id))
-            && self.sites.get(id).is_some_and(|s| s.out.is_none())
+            && self.sites.get(id).is_some_and(|s| {
+                s.out.is_none() && !matches!(s.decision, Decision::Refused | Decision::Paused)
+            })
     }
 
-    /// A site that approved while the round runs takes part in it.
+    /// A site that approved while the round runs takes part in it, and is asked (again, where it had paused).
     pub(super) fn join(&mut self, id: &SiteId) -> Vec<Action> {
         let usable = self.usable().any(|s| s == id);
         let Phase::Reporting { roster, .. } = &mut self.phase else { return Vec::new() };
-        if usable && roster.insert(id.clone()) { vec![Action::Order(id.clone())] } else { Vec::new() }
+        if !usable {
+            return Vec::new();
+        }
+        roster.insert(id.clone());
+        if self.owes(id) { vec![Action::Order(id.clone())] } else { Vec::new() }
     }
 
     /// Takes a release once; a site that is not asked, or that answered, changes nothing.

@@ -13,7 +13,8 @@ impl Run {
         let Phase::Selection { since, enough_since } = self.phase.clone() else { return Vec::new() };
         let usable = self.usable().count();
         let least = self.settings.min_sites as usize;
-        if !self.sites.is_empty() && self.all_decided() && self.hopeful() < least {
+        // With fewer sites than are needed the study waits for others to enrol; with enough, of whom too few can answer, it fails.
+        if self.sites.len() >= least && self.all_decided() && self.hopeful() < least {
             let why = format!("{} of {} sites can answer, and {least} are needed", self.hopeful(), self.sites.len());
             return self.close(Outcome::Failed(why));
         }

@@ -79,3 +79,20 @@ fn revoked_sites_do_not_hold_a_round_up() {
     run.apply(Event::Reported(id(1), Hash([1; 32])), Micros(1));
     assert_eq!(run.apply(Event::Revoked(id(2)), Micros(1)), [Action::Checkpoint]);
 }
+
+#[test]
+fn a_site_that_paused_and_resumed_is_asked_again_at_once() {
+    let mut run = started(3, 2);
+    run.apply(Event::Decided(id(2), Decision::Paused), Micros(1));
+    assert_eq!(run.apply(Event::Decided(id(2), Decision::Approved), Micros(2)), [Action::Order(id(2))]);
+    assert_eq!(run.apply(Event::Decided(id(2), Decision::Approved), Micros(2)), [], "once is enough");
+}
+
+#[test]
+fn with_too_few_enrolled_a_study_waits() {
+    let mut run = started(2, 3);
+    assert!(matches!(run.phase(), Phase::Selection { .. }));
+    run.apply(Event::Joined(id(2)), Micros(1));
+    run.apply(Event::Online(id(2)), Micros(1));
+    assert_eq!(run.apply(Event::Decided(id(2), Decision::Approved), Micros(1)).len(), 3);
+}

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use datafusion::datasource::MemTable;
 use proto::Hash;
 use schema::Table;
 use study::feature::Shape;
@@ -102,8 +103,8 @@ impl Engine {
             .get(analysis as usize)
             .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
         let names = a.what.features();
-        let query = sql::analysis(study, &a.cohort, &names).map_err(EngineError::Plan)?;
-        let key = (hash, query.clone(), gold.version);
+        let queries = sql::analysis(study, &a.cohort, &names).map_err(EngineError::Plan)?;
+        let key = (hash, queries.text(), gold.version);
         let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(batch) = held {
             return Ok(batch);
@@ -113,7 +114,14 @@ impl Engine {
             let files: Vec<_> = lake.gold_file(&gold, table).into_iter().collect();
             session::register(&ctx, table.name(), table, &files, true).await?;
         }
-        let batches = ctx.sql(&query).await?.collect().await?;
+        for step in &queries.cohort {
+            let frame = ctx.sql(step).await?;
+            let schema = Arc::new(frame.schema().as_arrow().clone());
+            let rows = frame.collect().await?;
+            ctx.deregister_table(sql::COHORT)?;
+            ctx.register_table(sql::COHORT, Arc::new(MemTable::try_new(schema, vec![rows])?))?;
+        }
+        let batches = ctx.sql(&queries.features).await?.collect().await?;
         let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash).ok_or(EngineError::NoData)?;
         let batch = Arc::new(to_batch(study, &names, &batches, &salt)?);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);

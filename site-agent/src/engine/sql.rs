@@ -3,12 +3,13 @@
 //! Names of tables and columns come from the schema, never from a study; every text of a study is a quoted literal. Each
 //! statement is grouped by or joined on `person_key`, so a patient's row depends on that patient's rows alone.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use schema::tables::Table;
 use schema::{codes, units};
 use study::Study;
-use study::cohort::{Cohort, Comparison, Criterion, HasEvent, Lab, Occurrence, Where, Window};
+use study::cohort::{Age, Cohort, Comparison, Criterion, PriorObservation, Sex, HasEvent, Lab, Occurrence, Where, Window};
 use study::feature::{Feature, Pick};
 
 use super::date_of;
@@ -31,25 +32,38 @@ fn uri(study: &Study, alias: &str) -> Result<String, String> {
         .ok_or_else(|| format!("'{alias}' is no code system"))
 }
 
-/// A condition on a row's code, for one system's codes. ICD codes are compared without their dot.
+/// How a system's codes are compared: ICD codes without their dot.
+fn code_column(alias: &str) -> &'static str {
+    if alias.starts_with("icd") { "replace(CAST(code AS VARCHAR), '.', '')" } else { "CAST(code AS VARCHAR)" }
+}
+
+fn plain(alias: &str, code: &str) -> String {
+    if alias.starts_with("icd") { code.replace('.', "") } else { code.to_owned() }
+}
+
+/// A condition on a row's code, for one system's codes: one list of whole codes, and one of prefixes for each of their
+/// lengths, so that the expression stays flat however many codes there are.
 fn codes_match(uri: &str, alias: &str, list: &[String]) -> String {
-    let icd = alias.starts_with("icd");
-    let column = if icd { "replace(CAST(code AS VARCHAR), '.', '')" } else { "CAST(code AS VARCHAR)" };
-    let each: Vec<String> = list
-        .iter()
-        .map(|c| {
-            let c = if icd { c.replace('.', "") } else { c.clone() };
-            match c.strip_suffix('*') {
-                Some(stem) => format!("starts_with({column}, {})", quote(stem)),
-                None => format!("{column} = {}", quote(&c)),
-            }
-        })
-        .collect();
-    if each.is_empty() {
-        "false".to_owned()
-    } else {
-        format!("(code_system = {} AND ({}))", quote(uri), each.join(" OR "))
+    let column = code_column(alias);
+    let mut whole = Vec::new();
+    let mut prefixes: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for code in list.iter().map(|c| plain(alias, c)) {
+        match code.strip_suffix('*') {
+            Some(stem) => prefixes.entry(stem.chars().count()).or_default().push(quote(stem)),
+            None => whole.push(quote(&code)),
+        }
     }
+    let mut any = Vec::new();
+    if !whole.is_empty() {
+        any.push(format!("{column} IN ({})", whole.join(", ")));
+    }
+    for (length, stems) in prefixes {
+        any.push(format!("substr({column}, 1, {length}) IN ({})", stems.join(", ")));
+    }
+    if any.is_empty() {
+        return "false".to_owned();
+    }
+    format!("(code_system = {} AND ({}))", quote(uri), any.join(" OR "))
 }
 
 /// A condition on a row of a table: its concept set and its columns.
@@ -128,46 +142,44 @@ fn value_in(study: &Study, list: &[String], unit: &str) -> Result<(String, Strin
     Ok((condition, value))
 }
 
-/// `WITH` clauses that end in the cohort. Returns them and the last one's name.
-fn cohort(study: &Study, cohort: &Cohort) -> Result<(Vec<String>, String), String> {
+/// The steps to a cohort. Each gives `person_key` and `index_date`, and each but the first reads the table `cohort` that the
+/// step before it gave: one query a criterion, so that the work grows with their number and no faster.
+fn cohort_steps(study: &Study, cohort: &Cohort) -> Result<Vec<String>, String> {
     let entry = table(&cohort.entry.table)?;
     let condition = row_condition(study, cohort.entry.set.as_ref(), &cohort.entry.filter)?;
-    let mut with = Vec::new();
-    with.push(if entry == Table::Patient {
-        format!("c0 AS (SELECT DISTINCT person_key, CAST(NULL AS DATE) AS index_date FROM patient WHERE {condition})")
+    let mut steps = Vec::new();
+    steps.push(if entry == Table::Patient {
+        format!("SELECT DISTINCT person_key, CAST(NULL AS DATE) AS index_date FROM patient WHERE {condition}")
     } else {
         let pick = if cohort.entry.occurrence == Occurrence::First { "min" } else { "max" };
         let date = date_of(entry);
         // Who is not in the patient table is not counted.
         format!(
-            "c0 AS (SELECT e.person_key, {pick}(e.day) AS index_date FROM (SELECT person_key, {date} AS day FROM {} WHERE {condition}) e \
-             JOIN (SELECT DISTINCT person_key FROM patient) p ON p.person_key = e.person_key WHERE e.day IS NOT NULL GROUP BY e.person_key)",
+            "SELECT e.person_key, {pick}(e.day) AS index_date FROM (SELECT person_key, {date} AS day FROM {} WHERE {condition}) e \
+             JOIN (SELECT DISTINCT person_key FROM patient) p ON p.person_key = e.person_key WHERE e.day IS NOT NULL GROUP BY e.person_key",
             entry.name()
         )
     });
-    let mut last = "c0".to_owned();
     let kept = cohort.inclusion.iter().map(|c| (c, "IN")).chain(cohort.exclusion.iter().map(|c| (c, "NOT IN")));
-    for (i, (criterion, keep)) in kept.enumerate() {
-        let name = format!("c{}", i + 1);
-        let who = criterion_sql(study, criterion, &last)?;
-        with.push(format!("{name} AS (SELECT person_key, index_date FROM {last} WHERE person_key {keep} ({who}))"));
-        last = name;
+    for (criterion, keep) in kept {
+        let who = criterion_sql(study, criterion, COHORT)?;
+        steps.push(format!("SELECT person_key, index_date FROM {COHORT} WHERE person_key {keep} ({who})"));
     }
-    Ok((with, last))
+    Ok(steps)
 }
 
 /// A query for the keys of those of a cohort who fulfil a criterion.
 fn criterion_sql(study: &Study, criterion: &Criterion, cohort: &str) -> Result<String, String> {
     let year = "CAST(date_part('year', c.index_date) AS BIGINT) - p.birth_year";
     Ok(match criterion {
-        Criterion::Age { age: [low, high] } => format!(
+        Criterion::Age(Age { age: [low, high] }) => format!(
             "SELECT c.person_key FROM {cohort} c JOIN patient p ON p.person_key = c.person_key WHERE {year} BETWEEN {low} AND {high}"
         ),
-        Criterion::Sex { sex } => {
+        Criterion::Sex(Sex { sex }) => {
             let list: Vec<String> = sex.iter().map(|s| quote(s)).collect();
             format!("SELECT person_key FROM patient WHERE sex IN ({})", list.join(", "))
         }
-        Criterion::PriorObservation { prior_obs_days } => format!(
+        Criterion::PriorObservation(PriorObservation { prior_obs_days }) => format!(
             "SELECT c.person_key FROM {cohort} c JOIN observation_period o ON o.person_key = c.person_key \
              WHERE CAST(c.index_date AS INT) - CAST(o.start_date AS INT) >= {prior_obs_days} AND o.end_date >= c.index_date"
         ),
@@ -266,35 +278,65 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
             )
         }
         Feature::Codes { table: t, list, window, .. } => {
-            let mut whens = String::new();
-            let mut any = Vec::new();
+            let mut values = Vec::with_capacity(list.len());
+            let mut systems: BTreeMap<String, String> = BTreeMap::new();
             for (i, code) in list.iter().enumerate() {
                 let (alias, bare) = code.split_once(':').ok_or_else(|| format!("'{code}' is no code"))?;
-                let matches = codes_match(&uri(study, alias)?, alias, &[bare.to_owned()]);
-                let _ = write!(whens, " WHEN {matches} THEN {i}");
-                any.push(matches);
+                let uri = uri(study, alias)?;
+                values.push(format!("({}, {}, {i})", quote(&uri), quote(&plain(alias, bare))));
+                systems.insert(uri, code_column(alias).to_owned());
             }
+            let whens: String =
+                systems.iter().map(|(uri, column)| format!(" WHEN code_system = {} THEN {column}", quote(uri))).collect();
             let t = table(t)?;
-            let rows = format!("(SELECT *, CASE{whens} END AS place FROM {} WHERE {})", t.name(), any.join(" OR "));
+            let rows = format!(
+                "(SELECT r.*, m.place FROM (SELECT *, CASE{whens} END AS bare FROM {}) r JOIN (VALUES {}) AS m (sys, bare, place) \
+                 ON CAST(r.code_system AS VARCHAR) = m.sys AND r.bare = m.bare)",
+                t.name(),
+                values.join(", ")
+            );
             let from = events(cohort, (rows, date_of(t)), *window, exit);
             format!("SELECT c.person_key, array_agg(DISTINCT e.place) AS v {from} {group}")
         }
     })
 }
 
-/// The query of an analysis: `person_key`, then a column a feature, one row a patient of the cohort.
+/// The table that holds the cohort so far.
+pub const COHORT: &str = "cohort";
+
+/// What an analysis asks of gold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queries {
+    /// The steps to the cohort, in order; each one's result is the next one's table `cohort`.
+    pub cohort: Vec<String>,
+    /// `person_key`, then a column a feature, one row a patient of the cohort.
+    pub features: String,
+}
+
+impl Queries {
+    /// All of it as one text, for people and as a key.
+    pub fn text(&self) -> String {
+        let mut all = self.cohort.clone();
+        all.push(self.features.clone());
+        all.join(";\n")
+    }
+}
+
+/// The queries of an analysis.
 ///
 /// # Errors
 /// The study speaks of what there is not; its check has said so before.
-pub fn analysis(study: &Study, cohort_name: &str, features: &[String]) -> Result<String, String> {
+pub fn analysis(study: &Study, cohort_name: &str, features: &[String]) -> Result<Queries, String> {
     let definition = study.cohorts.get(cohort_name).ok_or_else(|| format!("there is no cohort '{cohort_name}'"))?;
-    let (mut with, last) = cohort(study, definition)?;
+    let mut with = Vec::new();
     let (mut select, mut joins) = (String::new(), String::new());
     for (i, name) in features.iter().enumerate() {
         let f = study.features.get(name).ok_or_else(|| format!("there is no feature '{name}'"))?;
-        with.push(format!("f{i} AS ({})", feature(study, f, &last, definition.exit.days)?));
+        with.push(format!("f{i} AS ({})", feature(study, f, COHORT, definition.exit.days)?));
         let _ = write!(select, ", f{i}.v AS v{i}");
         let _ = write!(joins, " LEFT JOIN f{i} ON f{i}.person_key = c.person_key");
     }
-    Ok(format!("WITH {} SELECT c.person_key{select} FROM {last} c{joins}", with.join(", ")))
+    let with = if with.is_empty() { String::new() } else { format!("WITH {} ", with.join(", ")) };
+    let features = format!("{with}SELECT c.person_key{select} FROM {COHORT} c{joins}");
+    Ok(Queries { cohort: cohort_steps(study, definition)?, features })
 }
