@@ -9,6 +9,7 @@ use certs::authority::SERVER_NAME;
 use certs::folder::Coordinator;
 use certs::{Folder, Identity, Invitation, identity, tls};
 use indicatif::{ProgressBar, ProgressStyle};
+use platform::{Clock as _, SystemClock};
 use proto::wire::federation_client::FederationClient;
 use proto::wire::{self, StudyStatus};
 use study::{Plan, Problem};
@@ -62,8 +63,12 @@ pub fn refusal(status: &tonic::Status) -> anyhow::Error {
 /// The file can't be read.
 pub fn read(file: &Path, federation: &str) -> anyhow::Result<Result<Plan, Vec<Problem>>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+    let today = chrono::DateTime::from_timestamp(SystemClock.now().seconds(), 0).map(|t| t.date_naive());
     Ok(study::read::checked(&text)
-        .and_then(|study| Plan::new(federation, study))
+        .and_then(|study| match study::check::expired(&study, today) {
+            Some(problem) => Err(vec![problem]),
+            None => Plan::new(federation, study),
+        })
         .map_err(|problems| study::read::located(&text, problems)))
 }
 

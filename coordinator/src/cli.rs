@@ -112,6 +112,7 @@ enum SiteVerb {
         id: String,
     },
     /// All sites
+    #[command(after_help = "Example:\n  coordinator site list")]
     List,
 }
 
@@ -133,11 +134,13 @@ enum AnalystVerb {
         invitation: String,
     },
     /// Take an analyst's rights
+    #[command(after_help = "Example:\n  coordinator analyst revoke ada")]
     Revoke {
         /// The analyst's id
         id: String,
     },
     /// All analysts
+    #[command(after_help = "Example:\n  coordinator analyst list")]
     List,
 }
 
@@ -171,13 +174,16 @@ enum StudyVerb {
         watch: bool,
     },
     /// Follow a study until it is over
+    #[command(after_help = "Example:\n  coordinator study watch ckd-feas")]
     Watch {
         /// The study's id
         study: String,
     },
     /// All studies
+    #[command(after_help = "Example:\n  coordinator study list --json")]
     List,
     /// One study: its sites and what they said
+    #[command(after_help = "Example:\n  coordinator study show ckd-feas")]
     Show {
         /// The study's id
         study: String,
@@ -192,6 +198,7 @@ enum StudyVerb {
         out: PathBuf,
     },
     /// Stop a study
+    #[command(after_help = "Example:\n  coordinator study cancel ckd-feas")]
     Cancel {
         /// The study's id
         study: String,

@@ -81,6 +81,11 @@ impl Logistic {
         let sigma_h = variance_h.sqrt();
         // The spectral norm of the curvature's noise is about σ_h·√(2d)/√2·√2; eigenvalues below it are not known to be positive.
         let floor = (sigma_h * (2.0 * d as f64).sqrt()).max(1e-9 * h.diagonal().max().max(1e-300));
+        if merged.exact() && h.diagonal().max() <= f64::MIN_POSITIVE {
+            let why = "no complete patient, or the outcome never varies";
+            let rows = self.withheld(why);
+            return Ok((theta.to_vec(), 0.0, Fit { rows }));
+        }
         let eigen = SymmetricEigen::new(h);
         let least = eigen.eigenvalues.min();
         let lifted = eigen.eigenvalues.map(|v| v.max(floor));
@@ -102,7 +107,16 @@ impl Logistic {
             + &step * step.transpose() * (sigma_h * sigma_h / 2.0);
         let privacy = &h1 * noise * &h1;
         let reliable = least > 2.0 * floor || merged.exact() && least > floor;
-        let rows = self.rows(&next, &h1, &privacy, reliable && length <= longest);
+        // A step that is long beside its own error has not arrived: too few steps, or an outcome that the features separate.
+        let error = (h1.trace() + privacy.trace()).max(0.0).sqrt();
+        let arrived = length <= 3.0 * error && length <= longest;
+        let rows = match (reliable, arrived) {
+            (true, true) => self.rows(&next, &h1, &privacy),
+            (true, false) => {
+                self.withheld("not converged: more steps are needed, or the features separate the outcome")
+            }
+            (false, _) => self.withheld("too noisy to report: the curvature is lost in the noise"),
+        };
         Ok((next, length, Fit { rows }))
     }
 
@@ -121,7 +135,11 @@ impl Logistic {
     }
 
     /// Coefficients and errors in the features' own units.
-    fn rows(&self, theta: &[f64], sampling: &DMatrix<f64>, privacy: &DMatrix<f64>, reliable: bool) -> Vec<Row> {
+    fn withheld(&self, why: &str) -> Vec<Row> {
+        self.design.names().iter().map(|name| Row::withheld(name, "coefficient", why)).collect()
+    }
+
+    fn rows(&self, theta: &[f64], sampling: &DMatrix<f64>, privacy: &DMatrix<f64>) -> Vec<Row> {
         let d = self.design.width();
         let norm = self.design.norm();
         let scales = self.design.scales();
@@ -142,17 +160,13 @@ impl Logistic {
         let mut out = Vec::new();
         for (i, name) in self.design.names().iter().enumerate() {
             let (Some(b), Some(s), Some(p)) = (beta.get(i), sampling.get(i), privacy.get(i)) else { continue };
-            if reliable {
-                out.push(Row::normal(name, "coefficient", *b, *s, *p, z));
-                if i > 0 {
-                    let mut odds = Row::normal(name, "odds ratio", b.exp(), b.exp() * s, b.exp() * p, z);
-                    let half = z * s.hypot(*p);
-                    odds.lower = Some((b - half).exp());
-                    odds.upper = Some((b + half).exp());
-                    out.push(odds);
-                }
-            } else {
-                out.push(Row::withheld(name, "coefficient", "too noisy to report: the curvature is lost in the noise"));
+            out.push(Row::normal(name, "coefficient", *b, *s, *p, z));
+            if i > 0 {
+                let mut odds = Row::normal(name, "odds ratio", b.exp(), b.exp() * s, b.exp() * p, z);
+                let half = z * s.hypot(*p);
+                odds.lower = Some((b - half).exp());
+                odds.upper = Some((b + half).exp());
+                out.push(odds);
             }
         }
         out

@@ -78,14 +78,17 @@ enum Verb {
         verb: ReleasesVerb,
     },
     /// What is in the lake: files read, rejected, and gold's rows
+    #[command(after_help = "Example:\n  site-agent lake --json")]
     Lake,
 }
 
 #[derive(Subcommand)]
 enum StudiesVerb {
     /// All studies
+    #[command(after_help = "Example:\n  site-agent studies list")]
     List,
     /// One study with its plan
+    #[command(after_help = "Example:\n  site-agent studies show ckd-feas")]
     Show {
         /// The study's id
         study: String,
@@ -100,6 +103,7 @@ enum StudiesVerb {
         by: Option<String>,
     },
     /// Do not take part
+    #[command(after_help = "Example:\n  site-agent studies refuse ckd-feas --reason 'no staff'")]
     Refuse {
         /// The study's id
         study: String,
@@ -111,11 +115,13 @@ enum StudiesVerb {
         by: Option<String>,
     },
     /// Stop answering rounds of an approved study
+    #[command(after_help = "Example:\n  site-agent studies pause ckd-feas")]
     Pause {
         /// The study's id
         study: String,
     },
     /// Answer rounds again
+    #[command(after_help = "Example:\n  site-agent studies resume ckd-feas")]
     Resume {
         /// The study's id
         study: String,
@@ -125,16 +131,20 @@ enum StudiesVerb {
 #[derive(Subcommand)]
 enum LedgerVerb {
     /// Every charge, and what is left
+    #[command(after_help = "Example:\n  site-agent ledger show --json")]
     Show,
     /// Check the hash chain
+    #[command(after_help = "Example:\n  site-agent ledger verify")]
     Verify,
 }
 
 #[derive(Subcommand)]
 enum ReleasesVerb {
     /// Every release
+    #[command(after_help = "Example:\n  site-agent releases list")]
     List,
     /// Check every release against the ledger and its bytes
+    #[command(after_help = "Example:\n  site-agent releases verify")]
     Verify,
 }
 

@@ -78,7 +78,7 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
         }
         Command::Decide { study, decision, from, by, reason } => {
             json!(agent.decide(&study, decision, from, &by, &reason)?)
-        },
+        }
         Command::Preview { study } => json!(preview::preview(agent, &study).await?),
         Command::Ledger => {
             let at = agent.clock.now();

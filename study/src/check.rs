@@ -48,6 +48,13 @@ impl fmt::Display for Problem {
 /// Purposes that a study may have.
 pub const PURPOSES: &[&str] = &["research", "public_health", "quality"];
 
+/// A study whose last day is before `today`.
+pub fn expired(study: &Study, today: Option<chrono::NaiveDate>) -> Option<Problem> {
+    let last = chrono::NaiveDate::parse_from_str(&study.expires, "%Y-%m-%d").ok();
+    (today > last)
+        .then(|| Problem::at(&["expires"], format!("the study expired on {}", study.expires), "give a later day"))
+}
+
 struct Checker<'a> {
     study: &'a Study,
     problems: Vec<Problem>,

@@ -158,6 +158,25 @@ impl Quantiles {
     }
 }
 
+/// The closest ascending sequence in squared distance (pool adjacent violators): noise is averaged out where it made the
+/// distribution function fall, and not carried upward.
+fn ascending(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut pools: Vec<(f64, usize)> = Vec::new();
+    for value in values {
+        let (mut mean, mut size) = (value, 1);
+        while let Some((before, n)) = pools.pop() {
+            if before <= mean {
+                pools.push((before, n));
+                break;
+            }
+            mean = (mean * size as f64 + before * n as f64) / (size + n) as f64;
+            size += n;
+        }
+        pools.push((mean, size));
+    }
+    pools.into_iter().flat_map(|(mean, n)| std::iter::repeat_n(mean, n)).collect()
+}
+
 impl Statistic for Quantiles {
     fn name(&self) -> &'static str {
         "quantiles"
@@ -201,14 +220,12 @@ impl Statistic for Quantiles {
             rows.extend(self.probabilities.iter().map(|p| Row::withheld(name, &label(*p), "too noisy to report")));
             return Estimate { rows, curves: Vec::new() };
         }
-        // The noisy sums need not ascend; the running maximum does, and stays within noise of them.
-        let mut cdf = Vec::with_capacity(leaves.len());
-        let (mut sum, mut top) = (0.0, 0.0f64);
-        for leaf in &leaves {
+        let mut sum = 0.0;
+        let raw_cdf = leaves.iter().map(|leaf| {
             sum += leaf;
-            top = top.max((sum / n).clamp(0.0, 1.0));
-            cdf.push(top);
-        }
+            sum / n
+        });
+        let cdf: Vec<f64> = ascending(raw_cdf).into_iter().map(|f| f.clamp(0.0, 1.0)).collect();
         let errors = |p: f64, bins: usize| -> (f64, f64) {
             let s = self.spread(bins);
             let noise = v * (s.prefix - 2.0 * p * s.both + p * p * s.total) / (n * n);
@@ -271,6 +288,12 @@ impl Statistic for Quantiles {
 mod tests {
     use super::*;
     use crate::batch::Column;
+
+    #[test]
+    fn pooled_where_it_falls() {
+        assert_eq!(ascending([1.0, 3.0, 2.0, 2.0, 5.0].into_iter()), [1.0, 7.0 / 3.0, 7.0 / 3.0, 7.0 / 3.0, 5.0]);
+        assert_eq!(ascending([3.0, 2.0, 1.0].into_iter()), [2.0, 2.0, 2.0]);
+    }
 
     #[test]
     fn the_median_of_known_values() {

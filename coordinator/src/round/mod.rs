@@ -4,7 +4,7 @@
 //!              enough sites           all in, or the deadline with enough
 //!   Selection ─────────────► Reporting ─────────────────────────────────► Merging ──► Selection of the next round
 //!       │                        │  ▲                                        │        or Done
-//!       │ too few for too long   └──┘ deadline with too few: once more       │
+//!       │ too few can answer   └──┘ deadline with too few: once more       │
 //!       └────────► Failed ◄──────── no attempt left, or too few can answer   └──► Failed
 //! ```
 //!

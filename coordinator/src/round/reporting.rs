@@ -9,9 +9,10 @@ impl Run {
     /// Whether a site was asked and has not answered.
     pub fn owes(&self, id: &SiteId) -> bool {
         matches!(&self.phase, Phase::Reporting { roster, reported, .. } if roster.contains(id) && !reported.contains_key(id))
-            && self.sites.get(id).is_some_and(|s| {
-                s.out.is_none() && !matches!(s.decision, Decision::Refused | Decision::Paused)
-            })
+            && self
+                .sites
+                .get(id)
+                .is_some_and(|s| s.out.is_none() && !matches!(s.decision, Decision::Refused | Decision::Paused))
     }
 
     /// A site that approved while the round runs takes part in it, and is asked (again, where it had paused).

@@ -177,6 +177,10 @@ impl FederationService for Service {
             return Err(Status::permission_denied("a plan is submitted by the one who signed it"));
         }
         let plan = study::Plan::parse(&signed.plan).map_err(|e| refused(&e))?;
+        let today = chrono::DateTime::from_timestamp(self.clock.now().seconds(), 0).map(|t| t.date_naive());
+        if let Some(problem) = study::check::expired(&plan.study, today) {
+            return Err(refused(&problem));
+        }
         if plan.federation != self.federation.settings.name {
             return Err(refused(&format!("the plan is for the federation '{}'", plan.federation)));
         }

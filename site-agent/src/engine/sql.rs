@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 use schema::tables::Table;
 use schema::{codes, units};
 use study::Study;
-use study::cohort::{Age, Cohort, Comparison, Criterion, PriorObservation, Sex, HasEvent, Lab, Occurrence, Where, Window};
+use study::cohort::{
+    Age, Cohort, Comparison, Criterion, HasEvent, Lab, Occurrence, PriorObservation, Sex, Where, Window,
+};
 use study::feature::{Feature, Pick};
 
 use super::date_of;
@@ -286,8 +288,10 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
                 values.push(format!("({}, {}, {i})", quote(&uri), quote(&plain(alias, bare))));
                 systems.insert(uri, code_column(alias).to_owned());
             }
-            let whens: String =
-                systems.iter().map(|(uri, column)| format!(" WHEN code_system = {} THEN {column}", quote(uri))).collect();
+            let whens: String = systems
+                .iter()
+                .map(|(uri, column)| format!(" WHEN code_system = {} THEN {column}", quote(uri)))
+                .collect();
             let t = table(t)?;
             let rows = format!(
                 "(SELECT r.*, m.place FROM (SELECT *, CASE{whens} END AS bare FROM {}) r JOIN (VALUES {}) AS m (sys, bare, place) \

@@ -1,6 +1,6 @@
 //! An expired, wrong-role or unsigned plan is refused with its reason, and so is one that shows smaller numbers than the site.
 
-use crate::harness::{COUNT, Federation, study};
+use crate::harness::{COUNT, Federation, study, text};
 use certs::Folder;
 use coordinator::analyst;
 
@@ -8,9 +8,23 @@ use coordinator::analyst;
 fn expired_and_too_small_cells_are_refused_by_the_site() {
     let mut f = Federation::new();
     f.sites(&["s-1"]);
-    f.submit(&study("late", "min_sites = 1\ngather_seconds = 5", COUNT).replace("2035-12-31", "2020-01-01"));
-    assert_eq!(f.over("late")["state"], "failed");
-    assert_eq!(f.site_status("late", "s-1")["code"], "plan_expired");
+    // An expired study is refused before it is signed; a site that is sent one refuses it for itself.
+    let late = f.submit(&study("late", "min_sites = 1\ngather_seconds = 5", COUNT).replace("2035-12-31", "2020-01-01"));
+    assert_eq!(late.status.code(), Some(3));
+    assert!(text(&late).contains("line 5: expires: the study expired on 2020-01-01"), "{}", text(&late));
+    let file = f.write_study("study.toml", &study("late", "min_sites = 1", COUNT));
+    let mut plan = analyst::read(&file, "test").unwrap().unwrap();
+    plan.study.expires = "2020-01-01".to_owned();
+    let (ada, _) = Folder::new(&f.path("ada")).load().unwrap();
+    let signed = analyst::sign(&plan, &ada).unwrap();
+    let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
+    assert_eq!(site_agent::policy::verify(&signed, &ada.ca_pem, "test", now).unwrap_err().code, "plan_expired");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let refused = runtime.block_on(async {
+        let (mut client, _, _) = analyst::connect(&f.path("ada")).await.unwrap();
+        client.submit(signed).await.unwrap_err()
+    });
+    assert!(refused.message().contains("expired"), "{refused}");
 
     f.submit(&study("small", "min_sites = 1\ngather_seconds = 5", &format!("{COUNT}[suppression]\nk = 3\n")));
     assert_eq!(f.over("small")["state"], "failed");
