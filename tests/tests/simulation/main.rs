@@ -12,7 +12,16 @@
 //!
 //! `INSITU_SIMULATION_SEEDS=100000` runs more; `INSITU_SIMULATION_SEED=17` runs one. The noise is the operating system's and
 //! no oracle depends on it, so a seed that fails fails again.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::too_many_arguments,
+    clippy::type_complexity,
+    clippy::wrong_self_convention
+)]
 
 mod conductor;
 mod hospital;
