@@ -5,7 +5,7 @@
 //! * [`split`]: one FHIR extract of many organisations into sites.
 //! * [`local`]: starts a federation over folders of sites, runs a study, cleans up.
 //! * [`truth`]: what the study would find with every row in one place.
-//! * [`demo`], [`bench`], [`cli`]: the commands.
+//! * [`demo`], [`mod@bench`], [`cli`]: the commands.
 //!
 //! The program is also the coordinator and the agent: it starts itself with their command lines. Noise can be switched off here
 //! and nowhere else.
