@@ -232,6 +232,10 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, simulation: bool
     };
     match result {
         Ok(code) => code,
+        // Whoever read the output has closed it, as `head` does: nothing failed.
+        Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
         Err(e) => {
             let _ = writeln!(std::io::stderr(), "coordinator: {e:#}");
             ExitCode::FAILURE

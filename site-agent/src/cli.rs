@@ -174,6 +174,10 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, mechanism: Box<d
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has closed it, as `head` does: nothing failed.
+        Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
         Err(e) => {
             let _ = writeln!(std::io::stderr(), "site-agent: {e:#}");
             ExitCode::FAILURE
