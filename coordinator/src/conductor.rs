@@ -3,7 +3,7 @@
 
 mod running;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,7 +145,7 @@ struct State {
     simulation: bool,
     online: BTreeMap<SiteId, Online>,
     studies: BTreeMap<StudyId, Running>,
-    granted: BTreeMap<SiteId, ()>,
+    granted: BTreeSet<SiteId>,
     waiting: VecDeque<(SiteId, RoundId)>,
 }
 
@@ -167,7 +167,7 @@ pub fn start(
         simulation,
         online: BTreeMap::new(),
         studies: BTreeMap::new(),
-        granted: BTreeMap::new(),
+        granted: BTreeSet::new(),
         waiting: VecDeque::new(),
     };
     state.resume()?;
@@ -352,14 +352,14 @@ impl State {
             if let Some(online) = self.online.get(&site) {
                 let grant = wire::Grant { round: Some((&round).into()) };
                 let _ = online.out.send(Ok(to_site(to_site::Message::Grant(grant))));
-                self.granted.insert(site, ());
+                self.granted.insert(site);
             }
         }
     }
 
     fn done_granting(&mut self, site: &SiteId) {
         self.waiting.retain(|(s, _)| s != site);
-        if self.granted.remove(site).is_some() {
+        if self.granted.remove(site) {
             self.grant();
         }
     }

@@ -1,6 +1,7 @@
 //! Figures of this machine: rounds, memory, sizes, each beside its floor.
 
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -80,22 +81,12 @@ fn sync_floor() -> anyhow::Result<f64> {
     let mut times = Vec::new();
     for _ in 0..50 {
         let begun = Instant::now();
-        file.as_file().write_all_at_start(&[7; 4096])?;
+        file.as_file().write_all_at(&[7; 4096], 0)?;
         file.as_file().sync_data()?;
         times.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);
     Ok(times.get(25).copied().unwrap_or_default())
-}
-
-trait WriteAtStart {
-    fn write_all_at_start(&self, bytes: &[u8]) -> std::io::Result<()>;
-}
-impl WriteAtStart for std::fs::File {
-    fn write_all_at_start(&self, bytes: &[u8]) -> std::io::Result<()> {
-        use std::os::unix::fs::FileExt as _;
-        self.write_all_at(bytes, 0)
-    }
 }
 
 async fn measure(agents: usize, rounds: usize, noise: bool, sizes: &[Size]) -> anyhow::Result<Vec<Value>> {

@@ -89,7 +89,7 @@ impl Running {
             program = Some(p);
         }
         let (status, _) = watch::channel(StudyStatus::default());
-        let mut run = Run::new(plan.study.rounds, now);
+        let mut run = Run::new(plan.study.rounds);
         if state.over() {
             run.apply(Event::Cancel, now);
         }

@@ -106,8 +106,6 @@ pub enum Outcome {
 pub enum Phase {
     /// Waits for enough sites.
     Selection {
-        /// Since when.
-        since: Micros,
         /// Since when there are enough.
         enough_since: Option<Micros>,
     },
@@ -141,13 +139,8 @@ pub struct Run {
 impl Run {
     /// A study at its first round, or one that goes on after a restart: then its sites are gathered again, so that a round
     /// does not begin with the first few who are back.
-    pub fn new(settings: Rounds, now: Micros) -> Run {
-        Run {
-            settings,
-            begun: false,
-            sites: BTreeMap::new(),
-            phase: Phase::Selection { since: now, enough_since: None },
-        }
+    pub fn new(settings: Rounds) -> Run {
+        Run { settings, begun: false, sites: BTreeMap::new(), phase: Phase::Selection { enough_since: None } }
     }
 
     /// Where it stands.
@@ -233,7 +226,7 @@ impl Run {
             Event::Tick => {}
             Event::Advanced if self.phase == Phase::Merging => {
                 self.begun = true;
-                self.phase = Phase::Selection { since: now, enough_since: None };
+                self.phase = Phase::Selection { enough_since: None };
             }
             Event::Finished if self.phase == Phase::Merging => return self.close(Outcome::Done),
             Event::Advanced | Event::Finished => {}

@@ -10,7 +10,7 @@ impl Run {
     /// Starts the round where there are enough sites. The first round of a study waits for all sites that have not decided
     /// or are not there, at most `gather_seconds` after there are enough.
     pub(super) fn select(&mut self, now: Micros) -> Vec<Action> {
-        let Phase::Selection { since, enough_since } = self.phase.clone() else { return Vec::new() };
+        let Phase::Selection { enough_since } = self.phase else { return Vec::new() };
         let usable = self.usable().count();
         let least = self.settings.min_sites as usize;
         // With fewer sites than are needed the study waits for others to enrol; with enough, of whom too few can answer, it fails.
@@ -19,11 +19,11 @@ impl Run {
             return self.close(Outcome::Failed(why));
         }
         if usable < least {
-            self.phase = Phase::Selection { since, enough_since: None };
+            self.phase = Phase::Selection { enough_since: None };
             return Vec::new();
         }
         let enough = enough_since.unwrap_or(now);
-        self.phase = Phase::Selection { since, enough_since: Some(enough) };
+        self.phase = Phase::Selection { enough_since: Some(enough) };
         let everyone = self.sites.values().all(|s| {
             s.out.is_some()
                 || matches!(s.decision, Decision::Refused | Decision::Paused)

@@ -9,7 +9,7 @@ fn settings(min_sites: u32) -> Rounds {
 }
 
 fn started(sites: usize, least: u32) -> Run {
-    let mut run = Run::new(settings(least), Micros(0));
+    let mut run = Run::new(settings(least));
     for n in 0..sites {
         run.apply(Event::Joined(id(n)), Micros(0));
     }
@@ -35,7 +35,7 @@ fn a_round_begins_when_all_are_there_and_ends_when_all_answered() {
 
 #[test]
 fn the_first_round_gathers_and_stragglers_are_left_behind_at_the_deadline() {
-    let mut run = Run::new(settings(2), Micros(0));
+    let mut run = Run::new(settings(2));
     for n in 0..3 {
         run.apply(Event::Joined(id(n)), Micros(0));
     }

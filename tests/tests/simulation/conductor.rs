@@ -195,7 +195,7 @@ impl Running {
             }
             program = Some(p);
         }
-        let mut run = Run::new(prepared.plan.study.rounds, now);
+        let mut run = Run::new(prepared.plan.study.rounds);
         if state.over() {
             run.apply(Event::Cancel, now);
         }
