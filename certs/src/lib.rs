@@ -12,9 +12,13 @@
 //! * [`peer`]: what a certificate says of its holder.
 //! * [`tls`]: rustls configurations: TLS 1.3 alone, client certificates required, X25519MLKEM768 preferred.
 //! * [`signature`]: signatures over plans.
+//! * [`entry`], [`head`], [`bundle`]: what left a site, as a chain that is signed, and its proof for others.
 
 pub mod authority;
+pub mod bundle;
+pub mod entry;
 pub mod folder;
+pub mod head;
 pub mod identity;
 pub mod invitation;
 pub mod name;

@@ -10,7 +10,7 @@
 
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use summaries::{
-    Estimate, FIXED_POINT, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Row, Statistic, Step,
+    Estimate, FIXED_POINT, Layout, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Row, Statistic, Step,
 };
 
 use crate::design::Design;
@@ -65,9 +65,10 @@ impl Logistic {
         if gradient.lanes.len() != d || curvature.lanes.len() != triangle(d) {
             return Err(ProgramError::Merged);
         }
-        let g = DVector::from_iterator(d, gradient.lanes.iter().map(|v| *v as f64 / FIXED_POINT));
+        let layout = Layout { lanes: d, scale: FIXED_POINT };
+        let g = DVector::from_iterator(d, (0..d).map(|lane| gradient.value(lane, &layout)));
         let mut h = DMatrix::zeros(d, d);
-        let mut lane = curvature.lanes.iter().map(|v| *v as f64 / FIXED_POINT);
+        let mut lane = (0..triangle(d)).map(|lane| curvature.value(lane, &layout));
         for i in 0..d {
             for j in i..d {
                 let double = if i == j { 1.0 } else { std::f64::consts::SQRT_2 };
@@ -76,8 +77,8 @@ impl Logistic {
                 h[(j, i)] = v;
             }
         }
-        let sigma_g = gradient.noise_variance.sqrt() / FIXED_POINT;
-        let (h, variance_h) = self.mean_curvature(h, curvature.noise_variance / (FIXED_POINT * FIXED_POINT));
+        let sigma_g = gradient.variance(&layout).sqrt();
+        let (h, variance_h) = self.mean_curvature(h, curvature.variance(&layout));
         let sigma_h = variance_h.sqrt();
         // The spectral norm of the curvature's noise is about σ_h·√(2d)/√2·√2; eigenvalues below it are not known to be positive.
         let floor = (sigma_h * (2.0 * d as f64).sqrt()).max(1e-9 * h.diagonal().max().max(1e-300));

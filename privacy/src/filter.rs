@@ -1,67 +1,149 @@
 //! The privacy filter: the only place where a charge is minted.
+//!
+//! A site's patients are in blocks, by the year in which they entered. A charge is admitted where every block that it touches
+//! holds it under each of its caps. A cap is one Rényi order, fixed by the cap before anything is spent, and the most that may
+//! be spent at it: a Rényi filter of one order, valid for costs that are chosen adaptively (Feldman and Zrnic 2021, "Individual
+//! privacy accounting via a Rényi filter", theorem 4.3). A δ slot beside it bounds what adds up by itself.
 
 use serde::{Deserialize, Serialize};
 
+use crate::accounting::orders::ORDERS;
 use crate::accounting::Rho;
+use crate::cost::{Cost, DeltaSlot};
 
-/// What may be spent at most.
+/// The year in which a block's patients entered.
+pub type Block = u16;
+
+/// The most that may be spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cap {
+    /// As ρ: αρ at the cap's order α.
+    pub rho: Rho,
+    /// Of δ that adds up.
+    pub delta: DeltaSlot,
+}
+
+/// The δ at which a cap's order is best.
+const REFERENCE_DELTA: f64 = 1e-6;
+
+impl Cap {
+    /// Of these.
+    pub fn new(rho: Rho, delta: f64) -> Cap {
+        Cap { rho, delta: DeltaSlot::allowance(delta) }
+    }
+
+    /// The place in the grid of the order that the cap watches: the one next to 1 + √(ln(1/δ)/ρ), where the conversion of the
+    /// cap to ε at δ = 1e-6 has its minimum.
+    pub fn order(&self) -> usize {
+        let best = 1.0 + ((1.0 / REFERENCE_DELTA).ln() / self.rho.value().max(1e-9)).sqrt();
+        let far = |alpha: &f64| (alpha.ln() - best.ln()).abs();
+        (0..ORDERS.len())
+            .min_by(|a, b| far(ORDERS.get(*a).unwrap_or(&1.0)).total_cmp(&far(ORDERS.get(*b).unwrap_or(&1.0))))
+            .unwrap_or_default()
+    }
+
+    /// Whether it holds a sum.
+    pub fn holds(&self, sum: &Cost) -> bool {
+        if sum.delta > self.delta {
+            return false;
+        }
+        if sum.rdp.is_zero() {
+            return sum.rho <= self.rho; // The same at every order, and exact.
+        }
+        let order = self.order();
+        sum.at(order) <= Cost::gaussian(self.rho).at(order)
+    }
+}
+
+/// What may be spent of a block at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caps {
     /// By one study.
-    pub study: Rho,
-    /// By all studies in one calendar year.
-    pub year: Rho,
+    pub study: Cap,
+    /// By all studies, in the calendar year in which the block is first open.
+    pub year: Cap,
+    /// By all studies, in every later calendar year: the declared tranche.
+    pub tranche: Cap,
     /// By all studies, ever.
-    pub lifetime: Rho,
+    pub lifetime: Cap,
 }
 
 impl Default for Caps {
-    /// Study ρ = 0.02 (ε 0.90 at δ = 1e-6 by the tight conversion), year 0.10 (2.14), lifetime 0.50 (5.22).
+    /// Study ρ = 0.02 (ε 0.83 at δ = 1e-6), a year and each tranche 0.10 (2.00), lifetime 0.50 (4.89); δ slots of 1e-6, 5e-6 and
+    /// 2.5e-5.
     fn default() -> Caps {
+        let cap = |nano, delta| Cap::new(Rho::from_nano(nano), delta);
         Caps {
-            study: Rho::from_nano(20_000_000),
-            year: Rho::from_nano(100_000_000),
-            lifetime: Rho::from_nano(500_000_000),
+            study: cap(20_000_000, 1e-6),
+            year: cap(100_000_000, 5e-6),
+            tranche: cap(100_000_000, 5e-6),
+            lifetime: cap(500_000_000, 2.5e-5),
         }
     }
 }
 
-/// What has been spent, as the ledger has it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+impl Caps {
+    /// One ρ for all of them; for tests and previews.
+    pub fn flat(rho: Rho) -> Caps {
+        let cap = Cap::new(rho, 1.0);
+        Caps { study: cap, year: cap, tranche: cap, lifetime: cap }
+    }
+}
+
+/// What has been spent of a block, as the ledger has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// By this study.
-    pub study: Rho,
-    /// In this year.
-    pub year: Rho,
+    pub study: Cost,
+    /// In this calendar year.
+    pub year: Cost,
     /// Ever.
-    pub lifetime: Rho,
+    pub lifetime: Cost,
+    /// Whether the block was open in an earlier calendar year: then its tranche counts.
+    pub old: bool,
 }
 
 /// A permission to spend once. It can't be copied, and only [`PrivacyFilter::admit`] makes one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Charge {
-    rho: Rho,
+    cost: Cost,
+    blocks: Vec<Block>,
 }
 
 impl Charge {
     /// How much.
+    pub fn cost(&self) -> &Cost {
+        &self.cost
+    }
+
+    /// The Gaussian part.
     pub fn rho(&self) -> Rho {
-        self.rho
+        self.cost.rho
+    }
+
+    /// Of which blocks.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 }
 
 /// A charge was refused. The text has sums of budgets alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the {cap} budget is spent: {asked} asked, {spent} of {limit} spent, {} left (ρ); raise the cap in site.toml or wait", limit.minus(*spent))]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the {cap} budget of the patients of {block} is spent: {asked} asked, {spent} spent of ρ {}, δ {:.1e}; \
+     raise the cap in site.toml, wait for the next year's tranche, or ask for later years", limit.rho, limit.delta.value()
+)]
 pub struct Refusal {
-    /// Which cap: `study`, `site-year` or `lifetime`.
+    /// Which cap: `study`, `site-year`, `tranche` or `lifetime`.
     pub cap: &'static str,
+    /// Which block.
+    pub block: Block,
     /// What was asked.
-    pub asked: Rho,
+    pub asked: Cost,
     /// What is spent.
-    pub spent: Rho,
+    pub spent: Cost,
     /// The cap.
-    pub limit: Rho,
+    pub limit: Cap,
 }
 
 /// Admits charges under caps.
@@ -76,21 +158,30 @@ impl PrivacyFilter {
         PrivacyFilter { caps }
     }
 
-    /// A charge, where each cap holds it.
+    /// Whether one block holds a cost.
     ///
     /// # Errors
     /// The first cap that does not.
-    pub fn admit(&self, rho: Rho, spent: &Spent) -> Result<Charge, Refusal> {
-        for (cap, spent, limit) in [
-            ("study", spent.study, self.caps.study),
-            ("site-year", spent.year, self.caps.year),
-            ("lifetime", spent.lifetime, self.caps.lifetime),
-        ] {
-            if spent.plus(rho) > limit {
-                return Err(Refusal { cap, asked: rho, spent, limit });
+    pub fn holds(&self, cost: &Cost, block: Block, spent: &Spent) -> Result<(), Refusal> {
+        let (name, yearly) = if spent.old { ("tranche", self.caps.tranche) } else { ("site-year", self.caps.year) };
+        let caps = [("study", &spent.study, self.caps.study), (name, &spent.year, yearly), ("lifetime", &spent.lifetime, self.caps.lifetime)];
+        for (cap, spent, limit) in caps {
+            if !limit.holds(&spent.plus(cost)) {
+                return Err(Refusal { cap, block, asked: cost.clone(), spent: spent.clone(), limit });
             }
         }
-        Ok(Charge { rho })
+        Ok(())
+    }
+
+    /// A charge to all of these blocks, where every cap of each holds it.
+    ///
+    /// # Errors
+    /// The first cap that does not.
+    pub fn admit(&self, cost: Cost, blocks: &[(Block, Spent)]) -> Result<Charge, Refusal> {
+        for (block, spent) in blocks {
+            self.holds(&cost, *block, spent)?;
+        }
+        Ok(Charge { cost, blocks: blocks.iter().map(|(b, _)| *b).collect() })
     }
 }
 
@@ -100,21 +191,29 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever is asked, in whatever order: no cap is ever passed.
+        /// Whatever is asked of whichever blocks, in whatever order: no cap of any block is ever passed.
         #[test]
-        fn no_sequence_passes_a_cap(asks in prop::collection::vec((0u8..3, 0u64..9_000_000), 0..200)) {
+        fn no_sequence_passes_a_cap(asks in prop::collection::vec((0u8..3, 1u8..8, 0u64..9_000_000, any::<bool>()), 0..200)) {
             let caps = Caps::default();
             let filter = PrivacyFilter::new(caps);
-            let mut studies = [Rho::ZERO; 3];
-            let mut all = Rho::ZERO;
-            for (study, nano) in asks {
+            let mut studies = vec![vec![Cost::default(); 3]; 3];
+            let mut all = vec![Cost::default(); 3];
+            for (study, set, nano, laplace) in asks {
                 let study = usize::from(study);
-                let spent = Spent { study: studies[study], year: all, lifetime: all };
-                if let Ok(charge) = filter.admit(Rho::from_nano(nano), &spent) {
-                    studies[study] = studies[study].plus(charge.rho());
-                    all = all.plus(charge.rho());
+                let blocks: Vec<usize> = (0..3).filter(|b| set >> b & 1 == 1).collect();
+                let spent = |b: &usize| {
+                    (*b as u16, Spent { study: studies[*b][study].clone(), year: all[*b].clone(), lifetime: all[*b].clone(), old: *b == 0 })
+                };
+                let cost = if laplace { Cost::laplace(40.0) } else { Cost::gaussian(Rho::from_nano(nano)) };
+                if let Ok(charge) = filter.admit(cost, &blocks.iter().map(spent).collect::<Vec<_>>()) {
+                    for b in blocks {
+                        studies[b][study] = studies[b][study].plus(charge.cost());
+                        all[b] = all[b].plus(charge.cost());
+                    }
                 }
-                prop_assert!(studies[study] <= caps.study && all <= caps.year && all <= caps.lifetime);
+                for b in 0..3 {
+                    prop_assert!(caps.study.holds(&studies[b][study]) && caps.year.holds(&all[b]) && caps.lifetime.holds(&all[b]));
+                }
             }
         }
     }
@@ -122,10 +221,29 @@ mod tests {
     #[test]
     fn the_last_billionth_is_admitted_and_no_more() {
         let filter = PrivacyFilter::new(Caps::default());
-        let spent = Spent { study: Rho::from_nano(19_999_999), ..Spent::default() };
-        assert!(filter.admit(Rho::from_nano(1), &spent).is_ok());
-        let refused = filter.admit(Rho::from_nano(2), &spent).unwrap_err();
-        assert_eq!(refused.cap, "study");
-        assert!(refused.to_string().contains("budget is spent"));
+        let spent = Spent { study: Cost::gaussian(Rho::from_nano(19_999_999)), ..Spent::default() };
+        let ask = |nano| filter.admit(Cost::gaussian(Rho::from_nano(nano)), &[(2020, spent.clone())]);
+        assert!(ask(1).is_ok());
+        let refused = ask(2).unwrap_err();
+        assert_eq!((refused.cap, refused.block), ("study", 2020));
+        assert!(refused.to_string().contains("budget of the patients of 2020 is spent"), "{refused}");
+    }
+
+    #[test]
+    fn one_spent_block_refuses_for_all_and_an_old_block_has_its_tranche() {
+        let caps = Caps { tranche: Cap::new(Rho::from_nano(1_000_000), 1e-6), ..Caps::default() };
+        let filter = PrivacyFilter::new(caps);
+        let cost = || Cost::gaussian(Rho::from_nano(2_000_000));
+        let (new, old) = (Spent::default(), Spent { old: true, ..Spent::default() });
+        assert!(filter.admit(cost(), &[(2026, new.clone())]).is_ok());
+        assert_eq!(filter.admit(cost(), &[(2026, new), (2020, old)]).unwrap_err().cap, "tranche");
+    }
+
+    #[test]
+    fn the_delta_slot_is_a_cap_of_its_own() {
+        let filter = PrivacyFilter::new(Caps::default());
+        let cost = |delta| Cost { delta: DeltaSlot::cost(delta), ..Cost::default() };
+        assert!(filter.admit(cost(1e-6), &[(1, Spent::default())]).is_ok());
+        assert_eq!(filter.admit(cost(1.1e-6), &[(1, Spent::default())]).unwrap_err().cap, "study");
     }
 }

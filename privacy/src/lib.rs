@@ -9,20 +9,36 @@
 //!   PrivacyFilter::admit ─► Charge ─┘
 //! ```
 //!
-//! The currency is ρ of zero-concentrated differential privacy (Bun and Steinke 2016): discrete Gaussian noise of scale σ on
-//! a vector of L2 sensitivity Δ costs ρ = Δ²/2σ² (Canonne, Kamath, Steinke 2020), and costs add.
+//! The currency is a curve of Rényi differential privacy ([`Cost`]); for the discrete Gaussian, which nearly all noise is, it is
+//! ρ of zero-concentrated differential privacy (Bun and Steinke 2016): scale σ on a vector of L2 sensitivity Δ costs ρ = Δ²/2σ²
+//! (Canonne, Kamath, Steinke 2020), and costs add.
 //!
-//! This room knows no clock, no input, no wire.
+//! * [`cost`], [`filter`], [`accounting`]: what is spent, what may be, what it means.
+//! * [`mechanism`], [`discrete_gaussian`], [`discrete_laplace`], [`stability`], [`sampler`]: the noise.
+//! * [`distributed`], [`secagg`]: noise in shares, and sums that show no site's part.
+//! * [`manual`]: how such systems fail, and what prevents it here.
+//!
+//! This room knows no clock, no input, no wire. Its randomness is the operating system's, through OpenSSL or AWS-LC, or arrives
+//! as an argument.
 
 pub mod accounting;
+pub mod cost;
+pub mod discrete_gaussian;
+pub mod discrete_laplace;
+pub mod distributed;
 pub mod filter;
+pub mod manual;
 pub mod mechanism;
-pub mod opendp_gaussian;
+pub mod sampler;
+pub mod secagg;
 pub mod sensitive;
 pub mod simulation;
+pub mod stability;
 
 pub use accounting::{Delta, Epsilon, Rho};
-pub use filter::{Caps, Charge, PrivacyFilter, Refusal, Spent};
-pub use mechanism::{Mechanism, MechanismError, MechanismName, Part, ReleasedPart};
-pub use opendp_gaussian::DiscreteGaussian;
+pub use cost::{Cost, DeltaSlot};
+pub use discrete_gaussian::DiscreteGaussian;
+pub use discrete_laplace::DiscreteLaplace;
+pub use filter::{Block, Cap, Caps, Charge, PrivacyFilter, Refusal, Spent};
+pub use mechanism::{Mechanism, MechanismError, MechanismName, Part, ReleasedPart, Scale, Share};
 pub use sensitive::{Released, Sensitive};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use summaries::{Lanes, Sensitivity};
+use zeroize::Zeroize as _;
 
 use crate::accounting::Rho;
 use crate::filter::Charge;
@@ -17,6 +18,16 @@ pub enum MechanismName {
     None,
 }
 
+impl MechanismName {
+    /// Its word in manifests.
+    pub fn word(self) -> &'static str {
+        match self {
+            MechanismName::DiscreteGaussian => "discrete-gaussian",
+            MechanismName::None => "none",
+        }
+    }
+}
+
 /// One statistic of a round: its sum, its sensitivity, and its weight in the round's charge.
 pub struct Part {
     /// The sum over patients.
@@ -27,20 +38,52 @@ pub struct Part {
     pub weight: f64,
 }
 
+impl Part {
+    /// How many lanes; that is the plan's, and no patient's.
+    pub fn len(&self) -> usize {
+        self.lanes.peek().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The noise of one vector: its scale, and the grid that it lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scale {
+    /// Lanes.
+    pub lanes: usize,
+    /// σ in grid units, in billionths (an integer, so that manifests are canonical).
+    pub sigma_nano: u128,
+    /// The released integers are lane units times 2 to this.
+    pub grid_bits: u32,
+}
+
+impl Scale {
+    /// σ in lane units.
+    pub fn sigma(&self) -> f64 {
+        self.sigma_nano as f64 / 1e9 / grid(self.grid_bits)
+    }
+}
+
 /// One noised vector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleasedPart {
-    /// The integers that may leave.
+    /// The integers that may leave, in grid units.
     pub lanes: Vec<i64>,
-    /// The noise's scale, in integer units, in billionths (an integer, so that manifests are canonical).
-    pub sigma_nano: u128,
+    /// Their noise.
+    pub scale: Scale,
 }
 
-impl ReleasedPart {
-    /// The noise's scale in integer units.
-    pub fn sigma(&self) -> f64 {
-        self.sigma_nano as f64 / 1e9
-    }
+/// A site's part of a noise that several sites share. It is not private alone and may not leave unmasked; only
+/// [`Party::mask`](crate::secagg::Party::mask) makes something of it that may.
+pub struct Share {
+    /// The noise of each vector, this site's part.
+    pub scales: Vec<Scale>,
+    /// All vectors, one after the other, in grid units.
+    pub lanes: Sensitive<Lanes>,
 }
 
 /// Why nothing was released. Nothing here depends on a patient.
@@ -67,17 +110,114 @@ pub trait Mechanism: Send + Sync {
     /// Its name.
     fn name(&self) -> MechanismName;
 
-    /// The scale of the noise, in integer units, for a sensitivity and a cost.
+    /// The scale of the noise, in lane units, for a sensitivity and a cost.
     fn sigma(&self, sensitivity: &Sensitivity, rho: Rho) -> f64;
+
+    /// Adds noise of a scale to lanes on its grid, `parties` times smaller in variance than one site alone would owe.
+    ///
+    /// # Errors
+    /// The sampler failed, or `share` does not cover the noise.
+    fn noise(
+        &self,
+        lanes: &mut [i64],
+        scale: &Scale,
+        sensitivity: &Sensitivity,
+        parties: usize,
+        share: Rho,
+    ) -> Result<(), MechanismError>;
 
     /// Noises every part, the charge split over them by weight. The charge is used up.
     ///
     /// # Errors
     /// The sampler failed, or the charge does not cover the noise. The charge is not given back.
-    fn release(&self, parts: Vec<Part>, charge: Charge) -> Result<Released<Vec<ReleasedPart>>, MechanismError>;
+    fn release(&self, parts: Vec<Part>, charge: Charge) -> Result<Released<Vec<ReleasedPart>>, MechanismError> {
+        Ok(Released::new(noised(self, parts, &charge, 1)?))
+    }
+
+    /// The same with this site's part of the noise that `parties` sites share. The charge is used up.
+    ///
+    /// # Errors
+    /// As [`Mechanism::release`].
+    fn share(&self, parts: Vec<Part>, charge: Charge, parties: usize) -> Result<Share, MechanismError> {
+        let parts = noised(self, parts, &charge, parties.max(1))?;
+        let scales = parts.iter().map(|p| p.scale).collect();
+        let lanes: Vec<i64> = parts.into_iter().flat_map(|p| p.lanes).collect();
+        Ok(Share { scales, lanes: Sensitive::new(Lanes::from_values(lanes)) })
+    }
+}
+
+fn noised<M: Mechanism + ?Sized>(
+    mechanism: &M,
+    parts: Vec<Part>,
+    charge: &Charge,
+    parties: usize,
+) -> Result<Vec<ReleasedPart>, MechanismError> {
+    let whole: f64 = parts.iter().map(|p| p.weight).sum();
+    let mut out = Vec::with_capacity(parts.len());
+    for part in parts {
+        let share = charge.rho().share(part.weight, whole);
+        let mut lanes = part.lanes.open().into_values();
+        let done = scale_of(mechanism.name(), &part.sensitivity, share, parties, lanes.len()).and_then(|scale| {
+            for lane in &mut lanes {
+                *lane = lane.checked_mul(1 << scale.grid_bits).ok_or_else(|| {
+                    MechanismError::Sampler("a lane leaves the range of the grid; ask for more noise".to_owned())
+                })?;
+            }
+            mechanism.noise(&mut lanes, &scale, &part.sensitivity, parties, share)?;
+            Ok(scale)
+        });
+        match done {
+            Ok(scale) => out.push(ReleasedPart { lanes, scale }),
+            Err(e) => {
+                lanes.zeroize();
+                return Err(e);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The scale of one site's noise where `parties` share it.
+///
+/// # Errors
+/// The share of the charge is too small for any.
+pub fn scale_of(
+    mechanism: MechanismName,
+    sensitivity: &Sensitivity,
+    share: Rho,
+    parties: usize,
+    lanes: usize,
+) -> Result<Scale, MechanismError> {
+    if mechanism == MechanismName::None {
+        return Ok(Scale { lanes, sigma_nano: 0, grid_bits: 0 });
+    }
+    let sigma = gaussian_sigma(sensitivity.l2, share) / (parties as f64).sqrt();
+    if !sigma.is_finite() || sigma <= 0.0 {
+        return Err(MechanismError::Charge(share));
+    }
+    let grid_bits = grid_bits(sigma);
+    Ok(Scale { lanes, sigma_nano: (sigma * grid(grid_bits) * 1e9).ceil() as u128, grid_bits })
 }
 
 /// σ of the Gaussian mechanism, Δ/√(2ρ), a hair larger so that rounding never costs privacy.
 pub fn gaussian_sigma(l2: f64, rho: Rho) -> f64 {
     if rho == Rho::ZERO { f64::INFINITY } else { l2 / (2.0 * rho.value()).sqrt() * (1.0 + 1e-9) }
+}
+
+/// A σ has at least so many steps of the grid. Then the lattice is so fine that the exact curve of the continuous Gaussian holds
+/// within a thousandth of δ, and shares of noise on it add up to a discrete Gaussian to far below a billionth of ρ.
+pub const LEAST_GRID_SIGMA: f64 = 64.0;
+
+/// No grid is finer, so that counts stay in range.
+pub const MOST_GRID_BITS: u32 = 20;
+
+/// How much finer than one lane unit the grid is for a σ in lane units: the fewest bits that give it
+/// [`LEAST_GRID_SIGMA`] steps.
+pub fn grid_bits(sigma: f64) -> u32 {
+    (0..MOST_GRID_BITS).find(|bits| sigma * grid(*bits) >= LEAST_GRID_SIGMA).unwrap_or(MOST_GRID_BITS)
+}
+
+/// Grid units in one lane unit.
+pub fn grid(bits: u32) -> f64 {
+    2f64.powi(bits.min(MOST_GRID_BITS).cast_signed())
 }

@@ -25,6 +25,11 @@ impl<T> Sensitive<T> {
         Sensitive(value)
     }
 
+    /// Looks at it, inside this room alone.
+    pub(crate) fn peek(&self) -> &T {
+        &self.0
+    }
+
     /// Opens it, inside this room alone.
     pub(crate) fn open(self) -> T {
         self.0

@@ -6,9 +6,7 @@
 use summaries::Sensitivity;
 
 use crate::accounting::Rho;
-use crate::filter::Charge;
-use crate::mechanism::{Mechanism, MechanismError, MechanismName, Part, ReleasedPart};
-use crate::sensitive::Released;
+use crate::mechanism::{Mechanism, MechanismError, MechanismName, Scale};
 
 struct NoNoise;
 
@@ -24,8 +22,7 @@ impl Mechanism for NoNoise {
     fn sigma(&self, _: &Sensitivity, _: Rho) -> f64 {
         0.0
     }
-    fn release(&self, parts: Vec<Part>, _charge: Charge) -> Result<Released<Vec<ReleasedPart>>, MechanismError> {
-        let open = |p: Part| ReleasedPart { lanes: p.lanes.open().into_values(), sigma_nano: 0 };
-        Ok(Released::new(parts.into_iter().map(open).collect()))
+    fn noise(&self, _: &mut [i64], _: &Scale, _: &Sensitivity, _: usize, _: Rho) -> Result<(), MechanismError> {
+        Ok(())
     }
 }

@@ -13,8 +13,34 @@ pub struct PartManifest {
     pub name: String,
     /// Lanes.
     pub lanes: u64,
-    /// The noise's scale in integer units, times 10^9, as decimal text.
+    /// The noise's scale in grid units, times 10^9, as decimal text.
     pub sigma_nano: String,
+    /// The integers are lane units times 2 to this.
+    pub grid_bits: u32,
+}
+
+impl PartManifest {
+    /// The noise's scale in grid units.
+    ///
+    /// # Errors
+    /// The text is no whole number.
+    pub fn sigma(&self) -> Result<f64, ParseError> {
+        let nano: u128 =
+            self.sigma_nano.parse().map_err(|_| ParseError::Field { field: "sigma_nano", wanted: "a whole number" })?;
+        Ok(nano as f64 / 1e9)
+    }
+}
+
+/// What a release of a secure round says of the aggregation that it is a part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecureManifest {
+    /// The instance: the hash of the round's terms.
+    pub instance: Hash,
+    /// How many sites must come through.
+    pub threshold: u32,
+    /// How many of them the noise allows to help the coordinator.
+    pub colluders: u32,
 }
 
 /// What a release says of itself. Its canonical bytes are its JSON in this order of fields, without spaces; it holds no
@@ -26,6 +52,8 @@ pub struct Manifest {
     pub site: SiteId,
     /// The round.
     pub round: RoundId,
+    /// Which attempt at it, from 0; above 0 in secure rounds alone.
+    pub attempt: u32,
     /// The plan.
     pub plan_hash: Hash,
     /// The hash of the parameters that the coordinator sent for the round.
@@ -34,6 +62,14 @@ pub struct Manifest {
     pub mechanism: String,
     /// What it cost, in billionths of ρ.
     pub rho_nano: u64,
+    /// The years of entry of the patients who are in it, as ranges with both ends.
+    pub entered: Vec<[u16; 2]>,
+    /// In a secure round: the aggregation. The payload is masked then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secure: Option<SecureManifest>,
+    /// Where an equal question was answered before: that release, whose bytes these are. It cost nothing again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Hash>,
     /// Its vectors, in the order of the payload.
     pub parts: Vec<PartManifest>,
     /// SHA-256 of the payload.
@@ -70,7 +106,7 @@ impl Manifest {
     /// # Errors
     /// As [`Manifest::canonical`].
     pub fn id(&self) -> Result<Hash, ParseError> {
-        Ok(Hash::of_parts(&[b"insitu release v1\0", &self.canonical()?]))
+        Ok(Hash::of_parts(&[b"insitu release v2\0", &self.canonical()?]))
     }
 
     /// All lanes.
@@ -94,11 +130,20 @@ mod tests {
         Manifest {
             site: SiteId::parse("de-01").unwrap(),
             round: RoundId { study: StudyId::parse("s").unwrap(), analysis: 0, round: 2 },
+            attempt: 0,
             plan_hash: Hash([1; 32]),
             parameters_hash: parameters_hash(&[0.5]),
             mechanism: "discrete-gaussian".into(),
             rho_nano: 7,
-            parts: vec![PartManifest { name: "count".into(), lanes: 1, sigma_nano: "5000000000".into() }],
+            entered: vec![[2000, 2026]],
+            secure: None,
+            reused: None,
+            parts: vec![PartManifest {
+                name: "count".into(),
+                lanes: 1,
+                sigma_nano: "5000000000".into(),
+                grid_bits: 4,
+            }],
             payload_hash: Hash([2; 32]),
         }
     }
@@ -109,7 +154,7 @@ mod tests {
         let m = example();
         let bytes = m.canonical().unwrap();
         assert!(
-            bytes.starts_with(br#"{"site":"de-01","round":{"study":"s","analysis":0,"round":2},"plan_hash":"0101"#)
+            bytes.starts_with(br#"{"site":"de-01","round":{"study":"s","analysis":0,"round":2},"attempt":0,"plan_hash":"0101"#)
         );
         assert_eq!(Manifest::parse(&bytes).unwrap(), m);
         assert_eq!(m.id().unwrap(), Manifest::parse(&bytes).unwrap().id().unwrap());

@@ -6,11 +6,19 @@ use privacy::{Delta, Epsilon, Rho};
 
 use crate::compile;
 use crate::plan::Plan;
+use crate::spec::Aggregation;
 
-/// The study's ρ.
+/// The study's ρ at each site. Where a patient may be in m hospitals, each site spends an m-th of what the ε allows with local
+/// noise, where costs add, and an m²-th under secure aggregation, where such a patient moves one sum by m times as much.
 pub fn total(plan: &Plan) -> Rho {
     let p = &plan.study.privacy;
-    rho(Epsilon(p.epsilon), Delta(p.delta))
+    let m = f64::from(p.hospitals_per_patient.max(1));
+    let whole = rho(Epsilon(p.epsilon), Delta(p.delta));
+    match p.aggregation {
+        _ if m <= 1.0 => whole,
+        Aggregation::Local => whole.share(1.0, m),
+        Aggregation::Secure => whole.share(1.0, m * m),
+    }
 }
 
 /// For each analysis, for each planned round, its ρ. The sum is at most [`total`].

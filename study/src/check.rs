@@ -11,7 +11,7 @@ use crate::analysis::What;
 use crate::cohort::{Age, Cohort, Criterion, PriorObservation, Sex, Where};
 use crate::compile;
 use crate::feature::{Feature, Shape};
-use crate::spec::Study;
+use crate::spec::{Aggregation, Study};
 
 /// Something wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -129,6 +129,37 @@ impl Checker<'_> {
         }
         if s.analysis.is_empty() || s.analysis.len() > 1000 {
             self.say(&["analysis"], "a study has 1 to 1000 analyses", "add an [[analysis]]");
+        }
+        let p = &s.privacy;
+        if !(1..=100).contains(&p.hospitals_per_patient) {
+            let remedy = "how many hospitals of the federation one patient may have visited; 1 protects a patient at a hospital";
+            self.say(&["privacy", "hospitals_per_patient"], "it must lie between 1 and 100", remedy);
+        }
+        if let Some([from, to]) = p.entered
+            && from > to
+        {
+            self.say(&["privacy", "entered"], "the first year is after the last", "write it like [2015, 2026]");
+        }
+        if p.aggregation == Aggregation::Secure {
+            let least = s.rounds.min_sites as usize;
+            if least < 3 {
+                let remedy = "a sum over two sites shows each site the other's part";
+                self.say(&["rounds", "min_sites"], "secure aggregation needs min_sites of 3 or more", remedy);
+            }
+            let (t, c) = (p.threshold(least), p.colluders as usize);
+            if p.threshold.is_some() && t < least {
+                self.say(&["privacy", "threshold"], "the threshold is below min_sites", "raise it, or lower min_sites");
+            }
+            if p.threshold.is_none() && 2 * t <= least + c || t <= c {
+                let remedy = "twice the threshold must be above the sites and the colluders together";
+                self.say(&["privacy", "colluders"], "so many colluders could unmask a round twice", remedy);
+            }
+        } else if p.threshold.is_some() || p.colluders > 0 {
+            let remedy = "set aggregation = \"secure\", or leave threshold and colluders out";
+            self.say(&["privacy", "aggregation"], "threshold and colluders mean nothing with local noise", remedy);
+        }
+        if s.suppression.min_cohort > 1_000_000_000 {
+            self.say(&["suppression", "min_cohort"], "it must be at most a thousand million", "20 is usual");
         }
         if s.suppression.k > 1_000_000_000 {
             self.say(&["suppression", "k"], "k must be at most a thousand million", "11 is usual");

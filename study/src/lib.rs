@@ -12,6 +12,8 @@
 //! * [`plan`]: canonical bytes and hash.
 //! * [`budget`]: how the study's ρ is split over analyses and rounds.
 //! * [`compile`]: programs from analyses.
+//! * [`secure`]: the terms of a secure round, the same at all sides.
+//! * [`question`]: equal questions have equal hashes.
 //! * [`planner`]: cost and expected error before anything is spent.
 
 pub mod analysis;
@@ -22,7 +24,9 @@ pub mod compile;
 pub mod feature;
 pub mod plan;
 pub mod planner;
+pub mod question;
 pub mod read;
+pub mod secure;
 pub mod spec;
 
 pub use check::Problem;

@@ -6,12 +6,13 @@ use serde::Serialize;
 use summaries::{Column, Lanes, MergedRelease, MergedRound, PatientBatch, ProgramError, Row, Step};
 
 use privacy::mechanism::gaussian_sigma;
-use privacy::{Epsilon, Rho, accounting};
+use privacy::{Epsilon, Rho, accounting, distributed};
 
 use crate::budget;
 use crate::compile;
 use crate::feature::Shape;
 use crate::plan::Plan;
+use crate::spec::Aggregation;
 
 /// Made-up patients; their sums are scaled to the expected number.
 const GRID: usize = 997;
@@ -36,10 +37,36 @@ pub struct ExpectedError {
     pub term: String,
     /// Which number.
     pub statistic: String,
-    /// Half the width of the interval, sampling and noise.
+    /// Half the width of the interval, sampling and noise, as the study asks.
     pub half_width: f64,
     /// The same with the noise alone.
     pub half_width_privacy: f64,
+    /// Half the width with local noise; none where the number would be withheld as too noisy.
+    pub half_width_local: Option<f64>,
+    /// Half the width under secure aggregation; none where the number would be withheld as too noisy.
+    pub half_width_secure: Option<f64>,
+}
+
+/// A precision that is wanted.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Wanted {
+    /// What it is about, such as `age`.
+    pub term: String,
+    /// Which number, such as `mean`.
+    pub statistic: String,
+    /// Half the width of its interval.
+    pub half_width: f64,
+}
+
+/// What ε a wanted precision takes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Needed {
+    /// The precision.
+    pub wanted: Wanted,
+    /// With local noise; none where sampling alone is wider, or ε would be above 1000.
+    pub epsilon_local: Option<f64>,
+    /// Under secure aggregation.
+    pub epsilon_secure: Option<f64>,
 }
 
 /// What a study costs.
@@ -93,17 +120,25 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
     let privacy = plan.study.privacy;
     let mut analyses = Vec::new();
     for (i, (analysis, rounds)) in plan.study.analysis.iter().zip(&allocation).enumerate() {
-        let rows = rehearse(plan, i, rounds, sites, patients)?;
         let z = summaries::interval::normal_quantile(0.5 + plan.study.report.confidence / 2.0);
+        let rows = rehearse(plan, i, rounds, sites, patients)?;
+        let under = |aggregation| -> Result<Vec<Row>, String> {
+            let other = with(plan, privacy.epsilon, aggregation);
+            let rounds = budget::allocate(&other)?;
+            rehearse(&other, i, rounds.get(i).map(Vec::as_slice).unwrap_or_default(), sites, patients)
+        };
+        let (local, secure) = (under(Aggregation::Local)?, under(Aggregation::Secure)?);
+        let wide = |rows: &[Row], r: &Row| Some(z * find(rows, &r.term, &r.statistic)?.se?);
         let expected = rows
             .iter()
             .filter_map(|r| {
-                let se = r.se?;
                 Some(ExpectedError {
                     term: r.term.clone(),
                     statistic: r.statistic.clone(),
-                    half_width: z * se,
+                    half_width: z * r.se?,
                     half_width_privacy: z * r.dp_se?,
+                    half_width_local: wide(&local, r),
+                    half_width_secure: wide(&secure, r),
                 })
             })
             .collect();
@@ -125,6 +160,51 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
     })
 }
 
+fn find<'a>(rows: &'a [Row], term: &str, statistic: &str) -> Option<&'a Row> {
+    rows.iter().find(|r| r.term == term && r.statistic == statistic)
+}
+
+/// The plan with another ε and another aggregation.
+fn with(plan: &Plan, epsilon: f64, aggregation: Aggregation) -> Plan {
+    let mut other = plan.clone();
+    other.study.privacy.epsilon = epsilon;
+    other.study.privacy.aggregation = aggregation;
+    other
+}
+
+/// What ε a wanted precision takes, with local noise and under secure aggregation, at the federation's size.
+///
+/// # Errors
+/// No analysis of the plan says such a number, or one does not compile.
+pub fn needed(plan: &Plan, sites: usize, patients: usize, wanted: Wanted) -> Result<Needed, String> {
+    let z = summaries::interval::normal_quantile(0.5 + plan.study.report.confidence / 2.0);
+    // The half-width at an ε, infinite where the number is withheld; an error where no analysis has it.
+    let width = |epsilon: f64, aggregation| -> Result<f64, String> {
+        let other = with(plan, epsilon, aggregation);
+        let Ok(allocation) = budget::allocate(&other) else { return Ok(f64::INFINITY) };
+        for (i, rounds) in allocation.iter().enumerate() {
+            let rows = rehearse(&other, i, rounds, sites, patients)?;
+            if let Some(row) = find(&rows, &wanted.term, &wanted.statistic) {
+                return Ok(row.se.map_or(f64::INFINITY, |se| z * se));
+            }
+        }
+        Err(format!("no analysis of the study says '{}' of '{}'; see the table without --want", wanted.statistic, wanted.term))
+    };
+    let least = |aggregation| -> Result<Option<f64>, String> {
+        let (mut low, mut high) = (1e-3f64.ln(), 1e3f64.ln());
+        if width(high.exp(), aggregation)? > wanted.half_width {
+            return Ok(None);
+        }
+        while high - low > 1e-3 {
+            let middle = f64::midpoint(low, high);
+            if width(middle.exp(), aggregation)? > wanted.half_width { low = middle } else { high = middle }
+        }
+        Ok(Some(high.exp()))
+    };
+    let (epsilon_local, epsilon_secure) = (least(Aggregation::Local)?, least(Aggregation::Secure)?);
+    Ok(Needed { wanted, epsilon_local, epsilon_secure })
+}
+
 /// Runs one analysis over the made-up patients and returns its rows.
 fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients: usize) -> Result<Vec<Row>, String> {
     let text = |e: ProgramError| e.to_string();
@@ -133,6 +213,11 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
     let shapes: Option<Vec<Shape>> = names.iter().map(|n| compile::shape(&plan.study, n)).collect();
     let batch = shapes.as_deref().and_then(made_up).ok_or("the features do not fit")?;
     let scale = (sites * patients) as f64 / GRID as f64;
+    let privacy = &plan.study.privacy;
+    let shared = match privacy.aggregation {
+        Aggregation::Local => 1.0,
+        Aggregation::Secure => distributed::parties(privacy.threshold(sites), privacy.colluders as usize) as f64,
+    };
     let (mut round, mut parameters) = (0u32, program.first());
     loop {
         let work = program.work(round, &parameters).map_err(text)?;
@@ -147,7 +232,8 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
             let sigma = gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole));
             parts.push(MergedRelease {
                 lanes: lanes.values().iter().map(|v| (*v as f64 * scale) as i64).collect(),
-                noise_variance: sigma * sigma * sites as f64,
+                noise_variance: sigma * sigma * sites as f64 / shared,
+                unit: 1.0,
                 sites,
             });
         }

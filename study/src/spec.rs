@@ -87,19 +87,55 @@ pub struct Privacy {
     /// Who is protected.
     #[serde(default)]
     pub unit: Unit,
+    /// In how many hospitals of the federation one patient may be. Above 1, the noise is scaled so that ε holds for a patient of
+    /// so many hospitals: `m²` times less ρ under secure aggregation, `m` times less with local noise.
+    #[serde(default = "one")]
+    pub hospitals_per_patient: u32,
     /// How the sites' sums meet.
     #[serde(default)]
     pub aggregation: Aggregation,
+    /// Under secure aggregation: how many sites must come through; more than two thirds of those asked, where not given.
+    #[serde(default)]
+    pub threshold: Option<u32>,
+    /// Under secure aggregation: how many sites may help the coordinator. The noise is sized for the threshold less these.
+    #[serde(default)]
+    pub colluders: u32,
+    /// Under secure aggregation: how many failed rounds, over the whole study, may be paid for again. Each costs a round's charge
+    /// on top of the study's.
+    #[serde(default = "one")]
+    pub reruns: u32,
+    /// Only patients who entered in these years, the first and the last; only their budget is charged. None: all.
+    #[serde(default)]
+    pub entered: Option<[u16; 2]>,
+}
+
+impl Privacy {
+    /// How many of so many sites must come through a secure round.
+    pub fn threshold(&self, sites: usize) -> usize {
+        self.threshold.map_or_else(|| privacy::secagg::default_threshold(sites), |t| t as usize)
+    }
+
+    /// Who is protected, in words.
+    pub fn unit(&self) -> String {
+        match self.hospitals_per_patient {
+            0 | 1 => "patient at a hospital".to_owned(),
+            m => format!("patient of at most {m} hospitals"),
+        }
+    }
 }
 
 fn default_delta() -> f64 {
     1e-6
 }
 
+fn one() -> u32 {
+    1
+}
+
 /// Who is protected. A patient of m hospitals has m times the local cost; the name says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
-    /// A patient's data at one hospital.
+    /// A patient's data at one hospital, or at `hospitals_per_patient`.
     #[default]
     #[serde(rename = "patient at a hospital")]
     PatientAtHospital,
@@ -112,6 +148,8 @@ pub enum Aggregation {
     /// Each site's release is private by itself.
     #[default]
     Local,
+    /// The coordinator sees the sum alone, and the sites share the noise.
+    Secure,
 }
 
 /// Small numbers.
@@ -120,6 +158,8 @@ pub enum Aggregation {
 pub struct Suppression {
     /// Numbers of patients below this are not shown.
     pub k: u64,
+    /// A site whose noisy number of patients in a cohort is below this does not answer for it.
+    pub min_cohort: u64,
     /// On which value the rule is applied.
     pub basis: Basis,
 }
@@ -135,7 +175,7 @@ pub enum Basis {
 
 impl Default for Suppression {
     fn default() -> Suppression {
-        Suppression { k: 11, basis: Basis::Noisy }
+        Suppression { k: 11, min_cohort: 20, basis: Basis::Noisy }
     }
 }
 

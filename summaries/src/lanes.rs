@@ -116,6 +116,8 @@ pub struct MergedRelease {
     pub lanes: Vec<i64>,
     /// The variance of the summed noise of one lane, in squared integer units; 0 without noise.
     pub noise_variance: f64,
+    /// Integer units in one lane unit: noise may lie on a finer grid than the lanes.
+    pub unit: f64,
     /// How many sites are in.
     pub sites: usize,
 }
@@ -123,11 +125,11 @@ pub struct MergedRelease {
 impl MergedRelease {
     /// A lane in the statistic's unit; 0 where there is no such lane.
     pub fn value(&self, lane: usize, layout: &Layout) -> f64 {
-        self.lanes.get(lane).map_or(0.0, |v| *v as f64 / layout.scale)
+        self.lanes.get(lane).map_or(0.0, |v| *v as f64 / (layout.scale * self.unit))
     }
 
     /// The noise variance of a lane in the statistic's unit.
     pub fn variance(&self, layout: &Layout) -> f64 {
-        self.noise_variance / (layout.scale * layout.scale)
+        self.noise_variance / (layout.scale * self.unit).powi(2)
     }
 }

@@ -14,6 +14,7 @@ pub mod batch;
 pub mod codes;
 pub mod count;
 pub mod crosstab;
+pub mod distinct;
 pub mod estimate;
 pub mod histogram;
 pub mod interval;

@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("platform", &[]),
     ("schema", &[]),
     ("summaries", &[]),
-    ("certs", &["platform"]),
+    ("certs", &["platform", "proto", "privacy"]),
     ("privacy", &["summaries"]),
     ("learning", &["summaries", "privacy"]),
     ("study", &["proto", "schema", "summaries", "privacy", "learning"]),

@@ -1,0 +1,80 @@
+//! Secure aggregation: the coordinator learns the sum over the sites and no site's own vector.
+//!
+//! The protocol is the malicious variant of Bonawitz, Ivanov, Kreuter, Marcedone, McMahan, Patel, Ramage, Segal, Seth 2017
+//! ("Practical secure aggregation for privacy-preserving machine learning", figure 4), with its phases under their names:
+//!
+//! ```text
+//!   site u                                               coordinator
+//!     │  AdvertiseKeys    two fresh X25519 keys, signed ──► U1: at least t
+//!     │ ◄──────────────────────────────────── keys of U1     (each site checks every signature against its pins)
+//!     │  ShareKeys        Shamir shares, sealed a peer ──► U2: at least t
+//!     │ ◄──────────────────────────── shares for this site
+//!     │  MaskedInputCollection   x + noise + masks ──────► U3: at least t; running sum
+//!     │ ◄───────────────────────────────── survivors, U3
+//!     │  ConsistencyCheck        signature on U3 ────────► U4: at least t
+//!     │ ◄──────────────────────────────── signatures of U4
+//!     │  Unmasking        self-mask's share for survivors,
+//!     │                   mask key's share for the others ─► sum over U3
+//! ```
+//!
+//! What is added to the paper: the instance (a hash of query, parameters, cohort, charge, model, round, attempt and roster) is in
+//! every signature and every derivation; a commitment to the self-mask's seed is advertised, so that a wrong reconstruction is
+//! noticed; above [`graph::COMPLETE_TO`] parties the graph is regular (Bell et al. 2020).
+//!
+//! Masks hide; they are not differential privacy. That is the noise in each input, sized for the threshold by
+//! [`crate::distributed`].
+//!
+//! * [`identity`]: long-term keys, pinned by their fingerprints.
+//! * [`terms`]: what all agree on, and the messages.
+//! * [`party`]: a site. [`aggregator`]: the coordinator.
+//! * `field`, [`shamir`], `agreement`, `stream`, [`graph`]: the parts.
+
+pub mod aggregator;
+mod agreement;
+mod field;
+pub mod graph;
+pub mod identity;
+pub mod party;
+pub mod shamir;
+mod stream;
+pub mod terms;
+#[cfg(test)]
+mod tests;
+
+pub use identity::{Fingerprint, Identity, IdentityKey};
+pub use party::{Party, Peers};
+pub use terms::{Advertisement, Consent, Keys, Reveal, RevealedShare, SealedShare, Secret, Terms, default_threshold};
+
+/// The hash of what one aggregation is about. It is never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instance(pub [u8; 32]);
+
+/// Why a party or the coordinator does not go on. Nothing here depends on a patient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecaggError {
+    /// The terms can't be agreed to.
+    #[error("the terms of the secure round do not hold: {0}")]
+    Terms(&'static str),
+    /// Too few parties are left.
+    #[error("{given} parties came through {phase}, and {needed} are needed")]
+    TooFew {
+        /// The phase.
+        phase: &'static str,
+        /// How many.
+        given: usize,
+        /// The threshold.
+        needed: usize,
+    },
+    /// A signature does not verify.
+    #[error("a signature of {phase} does not verify")]
+    Signature {
+        /// The phase.
+        phase: &'static str,
+    },
+    /// A message is not what the protocol says.
+    #[error("a message of the secure round does not fit: {0}")]
+    Message(&'static str),
+    /// A primitive failed.
+    #[error("{0} failed")]
+    Crypto(&'static str),
+}

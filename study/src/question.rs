@@ -1,0 +1,140 @@
+//! Questions in canonical form: two rounds of two studies that ask for the same vector over the same patients have the same hash,
+//! whatever their names, their cost and the order of their lists. A site answers the second from the bytes of the first.
+
+use proto::Hash;
+use serde_json::Value;
+
+use crate::spec::Study;
+
+/// The hash of the question of a round: analysis, round and parameters, over the patients of some years of entry, in a version of
+/// the data. `None` where there is no such analysis.
+pub fn hash(study: &Study, (analysis, round, parameters): (u32, u32, Hash), entered: &[u16], version: u64) -> Option<Hash> {
+    let a = study.analysis.get(analysis as usize)?;
+    let names = a.what.features();
+    let cohort = canonical(study, serde_json::to_value(study.cohorts.get(&a.cohort)?).ok()?);
+    let features = names.iter().map(|n| Some(canonical(study, serde_json::to_value(study.features.get(n)?).ok()?)));
+    let features = features.collect::<Option<Vec<Value>>>()?;
+    let mut what = serde_json::to_value(&a.what).ok()?;
+    rename(&mut what, &names);
+    let question = serde_json::json!([cohort, features, what, round, parameters, entered, version]);
+    Some(Hash::of_parts(&[b"insitu question v1\0", question.to_string().as_bytes()]))
+}
+
+/// Names of concept sets become what they stand for; lists whose order means nothing are sorted.
+fn canonical(study: &Study, value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let of = |(key, value): (String, Value)| match (&value, study.concept_sets.get(value.as_str().unwrap_or(""))) {
+                (Value::String(_), Some(set)) if key == "set" => {
+                    let sorted = set.iter().map(|(alias, codes)| {
+                        let uri = study.code_systems.get(alias).cloned().or_else(|| schema::codes::canonical(alias));
+                        let mut codes = codes.clone();
+                        codes.sort();
+                        codes.dedup();
+                        (uri.unwrap_or_else(|| alias.clone()), codes)
+                    });
+                    (key, serde_json::json!(sorted.collect::<std::collections::BTreeMap<_, _>>()))
+                }
+                _ => {
+                    let inner = canonical(study, value);
+                    (key.clone(), if ["inclusion", "exclusion"].contains(&key.as_str()) { sorted(inner) } else { inner })
+                }
+            };
+            Value::Object(map.into_iter().map(of).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(|v| canonical(study, v)).collect()),
+        other => other,
+    }
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(mut items) => {
+            items.sort_by_key(Value::to_string);
+            Value::Array(items)
+        }
+        other => other,
+    }
+}
+
+/// Names of features become their places.
+fn rename(value: &mut Value, names: &[String]) {
+    match value {
+        Value::String(text) => {
+            if let Some(place) = names.iter().position(|n| n == text) {
+                *text = format!("#{place}");
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|v| rename(v, names)),
+        Value::Object(map) => map.iter_mut().filter(|(k, _)| *k != "kind").for_each(|(_, v)| rename(v, names)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STUDY: &str = r#"
+id = "a"
+version = "1.0.0"
+schema = ">=1.1,<2"
+purpose = "research"
+expires = "2035-12-31"
+[concept_sets.t2d]
+icd10 = ["E11*", "E14*"]
+[concept_sets.hf]
+icd10 = ["I50*"]
+[cohorts.target]
+entry = { table = "condition", set = "t2d", occurrence = "first" }
+inclusion = [{ age = [18, 120] }, { sex = ["F"] }]
+[features.age]
+kind = "age"
+bounds = [18.0, 100.0]
+[features.failure]
+kind = "has"
+table = "condition"
+set = "hf"
+window = [1, 365]
+[[analysis]]
+kind = "moments"
+of = "age"
+[[analysis]]
+kind = "count"
+by = ["failure"]
+[privacy]
+epsilon = 0.5
+"#;
+
+    fn of(text: &str, analysis: u32) -> Hash {
+        let study: Study = toml::from_str(text).unwrap();
+        hash(&study, (analysis, 0, Hash([0; 32])), &[2000, 2001], 3).unwrap()
+    }
+
+    #[test]
+    fn names_costs_and_orders_do_not_matter() {
+        let other = STUDY
+            .replace("id = \"a\"", "id = \"b\"")
+            .replace("t2d", "diabetes")
+            .replace("[features.age]", "[features.years]")
+            .replace("of = \"age\"", "of = \"years\"")
+            .replace("[\"E11*\", \"E14*\"]", "[\"E14*\", \"E11*\"]")
+            .replace("[{ age = [18, 120] }, { sex = [\"F\"] }]", "[{ sex = [\"F\"] }, { age = [18, 120] }]")
+            .replace("epsilon = 0.5", "epsilon = 0.25");
+        assert_eq!(of(STUDY, 0), of(&other, 0));
+        assert_eq!(of(STUDY, 1), of(&other, 1));
+    }
+
+    #[test]
+    fn another_question_is_another() {
+        let base = of(STUDY, 0);
+        for (from, to) in [("18.0, 100.0", "18.0, 99.0"), ("\"E11*\"", "\"E10*\""), ("[18, 120]", "[19, 120]"), ("\"first\"", "\"last\"")] {
+            assert_ne!(of(&STUDY.replace(from, to), 0), base, "{from} to {to}");
+        }
+        assert_ne!(of(STUDY, 1), base);
+        let study: Study = toml::from_str(STUDY).unwrap();
+        let with = |round, p, blocks: &[u16], version| hash(&study, (0, round, Hash([p; 32])), blocks, version).unwrap();
+        let all = [with(0, 0, &[2000], 3), with(1, 0, &[2000], 3), with(0, 1, &[2000], 3), with(0, 0, &[2001], 3), with(0, 0, &[2000], 4)];
+        assert!((0..5).all(|i| (0..i).all(|j| all[i] != all[j])));
+    }
+}
