@@ -10,13 +10,19 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use certs::Role;
+use certs::bundle::Bundle;
 use clap::{Parser, Subcommand};
 use platform::store::SharedStore;
 use platform::{OsEntropy, RocksStore, StoreError, SystemClock};
+use privacy::accounting::{Accountant, search};
+use proto::SiteId;
 use proto::wire;
 use serde_json::{Value, json};
 
+use study::planner::{Needed, Wanted};
+
 use crate::analyst;
+use crate::anchors::Anchors;
 use crate::federation::{Federation, Settings};
 use crate::operations::{self, Operation};
 use crate::registry::Registry;
@@ -62,6 +68,16 @@ enum Verb {
     Analyst {
         #[command(subcommand)]
         verb: AnalystVerb,
+    },
+    /// What noise means: ε of a plan, and the noise for an ε
+    Privacy {
+        #[command(subcommand)]
+        verb: PrivacyVerb,
+    },
+    /// Verify exported releases
+    Releases {
+        #[command(subcommand)]
+        verb: ReleasesVerb,
     },
     /// Check, plan, submit and follow studies
     Study {
@@ -114,6 +130,86 @@ enum SiteVerb {
     /// All sites
     #[command(after_help = "Example:\n  coordinator site list")]
     List,
+    /// Write the copy of a site's ledger, for its recovery from an old backup
+    #[command(after_help = "Example:\n  coordinator --home fed site ledger de-01 --out de-01.json")]
+    Ledger {
+        /// The site's id
+        id: String,
+        /// Into this file
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+enum PrivacyVerb {
+    /// The ε of Gaussian noise over rounds with Poisson sampling
+    #[command(
+        after_help = "Example:\n  coordinator privacy epsilon --noise-multiplier 1.1 --sampling-rate 0.00427 --rounds 14063 --delta 1e-5"
+    )]
+    Epsilon {
+        /// σ over the L2 sensitivity
+        #[arg(long)]
+        noise_multiplier: f64,
+        /// The probability with which a patient is in a round
+        #[arg(long, default_value_t = 1.0)]
+        sampling_rate: f64,
+        /// Rounds
+        #[arg(long, default_value_t = 1)]
+        rounds: u64,
+        /// δ
+        #[arg(long)]
+        delta: f64,
+        /// How it is counted: rdp, or the tighter pld
+        #[arg(long, default_value = "pld")]
+        accountant: AccountantWord,
+    },
+    /// The least noise multiplier whose ε is no more than asked
+    #[command(
+        after_help = "Example:\n  coordinator privacy noise --epsilon 2 --sampling-rate 0.01 --rounds 1000 --delta 1e-5"
+    )]
+    Noise {
+        /// ε
+        #[arg(long)]
+        epsilon: f64,
+        /// The probability with which a patient is in a round
+        #[arg(long, default_value_t = 1.0)]
+        sampling_rate: f64,
+        /// Rounds
+        #[arg(long, default_value_t = 1)]
+        rounds: u64,
+        /// δ
+        #[arg(long)]
+        delta: f64,
+        /// How it is counted: rdp, or the tighter pld
+        #[arg(long, default_value = "pld")]
+        accountant: AccountantWord,
+    },
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum AccountantWord {
+    Rdp,
+    Pld,
+}
+
+impl From<AccountantWord> for Accountant {
+    fn from(word: AccountantWord) -> Accountant {
+        match word {
+            AccountantWord::Rdp => Accountant::Rdp,
+            AccountantWord::Pld => Accountant::Pld,
+        }
+    }
+}
+
+#[derive(Subcommand)]
+enum ReleasesVerb {
+    /// Verify a bundle offline: that what went into the sums is in ledgers that the sites have signed
+    #[command(after_help = "Example:\n  coordinator study bundle t2d-hf --out bundle.json\n  coordinator releases verify bundle.json")]
+    Verify {
+        /// The bundle
+        file: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -153,7 +249,7 @@ enum StudyVerb {
         file: PathBuf,
     },
     /// Print cost and expected error before anything is spent
-    #[command(after_help = "Example:\n  coordinator study plan study.toml --sites 40 --patients 5000")]
+    #[command(after_help = "Example:\n  coordinator study plan study.toml --sites 40 --patients 5000 --want age:mean=0.5")]
     Plan {
         /// The study file
         file: PathBuf,
@@ -163,6 +259,9 @@ enum StudyVerb {
         /// Expected patients of the cohort at a site
         #[arg(long, default_value_t = 1000)]
         patients: usize,
+        /// A precision that is wanted, as TERM:STATISTIC=HALF-WIDTH; what ε it takes is said. May be given again
+        #[arg(long)]
+        want: Vec<String>,
     },
     /// Sign a study and hand it in
     #[command(after_help = "Example:\n  coordinator --identity ada study submit study.toml --watch")]
@@ -195,6 +294,15 @@ enum StudyVerb {
         study: String,
         /// Into this folder
         #[arg(long, default_value = "results")]
+        out: PathBuf,
+    },
+    /// Write a study's releases with their proofs, to be verified offline
+    #[command(after_help = "Example:\n  coordinator --identity ada study bundle ckd-feas --out bundle.json")]
+    Bundle {
+        /// The study's id
+        study: String,
+        /// Into this file
+        #[arg(long, default_value = "bundle.json")]
         out: PathBuf,
     },
     /// Stop a study
@@ -291,6 +399,7 @@ async fn run(a: Arguments, simulation: bool) -> anyhow::Result<ExitCode> {
                     (Operation::Invite { role: Role::Site, id: id.clone(), country }, out.clone())
                 }
                 SiteVerb::Revoke { id } => (Operation::Revoke { role: Role::Site, id: id.clone() }, None),
+                SiteVerb::Ledger { id, out } => (Operation::Ledger { site: SiteId::parse(id)? }, out.clone()),
                 SiteVerb::List => (Operation::List { role: Role::Site }, None),
             };
             operate(&a, &operation, out).await?;
@@ -314,9 +423,63 @@ async fn run(a: Arguments, simulation: bool) -> anyhow::Result<ExitCode> {
             };
             operate(&a, &operation, out).await?;
         }
+        Verb::Privacy { verb } => privacy(&a, verb)?,
+        Verb::Releases { verb: ReleasesVerb::Verify { file } } => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+            let bundle: Bundle = serde_json::from_str(&text).context("this is no bundle of releases")?;
+            let verified = bundle.verify()?;
+            say(a.json, &json!(verified), verified.text().trim_end())?;
+        }
         Verb::Study { verb } => return study(&a, verb).await,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn privacy(a: &Arguments, verb: &PrivacyVerb) -> anyhow::Result<()> {
+    let (epsilon, noise, rate, rounds, delta, word) = match *verb {
+        PrivacyVerb::Epsilon { noise_multiplier, sampling_rate, rounds, delta, accountant } => {
+            let e = search::epsilon(accountant.into(), noise_multiplier, sampling_rate, rounds, delta)?;
+            (e, noise_multiplier, sampling_rate, rounds, delta, accountant)
+        }
+        PrivacyVerb::Noise { epsilon, sampling_rate, rounds, delta, accountant } => {
+            let n = search::noise_multiplier(accountant.into(), epsilon, sampling_rate, rounds, delta)?;
+            let e = search::epsilon(accountant.into(), n, sampling_rate, rounds, delta)?;
+            (e, n, sampling_rate, rounds, delta, accountant)
+        }
+    };
+    let accountant = format!("{word:?}").to_lowercase();
+    let value = json!({
+        "epsilon": epsilon, "delta": delta, "noise_multiplier": noise, "sampling_rate": rate, "rounds": rounds,
+        "accountant": accountant,
+    });
+    let text = format!("ε = {epsilon:.4} at δ = {delta:e}: noise multiplier {noise:.4}, sampling rate {rate}, {rounds} round(s), {accountant}");
+    say(a.json, &value, &text)
+}
+
+/// `TERM:STATISTIC=HALF-WIDTH`.
+fn wanted(text: &str) -> anyhow::Result<Wanted> {
+    let parts = text.rsplit_once('=').and_then(|(what, width)| Some((what.rsplit_once(':')?, width.parse::<f64>().ok()?)));
+    match parts {
+        Some(((term, statistic), half_width)) if half_width > 0.0 => {
+            Ok(Wanted { term: term.to_owned(), statistic: statistic.to_owned(), half_width })
+        }
+        _ => anyhow::bail!("'{text}' is no wanted precision; write it like age:mean=0.5"),
+    }
+}
+
+fn needed_text(needed: &[Needed]) -> String {
+    let shown = |e: Option<f64>| e.map_or_else(|| "out of reach".to_owned(), |e| format!("ε {e:.3}"));
+    let one = |n: &Needed| {
+        format!(
+            "± {} for {} of {} takes {} with local noise, {} under secure aggregation\n",
+            n.wanted.half_width,
+            n.wanted.statistic,
+            n.wanted.term,
+            shown(n.epsilon_local),
+            shown(n.epsilon_secure)
+        )
+    };
+    needed.iter().map(one).collect()
 }
 
 /// Carries an operator's command out: on the store, or, while the coordinator runs, through it.
@@ -325,7 +488,10 @@ async fn operate(a: &Arguments, operation: &Operation, out: Option<PathBuf>) -> 
     let value = match RocksStore::open(&federation.store()) {
         Ok(store) => {
             let store: SharedStore = Arc::new(store);
-            operations::execute(&federation, &Registry::new(store), operation, &SystemClock, &OsEntropy)?
+            {
+                let (registry, anchors) = (Registry::new(store.clone()), Anchors::new(store));
+                operations::execute(&federation, &registry, &anchors, operation, &SystemClock, &OsEntropy)?
+            }
         }
         Err(StoreError::Locked { .. }) => {
             let (mut client, _, _) = analyst::connect(&a.home.join("operator")).await?;
@@ -338,6 +504,7 @@ async fn operate(a: &Arguments, operation: &Operation, out: Option<PathBuf>) -> 
     let text = match operation {
         Operation::Invite { .. } => value.get("invitation").and_then(Value::as_str).unwrap_or_default().to_owned(),
         Operation::Revoke { role, id } => format!("{role} {id} is revoked"),
+        Operation::Ledger { .. } => format!("{value:#}"),
         Operation::List { .. } => {
             let members = value.get("members").and_then(Value::as_array).cloned().unwrap_or_default();
             let line = |m: &Value| {
@@ -348,6 +515,12 @@ async fn operate(a: &Arguments, operation: &Operation, out: Option<PathBuf>) -> 
             members.iter().map(line).collect::<Vec<_>>().join("\n")
         }
     };
+    if let (Operation::Ledger { site }, Some(path)) = (operation, &out) {
+        platform::files::write_atomic(path, format!("{text}\n").as_bytes())
+            .with_context(|| format!("{} can't be written", path.display()))?;
+        let said = format!("the copy of {site}'s ledger was written to {}", path.display());
+        return say(a.json, &json!({ "written": path }), &said);
+    }
     if let (Operation::Invite { .. }, Some(path)) = (operation, out) {
         platform::files::write_secret(&path, format!("{text}\n").as_bytes())
             .with_context(|| format!("{} can't be written", path.display()))?;
@@ -366,7 +539,7 @@ async fn study(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitCode> {
             }
             Err(problems) => return problems_found(a, file, &problems),
         },
-        StudyVerb::Plan { file, sites, patients } => {
+        StudyVerb::Plan { file, sites, patients, want } => {
             let (federation, known) = match sites {
                 Some(n) => ("federation".to_owned(), *n),
                 None => {
@@ -381,7 +554,18 @@ async fn study(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitCode> {
                 Ok(plan) => {
                     let cost = study::planner::cost(&plan, known.max(1), *patients)
                         .map_err(|e| anyhow::anyhow!("the study can't be planned: {e}"))?;
-                    say(a.json, &json!(cost), plan_text(&cost).trim_end())?;
+                    let needed = want
+                        .iter()
+                        .map(|w| {
+                            let wanted = wanted(w)?;
+                            study::planner::needed(&plan, known.max(1), *patients, wanted).map_err(|e| anyhow::anyhow!(e))
+                        })
+                        .collect::<anyhow::Result<Vec<_>>>()?;
+                    let mut value = json!(cost);
+                    if let Some(map) = value.as_object_mut() {
+                        map.insert("wanted".to_owned(), json!(needed));
+                    }
+                    say(a.json, &value, (needed_text(&needed) + &plan_text(&cost)).trim_end())?;
                 }
                 Err(problems) => return problems_found(a, file, &problems),
             }
@@ -425,6 +609,16 @@ async fn study(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitCode> {
             let value = json!({ "files": names, "analyses": results.analyses.len() });
             say(a.json, &value, &names.join("\n"))?;
         }
+        StudyVerb::Bundle { study, out } => {
+            let (mut client, _, _) = analyst::connect(&a.identity).await?;
+            let reply = client.bundle(reference(study)).await.map_err(|s| analyst::refusal(&s))?.into_inner();
+            let bundle: Bundle = serde_json::from_slice(&reply.bundle_json)?;
+            let verified = bundle.verify()?;
+            platform::files::write_atomic(out, &serde_json::to_vec_pretty(&bundle)?)
+                .with_context(|| format!("{} can't be written", out.display()))?;
+            let text = format!("{} entries of {} sites written to {}", verified.entries, verified.sites.len(), out.display());
+            say(a.json, &json!({ "written": out, "verified": verified }), &text)?;
+        }
         StudyVerb::Cancel { study } => {
             let (mut client, _, _) = analyst::connect(&a.identity).await?;
             let status = client.cancel(reference(study)).await.map_err(|s| analyst::refusal(&s))?.into_inner();
@@ -448,17 +642,26 @@ fn problems_found(a: &Arguments, file: &std::path::Path, problems: &[study::Prob
 }
 
 fn plan_text(cost: &study::planner::Cost) -> String {
+    let shown = |w: Option<f64>| w.map_or_else(|| "withheld".to_owned(), |w| format!("{w:.4}"));
     let mut out = format!(
         "at each site: ε {:.3} at δ {:e} (ρ {}), {} sites, about {} patients of the cohort at each\n",
         cost.epsilon.0, cost.delta, cost.rho, cost.sites, cost.patients
     );
     for a in &cost.analyses {
         out += &format!("\n{}: {} round(s), ρ {}\n", a.analysis, a.rounds, a.rho);
-        out += &format!("  {:<40} {:<14} {:>14} {:>18}\n", "term", "statistic", "± expected", "± privacy alone");
+        out += &format!(
+            "  {:<40} {:<14} {:>14} {:>18} {:>12} {:>12}\n",
+            "term", "statistic", "± expected", "± privacy alone", "± local", "± secure"
+        );
         for e in a.expected.iter().take(40) {
             out += &format!(
-                "  {:<40} {:<14} {:>14.4} {:>18.4}\n",
-                e.term, e.statistic, e.half_width, e.half_width_privacy
+                "  {:<40} {:<14} {:>14.4} {:>18.4} {:>12} {:>12}\n",
+                e.term,
+                e.statistic,
+                e.half_width,
+                e.half_width_privacy,
+                shown(e.half_width_local),
+                shown(e.half_width_secure)
             );
         }
     }

@@ -130,7 +130,12 @@ pub fn collect(
         epsilon: study.privacy.epsilon,
         delta: study.privacy.delta,
         rho: total.value(),
-        unit: "patient at a hospital".to_owned(),
+        unit: study.privacy.unit(),
+        aggregation: match study.privacy.aggregation {
+            study::spec::Aggregation::Local => "local".to_owned(),
+            study::spec::Aggregation::Secure => "secure".to_owned(),
+        },
+        burned: state.burned,
         mechanism: if simulation { "none" } else { "discrete-gaussian" }.to_owned(),
         schema: study.schema.clone(),
         started: Micros(state.submitted_micros).to_string(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use platform::{Clock, StoreError};
+use privacy::secagg::Identity;
 use proto::wire::{self, StudyStatus, to_site};
 use proto::{RoundId, SiteId, StudyId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -63,12 +64,28 @@ pub enum Input {
         /// Its manifest and integers, checked for form.
         release: Box<proto::parse::Release>,
     },
+    /// A site told its identity key, and how far its ledger goes.
+    Identity {
+        /// Which site.
+        site: SiteId,
+        /// Its identity.
+        identity: Identity,
+    },
+    /// A site's message in a secure round.
+    Secure {
+        /// From which site.
+        site: SiteId,
+        /// What.
+        message: Box<wire::SecureMessage>,
+    },
     /// A large release is offered.
     Offer {
         /// By which site.
         site: SiteId,
         /// For which round.
         round: RoundId,
+        /// Which attempt at it.
+        attempt: u32,
     },
     /// A granted release is over, one way or another.
     Granted(SiteId),
@@ -82,6 +99,8 @@ pub enum Input {
         code: String,
         /// In words.
         reason: String,
+        /// Which attempt, in a secure round.
+        attempt: u32,
     },
     /// A plan was submitted and checked.
     Submit {
@@ -136,6 +155,7 @@ impl Conductor {
 struct Online {
     session: u64,
     out: Outbound,
+    identity: Option<Identity>,
 }
 
 struct State {
@@ -146,7 +166,7 @@ struct State {
     online: BTreeMap<SiteId, Online>,
     studies: BTreeMap<StudyId, Running>,
     granted: BTreeSet<SiteId>,
-    waiting: VecDeque<(SiteId, RoundId)>,
+    waiting: VecDeque<(SiteId, RoundId, u32)>,
 }
 
 /// Starts the conductor over what the journal holds; studies that were running go on.
@@ -229,7 +249,7 @@ impl State {
     fn take(&mut self, input: Input) {
         match input {
             Input::Online { site, session, out } => {
-                self.online.insert(site.clone(), Online { session, out });
+                self.online.insert(site.clone(), Online { session, out, identity: None });
                 self.each(|_| Some(Event::Online(site.clone())));
             }
             Input::Offline { site, session } => {
@@ -256,12 +276,24 @@ impl State {
                 }
                 self.done_granting(&site);
             }
-            Input::Offer { site, round } => {
-                self.waiting.push_back((site, round));
+            Input::Identity { site, identity } => {
+                if let Some(online) = self.online.get_mut(&site) {
+                    online.identity = Some(identity);
+                }
+            }
+            Input::Secure { site, message } => {
+                let study = message.round.as_ref().and_then(|r| StudyId::parse(&r.study).ok());
+                let now = self.clock.now();
+                if let Some(running) = study.and_then(|s| self.studies.get_mut(&s)) {
+                    running.stepped(&self.journal, &self.online, &site, *message, now);
+                }
+            }
+            Input::Offer { site, round, attempt } => {
+                self.waiting.push_back((site, round, attempt));
                 self.grant();
             }
             Input::Granted(site) => self.done_granting(&site),
-            Input::Refusal { site, round, code, reason } => self.refused(&site, &round, &code, &reason),
+            Input::Refusal { site, round, code, reason, attempt } => self.refused(&site, &round, attempt, &code, &reason),
             Input::Submit { plan, signed, reply } => {
                 let _ = reply.send(self.submit(*plan, &signed));
             }
@@ -300,10 +332,10 @@ impl State {
         self.one(&study, Event::Decided(site.clone(), kind));
     }
 
-    fn refused(&mut self, site: &SiteId, round: &RoundId, code: &str, reason: &str) {
+    fn refused(&mut self, site: &SiteId, round: &RoundId, attempt: u32, code: &str, reason: &str) {
         tracing::warn!(%site, %round, code, "round refused: {reason}");
         let Some(running) = self.studies.get_mut(&round.study) else { return };
-        if !running.is_at(round) {
+        if !running.is_at(round) || !running.attempt_is(attempt) {
             return;
         }
         running.said(site, "refused the round", code, reason);
@@ -348,9 +380,9 @@ impl State {
 
     fn grant(&mut self) {
         while self.granted.len() < GRANTS {
-            let Some((site, round)) = self.waiting.pop_front() else { return };
+            let Some((site, round, attempt)) = self.waiting.pop_front() else { return };
             if let Some(online) = self.online.get(&site) {
-                let grant = wire::Grant { round: Some((&round).into()) };
+                let grant = wire::Grant { round: Some((&round).into()), attempt };
                 let _ = online.out.send(Ok(to_site(to_site::Message::Grant(grant))));
                 self.granted.insert(site);
             }
@@ -358,7 +390,7 @@ impl State {
     }
 
     fn done_granting(&mut self, site: &SiteId) {
-        self.waiting.retain(|(s, _)| s != site);
+        self.waiting.retain(|(s, _, _)| s != site);
         if self.granted.remove(site) {
             self.grant();
         }

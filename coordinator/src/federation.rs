@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use certs::folder::Coordinator;
 use certs::{Authority, Folder, Identity, Name, Role, identity};
 use platform::{Clock, Entropy, files};
+use privacy::secagg::IdentityKey;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 /// What a federation is set to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +154,27 @@ impl Federation {
         let at = Coordinator { federation: self.settings.name.clone(), address: self.settings.address.clone() };
         Folder::new(&self.home.join(folder)).store(&identity, &at)?;
         Ok(identity)
+    }
+
+    /// The coordinator's long-term identity key, which signs what it saw of the sites' ledgers; made where there is none.
+    ///
+    /// # Errors
+    /// The file can't be read or written, or holds no key.
+    pub fn identity(&self, entropy: &dyn Entropy) -> Result<IdentityKey, FederationError> {
+        let path = self.home.join("authority/signing.key");
+        let seed = match std::fs::read(&path) {
+            Ok(bytes) => {
+                let bytes = Zeroizing::new(bytes);
+                <[u8; 32]>::try_from(bytes.as_slice()).map_err(|e| wrong(&path, &e))?
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let seed = entropy.secret()?;
+                files::write_secret(&path, &seed).map_err(|e| wrong(&path, &e))?;
+                seed
+            }
+            Err(e) => return Err(wrong(&path, &e)),
+        };
+        IdentityKey::from_seed(&Zeroizing::new(seed)).map_err(|e| wrong(&path, &e))
     }
 
     /// The folder of the store.

@@ -46,6 +46,9 @@ pub struct State {
     pub parameters: Vec<f64>,
     /// Rounds that were checkpointed.
     pub rounds_done: u32,
+    /// Secure rounds that were paid for and came to nothing.
+    #[serde(default)]
+    pub burned: u32,
     /// When it was submitted, in microseconds since 1970.
     pub submitted_micros: i64,
     /// When something last changed.
@@ -76,6 +79,11 @@ pub struct Checkpoint {
     /// For each part: the noise's variance.
     #[serde(with = "bits")]
     pub variances: Vec<f64>,
+    /// For each part: integer units in one lane unit.
+    #[serde(with = "bits")]
+    pub units: Vec<f64>,
+    /// Which attempt it was, in a secure round.
+    pub attempt: u32,
     /// The hash of the merged lanes.
     pub merged_hash: Hash,
     /// When the round began, in microseconds since 1970.
@@ -150,6 +158,24 @@ impl Journal {
         self.store.commit(t, Durability::Synced)
     }
 
+    /// Makes an attempt at a secure round durable, as far as it is frozen.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn secure(&self, study: &StudyId, stored: &crate::secure::Stored) -> Result<(), StoreError> {
+        let mut t = Transaction::new("study/secure");
+        t.put(key(study, "secure"), json(stored));
+        self.store.commit(t, Durability::Synced)
+    }
+
+    /// The last attempt at a secure round.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn last_secure(&self, study: &StudyId) -> Result<Option<crate::secure::Stored>, StoreError> {
+        Ok(self.store.get(key(study, "secure").as_bytes())?.and_then(|v| serde_json::from_slice(&v).ok()))
+    }
+
     /// Keeps what a site decided, for the provenance.
     ///
     /// # Errors
@@ -221,12 +247,12 @@ impl Journal {
         let mut rest = all.as_slice();
         let sites = c.releases.len();
         let mut parts = Vec::with_capacity(c.lanes.len());
-        for (lanes, noise_variance) in c.lanes.iter().zip(&c.variances) {
+        for ((lanes, noise_variance), unit) in c.lanes.iter().zip(&c.variances).zip(&c.units) {
             let Some((own, after)) = rest.split_at_checked(usize::try_from(*lanes).unwrap_or(usize::MAX)) else {
                 return Ok(None);
             };
             rest = after;
-            parts.push(MergedRelease { lanes: own.to_vec(), noise_variance: *noise_variance, sites });
+            parts.push(MergedRelease { lanes: own.to_vec(), noise_variance: *noise_variance, unit: *unit, sites });
         }
         Ok(Some(MergedRound { parts, sites }))
     }

@@ -10,6 +10,8 @@
 //! * [`federation`], [`registry`], [`operations`]: the authority, who is in, and what an operator may do.
 //! * [`round`]: the pure state machine of a study's rounds.
 //! * [`merge`]: sums of releases.
+//! * [`secure`]: the messages of a secure round.
+//! * [`anchors`]: what is kept of the sites' ledgers.
 //! * [`journal`]: what is durable of a study.
 //! * [`conductor`]: the one writer.
 //! * [`server`]: mutual TLS and the services.
@@ -18,6 +20,7 @@
 //! * [`analyst`], [`cli`]: the command line.
 
 pub mod analyst;
+pub mod anchors;
 pub mod cli;
 pub mod collect;
 pub mod conductor;
@@ -28,4 +31,5 @@ pub mod operations;
 pub mod registry;
 pub mod results;
 pub mod round;
+pub mod secure;
 pub mod server;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use privacy::mechanism::{MOST_GRID_BITS, grid};
 use proto::parse::Release;
-use proto::{Hash, SiteId};
+use proto::{Hash, PartManifest, SiteId};
 use serde::{Deserialize, Serialize};
 use summaries::{Lanes, MergedRelease, MergedRound};
 
@@ -14,7 +15,7 @@ pub struct Expected {
     pub name: String,
     /// Its lanes.
     pub lanes: usize,
-    /// The least noise scale that the plan allows, in integer units.
+    /// The least noise scale that the plan allows, in lane units.
     pub sigma: f64,
 }
 
@@ -58,18 +59,40 @@ pub struct Taken {
     pub rho_nano: u64,
 }
 
+/// The sum of one part, on the finest grid that came in.
+#[derive(Clone)]
+struct Sum {
+    lanes: Lanes,
+    grid_bits: u32,
+    /// In squared lane units.
+    variance: f64,
+}
+
+impl Sum {
+    /// With one more vector; `None` where a lane overflows.
+    fn plus(&self, own: &[i64], part: &PartManifest) -> Option<Sum> {
+        let grid_bits = self.grid_bits.max(part.grid_bits);
+        let (up, down) = (1i64 << (grid_bits - self.grid_bits), 1i64 << (grid_bits - part.grid_bits));
+        let add = |(a, b): (&i64, &i64)| a.checked_mul(up)?.checked_add(b.checked_mul(down)?);
+        let lanes = self.lanes.values().iter().zip(own).map(add).collect::<Option<Vec<i64>>>()?;
+        let sigma = part.sigma().ok()? / grid(part.grid_bits);
+        Some(Sum { lanes: Lanes::from_values(lanes), grid_bits, variance: self.variance + sigma * sigma })
+    }
+}
+
 /// A running sum.
 #[derive(Clone)]
 pub struct Merge {
     terms: Terms,
-    parts: Vec<(Lanes, f64)>,
+    parts: Vec<Sum>,
     taken: BTreeMap<SiteId, Taken>,
 }
 
 impl Merge {
     /// An empty sum.
     pub fn new(terms: Terms) -> Merge {
-        let parts = terms.parts.iter().map(|p| (Lanes::zeros(p.lanes), 0.0)).collect();
+        let empty = |p: &Expected| Sum { lanes: Lanes::zeros(p.lanes), grid_bits: 0, variance: 0.0 };
+        let parts = terms.parts.iter().map(empty).collect();
         Merge { terms, parts, taken: BTreeMap::new() }
     }
 
@@ -86,7 +109,10 @@ impl Merge {
         if m.parameters_hash != self.terms.parameters_hash {
             return no("other_parameters", "parameters are others");
         }
-        if m.rho_nano != self.terms.rho_nano {
+        if m.secure.is_some() || m.attempt != 0 {
+            return no("other_aggregation", "aggregation is not the plan's");
+        }
+        if m.rho_nano != if m.reused.is_some() { 0 } else { self.terms.rho_nano } {
             return no("other_charge", "charge is not the plan's");
         }
         let noisy = m.mechanism == "discrete-gaussian";
@@ -103,8 +129,13 @@ impl Merge {
             return no("implausible", "lanes are larger than any hospital's");
         }
         for (part, expected) in m.parts.iter().zip(&self.terms.parts) {
-            let Ok(nano) = part.sigma_nano.parse::<u128>() else { return no("malformed", "noise scale is no number") };
-            if noisy && (nano as f64 / 1e9) < expected.sigma * (1.0 - 1e-6) {
+            let Ok(sigma) = part.sigma() else { return no("malformed", "noise scale is no number") };
+            if part.grid_bits > MOST_GRID_BITS {
+                return no("malformed", "grid is finer than any");
+            }
+            // The answer to an equal question that was better paid may have less noise.
+            let least = expected.sigma * (1.0 - 1e-6) * if m.reused.is_some() { 0.0 } else { grid(part.grid_bits) };
+            if noisy && (sigma < least || sigma <= 0.0) {
                 return no("too_little_noise", "noise is smaller than the plan's");
             }
         }
@@ -122,21 +153,12 @@ impl Merge {
         }
         let mut sums = Vec::with_capacity(self.parts.len());
         let mut rest = release.lanes.as_slice();
-        for ((lanes, variance), part) in self.parts.iter().zip(&release.manifest.parts) {
-            let (own, after) = rest.split_at_checked(lanes.len()).unwrap_or((rest, &[]));
+        for (sum, part) in self.parts.iter().zip(&release.manifest.parts) {
+            let (own, after) = rest.split_at_checked(sum.lanes.len()).unwrap_or((rest, &[]));
             rest = after;
-            let overflow = lanes.values().iter().zip(own).any(|(a, b)| a.checked_add(*b).is_none());
-            if overflow {
-                return Err(Misfit { code: "overflow", what: "lanes leave the range of the sum" });
-            }
-            let sigma = part.sigma_nano.parse::<u128>().unwrap_or_default() as f64 / 1e9;
-            sums.push((own, variance + sigma * sigma));
+            sums.push(sum.plus(own, part).ok_or(Misfit { code: "overflow", what: "lanes leave the range of the sum" })?);
         }
-        for ((lanes, variance), (own, sum)) in self.parts.iter_mut().zip(sums) {
-            if lanes.merge(own) {
-                *variance = sum;
-            }
-        }
+        self.parts = sums;
         let m = &release.manifest;
         let taken = Taken { release: release.id, payload_hash: m.payload_hash, rho_nano: m.rho_nano };
         self.taken.insert(site.clone(), taken);
@@ -154,7 +176,11 @@ impl Merge {
         let parts = self
             .parts
             .into_iter()
-            .map(|(lanes, noise_variance)| MergedRelease { lanes: lanes.into_values(), noise_variance, sites })
+            .map(|sum| {
+                let unit = grid(sum.grid_bits);
+                let noise_variance = sum.variance * unit * unit;
+                MergedRelease { lanes: sum.lanes.into_values(), noise_variance, unit, sites }
+            })
             .collect();
         (MergedRound { parts, sites }, self.taken)
     }
@@ -164,7 +190,7 @@ impl Merge {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use proto::{Manifest, PartManifest, RoundId, StudyId};
+    use proto::{Manifest, RoundId, StudyId};
 
     fn terms(lanes: usize) -> Terms {
         let parts = vec![Expected { name: "a".into(), lanes, sigma: 2.0 }];
@@ -177,11 +203,20 @@ mod tests {
         let manifest = Manifest {
             site: site.clone(),
             round: RoundId { study: StudyId::parse("s").unwrap(), analysis: 0, round: 0 },
+            attempt: 0,
             plan_hash: Hash([1; 32]),
             parameters_hash: Hash([2; 32]),
             mechanism: "discrete-gaussian".into(),
             rho_nano: 5,
-            parts: vec![PartManifest { name: "a".into(), lanes: lanes.len() as u64, sigma_nano: "2000000000".into() }],
+            entered: vec![[2000, 2026]],
+            secure: None,
+            reused: None,
+            parts: vec![PartManifest {
+                name: "a".into(),
+                lanes: lanes.len() as u64,
+                sigma_nano: "2000000000".into(),
+                grid_bits: 0,
+            }],
             payload_hash: Hash::of(&payload),
         };
         (site, proto::parse::release(manifest, &payload).unwrap())
@@ -222,6 +257,35 @@ mod tests {
         none.manifest.mechanism = "none".into();
         assert_eq!(merge.check(&none).unwrap_err().code, "other_mechanism");
         assert_eq!(merge.check(&release(0, vec![1, 2]).1).unwrap_err().code, "other_shape");
+    }
+
+    #[test]
+    fn sums_meet_on_the_finest_grid() {
+        let mut merge = Merge::new(terms(1));
+        let (a, ra) = release(0, vec![3]);
+        merge.take(&a, &ra).unwrap();
+        let (b, mut rb) = release(1, vec![10]);
+        rb.manifest.parts[0].grid_bits = 2;
+        rb.manifest.parts[0].sigma_nano = "8000000000".into();
+        merge.take(&b, &rb).unwrap();
+        let part = merge.finish().0.parts.remove(0);
+        let layout = summaries::Layout { lanes: 1, scale: 1.0 };
+        assert_eq!((part.value(0, &layout), part.variance(&layout)), (5.5, 8.0));
+    }
+
+    #[test]
+    fn bytes_that_were_paid_for_before_cost_nothing_and_masked_ones_are_no_sum() {
+        let merge = Merge::new(terms(1));
+        let (_, good) = release(0, vec![1]);
+        let mut reused = good.clone();
+        reused.manifest.reused = Some(Hash([7; 32]));
+        assert_eq!(merge.check(&reused).unwrap_err().code, "other_charge");
+        reused.manifest.rho_nano = 0;
+        reused.manifest.parts[0].sigma_nano = "1000000000".into();
+        assert!(merge.check(&reused).is_ok());
+        let mut masked = good;
+        masked.manifest.secure = Some(proto::SecureManifest { instance: Hash([1; 32]), threshold: 2, colluders: 0 });
+        assert_eq!(merge.check(&masked).unwrap_err().code, "other_aggregation");
     }
 
     #[test]

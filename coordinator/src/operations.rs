@@ -3,9 +3,11 @@
 
 use certs::Role;
 use platform::{Clock, Entropy};
+use proto::SiteId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::anchors::Anchors;
 use crate::federation::Federation;
 use crate::registry::{Registry, RegistryError};
 
@@ -34,6 +36,11 @@ pub enum Operation {
         /// `site` or `analyst`.
         role: Role,
     },
+    /// The copy of a site's ledger.
+    Ledger {
+        /// Whose.
+        site: SiteId,
+    },
 }
 
 /// Carries a command out.
@@ -43,6 +50,7 @@ pub enum Operation {
 pub fn execute(
     federation: &Federation,
     registry: &Registry,
+    anchors: &Anchors,
     operation: &Operation,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
@@ -53,6 +61,13 @@ pub fn execute(
             json!({ "invitation": invitation.to_text()?, "for": invitation.subject, "expires_seconds": invitation.expires_seconds })
         }
         Operation::Revoke { role, id } => json!({ "revoked": registry.revoke(*role, id, clock)? }),
+        Operation::Ledger { site } => {
+            let copy = anchors.copy(site)?;
+            if copy.get("head").is_none_or(Value::is_null) {
+                return Err(RegistryError::Refused(format!("nothing was seen of the ledger of {site} yet")));
+            }
+            copy
+        }
         Operation::List { role } => json!({ "members": registry.members(*role)? }),
     })
 }

@@ -1,24 +1,30 @@
 //! The agent: everything a site does, in one place, for the uplink, the local socket and the command line.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use certs::Identity;
 use platform::store::SharedStore;
 use platform::{Clock, Entropy, RocksStore};
-use privacy::{Mechanism, Part, Rho, Sensitive};
+use privacy::secagg::{Advertisement, Consent, IdentityKey, Reveal, SealedShare};
+use privacy::{DiscreteLaplace, Mechanism, MechanismName, Part, Rho, Sensitive};
 use proto::manifest::parameters_hash;
+use proto::wire::secure_reply::Body;
 use proto::wire::{self, SignedPlan};
-use proto::{Hash, RoundId, StudyId};
+use proto::{Hash, RoundId, SecureManifest, StudyId};
 use study::Plan;
+use study::spec::Aggregation;
 use summaries::{Lanes, PartWork};
 use tokio::sync::broadcast;
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineError};
 use crate::lake::{Lake, LakeError};
-use crate::ledger::{Ledger, LedgerError};
+use crate::identity::{self, Pins};
+use crate::ledger::{self, Ledger, LedgerError};
 use crate::policy::{self, Objection};
-use crate::releases::{Order, ReleaseError, Releases, Sealed, State};
+use crate::releases::{Noised, Order, ReleaseError, Releases, Sealed, State};
+use crate::secure::{self, Attempt, SecureRounds};
 use crate::studies::{Decision, Record, Studies};
 
 /// What stopped the agent from starting or from doing what it was told.
@@ -39,6 +45,9 @@ pub enum AgentError {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The identity key.
+    #[error(transparent)]
+    Identity(#[from] identity::IdentityError),
     /// There is no such study.
     #[error("there is no study '{0}' here; see site-agent studies list")]
     NoStudy(StudyId),
@@ -71,6 +80,10 @@ pub struct Agent {
     pub releases: Releases,
     /// Its studies.
     pub studies: Studies,
+    /// Its secure rounds.
+    pub secure: SecureRounds,
+    /// Its long-term identity.
+    pub identity: IdentityKey,
     /// Its mechanism.
     pub mechanism: Box<dyn Mechanism>,
     /// Its clock.
@@ -83,6 +96,8 @@ pub struct Agent {
     ingesting: tokio::sync::Mutex<()>,
     /// A decision and a seal never overlap: after a pause is told, nothing more is sealed.
     gate: Mutex<()>,
+    /// Keys of secure rounds that were told and not sealed yet.
+    joined: Mutex<BTreeMap<(RoundId, u32), Vec<Vec<u8>>>>,
     /// The plan that was last answered, with what each of its rounds costs: rounds of one study come one after the other.
     prepared: Mutex<Option<Arc<Prepared>>>,
 }
@@ -119,7 +134,10 @@ impl Agent {
             engine: Engine::new(),
             ledger,
             releases,
+            secure: SecureRounds::new(store.clone(), config.id.clone()),
+            identity: identity::key(&config, entropy.as_ref())?,
             studies: Studies::new(store),
+            joined: Mutex::new(BTreeMap::new()),
             mechanism,
             clock,
             entropy,
@@ -172,10 +190,12 @@ impl Agent {
                 ..known
             });
         }
-        let objection = policy::allowed(&self.config, &checked.plan, &checked.signer.name.id).err();
+        let signer_key = certs::head::hex(&checked.signer.public_key);
+        let objection =
+            policy::allowed(&self.config, &checked.plan, &checked.signer.name.id, Some(&signer_key)).err();
         let decision = match &objection {
             Some(_) => Decision::Refused,
-            None if policy::approves(&self.config, &checked.plan) => Decision::Approved,
+            None if policy::approves(&self.config, &checked.plan, &checked.signer.name.id) => Decision::Approved,
             None => Decision::Pending,
         };
         let record = Record {
@@ -187,6 +207,7 @@ impl Agent {
             decided_micros: now.0,
             outcome: None,
             signer: checked.signer.name.to_string(),
+            signer_key: Some(signer_key),
             title: checked.plan.study.title.clone(),
             epsilon: checked.plan.study.privacy.epsilon,
         };
@@ -214,6 +235,7 @@ impl Agent {
             decided_micros: self.clock.now().0,
             outcome: None,
             signer: String::new(),
+            signer_key: None,
             title: String::new(),
             epsilon: 0.0,
         }
@@ -267,6 +289,7 @@ impl Agent {
             record.outcome = Some(outcome.to_owned());
             self.studies.put(&record, None)?;
         }
+        self.secure.forget(study)?;
         self.engine.forget();
         Ok(())
     }
@@ -281,11 +304,20 @@ impl Agent {
         Ok((plan, study::plan::hash_of(&signed.plan)))
     }
 
-    /// Answers a round: the stored release if there is one, else a new one, sealed.
+    /// Answers a round with local noise: the stored release if there is one, else a new one, sealed.
     ///
     /// # Errors
     /// A named reason, fit to leave.
     pub async fn answer(&self, order: wire::RoundOrder) -> Result<Sealed, Refused> {
+        let (prepared, asked) = self.asked(&order)?;
+        if prepared.plan.study.privacy.aggregation == Aggregation::Secure {
+            return Err(Objection::new("plan_invalid", "the plan asks for secure aggregation, and the order does not"));
+        }
+        self.release(&prepared.plan, asked, &order.parameters, None).await
+    }
+
+    /// What a round asks for, after everything that must hold for any answer was checked.
+    fn asked(&self, order: &wire::RoundOrder) -> Result<(Arc<Prepared>, Order), Refused> {
         let no = |code: &str, reason: String| Objection::new(code, reason);
         let round = proto::parse::round(order.round.clone()).map_err(|e| no("malformed", e.to_string()))?;
         let asked = Hash::from_slice(&order.plan_hash).map_err(|e| no("malformed", e.to_string()))?;
@@ -298,8 +330,9 @@ impl Agent {
         let prepared = self.prepare(&round.study, asked)?;
         let (plan, plan_hash) = (&prepared.plan, prepared.hash);
         // The settings may be stricter than when the study was approved.
-        policy::allowed(&self.config, plan, policy::analyst_of(&record.signer))?;
-        let today = chrono::DateTime::from_timestamp(self.clock.now().seconds(), 0).map(|t| t.date_naive());
+        policy::allowed(&self.config, plan, policy::analyst_of(&record.signer), record.signer_key.as_deref())?;
+        let now = self.clock.now();
+        let today = chrono::DateTime::from_timestamp(now.seconds(), 0).map(|t| t.date_naive());
         if today > chrono::NaiveDate::parse_from_str(&plan.study.expires, "%Y-%m-%d").ok() {
             return Err(no("plan_expired", format!("the plan was valid until {}", plan.study.expires)));
         }
@@ -309,9 +342,134 @@ impl Agent {
             .and_then(|r| r.get(round.round as usize))
             .copied()
             .ok_or_else(|| no("not_in_plan", format!("the plan has no round {round}")))?;
-        let parameters = order.parameters;
-        let order = Order { round, plan_hash, parameters_hash: parameters_hash(&parameters), rho };
-        self.release(plan, &order, &parameters).await
+        let whole = policy::whole_cost(&self.config, plan);
+        let every = self.config.budget.blocks(ledger::year(now), plan.study.privacy.entered);
+        let blocks = self.releases.blocks(&self.ledger, &round.study, &whole, &every, now);
+        let blocks = blocks.map_err(|e| self.release_refusal(&e))?;
+        if blocks.is_empty() {
+            return Err(no("no_blocks", "the plan asks for years of entry that the site does not keep apart".to_owned()));
+        }
+        let attempt = order.secure.as_ref().map_or(0, |s| s.attempt);
+        let parameters_hash = parameters_hash(&order.parameters);
+        Ok((prepared, Order { round, attempt, plan_hash, parameters_hash, rho, blocks, question: None }))
+    }
+
+    /// Joins a secure round: the advertisement of this site's keys for it.
+    ///
+    /// # Errors
+    /// A named reason, fit to leave.
+    pub fn join(&self, federation: &str, order: &wire::RoundOrder) -> Result<Advertisement, Refused> {
+        let (prepared, asked) = self.asked(order)?;
+        let invalid = |e: &dyn std::fmt::Display| Objection::new("plan_invalid", e.to_string());
+        let privacy = &prepared.plan.study.privacy;
+        let secure = order.secure.as_ref().filter(|_| privacy.aggregation == Aggregation::Secure);
+        let secure = secure.ok_or_else(|| invalid(&"the order asks for secure aggregation, and the plan does not"))?;
+        self.releases.would_admit(&self.ledger, &asked, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
+        self.reruns(&asked, privacy.reruns).map_err(|e| self.release_refusal(&e))?;
+        let (roster, identities) = secure::roster(&secure.roster)?;
+        if roster.len() < prepared.plan.study.rounds.min_sites as usize {
+            return Err(Objection::new("secure_round", "fewer sites are in the roster than the plan asks for"));
+        }
+        let program = study::compile::program(&prepared.plan.study, asked.round.analysis as usize).map_err(|e| invalid(&e))?;
+        let work = program
+            .work(asked.round.round, &order.parameters)
+            .map_err(|e| Objection::new("parameters_invalid", e.to_string()))?;
+        let of = study::secure::Of {
+            federation: federation.to_owned(),
+            plan_hash: asked.plan_hash,
+            round: asked.round.clone(),
+            attempt: asked.attempt,
+            parameters_hash: asked.parameters_hash,
+            rho: asked.rho,
+            mechanism: self.mechanism.name(),
+        };
+        let terms = study::secure::terms(&prepared.plan, of, roster, &work).map_err(|e| invalid(&e))?;
+        let pins = Pins::read(&self.config).map_err(|e| self.internal(&e))?;
+        let seed = || self.entropy.secret();
+        self.secure.join(terms, &order.parameters, &identities, &pins, &self.identity, seed)
+    }
+
+    /// Whether one more charged attempt is within what the plan allows.
+    fn reruns(&self, order: &Order, allowed: u32) -> Result<(), ReleaseError> {
+        let mut before = false;
+        for attempt in 0..order.attempt {
+            before |= self.releases.get(&order.round, attempt)?.is_some();
+        }
+        let burned = self.ledger.attempts(&order.round.study);
+        if before && self.releases.get(&order.round, order.attempt)?.is_none() && burned >= allowed {
+            return Err(ReleaseError::Reruns { burned, allowed });
+        }
+        Ok(())
+    }
+
+    /// Goes on with a secure round: what the site says to what it was told.
+    ///
+    /// # Errors
+    /// A named reason, fit to leave.
+    pub async fn go_on(&self, reply: wire::SecureReply) -> Result<SecureAnswer, Refused> {
+        let no = |code: &str, reason: &str| Objection::new(code, reason);
+        let round = proto::parse::round(reply.round.clone()).map_err(|e| no("malformed", &e.to_string()))?;
+        self.agreed(&round.study)?;
+        let mut attempt = self
+            .secure
+            .open(&round, reply.attempt)?
+            .ok_or_else(|| no("secure_round", "this attempt was not joined"))?;
+        let missing = || no("malformed", "a message of the secure round is empty");
+        match reply.body.ok_or_else(missing)? {
+            Body::Keys(keys) => {
+                let keys: Vec<Vec<u8>> = keys.advertisements.iter().map(|a| a.to_vec()).collect();
+                let shares = attempt.share(&keys)?;
+                self.joined.lock().unwrap_or_else(PoisonError::into_inner).insert((round, reply.attempt), keys);
+                Ok(SecureAnswer::Shares(shares))
+            }
+            Body::Shares(shares) => {
+                if let Some(sealed) = self.releases.get(&round, reply.attempt).map_err(|e| self.release_refusal(&e))? {
+                    return Ok(SecureAnswer::Masked(Box::new(sealed)));
+                }
+                let keys = self.joined.lock().unwrap_or_else(PoisonError::into_inner).get(&(round.clone(), reply.attempt)).cloned();
+                attempt.share(&keys.ok_or_else(|| no("secure_round", "the round's keys have not come yet"))?)?;
+                let shares: Vec<SealedShare> = shares
+                    .shares
+                    .into_iter()
+                    .map(|s| SealedShare { from: s.from, to: s.to, sealed: s.sealed.to_vec() })
+                    .collect();
+                attempt.take_shares(&shares)?;
+                let terms = attempt.terms();
+                let prepared = self.prepare(&round.study, terms.plan_hash)?;
+                let order = wire::RoundOrder {
+                    round: Some((&round).into()),
+                    plan_hash: terms.plan_hash.0.to_vec().into(),
+                    parameters: attempt.parameters(),
+                    secure: Some(wire::SecureOrder { attempt: reply.attempt, roster: Vec::new() }),
+                };
+                let (_, asked) = self.asked(&order)?;
+                self.reruns(&asked, prepared.plan.study.privacy.reruns).map_err(|e| self.release_refusal(&e))?;
+                let sealed = self.release(&prepared.plan, asked, &order.parameters, Some(&attempt)).await?;
+                self.joined.lock().unwrap_or_else(PoisonError::into_inner).remove(&(round, reply.attempt));
+                Ok(SecureAnswer::Masked(Box::new(sealed)))
+            }
+            Body::Survivors(s) => {
+                self.sealed_here(&round, reply.attempt)?;
+                Ok(SecureAnswer::Consent(self.secure.consent(&mut attempt, &s.places, &self.identity)?))
+            }
+            Body::Consents(consents) => {
+                self.sealed_here(&round, reply.attempt)?;
+                let wrong = || no("malformed", "a signature of the secure round can't be read");
+                let read = |c: wire::Consent| {
+                    let signature = <[u8; 64]>::try_from(c.signature.as_ref()).map_err(|_| wrong())?;
+                    Ok(Consent { place: c.place, signature })
+                };
+                let consents = consents.consents.into_iter().map(read).collect::<Result<Vec<_>, Refused>>()?;
+                Ok(SecureAnswer::Reveal(attempt.reveal(&consents)?))
+            }
+        }
+    }
+
+    fn sealed_here(&self, round: &RoundId, attempt: u32) -> Result<(), Refused> {
+        match self.releases.get(round, attempt).map_err(|e| self.release_refusal(&e))? {
+            Some(_) => Ok(()),
+            None => Err(Objection::new("secure_round", "this site has sent no masked input in this attempt")),
+        }
     }
 
     /// Whether the site takes part in a study, as it stands now.
@@ -345,42 +503,109 @@ impl Agent {
         Ok(prepared)
     }
 
-    async fn release(&self, plan: &Plan, order: &Order, parameters: &[f64]) -> Result<Sealed, Refused> {
-        if let Some(sealed) = self.releases.find(order).map_err(|e| self.release_refusal(&e))? {
+    async fn release(
+        &self,
+        plan: &Plan,
+        mut order: Order,
+        parameters: &[f64],
+        secure: Option<&Attempt>,
+    ) -> Result<Sealed, Refused> {
+        if let Some(sealed) = self.releases.find(&order).map_err(|e| self.release_refusal(&e))? {
             return Ok(sealed);
         }
-        self.releases.would_admit(&self.ledger, order, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
+        self.releases.would_admit(&self.ledger, &order, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
         let program = study::compile::program(&plan.study, order.round.analysis as usize)
             .map_err(|e| Objection::new("plan_invalid", e.to_string()))?;
         let work = program
             .work(order.round.round, parameters)
             .map_err(|e| Objection::new("parameters_invalid", e.to_string()))?;
-        let batch = self
+        let (batch, version) = self
             .engine
-            .patients(&self.config, &self.lake, plan, order.plan_hash, order.round.analysis)
+            .patients(&self.config, &self.lake, plan, order.plan_hash, order.round.analysis, &order.blocks)
             .await
             .map_err(|e| self.engine_refusal(&e))?;
+        self.large_enough(plan, &order, batch.patients())?;
+        if secure.is_none() {
+            let key = (order.round.analysis, order.round.round, order.parameters_hash);
+            order.question = study::question::hash(&plan.study, key, &order.blocks, version);
+        }
         let names: Vec<String> = work.iter().map(|w| w.name.clone()).collect();
         let parts = accumulate(work, &batch).map_err(|e| Objection::new("statistic_failed", e))?;
-        // Asked once more, since the query took its time.
-        let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        self.agreed(&order.round.study)?;
-        let sealed = self
-            .releases
-            .seal(&self.ledger, order, self.clock.now(), self.mechanism.name(), &names, |charge| {
-                self.mechanism.release(parts, charge)
-            })
-            .map_err(|e| self.release_refusal(&e))?;
+        let (lanes, threads) = (parts.iter().map(Part::len).sum(), self.config.limits.threads);
+        let drawn = std::time::Instant::now();
+        let sealed = {
+            // Asked once more, since the query took its time.
+            let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+            self.agreed(&order.round.study)?;
+            let noise = |charge| match secure {
+                None => Ok(Noised::local(&self.mechanism.release(parts, charge)?)),
+                Some(attempt) => {
+                    let terms = attempt.terms();
+                    let (threshold, colluders) = (terms.threshold, terms.colluders);
+                    let parties = privacy::distributed::parties(threshold as usize, colluders as usize);
+                    let share = self.mechanism.share(parts, charge, parties)?;
+                    let scales = share.scales.clone();
+                    let masked = attempt.mask(share, threads)?;
+                    let secure = SecureManifest { instance: attempt.instance(), threshold, colluders };
+                    Ok(Noised::masked(&masked, scales, secure))
+                }
+            };
+            let also = |t: &mut platform::Transaction| {
+                if let Some(attempt) = secure {
+                    attempt.enter(t);
+                }
+            };
+            self.releases
+                .seal(&self.ledger, &order, self.clock.now(), self.mechanism.name(), &names, noise, also)
+                .map_err(|e| self.release_refusal(&e))?
+        };
         tracing::info!(round = %order.round, rho = %order.rho, release = %sealed.record.id.short(), "sealed");
+        schedule(drawn, lanes).await;
         Ok(sealed)
+    }
+
+    /// Whether a cohort is large enough here to be answered for: on a noisy count that is paid for and stays here.
+    fn large_enough(&self, plan: &Plan, order: &Order, patients: usize) -> Result<(), Refused> {
+        let least = self.config.disclosure.min_cohort.max(plan.study.suppression.min_cohort);
+        if self.config.disclosure.min_cohort == 0 || self.mechanism.name() == MechanismName::None {
+            return Ok(());
+        }
+        let laplace = DiscreteLaplace::new(self.config.disclosure.cohort_epsilon, 1)
+            .ok_or_else(|| self.internal(&"[disclosure] cohort_epsilon must be above 0"))?;
+        let cohort = plan.study.analysis.get(order.round.analysis as usize).map_or("", |a| a.cohort.as_str());
+        let passes = |charge: &privacy::Charge| {
+            let exact = Lanes::from_values(vec![i64::try_from(patients).unwrap_or(i64::MAX)]);
+            let noisy = laplace.release(Sensitive::new(exact), charge)?;
+            Ok(noisy.get().first().is_some_and(|n| i128::from(*n) >= i128::from(least)))
+        };
+        let what = (&order.round, order.plan_hash, order.blocks.as_slice());
+        let passed = self
+            .releases
+            .check_cohort(&self.ledger, what, cohort, laplace.cost(), self.clock.now(), passes)
+            .map_err(|e| self.release_refusal(&e))?;
+        if passed {
+            return Ok(());
+        }
+        let reason = format!("the cohort '{cohort}' has fewer than {least} patients here, on a noisy count");
+        Err(Objection::new("cohort_too_small", reason))
     }
 
     /// A release was handed to the stream, or acknowledged.
     ///
     /// # Errors
     /// The store fails.
-    pub fn advance(&self, round: &RoundId, state: State) -> Result<(), AgentError> {
-        Ok(self.releases.advance(round, state)?)
+    pub fn advance(&self, round: &RoundId, attempt: u32, state: State) -> Result<(), AgentError> {
+        Ok(self.releases.advance(round, attempt, state)?)
+    }
+
+    /// Entries of the ledger behind a place, with its signed head: what the coordinator keeps as an anchor.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn ledger_news(&self, after: u64) -> Result<wire::LedgerEntries, AgentError> {
+        let entries = self.ledger.bytes_after(after)?.into_iter().map(Into::into).collect();
+        let head = self.ledger.signed_head(&self.config.id, &self.identity, self.clock.now());
+        Ok(wire::LedgerEntries { entries, signed_head: serde_json::to_vec(&head).unwrap_or_default().into() })
     }
 
     /// What the local log gets in full and the coordinator in two words.
@@ -393,6 +618,12 @@ impl Agent {
         match e {
             ReleaseError::Budget(b) => Objection::new("budget_spent", b.to_string()),
             ReleaseError::Answered { .. } => Objection::new("already_answered", e.to_string()),
+            ReleaseError::Reruns { .. } => Objection::new("reruns_spent", e.to_string()),
+            ReleaseError::Secagg(e) => Objection::from(*e),
+            ReleaseError::Ledger(LedgerError::Behind { .. }) => {
+                tracing::error!("{e}");
+                Objection::new("ledger_behind", "the site's ledger is an old copy; its operator was told how to recover it")
+            }
             ReleaseError::Ledger(_) => {
                 tracing::error!("{e}");
                 Objection::new("ledger_broken", "the site's ledger does not verify; its operator was told")
@@ -412,6 +643,27 @@ impl Agent {
             EngineError::Lake(_) => self.internal(e),
         }
     }
+}
+
+/// What a site says in a secure round.
+pub enum SecureAnswer {
+    /// Its secrets' shares.
+    Shares(Vec<SealedShare>),
+    /// Its masked input.
+    Masked(Box<Sealed>),
+    /// Its signature on the survivors.
+    Consent(Consent),
+    /// The shares that unmask the sum.
+    Reveal(Reveal),
+}
+
+/// A release is handed on only at whole steps of time after its noise began to be drawn, and a step is several times what drawing
+/// so many samples takes: so the time says how many lanes there are, and nothing of the noise in them.
+async fn schedule(drawn: std::time::Instant, lanes: usize) {
+    let step = std::time::Duration::from_micros(2_000 + lanes as u64 / 2);
+    let steps = drawn.elapsed().as_micros() / step.as_micros().max(1) + 1;
+    let due = drawn + step * u32::try_from(steps).unwrap_or(u32::MAX);
+    tokio::time::sleep_until(due.into()).await;
 }
 
 /// Makes the state's folder, the owner's alone: bronze holds raw extracts.

@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use platform::{OsEntropy, SystemClock};
 use privacy::{DiscreteGaussian, Mechanism};
-use proto::StudyId;
+use proto::{SiteId, StudyId};
 use serde_json::Value;
 
 use crate::agent::Agent;
@@ -77,6 +77,11 @@ enum Verb {
         #[command(subcommand)]
         verb: ReleasesVerb,
     },
+    /// Identity keys: this site's, and those of other sites that it has pinned
+    Keys {
+        #[command(subcommand)]
+        verb: KeysVerb,
+    },
     /// What is in the lake: files read, rejected, and gold's rows
     #[command(after_help = "Example:\n  site-agent lake --json")]
     Lake,
@@ -136,6 +141,39 @@ enum LedgerVerb {
     /// Check the hash chain
     #[command(after_help = "Example:\n  site-agent ledger verify")]
     Verify,
+    /// The ledger in plain words, for an auditor (45 CFR 164.528)
+    #[command(after_help = "Example:\n  site-agent --json ledger export > disclosures.json")]
+    Export,
+    /// Take in the entries that an old copy of the state lacks, from the coordinator's copy
+    #[command(after_help = "Example:\n  coordinator --home fed site ledger de-01 --out de-01.json\n  site-agent ledger recover de-01.json")]
+    Recover {
+        /// The file that coordinator site ledger wrote
+        file: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeysVerb {
+    /// This site's fingerprint: give it to the other hospitals by telephone or letter
+    #[command(after_help = "Example:\n  site-agent keys show")]
+    Show,
+    /// The fingerprints that this site has pinned
+    #[command(after_help = "Example:\n  site-agent keys list")]
+    List,
+    /// Pin another site's fingerprint, as its staff gave it to you
+    #[command(after_help = "Example:\n  site-agent keys pin fr-02 '1a2b 3c4d ...'")]
+    Pin {
+        /// The site's id
+        site: String,
+        /// Its fingerprint, 64 hexadecimal digits
+        fingerprint: String,
+    },
+    /// Take a pin away
+    #[command(after_help = "Example:\n  site-agent keys unpin fr-02")]
+    Unpin {
+        /// The site's id
+        site: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -143,9 +181,13 @@ enum ReleasesVerb {
     /// Every release
     #[command(after_help = "Example:\n  site-agent releases list")]
     List,
-    /// Check every release against the ledger and its bytes
-    #[command(after_help = "Example:\n  site-agent releases verify")]
-    Verify,
+    /// Check every release against the ledger and its bytes; or an exported bundle, offline
+    #[command(after_help = "Example:\n  site-agent releases verify\n  site-agent releases verify --bundle bundle.json")]
+    Verify {
+        /// A bundle that coordinator study bundle wrote
+        #[arg(long)]
+        bundle: Option<PathBuf>,
+    },
 }
 
 /// Runs the command line with OpenDP's noise.
@@ -207,8 +249,20 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         Verb::Lake => Command::Lake,
         Verb::Ledger { verb: LedgerVerb::Show } => Command::Ledger,
         Verb::Ledger { verb: LedgerVerb::Verify } => Command::LedgerVerify,
+        Verb::Ledger { verb: LedgerVerb::Export } => Command::LedgerExport,
+        Verb::Ledger { verb: LedgerVerb::Recover { file } } => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+            let copy = serde_json::from_str(&text).with_context(|| format!("{} is no copy of a ledger", file.display()))?;
+            Command::LedgerRecover { copy }
+        }
+        Verb::Keys { verb: KeysVerb::Show | KeysVerb::List } => Command::Keys,
+        Verb::Keys { verb: KeysVerb::Pin { site, fingerprint } } => {
+            Command::Pin { site: SiteId::parse(site)?, fingerprint: Some(fingerprint.clone()) }
+        }
+        Verb::Keys { verb: KeysVerb::Unpin { site } } => Command::Pin { site: SiteId::parse(site)?, fingerprint: None },
         Verb::Releases { verb: ReleasesVerb::List } => Command::Releases,
-        Verb::Releases { verb: ReleasesVerb::Verify } => Command::ReleasesVerify,
+        Verb::Releases { verb: ReleasesVerb::Verify { bundle: Some(file) } } => return bundle(file, arguments.json),
+        Verb::Releases { verb: ReleasesVerb::Verify { bundle: None } } => Command::ReleasesVerify,
         Verb::Studies { verb } => match verb {
             StudiesVerb::List => Command::Studies,
             StudiesVerb::Show { study: s } => Command::Study { study: study(s)? },
@@ -262,6 +316,20 @@ fn bar(long: bool) -> ProgressBar {
         bar.set_style(style);
     }
     bar
+}
+
+/// Verifies a bundle; nothing else is needed for it.
+fn bundle(file: &std::path::Path, json: bool) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+    let bundle: certs::bundle::Bundle = serde_json::from_str(&text).context("this is no bundle of releases")?;
+    let verified = bundle.verify()?;
+    let mut out = std::io::stdout();
+    if json {
+        writeln!(out, "{:#}", serde_json::json!(verified))?;
+    } else {
+        write!(out, "{}", verified.text())?;
+    }
+    Ok(())
 }
 
 fn open(config: Config, mechanism: Box<dyn Mechanism>) -> anyhow::Result<Agent> {

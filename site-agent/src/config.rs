@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use privacy::{Caps, Rho};
+use privacy::{Block, Cap, Caps, Rho};
 use proto::SiteId;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub struct Config {
     /// Who says yes.
     #[serde(default)]
     pub approval: Approval,
+    /// How sums may meet those of other sites.
+    #[serde(default)]
+    pub aggregation: Aggregation,
     /// What may be spent.
     #[serde(default)]
     pub budget: Budget,
@@ -64,8 +67,16 @@ pub struct Source {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Disclosure {
-    /// A study must suppress numbers of patients below this.
+    /// A study must suppress numbers of patients below this (on the noisy value).
     pub min_cell: u64,
+    /// A cohort with fewer patients here, on a noisy count that is paid for and stays here, is not answered for. 0: no check.
+    pub min_cohort: u64,
+    /// What that count costs: the ε of a discrete Laplace.
+    pub cohort_epsilon: f64,
+    /// Fingerprints of analysts' public keys that may sign; any of an allowed analyst, where empty.
+    pub signers: Vec<String>,
+    /// The largest ε of a study, at its δ; the budget's cap for a study, where not given.
+    pub max_epsilon: Option<f64>,
     /// Kinds of analysis that are allowed; all, where empty.
     pub kinds: Vec<String>,
     /// Purposes that are allowed.
@@ -78,6 +89,10 @@ impl Default for Disclosure {
     fn default() -> Disclosure {
         Disclosure {
             min_cell: 11,
+            min_cohort: 20,
+            cohort_epsilon: 0.05,
+            signers: Vec::new(),
+            max_epsilon: None,
             kinds: Vec::new(),
             purposes: study::check::PURPOSES.iter().map(|p| (*p).to_owned()).collect(),
             analysts: Vec::new(),
@@ -93,6 +108,43 @@ pub struct Approval {
     pub mode: ApprovalMode,
     /// In `auto`, a study of a larger ε (of its ρ, at δ = 1e-6) waits for a person.
     pub max_epsilon: Option<f64>,
+    /// In `auto`, a study by another analyst waits for a person; any, where empty.
+    pub analysts: Vec<String>,
+    /// In `auto`, a study with another kind of analysis waits for a person; any, where empty.
+    pub kinds: Vec<String>,
+    /// In `auto`, a study for another purpose waits for a person; any, where empty.
+    pub purposes: Vec<String>,
+    /// In `auto`, a study that aggregates in another way waits for a person.
+    pub aggregation: Option<study::spec::Aggregation>,
+}
+
+/// How the site's sums may meet those of other sites.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Aggregation {
+    /// What the site insists on: `any`, `secure` or `local`.
+    pub mode: AggregationMode,
+    /// The file with the fingerprints of the other sites' identity keys, relative to this file.
+    pub peers: PathBuf,
+}
+
+impl Default for Aggregation {
+    fn default() -> Aggregation {
+        Aggregation { mode: AggregationMode::Any, peers: PathBuf::from("peers.toml") }
+    }
+}
+
+/// What the site insists on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AggregationMode {
+    /// Either; the study says which.
+    #[default]
+    Any,
+    /// The coordinator never sees the site's own vector.
+    Secure,
+    /// The site's noise alone protects its patients; nothing rests on other sites.
+    Local,
 }
 
 /// Who says yes.
@@ -106,33 +158,60 @@ pub enum ApprovalMode {
     Auto,
 }
 
-/// Caps, in ρ.
+/// What may be spent of each year of entry's patients: caps in ρ, and on δ that adds up.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
     /// A study.
     pub study_rho: f64,
-    /// A calendar year.
+    /// The calendar year in which a year of entry is first asked for.
     pub year_rho: f64,
+    /// Each later calendar year: the tranche that the site declares for patients of earlier years.
+    pub tranche_rho: f64,
     /// Ever.
     pub lifetime_rho: f64,
+    /// δ that adds up: a study.
+    pub study_delta: f64,
+    /// δ that adds up: a calendar year.
+    pub year_delta: f64,
+    /// δ that adds up: ever.
+    pub lifetime_delta: f64,
+    /// Patients who entered in this year or before are one block.
+    pub first_block: u16,
 }
 
 impl Default for Budget {
     fn default() -> Budget {
         let caps = Caps::default();
-        Budget { study_rho: caps.study.value(), year_rho: caps.year.value(), lifetime_rho: caps.lifetime.value() }
+        Budget {
+            study_rho: caps.study.rho.value(),
+            year_rho: caps.year.rho.value(),
+            tranche_rho: caps.tranche.rho.value(),
+            lifetime_rho: caps.lifetime.rho.value(),
+            study_delta: caps.study.delta.value(),
+            year_delta: caps.year.delta.value(),
+            lifetime_delta: caps.lifetime.delta.value(),
+            first_block: 2000,
+        }
     }
 }
 
 impl Budget {
     /// As caps.
     pub fn caps(&self) -> Caps {
+        let cap = |rho, delta| Cap::new(Rho::allowance(rho), delta);
         Caps {
-            study: Rho::allowance(self.study_rho),
-            year: Rho::allowance(self.year_rho),
-            lifetime: Rho::allowance(self.lifetime_rho),
+            study: cap(self.study_rho, self.study_delta),
+            year: cap(self.year_rho, self.year_delta),
+            tranche: cap(self.tranche_rho, self.year_delta),
+            lifetime: cap(self.lifetime_rho, self.lifetime_delta),
         }
+    }
+
+    /// All blocks up to a calendar year, which are public: whether anybody entered in a year is not asked.
+    pub fn blocks(&self, year: Block, asked: Option<[Block; 2]>) -> Vec<Block> {
+        let [from, to] = asked.unwrap_or([0, Block::MAX]);
+        (self.first_block..=year.max(self.first_block)).filter(|b| (from.max(self.first_block)..=to).contains(b)).collect()
     }
 }
 

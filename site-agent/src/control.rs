@@ -3,10 +3,12 @@
 //! One line of JSON goes in; lines of JSON come back, `{"progress": …}` while it works and one last `{"done": …}` or
 //! `{"failed": …}`. The socket is the owner's alone.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use proto::StudyId;
+use privacy::{Cost, Delta};
+use proto::{SiteId, StudyId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -14,6 +16,8 @@ use tokio::net::{UnixListener, UnixStream};
 
 use crate::agent::Agent;
 use crate::config::Config;
+use crate::identity::{self, Pins};
+use crate::ledger::export;
 use crate::preview;
 use crate::studies::Decision;
 
@@ -52,12 +56,38 @@ pub enum Command {
     Ledger,
     /// Checks the ledger's chain.
     LedgerVerify,
+    /// The ledger for an auditor.
+    LedgerExport,
+    /// Takes in entries that were lost with an old state.
+    LedgerRecover {
+        /// The coordinator's copy: entries as text, and the head that this site signed.
+        copy: Copy,
+    },
+    /// The site's own identity, and those that it has pinned.
+    Keys,
+    /// Pins another site's identity.
+    Pin {
+        /// Which site.
+        site: SiteId,
+        /// The fingerprint; none takes the pin away.
+        fingerprint: Option<String>,
+    },
     /// What left.
     Releases,
     /// Checks releases against the ledger.
     ReleasesVerify,
     /// What is in the lake.
     Lake,
+}
+
+/// The coordinator's copy of a ledger, as `coordinator site ledger` writes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Copy {
+    /// Canonical JSON of each entry, in order.
+    pub entries: Vec<String>,
+    /// The head that the site signed after the last one.
+    pub head: certs::head::SignedHead,
 }
 
 /// Progress of a long command: what, done, of.
@@ -81,18 +111,60 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
         }
         Command::Preview { study } => json!(preview::preview(agent, &study).await?),
         Command::Ledger => {
-            let at = agent.clock.now();
-            let entries = agent.ledger.entries()?;
-            let spent = StudyId::parse("none").map(|s| agent.ledger.spent(&s, at))?;
+            let caps = agent.config.budget.caps();
+            let delta = Delta(1e-6);
+            let blocks: Vec<Value> = agent
+                .ledger
+                .blocks(agent.clock.now())
+                .into_iter()
+                .map(|(block, spent)| {
+                    let yearly = if spent.old { caps.tranche } else { caps.year };
+                    json!({
+                        "entered": block, "year": spent.year, "lifetime": spent.lifetime,
+                        "year_cap_rho": yearly.rho, "lifetime_cap_rho": caps.lifetime.rho,
+                        "year_left_rho": yearly.rho.minus(spent.year.rho), "lifetime_left_rho": caps.lifetime.rho.minus(spent.lifetime.rho),
+                        "year_epsilon": spent.year.epsilon(delta), "lifetime_epsilon": spent.lifetime.epsilon(delta),
+                        "lifetime_cap_epsilon": Cost::gaussian(caps.lifetime.rho).epsilon(delta),
+                    })
+                })
+                .collect();
             json!({
-                "entries": entries,
-                "year_rho": spent.year, "lifetime_rho": spent.lifetime,
-                "caps": agent.config.budget.caps(), "head": agent.ledger.head().1,
+                "entries": agent.ledger.entries()?, "disclosures": export::export(agent)?.disclosures, "blocks": blocks, "caps": caps,
+                "head": agent.ledger.head().1, "root": agent.ledger.root(),
+                "halted": agent.ledger.admits().err().map(|e| e.to_string()),
             })
         }
         Command::LedgerVerify => {
             let entries = agent.ledger.entries()?;
             json!({ "entries": entries.len(), "head": agent.ledger.head().1, "intact": true })
+        }
+        Command::LedgerExport => json!(export::export(agent)?),
+        Command::LedgerRecover { copy } => {
+            let (held, _) = agent.ledger.head();
+            let missing: Vec<Vec<u8>> = copy
+                .entries
+                .into_iter()
+                .map(String::into_bytes)
+                .skip(usize::try_from(held).unwrap_or(usize::MAX))
+                .collect();
+            let taken = agent.ledger.recover(&missing, &copy.head, &agent.config.id, &agent.identity)?;
+            json!({ "recovered": taken, "entries": agent.ledger.head().0, "head": agent.ledger.head().1 })
+        }
+        Command::Keys => {
+            let pins = Pins::read(&agent.config)?;
+            let all: BTreeMap<String, String> =
+                pins.all().iter().map(|(s, f)| (s.to_string(), certs::bundle::shown(f))).collect();
+            let own = agent.identity.public();
+            json!({ "site": agent.config.id, "fingerprint": certs::bundle::shown(&own.fingerprint()), "pinned": all })
+        }
+        Command::Pin { site, fingerprint } => {
+            let mut pins = Pins::read(&agent.config)?;
+            match &fingerprint {
+                Some(text) => pins.pin(site.clone(), identity::parse(&site, text)?),
+                None => anyhow::ensure!(pins.unpin(&site), "{site} was not pinned; see site-agent keys list"),
+            }
+            pins.write(&agent.config)?;
+            json!({ "site": site, "pinned": fingerprint.is_some() })
         }
         Command::Releases => json!(agent.releases.list()?),
         Command::ReleasesVerify => json!({ "verified": agent.releases.verify(&agent.ledger)? }),

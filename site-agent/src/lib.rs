@@ -13,6 +13,7 @@
 //! * [`engine`]: cohorts and features by DataFusion.
 //! * [`studies`], [`policy`]: plans, their checks, their approval.
 //! * [`ledger`], [`releases`]: what was spent and what left.
+//! * [`identity`], [`secure`]: the site's key, the keys that it has pinned, its part in secure rounds.
 //! * [`agent`]: all of it in one place.
 //! * [`uplink`]: the stream to the coordinator.
 //! * [`control`]: commands to a running agent over a local socket.
@@ -24,11 +25,13 @@ pub mod config;
 pub mod control;
 pub mod engine;
 pub mod enroll;
+pub mod identity;
 pub mod lake;
 pub mod ledger;
 pub mod policy;
 pub mod preview;
 pub mod releases;
+pub mod secure;
 pub mod show;
 pub mod studies;
 pub mod uplink;

@@ -1,14 +1,17 @@
 //! What the site agrees to. The coordinator can only narrow it.
 
+use std::collections::BTreeSet;
+
 use certs::Peer;
 use privacy::accounting;
-use privacy::{Delta, Epsilon};
+use privacy::{Cost, Delta, Epsilon};
 use proto::wire::SignedPlan;
 use serde::{Deserialize, Serialize};
 use study::Plan;
 use study::plan::{PlanError, hash_of};
+use study::spec::Aggregation;
 
-use crate::config::{ApprovalMode, Config};
+use crate::config::{AggregationMode, ApprovalMode, Config};
 
 /// A named reason against a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -74,11 +77,24 @@ pub fn analyst_of(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or_default()
 }
 
-/// Checks a plan against the site's disclosure settings and budget caps.
+/// What a whole study may cost a block here: its ρ, and a count a cohort where cohorts are checked.
+pub fn whole_cost(config: &Config, plan: &Plan) -> Cost {
+    let mut whole = Cost::gaussian(study::budget::total(plan));
+    if config.disclosure.min_cohort > 0 {
+        let cohorts: BTreeSet<&str> = plan.study.analysis.iter().map(|a| a.cohort.as_str()).collect();
+        for _ in cohorts {
+            whole = whole.plus(&Cost::pure(config.disclosure.cohort_epsilon));
+        }
+    }
+    whole
+}
+
+/// Checks a plan against the site's disclosure settings and budget caps. The settings are the least that a study must keep to;
+/// a study can only be stricter.
 ///
 /// # Errors
 /// The first objection.
-pub fn allowed(config: &Config, plan: &Plan, analyst: &str) -> Result<(), Objection> {
+pub fn allowed(config: &Config, plan: &Plan, analyst: &str, signer_key: Option<&str>) -> Result<(), Objection> {
     let d = &config.disclosure;
     let s = &plan.study;
     if !d.purposes.contains(&s.purpose) {
@@ -89,6 +105,11 @@ pub fn allowed(config: &Config, plan: &Plan, analyst: &str) -> Result<(), Object
         let reason = format!("the analyst '{analyst}' is not on the site's list");
         return Err(Objection::new("analyst_not_allowed", reason));
     }
+    let pinned = |key: &str| d.signers.iter().any(|s| fingerprint(key).is_some_and(|f| f == plain(s)));
+    if !d.signers.is_empty() && !signer_key.is_some_and(pinned) {
+        let reason = format!("the key that '{analyst}' signed with is not among the site's signers");
+        return Err(Objection::new("signer_not_allowed", reason));
+    }
     if s.suppression.k < d.min_cell {
         let reason = format!("the study shows numbers from {} patients, the site from {}", s.suppression.k, d.min_cell);
         return Err(Objection::new("suppression_below_minimum", reason));
@@ -97,13 +118,29 @@ pub fn allowed(config: &Config, plan: &Plan, analyst: &str) -> Result<(), Object
         let reason = format!("the site allows {} and not {}", d.kinds.join(", "), a.what.kind());
         return Err(Objection::new("kind_not_allowed", reason));
     }
-    let (asked, cap) = (study::budget::total(plan), config.budget.caps().study);
-    if asked > cap {
-        let delta = Delta(s.privacy.delta);
+    match (config.aggregation.mode, s.privacy.aggregation) {
+        (AggregationMode::Secure, Aggregation::Local) => {
+            let reason = "the site takes part in secure aggregation alone, and the study asks for local noise";
+            return Err(Objection::new("aggregation_not_allowed", reason));
+        }
+        (AggregationMode::Local, Aggregation::Secure) => {
+            let reason = "the site takes part with local noise alone, and the study asks for secure aggregation";
+            return Err(Objection::new("aggregation_not_allowed", reason));
+        }
+        _ => {}
+    }
+    let delta = Delta(s.privacy.delta);
+    if let Some(most) = d.max_epsilon.filter(|most| s.privacy.epsilon > *most) {
+        let reason = format!("the study asks for ε = {:.2}, the site allows {most:.2}", s.privacy.epsilon);
+        return Err(Objection::new("epsilon_above_cap", reason));
+    }
+    let (whole, cap) = (whole_cost(config, plan), config.budget.caps().study);
+    if !cap.holds(&whole) {
         let reason = format!(
-            "the study costs ρ = {asked} (ε = {:.2}), the site allows a study ρ = {cap} (ε = {:.2}) at δ = {}",
-            s.privacy.epsilon,
-            accounting::epsilon(cap, delta).0,
+            "the study costs {whole} (ε = {:.2}), the site allows a study ρ = {} (ε = {:.2}) at δ = {}",
+            whole.epsilon(delta).0,
+            cap.rho,
+            accounting::epsilon(cap.rho, delta).0,
             delta.0
         );
         return Err(Objection::new("epsilon_above_cap", reason));
@@ -111,10 +148,26 @@ pub fn allowed(config: &Config, plan: &Plan, analyst: &str) -> Result<(), Object
     Ok(())
 }
 
+/// The fingerprint of a public key in hexadecimal.
+fn fingerprint(key: &str) -> Option<String> {
+    let bytes = certs::head::unhex::<32>(key).ok()?;
+    Some(privacy::secagg::Identity(bytes).fingerprint().to_string())
+}
+
+fn plain(text: &str) -> String {
+    text.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_lowercase()
+}
+
 /// Whether the rules of `[approval]` say yes without a person.
-pub fn approves(config: &Config, plan: &Plan) -> bool {
+pub fn approves(config: &Config, plan: &Plan, analyst: &str) -> bool {
+    let rules = &config.approval;
+    let any = |list: &[String], word: &str| list.is_empty() || list.iter().any(|l| l == word);
     // The ε of the study's ρ at a fixed δ, so that a study can't look small by a large δ of its own.
     let own = accounting::epsilon(study::budget::total(plan), Delta(1e-6));
-    let small = config.approval.max_epsilon.is_none_or(|most| own <= Epsilon(most));
-    config.approval.mode == ApprovalMode::Auto && small
+    rules.mode == ApprovalMode::Auto
+        && rules.max_epsilon.is_none_or(|most| own <= Epsilon(most))
+        && any(&rules.analysts, analyst)
+        && any(&rules.purposes, &plan.study.purpose)
+        && plan.study.analysis.iter().all(|a| any(&rules.kinds, a.what.kind()))
+        && rules.aggregation.is_none_or(|a| a == plan.study.privacy.aggregation)
 }

@@ -1,7 +1,7 @@
 //! What would leave for a study: the lanes, the charge, the noise, what would be suppressed, the expected error. Nothing is
 //! spent and nothing is kept. The vector shown is an example with noise of its own: what leaves later has other noise.
 
-use privacy::{Caps, PrivacyFilter, Rho, Spent};
+use privacy::{Block, Caps, Cost, PrivacyFilter, Rho, Spent};
 use proto::StudyId;
 use serde::Serialize;
 
@@ -57,8 +57,12 @@ pub struct Preview {
     pub delta: f64,
     /// ρ of the study.
     pub rho: Rho,
-    /// What this study has spent so far.
-    pub spent: Spent,
+    /// What was spent so far, of each year of entry's budget that the study would charge.
+    pub spent: Vec<(Block, Spent)>,
+    /// How the sums meet: `local` or `secure`; in a secure round nobody sees this site's vector, and its noise is smaller.
+    pub aggregation: study::spec::Aggregation,
+    /// Who is protected.
+    pub unit: String,
     /// The site's caps.
     pub caps: Caps,
     /// For each analysis.
@@ -71,6 +75,10 @@ pub struct Preview {
 /// There is no such study, or no data.
 pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentError> {
     let (plan, hash) = agent.plan(study)?;
+    let now = agent.clock.now();
+    let every = agent.config.budget.blocks(crate::ledger::year(now), plan.study.privacy.entered);
+    let whole = crate::policy::whole_cost(&agent.config, &plan);
+    let blocks = agent.releases.blocks(&agent.ledger, study, &whole, &every, now)?;
     let invalid = |e: String| AgentError::Engine(crate::engine::EngineError::Plan(e));
     let allocation = study::budget::allocate(&plan).map_err(invalid)?;
     let mut analyses = Vec::new();
@@ -87,18 +95,18 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
                 (w.name.clone(), layout, sensitivity, sigma)
             })
             .collect();
-        let batch = agent.engine.patients(&agent.config, &agent.lake, &plan, hash, i as u32).await?;
+        let (batch, _) = agent.engine.patients(&agent.config, &agent.lake, &plan, hash, i as u32, &blocks).await?;
         let parts = accumulate(work, &batch).map_err(invalid)?;
         // A charge against nothing: it is minted for this example and never entered in the ledger.
-        let caps = Caps { study: first, year: first, lifetime: first };
-        let charge =
-            PrivacyFilter::new(caps).admit(first, &Spent::default()).map_err(|e| AgentError::Release(e.into()))?;
+        let free = PrivacyFilter::new(Caps::flat(first)).admit(Cost::gaussian(first), &[(0, Spent::default())]);
+        let charge = free.map_err(|e| AgentError::Release(e.into()))?;
         let released = agent.mechanism.release(parts, charge).map_err(|e| AgentError::Release(e.into()))?;
         let parts = describe
             .into_iter()
             .zip(released.get())
             .map(|((name, layout, sensitivity, sigma), part)| {
-                let values: Vec<f64> = part.lanes.iter().map(|v| *v as f64 / layout.scale).collect();
+                let unit = layout.scale * privacy::mechanism::grid(part.scale.grid_bits);
+                let values: Vec<f64> = part.lanes.iter().map(|v| *v as f64 / unit).collect();
                 let least = plan.study.suppression.k as f64;
                 let counts = layout.scale == 1.0;
                 PartPreview {
@@ -128,7 +136,9 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
         epsilon: plan.study.privacy.epsilon,
         delta: plan.study.privacy.delta,
         rho: study::budget::total(&plan),
-        spent: agent.ledger.spent(study, agent.clock.now()),
+        spent: agent.ledger.spent(study, now, &blocks),
+        aggregation: plan.study.privacy.aggregation,
+        unit: plan.study.privacy.unit(),
         caps: agent.config.budget.caps(),
         analyses,
     })

@@ -14,11 +14,11 @@ use std::sync::{Mutex, PoisonError};
 
 use platform::store::SharedStore;
 use platform::{Durability, Micros, StoreError, Transaction};
-use privacy::{Caps, Charge, MechanismName, PrivacyFilter, Released, ReleasedPart, Rho};
-use proto::{Hash, Manifest, PartManifest, RoundId, SiteId};
+use privacy::{Block, Caps, Charge, Cost, MechanismName, PrivacyFilter, Released, ReleasedPart, Rho, Scale};
+use proto::{Hash, Manifest, PartManifest, RoundId, SecureManifest, SiteId, StudyId};
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Draft, Entry, Kind, Ledger, LedgerError, ranges};
 
 /// Where a release stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -52,22 +52,59 @@ pub struct Record {
 pub struct Order {
     /// The round.
     pub round: RoundId,
+    /// Which attempt at it, from 0; above 0 in secure rounds alone.
+    pub attempt: u32,
     /// The plan.
     pub plan_hash: Hash,
     /// The round's parameters.
     pub parameters_hash: Hash,
     /// What the plan pays for the round.
     pub rho: Rho,
+    /// Whose budget pays, by year of entry.
+    pub blocks: Vec<Block>,
+    /// The question in canonical form with the version of the data, where it may be answered from an earlier release.
+    pub question: Option<Hash>,
 }
 
-/// A release that is on disk.
+impl Order {
+    fn cost(&self) -> Cost {
+        Cost::gaussian(self.rho)
+    }
+}
+
+/// What is sealed: bytes that may leave, made of released values alone.
+pub struct Noised {
+    payload: Vec<u8>,
+    scales: Vec<Scale>,
+    secure: Option<SecureManifest>,
+}
+
+impl Noised {
+    /// Of a release that is private by itself.
+    pub fn local(released: &Released<Vec<ReleasedPart>>) -> Noised {
+        let parts = released.get();
+        Noised {
+            payload: proto::payload::encode(parts.iter().map(|p| p.lanes.as_slice())),
+            scales: parts.iter().map(|p| p.scale).collect(),
+            secure: None,
+        }
+    }
+
+    /// Of a masked input.
+    pub fn masked(words: &Released<Vec<u64>>, scales: Vec<Scale>, secure: SecureManifest) -> Noised {
+        let payload = words.get().iter().flat_map(|w| w.to_le_bytes()).collect();
+        Noised { payload, scales, secure: Some(secure) }
+    }
+}
+
+/// A release with its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     /// Its record.
     pub record: Record,
     /// The manifest's canonical bytes.
     pub manifest: Vec<u8>,
-    /// The noised integers.
+    /// The noised integers, masked in a secure round.
     pub payload: Vec<u8>,
 }
 
@@ -97,6 +134,17 @@ pub enum ReleaseError {
     /// The mechanism failed.
     #[error(transparent)]
     Mechanism(#[from] privacy::MechanismError),
+    /// The masking failed.
+    #[error(transparent)]
+    Secagg(#[from] privacy::secagg::SecaggError),
+    /// A secure round was tried too often.
+    #[error("the study has burned {burned} secure rounds here, and its plan allows {allowed}; cancel it and submit a new plan")]
+    Reruns {
+        /// Attempts that were charged and came to nothing.
+        burned: u32,
+        /// What the plan allows.
+        allowed: u32,
+    },
 }
 
 /// The desk where releases are sealed.
@@ -108,13 +156,20 @@ pub struct Releases {
     turn: Mutex<()>,
 }
 
-fn key(round: &RoundId) -> String {
-    format!("release/{}/{:06}/{:06}", round.study, round.analysis, round.round)
+fn key(round: &RoundId, attempt: u32) -> String {
+    format!("release/{}/{:06}/{:06}/{attempt:04}", round.study, round.analysis, round.round)
 }
 
 fn payload_key(id: &Hash) -> String {
     format!("payload/{id}")
 }
+
+fn question_key(question: &Hash) -> String {
+    format!("question/{question}")
+}
+
+/// Where an equal question was answered: the round and its attempt.
+type Answered = (RoundId, u32);
 
 impl Releases {
     /// Over a store.
@@ -122,12 +177,17 @@ impl Releases {
         Releases { store, site, caps, turn: Mutex::new(()) }
     }
 
+    /// The caps.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
     /// The release of a round, if it was sealed.
     ///
     /// # Errors
     /// It was sealed for other parameters or another plan, or can't be read.
     pub fn find(&self, order: &Order) -> Result<Option<Sealed>, ReleaseError> {
-        let Some(sealed) = self.get(&order.round)? else { return Ok(None) };
+        let Some(sealed) = self.get(&order.round, order.attempt)? else { return Ok(None) };
         let m = &sealed.record.manifest;
         if m.plan_hash != order.plan_hash {
             return Err(ReleaseError::Answered { round: order.round.clone(), what: "plan" });
@@ -138,13 +198,13 @@ impl Releases {
         Ok(Some(sealed))
     }
 
-    /// The release of a round, if any.
+    /// The release of an attempt at a round, if any.
     ///
     /// # Errors
     /// The store fails, or it can't be read.
-    pub fn get(&self, round: &RoundId) -> Result<Option<Sealed>, ReleaseError> {
+    pub fn get(&self, round: &RoundId, attempt: u32) -> Result<Option<Sealed>, ReleaseError> {
         let unreadable = || ReleaseError::Unreadable(round.clone());
-        let Some(bytes) = self.store.get(key(round).as_bytes())? else { return Ok(None) };
+        let Some(bytes) = self.store.get(key(round, attempt).as_bytes())? else { return Ok(None) };
         let record: Record = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;
         let manifest = record.manifest.canonical().map_err(|_| unreadable())?;
         let payload = self.store.get(payload_key(&record.id).as_bytes())?.ok_or_else(unreadable)?;
@@ -157,14 +217,57 @@ impl Releases {
     /// Whether the caps would hold a charge now. It mints nothing that lasts.
     ///
     /// # Errors
-    /// The cap that does not hold it.
+    /// The cap that does not hold it, or the ledger is not in order.
     pub fn would_admit(&self, ledger: &Ledger, order: &Order, at: Micros) -> Result<(), ReleaseError> {
-        PrivacyFilter::new(self.caps).admit(order.rho, &ledger.spent(&order.round.study, at))?;
+        self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at)?;
         Ok(())
     }
 
-    /// Charges, draws the noise by `noise`, and seals, in one synced transaction. A round that was sealed meanwhile is
-    /// returned as it is.
+    fn admit(
+        &self,
+        ledger: &Ledger,
+        cost: Cost,
+        study: &StudyId,
+        blocks: &[Block],
+        at: Micros,
+    ) -> Result<Charge, ReleaseError> {
+        ledger.admits()?;
+        Ok(PrivacyFilter::new(self.caps).admit(cost, &ledger.spent(study, at, blocks))?)
+    }
+
+    /// The blocks that hold what a whole study may cost, of those that it asks for. A study goes on with the blocks that it
+    /// began with.
+    ///
+    /// # Errors
+    /// None holds it: the refusal of the newest.
+    pub fn blocks(
+        &self,
+        ledger: &Ledger,
+        study: &StudyId,
+        whole: &Cost,
+        asked: &[Block],
+        at: Micros,
+    ) -> Result<Vec<Block>, ReleaseError> {
+        if let Some(blocks) = ledger.blocks_of(study) {
+            return Ok(blocks);
+        }
+        let filter = PrivacyFilter::new(self.caps);
+        let mut refused = None;
+        let mut out = Vec::new();
+        for (block, spent) in ledger.spent(study, at, asked) {
+            match filter.holds(whole, block, &spent) {
+                Ok(()) => out.push(block),
+                Err(e) => refused = Some(e),
+            }
+        }
+        match (out.is_empty(), refused) {
+            (true, Some(e)) => Err(e.into()),
+            _ => Ok(out),
+        }
+    }
+
+    /// Charges, draws the noise by `noise`, and seals, in one synced transaction, to which `also` may add. A round that was sealed
+    /// meanwhile is returned as it is; an equal question that was answered before is answered with the same bytes, for nothing.
     ///
     /// # Errors
     /// A budget is spent, the noise or the store failed. Nothing has left, and nothing was charged.
@@ -175,62 +278,158 @@ impl Releases {
         at: Micros,
         mechanism: MechanismName,
         names: &[String],
-        noise: impl FnOnce(Charge) -> Result<Released<Vec<ReleasedPart>>, privacy::MechanismError>,
+        noise: impl FnOnce(Charge) -> Result<Noised, ReleaseError>,
+        also: impl FnOnce(&mut Transaction),
     ) -> Result<Sealed, ReleaseError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sealed) = self.find(order)? {
             return Ok(sealed);
         }
-        let charge = PrivacyFilter::new(self.caps).admit(order.rho, &ledger.spent(&order.round.study, at))?;
-        let rho = charge.rho();
-        let released = noise(charge)?;
-        let payload = proto::payload::encode(released.get().iter().map(|p| p.lanes.as_slice()));
+        let earlier = match order.question {
+            Some(question) => self.answered(&question, order, names)?,
+            None => None,
+        };
+        if let Some(earlier) = earlier {
+            ledger.admits()?;
+            let manifest = Manifest {
+                round: order.round.clone(),
+                plan_hash: order.plan_hash,
+                parameters_hash: order.parameters_hash,
+                rho_nano: 0,
+                reused: Some(earlier.record.manifest.reused.unwrap_or(earlier.record.id)),
+                ..earlier.record.manifest
+            };
+            let kind = (Kind::Reuse, Cost::default());
+            return self.enter(ledger, order, at, manifest, earlier.payload, kind, also);
+        }
+        let charge = self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at)?;
+        let (rho, cost) = (charge.rho(), charge.cost().clone());
+        let noised = noise(charge)?;
+        let part = |(scale, name): (&Scale, &String)| PartManifest {
+            name: name.clone(),
+            lanes: scale.lanes as u64,
+            sigma_nano: scale.sigma_nano.to_string(),
+            grid_bits: scale.grid_bits,
+        };
         let manifest = Manifest {
             site: self.site.clone(),
             round: order.round.clone(),
+            attempt: order.attempt,
             plan_hash: order.plan_hash,
             parameters_hash: order.parameters_hash,
-            mechanism: match mechanism {
-                MechanismName::DiscreteGaussian => "discrete-gaussian",
-                MechanismName::None => "none",
-            }
-            .to_owned(),
+            mechanism: mechanism.word().to_owned(),
             rho_nano: rho.nano(),
-            parts: released
-                .get()
-                .iter()
-                .zip(names)
-                .map(|(p, name)| PartManifest {
-                    name: name.clone(),
-                    lanes: p.lanes.len() as u64,
-                    sigma_nano: p.sigma_nano.to_string(),
-                })
-                .collect(),
-            payload_hash: Hash::of(&payload),
+            entered: ranges(&order.blocks),
+            secure: noised.secure,
+            reused: None,
+            parts: noised.scales.iter().zip(names).map(part).collect(),
+            payload_hash: Hash::of(&noised.payload),
         };
+        let kind = if noised.secure.is_some() { Kind::SecureRelease } else { Kind::Release };
+        self.enter(ledger, order, at, manifest, noised.payload, (kind, cost), also)
+    }
+
+    fn enter(
+        &self,
+        ledger: &Ledger,
+        order: &Order,
+        at: Micros,
+        manifest: Manifest,
+        payload: Vec<u8>,
+        (kind, cost): (Kind, Cost),
+        also: impl FnOnce(&mut Transaction),
+    ) -> Result<Sealed, ReleaseError> {
         let unreadable = |_| ReleaseError::Unreadable(order.round.clone());
         let id = manifest.id().map_err(unreadable)?;
         let bytes = manifest.canonical().map_err(unreadable)?;
-        let record = Record { state: State::Sealed, id, manifest, sealed_micros: at.0 };
         let mut t = Transaction::new("release/seal");
-        let entry = ledger.charge(&mut t, &record.manifest, id, at);
+        let draft = Draft {
+            kind,
+            round: order.round.clone(),
+            attempt: order.attempt,
+            plan_hash: order.plan_hash,
+            cost,
+            blocks: order.blocks.clone(),
+            release: id,
+            payload_hash: manifest.payload_hash,
+        };
+        let entry = ledger.charge(&mut t, draft, at);
+        let record = Record { state: State::Sealed, id, manifest, sealed_micros: at.0 };
         t.put(payload_key(&id), payload.clone());
-        t.put(key(&order.round), serde_json::to_vec(&record).unwrap_or_default());
+        t.put(key(&order.round, order.attempt), serde_json::to_vec(&record).unwrap_or_default());
+        if let Some(question) = order.question {
+            let here: Answered = (order.round.clone(), order.attempt);
+            t.put(question_key(&question), serde_json::to_vec(&here).unwrap_or_default());
+        }
+        also(&mut t);
         self.store.commit(t, Durability::Synced)?;
         ledger.committed(&entry);
         Ok(Sealed { record, manifest: bytes, payload })
+    }
+
+    /// An earlier release for an equal question, at least as well paid as is asked now, of the same vectors.
+    fn answered(&self, question: &Hash, order: &Order, names: &[String]) -> Result<Option<Sealed>, ReleaseError> {
+        let Some(bytes) = self.store.get(question_key(question).as_bytes())? else { return Ok(None) };
+        let Ok((round, attempt)) = serde_json::from_slice::<Answered>(&bytes) else { return Ok(None) };
+        let Some(sealed) = self.get(&round, attempt)? else { return Ok(None) };
+        let paid = match sealed.record.manifest.reused {
+            // What a reuse cost is nothing; what its bytes are worth is in the first release's manifest.
+            Some(first) => self.list()?.into_iter().find(|r| r.id == first).map(|r| r.manifest.rho_nano),
+            None => Some(sealed.record.manifest.rho_nano),
+        };
+        let same = sealed.record.manifest.parts.iter().map(|p| &p.name).eq(names);
+        Ok((same && paid.is_some_and(|p| p >= order.rho.nano())).then_some(sealed))
+    }
+
+    /// Charges a number that stays here, and enters what was decided by it, in one synced transaction. One check a study and
+    /// cohort: the stored answer is given where there is one.
+    ///
+    /// # Errors
+    /// A budget is spent, the noise or the store failed.
+    pub fn check_cohort(
+        &self,
+        ledger: &Ledger,
+        (round, plan_hash, blocks): (&RoundId, Hash, &[Block]),
+        cohort: &str,
+        cost: Cost,
+        at: Micros,
+        passes: impl FnOnce(&Charge) -> Result<bool, privacy::MechanismError>,
+    ) -> Result<bool, ReleaseError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = format!("cohort/{}/{cohort}", round.study);
+        if let Some(known) = self.store.get(place.as_bytes())? {
+            return Ok(known == b"passed");
+        }
+        let charge = self.admit(ledger, cost.clone(), &round.study, blocks, at)?;
+        let passed = passes(&charge)?;
+        let mut t = Transaction::new("release/cohort");
+        let draft = Draft {
+            kind: Kind::CohortCheck,
+            round: round.clone(),
+            attempt: 0,
+            plan_hash,
+            cost,
+            blocks: blocks.to_vec(),
+            release: Hash([u8::from(passed); 32]),
+            payload_hash: Hash([0; 32]),
+        };
+        let entry = ledger.charge(&mut t, draft, at);
+        t.put(place, if passed { b"passed".to_vec() } else { b"too small".to_vec() });
+        self.store.commit(t, Durability::Synced)?;
+        ledger.committed(&entry);
+        Ok(passed)
     }
 
     /// Moves a release on; it never goes back. Not synced: after a power cut it is sent once more, with the same bytes.
     ///
     /// # Errors
     /// The store fails, or the record can't be read.
-    pub fn advance(&self, round: &RoundId, state: State) -> Result<(), ReleaseError> {
-        let Some(mut sealed) = self.get(round)? else { return Ok(()) };
+    pub fn advance(&self, round: &RoundId, attempt: u32, state: State) -> Result<(), ReleaseError> {
+        let Some(mut sealed) = self.get(round, attempt)? else { return Ok(()) };
         if sealed.record.state < state {
             sealed.record.state = state;
             let mut t = Transaction::new("release/advance");
-            t.put(key(round), serde_json::to_vec(&sealed.record).unwrap_or_default());
+            t.put(key(round, attempt), serde_json::to_vec(&sealed.record).unwrap_or_default());
             self.store.commit(t, Durability::Buffered)?;
         }
         Ok(())
@@ -252,23 +451,25 @@ impl Releases {
     /// The first that does not fit.
     pub fn verify(&self, ledger: &Ledger) -> Result<u64, ReleaseError> {
         let entries = ledger.entries()?;
-        for entry in &entries {
+        let paying: Vec<&Entry> = entries.iter().filter(|e| e.kind != Kind::CohortCheck).collect();
+        for entry in &paying {
             let broken = |what: &str| LedgerError::Broken { sequence: entry.sequence, what: what.to_owned() };
-            let sealed = self.get(&entry.round)?.ok_or_else(|| broken("its release is missing"))?;
+            let sealed = self.get(&entry.round, entry.attempt)?.ok_or_else(|| broken("its release is missing"))?;
             let m = &sealed.record.manifest;
             let id = m.id().map_err(|_| broken("its release can't be read"))?;
             let same = id == entry.release
                 && m.payload_hash == entry.payload_hash
-                && m.rho_nano == entry.rho.nano()
+                && m.rho_nano == entry.cost.rho.nano()
                 && m.plan_hash == entry.plan_hash
+                && m.entered == entry.entered
                 && sealed.record.sealed_micros == entry.at_micros;
             if !same {
                 return Err(broken("its release is another than the one it paid for").into());
             }
         }
         let releases = self.list()?.len() as u64;
-        if releases != entries.len() as u64 {
-            let what = format!("{releases} releases and {} entries", entries.len());
+        if releases != paying.len() as u64 {
+            let what = format!("{releases} releases and {} entries", paying.len());
             return Err(LedgerError::Broken { sequence: entries.len() as u64, what }.into());
         }
         Ok(releases)

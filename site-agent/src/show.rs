@@ -22,16 +22,26 @@ fn rho(v: &Value, key: &str) -> String {
     format!("{:.6}", number(v, key) / 1e9)
 }
 
-fn when(micros: f64) -> String {
-    platform::Micros(micros as i64).to_string()
-}
-
 fn list(v: &Value) -> &[Value] {
     v.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn none() -> Value {
     Value::Null
+}
+
+/// One line of the ledger in words.
+fn disclosure(out: &mut String, d: &Value) {
+    let _ = writeln!(out, "{:>5}  {}  {}", text_of(d, "sequence"), text_of(d, "date"), text_of(d, "description"));
+    let _ = writeln!(out, "       to {}; {}, {} {}", text_of(d, "recipient"), text_of(d, "purpose"), text_of(d, "protocol"), text_of(d, "title"));
+    let short: String = text_of(d, "release").chars().take(12).collect();
+    let _ = writeln!(
+        out,
+        "       {}; cost ρ {:.6} (ε {:.3} at δ = 1e-6); release {short}",
+        text_of(d, "patients"),
+        number(d, "rho"),
+        number(d, "epsilon"),
+    );
 }
 
 /// The text of an answer.
@@ -99,19 +109,27 @@ pub fn text(command: &Command, value: &Value) -> String {
             let _ = writeln!(out, "{} is {}", text_of(value, "study"), text_of(value, "decision"));
         }
         Command::Preview { .. } => {
+            let most = |key: &str| {
+                let all = list(part("spent")).iter().filter_map(|b| Some(b.get(1)?.get(key)?.get("rho")?.as_f64()?));
+                format!("{:.6}", all.fold(0.0, f64::max) / 1e9)
+            };
+            let cap = |key: &str| rho(part("caps").get(key).unwrap_or(&empty), "rho");
             let _ = writeln!(
                 out,
-                "study {}: ε {} at δ {}, ρ {}; spent {} of {} (study), {} of {} (year), {} of {} (lifetime)",
+                "study {}: ε {} at δ {} for a {}, ρ {}, {} aggregation\n\
+                 spent of the most used year of entry: ρ {} of {} (study), {} of {} (year), {} of {} (lifetime)",
                 text_of(value, "study"),
                 text_of(value, "epsilon"),
                 text_of(value, "delta"),
+                text_of(value, "unit"),
                 rho(value, "rho"),
-                rho(part("spent"), "study"),
-                rho(part("caps"), "study"),
-                rho(part("spent"), "year"),
-                rho(part("caps"), "year"),
-                rho(part("spent"), "lifetime"),
-                rho(part("caps"), "lifetime"),
+                text_of(value, "aggregation"),
+                most("study"),
+                cap("study"),
+                most("year"),
+                cap("year"),
+                most("lifetime"),
+                cap("lifetime"),
             );
             for a in list(part("analyses")) {
                 let _ = writeln!(
@@ -147,30 +165,65 @@ pub fn text(command: &Command, value: &Value) -> String {
             out.push_str("\nnothing was sent and nothing was spent\n");
         }
         Command::Ledger => {
-            for e in list(part("entries")) {
-                let r = e.get("round").unwrap_or(&empty);
+            for d in list(part("disclosures")) {
+                disclosure(&mut out, d);
+            }
+            if list(part("disclosures")).is_empty() {
+                out.push_str("nothing has left and nothing was spent\n");
+            }
+            let _ = writeln!(
+                out,
+                "\n{:<16} {:>12} {:>12} {:>12} {:>12} {:>10}",
+                "entered", "this year ρ", "left", "ever ρ", "left", "ever ε"
+            );
+            for b in list(part("blocks")) {
+                let cost = |key: &str| rho(b.get(key).unwrap_or(&empty), "rho");
                 let _ = writeln!(
                     out,
-                    "{:>6} {} {}/{}/{} ρ {} release {}",
-                    text_of(e, "sequence"),
-                    when(number(e, "at_micros")),
-                    text_of(r, "study"),
-                    text_of(r, "analysis"),
-                    text_of(r, "round"),
-                    rho(e, "rho"),
-                    text_of(e, "release").chars().take(12).collect::<String>()
+                    "{:<16} {:>12} {:>12} {:>12} {:>12} {:>10.3}",
+                    text_of(b, "entered"),
+                    cost("year"),
+                    rho(b, "year_left_rho"),
+                    cost("lifetime"),
+                    rho(b, "lifetime_left_rho"),
+                    number(b, "lifetime_epsilon")
                 );
             }
             let caps = part("caps");
+            let cap = |key: &str| rho(caps.get(key).unwrap_or(&empty), "rho");
             let _ = writeln!(
                 out,
-                "spent this year ρ {} of {}; ever ρ {} of {}; a study may spend ρ {}",
-                rho(value, "year_rho"),
-                rho(caps, "year"),
-                rho(value, "lifetime_rho"),
-                rho(caps, "lifetime"),
-                rho(caps, "study")
+                "caps for each year of entry: a study ρ {}, its first calendar year {}, each later one {}, ever {}; ε is at δ = 1e-6",
+                cap("study"),
+                cap("year"),
+                cap("tranche"),
+                cap("lifetime")
             );
+            if let Some(why) = part("halted").as_str() {
+                let _ = writeln!(out, "STOPPED: {why}");
+            }
+        }
+        Command::LedgerExport => {
+            let _ = writeln!(out, "{} ({}), {}", text_of(value, "hospital"), text_of(value, "site"), text_of(value, "written"));
+            let _ = writeln!(out, "{}\n", text_of(value, "statement"));
+            for d in list(part("disclosures")) {
+                disclosure(&mut out, d);
+            }
+            let _ = writeln!(out, "{} entries, head {}", text_of(value, "entries"), text_of(value, "head"));
+        }
+        Command::LedgerRecover { .. } => {
+            let (n, all) = (text_of(value, "recovered"), text_of(value, "entries"));
+            let _ = writeln!(out, "{n} entries were taken in; the ledger has {all} and the agent may go on");
+        }
+        Command::Keys => {
+            let _ = writeln!(out, "{:<12} {}  (this site)", text_of(value, "site"), text_of(value, "fingerprint"));
+            for (site, fingerprint) in part("pinned").as_object().into_iter().flatten() {
+                let _ = writeln!(out, "{site:<12} {}", fingerprint.as_str().unwrap_or_default());
+            }
+        }
+        Command::Pin { site, fingerprint } => {
+            let done = if fingerprint.is_some() { "is pinned" } else { "is no longer pinned" };
+            let _ = writeln!(out, "the identity of {site} {done}");
         }
         Command::LedgerVerify => {
             let _ = writeln!(

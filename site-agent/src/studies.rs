@@ -54,6 +54,9 @@ pub struct Record {
     pub outcome: Option<String>,
     /// Who signed the plan.
     pub signer: String,
+    /// The signer's public key, hexadecimal.
+    #[serde(default)]
+    pub signer_key: Option<String>,
     /// The study's title.
     pub title: String,
     /// Its ε.

@@ -2,17 +2,19 @@
 //! again, the same bytes, when the coordinator asks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use certs::authority::SERVER_NAME;
 use certs::tls;
 use proto::wire::federation_client::FederationClient;
-use proto::wire::{self, from_site, to_site};
+use privacy::secagg::{RevealedShare, SealedShare, Secret};
+use proto::wire::{self, from_site, secure_message, to_site};
 use proto::{RoundId, StudyId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Refused, SecureAnswer};
 use crate::enroll;
 use crate::releases::{Sealed, State};
 use crate::studies::Record;
@@ -91,6 +93,7 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
         schema_hash: schema::version::hash_hex(),
         ledger_entries: entries,
         ledger_head: head.0.to_vec().into(),
+        identity: agent.identity.public().0.to_vec().into(),
     };
     let _ = out.send(message(from_site::Message::Hello(hello))).await;
     let mut inbound = client
@@ -99,11 +102,13 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
         .map_err(|s| UplinkError::Ended(s.message().to_owned()))?
         .into_inner();
     let mut decisions = agent.decisions();
+    // Entries of the ledger that the coordinator has; unknown until it says so.
+    let anchor = Arc::new(Anchor { known: AtomicU64::new(u64::MAX), day: AtomicI64::new(0) });
     let mut renewal = tokio::time::interval(Duration::from_secs(5));
     loop {
         tokio::select! {
             incoming = inbound.message() => match incoming {
-                Ok(Some(m)) => receive(agent, &identity, &coordinator.federation, &out, m.message).await,
+                Ok(Some(m)) => receive(agent, &identity, &coordinator.federation, &out, &anchor, m.message).await,
                 Ok(None) => return Err(UplinkError::Ended("it closed".to_owned())),
                 Err(status) => return Err(UplinkError::Ended(status.message().to_owned())),
             },
@@ -114,6 +119,11 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
             }
             _ = renewal.tick() => {
                 let now = agent.clock.now().seconds();
+                // A head a day, though nothing was spent.
+                if anchor.known.load(Ordering::SeqCst) != u64::MAX && anchor.day.load(Ordering::SeqCst) != now.div_euclid(86_400) {
+                    anchor.day.store(0, Ordering::SeqCst);
+                    tell_ledger(agent, &out, &anchor).await;
+                }
                 if peer.should_renew(now) {
                     match enroll::renew(&agent.config, channel.clone()).await {
                         Ok(new) => {
@@ -129,16 +139,50 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
     }
 }
 
+/// What the coordinator has of the ledger.
+struct Anchor {
+    known: AtomicU64,
+    /// The day of the last head that was sent.
+    day: AtomicI64,
+}
+
+/// Sends the entries that the coordinator does not have, with a signed head; before the bytes that they paid for.
+async fn tell_ledger(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &Anchor) {
+    let (held, _) = agent.ledger.head();
+    let known = anchor.known.load(Ordering::SeqCst);
+    let day = agent.clock.now().seconds().div_euclid(86_400);
+    if known == u64::MAX || agent.ledger.admits().is_err() || (known >= held && anchor.day.load(Ordering::SeqCst) == day) {
+        return;
+    }
+    match agent.ledger_news(known.min(held)) {
+        Ok(news) => {
+            anchor.known.fetch_max(held, Ordering::SeqCst);
+            anchor.day.store(day, Ordering::SeqCst);
+            let _ = out.send(message(from_site::Message::Ledger(news))).await;
+        }
+        Err(e) => tracing::error!("the ledger's news: {e}"),
+    }
+}
+
 async fn receive(
     agent: &Arc<Agent>,
     identity: &certs::Identity,
     federation: &str,
     out: &mpsc::Sender<wire::FromSite>,
+    anchor: &Arc<Anchor>,
     m: Option<to_site::Message>,
 ) {
     match m {
         Some(to_site::Message::Welcome(w)) => {
             tracing::info!(federation = %w.federation, coordinator = %w.coordinator_version, "welcomed");
+            let last = proto::Hash::from_slice(&w.anchor_head).unwrap_or(proto::Hash([0; 32]));
+            match agent.ledger.anchored(w.anchor_entries, last) {
+                Ok(()) => {
+                    anchor.known.store(w.anchor_entries, Ordering::SeqCst);
+                    tell_ledger(agent, out, anchor).await;
+                }
+                Err(e) => tracing::error!("{e}"),
+            }
         }
         Some(to_site::Message::Study(signed)) => match agent.receive(identity, federation, &signed) {
             Ok(record) => {
@@ -154,17 +198,36 @@ async fn receive(
                 tracing::error!("closing {study}: {e}");
             }
         }
-        Some(to_site::Message::Round(order)) => {
-            let (agent, out) = (agent.clone(), out.clone());
-            tokio::spawn(async move { answer(&agent, &out, order).await });
+        Some(to_site::Message::Round(order)) if order.secure.is_some() => {
+            let reply = match agent.join(federation, &order) {
+                Ok(advertisement) => {
+                    let attempt = order.secure.as_ref().map_or(0, |s| s.attempt);
+                    let body = secure_message::Body::Advertisement(advertisement.to_bytes().into());
+                    from_site::Message::Secure(wire::SecureMessage { round: order.round, attempt, body: Some(body) })
+                }
+                Err(refused) => {
+                    let attempt = order.secure.as_ref().map_or(0, |s| s.attempt);
+                    refusal(order.round, attempt, refused)
+                }
+            };
+            let _ = out.send(message(reply)).await;
         }
+        Some(to_site::Message::Round(order)) => {
+            let (agent, out, anchor) = (agent.clone(), out.clone(), anchor.clone());
+            tokio::spawn(async move { answer(&agent, &out, &anchor, order).await });
+        }
+        Some(to_site::Message::Secure(reply)) => {
+            let (agent, out, anchor) = (agent.clone(), out.clone(), anchor.clone());
+            tokio::spawn(async move { go_on(&agent, &out, &anchor, reply).await });
+        }
+        Some(to_site::Message::Cosigned(_)) => {}
         Some(to_site::Message::Grant(g)) => {
             let (agent, out) = (agent.clone(), out.clone());
             tokio::spawn(async move { chunks(&agent, &out, g).await });
         }
         Some(to_site::Message::Acknowledged(a)) => {
             if let Ok(round) = proto::parse::round(a.round)
-                && let Err(e) = agent.advance(&round, State::Acknowledged)
+                && let Err(e) = agent.advance(&round, a.attempt, State::Acknowledged)
             {
                 tracing::error!("acknowledging {round}: {e}");
             }
@@ -173,23 +236,55 @@ async fn receive(
     }
 }
 
-async fn answer(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, order: wire::RoundOrder) {
+fn refusal(round: Option<wire::RoundRef>, attempt: u32, refused: Refused) -> from_site::Message {
+    tracing::info!(code = %refused.code, "refused a round: {}", refused.reason);
+    from_site::Message::Refusal(wire::Refusal { round, code: refused.code, reason: refused.reason, attempt })
+}
+
+async fn answer(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &Anchor, order: wire::RoundOrder) {
     let round = order.round.clone();
-    let reply = match agent.answer(order).await {
-        Ok(sealed) => {
-            let id = sealed.record.manifest.round.clone();
-            let small = sealed.payload.len() <= INLINE_BYTES;
-            if small && let Err(e) = agent.advance(&id, State::Sent) {
-                tracing::error!("marking {id} as sent: {e}");
-            }
-            release(sealed, small)
+    match agent.answer(order).await {
+        Ok(sealed) => hand_on(agent, out, anchor, sealed).await,
+        Err(refused) => {
+            let _ = out.send(message(refusal(round, 0, refused))).await;
+        }
+    }
+}
+
+async fn hand_on(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &Anchor, sealed: Sealed) {
+    tell_ledger(agent, out, anchor).await;
+    let (id, attempt) = (sealed.record.manifest.round.clone(), sealed.record.manifest.attempt);
+    let small = sealed.payload.len() <= INLINE_BYTES;
+    if small && let Err(e) = agent.advance(&id, attempt, State::Sent) {
+        tracing::error!("marking {id} as sent: {e}");
+    }
+    let _ = out.send(message(release(sealed, small))).await;
+}
+
+async fn go_on(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &Anchor, reply: wire::SecureReply) {
+    let (round, attempt) = (reply.round.clone(), reply.attempt);
+    let body = match agent.go_on(reply).await {
+        Ok(SecureAnswer::Masked(sealed)) => return hand_on(agent, out, anchor, *sealed).await,
+        Ok(SecureAnswer::Shares(shares)) => {
+            let one = |s: SealedShare| wire::SealedShare { from: s.from, to: s.to, sealed: s.sealed.into() };
+            secure_message::Body::Shares(wire::SealedShares { shares: shares.into_iter().map(one).collect() })
+        }
+        Ok(SecureAnswer::Consent(consent)) => secure_message::Body::Consent(consent.signature.to_vec().into()),
+        Ok(SecureAnswer::Reveal(reveal)) => {
+            let one = |s: &RevealedShare| wire::RevealedShare {
+                of: s.of,
+                mask_key: s.secret == Secret::MaskKey,
+                share: s.share.to_vec().into(),
+            };
+            secure_message::Body::Reveal(wire::Reveal { shares: reveal.shares.iter().map(one).collect() })
         }
         Err(refused) => {
-            tracing::info!(code = %refused.code, "refused a round: {}", refused.reason);
-            from_site::Message::Refusal(wire::Refusal { round, code: refused.code, reason: refused.reason })
+            let _ = out.send(message(refusal(round, attempt, refused))).await;
+            return;
         }
     };
-    let _ = out.send(message(reply)).await;
+    let m = wire::SecureMessage { round, attempt, body: Some(body) };
+    let _ = out.send(message(from_site::Message::Secure(m))).await;
 }
 
 fn release(sealed: Sealed, inline: bool) -> from_site::Message {
@@ -213,12 +308,12 @@ async fn chunks(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, grant: w
     if !agent.may_send(&round.study) {
         return;
     }
-    let sealed = match agent.releases.get(&round) {
+    let sealed = match agent.releases.get(&round, grant.attempt) {
         Ok(Some(sealed)) => sealed,
         Ok(None) => return,
         Err(e) => return tracing::error!("sending {round}: {e}"),
     };
-    if let Err(e) = agent.advance(&round, State::Sent) {
+    if let Err(e) = agent.advance(&round, grant.attempt, State::Sent) {
         tracing::error!("marking {round} as sent: {e}");
     }
     send_chunks(&round, &sealed, out).await;

@@ -1,21 +1,25 @@
 //! One study that runs: the pure machine, the program, the running sum, and the steps that make it durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use platform::{Micros, StoreError};
-use privacy::{Delta, Rho, accounting};
+use privacy::secagg::Identity;
+use privacy::{Delta, MechanismName, Rho, accounting};
 use proto::manifest::parameters_hash;
+use proto::secure::Member;
 use proto::wire::{self, SignedPlan, StudyStatus, to_site};
 use proto::{Hash, RoundId, SiteId, StudyId};
 use study::Plan;
-use summaries::{Program, Step};
+use summaries::Program;
 use tokio::sync::watch;
 
 use super::{Online, to_site as message};
 use crate::journal::{Checkpoint, Journal, State};
 use crate::merge::{Expected, Merge, Terms};
 use crate::results::AnalysisResult;
+use crate::round::secure::Step;
 use crate::round::{Action, Decision, Event, Outcome, Run};
+use crate::secure::SecureRound;
 
 /// Why a study can't be opened or go on.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,7 @@ pub(super) struct Running {
     state: State,
     program: Option<Box<dyn Program>>,
     merge: Option<Merge>,
+    secure: Option<SecureRound>,
     started: Micros,
     said: BTreeMap<SiteId, Said>,
     status: watch::Sender<StudyStatus>,
@@ -59,6 +64,7 @@ impl Running {
             round: 0,
             parameters: program.first(),
             rounds_done: 0,
+            burned: 0,
             submitted_micros: now.0,
             updated_micros: now.0,
         };
@@ -89,9 +95,20 @@ impl Running {
             program = Some(p);
         }
         let (status, _) = watch::channel(StudyStatus::default());
-        let mut run = Run::new(plan.study.rounds);
+        let mut run = Run::of_plan(plan.study.rounds, plan.study.privacy);
+        let mut secure = None;
         if state.over() {
             run.apply(Event::Cancel, now);
+        } else if let Some(stored) = journal.last_secure(id)? {
+            let here = stored.terms.round.analysis == state.analysis && stored.terms.round.round == state.round;
+            run.past_attempts(if here { stored.terms.attempt + 1 } else { 0 }, state.burned);
+            // Before the keys are frozen nobody has paid, and a new attempt is as good.
+            if here && stored.step > 0 && let Some(step) = Step::of(stored.step) {
+                let round = SecureRound::restore(&stored).map_err(RunningError::Other)?;
+                let expected = round.expected();
+                run.resume_secure(stored.terms.attempt, stored.terms.threshold as usize, step, expected, now);
+                secure = Some(round);
+            }
         }
         let said = journal
             .decisions(id)?
@@ -107,6 +124,7 @@ impl Running {
             state,
             program,
             merge: None,
+            secure,
             started: now,
             said,
             status,
@@ -191,16 +209,34 @@ impl Running {
                     }
                     Action::Order(site) => {
                         if self.merge.is_none()
+                            && self.secure.is_none()
                             && let Err(e) = self.begin(now)
                         {
                             events.push(Event::Broken(e.to_string()));
                         }
-                        let order = wire::RoundOrder {
-                            round: Some((&self.round()).into()),
-                            plan_hash: self.hash.0.to_vec().into(),
-                            parameters: self.state.parameters.clone(),
-                        };
-                        self.send(online, &site, to_site::Message::Round(order));
+                        self.send(online, &site, to_site::Message::Round(self.order()));
+                    }
+                    Action::Begin { attempt, roster } => match self.begin_secure(journal, online, attempt, &roster, now) {
+                        Ok(unknown) => {
+                            for site in unknown {
+                                let why = "its agent has not told its identity key; bring it up to date".to_owned();
+                                events.push(Event::Refused(site, why));
+                            }
+                        }
+                        Err(e) => events.push(Event::Broken(e.to_string())),
+                    },
+                    Action::Freeze => match self.freeze(journal, online) {
+                        Ok(()) => {}
+                        Err(RunningError::Other(why)) => events.push(Event::Stuck(why)),
+                        Err(e) => events.push(Event::Broken(e.to_string())),
+                    },
+                    Action::Tell(site) => self.tell(online, &site),
+                    Action::Abandon => {
+                        self.secure = None;
+                        self.state.burned = self.run.burned();
+                        if let Err(e) = journal.set_state(&self.plan.study.id, &self.state) {
+                            events.push(Event::Broken(e.to_string()));
+                        }
                     }
                     Action::Accept(_) => {} // `release` has taken it.
                     Action::Checkpoint => match self.checkpoint(journal, online, now) {
@@ -218,6 +254,119 @@ impl Running {
             self.state.state = "running".to_owned();
         }
         self.publish();
+    }
+
+    fn order(&self) -> wire::RoundOrder {
+        let secure = self.secure.as_ref().map(|s| wire::SecureOrder {
+            attempt: s.terms().attempt,
+            roster: s
+                .members()
+                .map(|(site, identity)| wire::Member { site: site.to_string(), identity: identity.0.to_vec().into() })
+                .collect(),
+        });
+        wire::RoundOrder {
+            round: Some((&self.round()).into()),
+            plan_hash: self.hash.0.to_vec().into(),
+            parameters: self.state.parameters.clone(),
+            secure,
+        }
+    }
+
+    /// Begins an attempt at a secure round. Sites whose identity is not known are left out, and returned.
+    fn begin_secure(
+        &mut self,
+        journal: &Journal,
+        online: &BTreeMap<SiteId, Online>,
+        attempt: u32,
+        roster: &BTreeSet<SiteId>,
+        now: Micros,
+    ) -> Result<Vec<SiteId>, RunningError> {
+        let identity = |site: &SiteId| online.get(site).and_then(|o| o.identity);
+        let (known, unknown): (Vec<&SiteId>, Vec<&SiteId>) = roster.iter().partition(|s| identity(s).is_some());
+        let unknown: Vec<SiteId> = unknown.into_iter().cloned().collect();
+        if !unknown.is_empty() && known.len() < self.plan.study.privacy.threshold(roster.len()) {
+            return Ok(unknown);
+        }
+        let identities: Vec<Identity> = known.iter().filter_map(|s| identity(s)).collect();
+        let members = known.iter().zip(&identities).map(|(site, identity)| Member {
+            site: (*site).clone(),
+            fingerprint: Hash(identity.fingerprint().0),
+        });
+        let program = self.program.as_ref().ok_or_else(|| RunningError::Other("there is no program".to_owned()))?;
+        let work = program.work(self.state.round, &self.state.parameters)?;
+        let of = study::secure::Of {
+            federation: self.plan.federation.clone(),
+            plan_hash: self.hash,
+            round: self.round(),
+            attempt,
+            parameters_hash: parameters_hash(&self.state.parameters),
+            rho: self.rho(),
+            mechanism: if self.simulation { MechanismName::None } else { MechanismName::DiscreteGaussian },
+        };
+        let other = |e: &dyn std::fmt::Display| RunningError::Other(e.to_string());
+        let terms = study::secure::terms(&self.plan, of, members.collect(), &work).map_err(|e| other(&e))?;
+        let round = SecureRound::new(terms, identities).map_err(|e| other(&e))?;
+        journal.secure(&self.plan.study.id, &round.stored())?;
+        self.secure = Some(round);
+        self.started = now;
+        let order = self.order();
+        for site in known {
+            self.send(online, site, to_site::Message::Round(order.clone()));
+        }
+        Ok(unknown)
+    }
+
+    /// Ends a phase: durable first, then told.
+    fn freeze(&mut self, journal: &Journal, online: &BTreeMap<SiteId, Online>) -> Result<(), RunningError> {
+        let missing = || RunningError::Other("there is no attempt".to_owned());
+        let round = self.secure.as_mut().ok_or_else(missing)?;
+        round.freeze().map_err(RunningError::Other)?;
+        journal.secure(&self.plan.study.id, &round.stored())?;
+        for site in round.expected() {
+            self.tell(online, &site);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, online: &BTreeMap<SiteId, Online>, site: &SiteId) {
+        let Some(round) = &self.secure else { return };
+        for body in round.told(site) {
+            let reply = wire::SecureReply {
+                round: Some((&round.terms().round).into()),
+                attempt: round.terms().attempt,
+                body: Some(body),
+            };
+            self.send(online, site, to_site::Message::Secure(reply));
+        }
+    }
+
+    /// A site's message in a secure round came.
+    pub(super) fn stepped(
+        &mut self,
+        journal: &Journal,
+        online: &BTreeMap<SiteId, Online>,
+        site: &SiteId,
+        m: wire::SecureMessage,
+        now: Micros,
+    ) {
+        let here = proto::parse::round(m.round.clone()).is_ok_and(|r| self.is_at(&r)) && self.run.owes(site);
+        let (Some(round), Some(body)) = (self.secure.as_mut().filter(|s| here && s.terms().attempt == m.attempt), m.body) else {
+            return; // Late, or for an attempt that is over.
+        };
+        let Some(step) = Step::of(round.step()) else { return };
+        match round.take(site, body) {
+            Ok(()) => self.apply(journal, online, Event::Stepped(site.clone(), step), now),
+            Err(e) => {
+                // A message of an earlier phase that was sent twice is no fault.
+                tracing::warn!(%site, "set aside: {e}");
+                self.said(site, "set aside", e.code, &e.to_string());
+            }
+        }
+    }
+
+    /// Whether a refusal is of the running attempt.
+    pub(super) fn attempt_is(&self, attempt: u32) -> bool {
+        self.secure.as_ref().is_none_or(|s| s.terms().attempt == attempt)
     }
 
     fn send(&self, online: &BTreeMap<SiteId, Online>, site: &SiteId, m: to_site::Message) {
@@ -239,18 +388,29 @@ impl Running {
         let passed = (round.analysis, round.round) < (self.state.analysis, self.state.round);
         if passed || self.state.state == "done" {
             // Late, or sent again: what the round needed is durable.
-            let done = wire::Acknowledged { round: Some(round.into()), release_id: release.id.0.to_vec().into() };
+            let done = wire::Acknowledged {
+                round: Some(round.into()),
+                release_id: release.id.0.to_vec().into(),
+                attempt: release.manifest.attempt,
+            };
             self.send(online, site, to_site::Message::Acknowledged(done));
             return;
         }
         if self.state.over() || !self.is_at(round) || !self.run.owes(site) {
             return; // It is in the sum already, or was never asked; it is acknowledged with a checkpoint or not at all.
         }
-        let taken = match &mut self.merge {
-            Some(merge) => merge.take(site, &release),
-            None => return,
+        let (taken, secure) = match (&mut self.merge, &mut self.secure) {
+            (_, Some(round)) => {
+                if release.manifest.attempt != round.terms().attempt || round.step() != Step::Mask as u8 {
+                    return; // It came too late for this attempt: the sum does not have it.
+                }
+                (round.take_masked(site, &release), true)
+            }
+            (Some(merge), None) => (merge.take(site, &release), false),
+            (None, None) => return,
         };
         let event = match taken {
+            Ok(()) if secure => Event::Stepped(site.clone(), Step::Mask),
             Ok(()) => Event::Reported(site.clone(), release.id),
             Err(e) => {
                 tracing::warn!(%site, %round, "set aside: {e}");
@@ -269,8 +429,15 @@ impl Running {
         online: &BTreeMap<SiteId, Online>,
         now: Micros,
     ) -> Result<Event, RunningError> {
-        let merge = self.merge.take().ok_or_else(|| RunningError::Other("there is nothing to merge".to_owned()))?;
-        let (merged, releases) = merge.finish();
+        let attempt = self.secure.as_ref().map_or(0, |s| s.terms().attempt);
+        let (merged, releases) = match (self.secure.take(), self.merge.take()) {
+            (Some(mut round), _) => match round.merge() {
+                Ok(merged) => merged,
+                Err(why) => return Ok(Event::Stuck(why)),
+            },
+            (None, Some(merge)) => merge.finish(),
+            (None, None) => return Err(RunningError::Other("there is nothing to merge".to_owned())),
+        };
         let program = self.program.as_mut().ok_or_else(|| RunningError::Other("there is no program".to_owned()))?;
         let step = program.next(self.state.round, &self.state.parameters, &merged)?;
         let lanes = proto::payload::encode(merged.parts.iter().map(|p| p.lanes.as_slice()));
@@ -280,6 +447,8 @@ impl Running {
             parameters: self.state.parameters.clone(),
             lanes: merged.parts.iter().map(|p| p.lanes.len() as u64).collect(),
             variances: merged.parts.iter().map(|p| p.noise_variance).collect(),
+            units: merged.parts.iter().map(|p| p.unit).collect(),
+            attempt,
             merged_hash: Hash::of(&lanes),
             releases,
             started_micros: self.started.0,
@@ -295,11 +464,11 @@ impl Running {
         let mut program = None;
         let mut event = Event::Advanced;
         match step {
-            Step::Continue { round, parameters } => {
+            summaries::Step::Continue { round, parameters } => {
                 next.round = round;
                 next.parameters = parameters;
             }
-            Step::Done(estimate) => {
+            summaries::Step::Done(estimate) => {
                 let before = journal.checkpoints(&self.plan.study.id)?;
                 let rounds = 1 + before.iter().filter(|c| c.analysis == self.state.analysis).count() as u32;
                 result = self.result(estimate, merged.sites as u32, rounds);
@@ -320,7 +489,8 @@ impl Running {
         journal.checkpoint(&self.plan.study.id, &checkpoint, &merged, result.as_ref(), &next)?;
         let round = self.round();
         for (site, taken) in &checkpoint.releases {
-            let done = wire::Acknowledged { round: Some((&round).into()), release_id: taken.release.0.to_vec().into() };
+            let release_id = taken.release.0.to_vec().into();
+            let done = wire::Acknowledged { round: Some((&round).into()), release_id, attempt };
             self.send(online, site, to_site::Message::Acknowledged(done));
         }
         self.state = next;
@@ -366,6 +536,7 @@ impl Running {
             tracing::error!("journal: {e}");
         }
         self.merge = None;
+        self.secure = None;
         self.program = None;
         for site in online.keys() {
             self.send(online, site, to_site::Message::Closed(self.closed()));

@@ -29,6 +29,10 @@ pub struct Provenance {
     pub rho: f64,
     /// Who is protected.
     pub unit: String,
+    /// How the sites' sums met: `local` or `secure`.
+    pub aggregation: String,
+    /// Secure rounds that the sites had paid for and that came to nothing.
+    pub burned: u32,
     /// How the noise is drawn.
     pub mechanism: String,
     /// The version of the common schema.

@@ -47,6 +47,7 @@ fn summary(p: &Provenance, private: bool) -> String {
         ("ε of the study, at each site", &epsilon),
         ("δ", &delta),
         ("Protected", if private { &p.unit } else { "nobody" }),
+        ("Aggregation", p.aggregation.as_str()),
         ("Noise", mechanism),
         ("Started", &p.started),
         ("Finished", &p.finished),

@@ -8,17 +8,21 @@
 //!       └────────► Failed ◄──────── no attempt left, or too few can answer   └──► Failed
 //! ```
 //!
+//! A secure round goes through the phases of the aggregation instead of Reporting; see [`secure`].
+//!
 //! A site that was asked again answers with the bytes it sealed, so asking again costs nothing. Whoever drives the machine
 //! makes `Checkpoint` durable before it says `Advanced`.
 
 mod reporting;
+pub mod secure;
 mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use platform::Micros;
 use proto::{Hash, SiteId};
-use study::spec::Rounds;
+use secure::{Attempt, Step};
+use study::spec::{Aggregation, Privacy, Rounds};
 
 /// What a site said to the study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,10 @@ pub enum Event {
     Decided(SiteId, Decision),
     /// A valid release of the running round came.
     Reported(SiteId, Hash),
+    /// A site answered in a phase of a secure round, and what it said was taken.
+    Stepped(SiteId, Step),
+    /// An attempt at a secure round can't go on.
+    Stuck(String),
     /// A site can't or won't answer the running round, with the named reason; it is out of the study.
     Refused(SiteId, String),
     /// Time passed.
@@ -84,6 +92,19 @@ pub enum Action {
     Order(SiteId),
     /// Take the release that was just reported into the sum.
     Accept(SiteId),
+    /// Begin an attempt at a secure round with this roster: make it durable, then order it.
+    Begin {
+        /// Which attempt.
+        attempt: u32,
+        /// The sites.
+        roster: BTreeSet<SiteId>,
+    },
+    /// A phase of a secure round is over: make what came in durable, then tell the sites.
+    Freeze,
+    /// Tell a site what the running phase of a secure round needs it to know.
+    Tell(SiteId),
+    /// The attempt came to nothing.
+    Abandon,
     /// Merge, make durable, compute what comes next, then say `Advanced`, `Finished` or `Broken`.
     Checkpoint,
     /// The study is over.
@@ -120,6 +141,8 @@ pub enum Phase {
         /// Which attempt, from 1.
         attempt: u32,
     },
+    /// Goes through the phases of a secure round.
+    Secure(Attempt),
     /// The checkpoint is being made durable.
     Merging,
     /// Over.
@@ -134,13 +157,55 @@ pub struct Run {
     begun: bool,
     sites: BTreeMap<SiteId, Site>,
     phase: Phase,
+    /// The plan's privacy, where its rounds are secure.
+    secure: Option<Privacy>,
+    /// The number of the next attempt at a secure round.
+    next_attempt: u32,
+    /// Attempts at the running round that came to nothing.
+    failed_attempts: u32,
+    /// Of all rounds, those that had been paid for.
+    burned: u32,
 }
 
 impl Run {
     /// A study at its first round, or one that goes on after a restart: then its sites are gathered again, so that a round
     /// does not begin with the first few who are back.
     pub fn new(settings: Rounds) -> Run {
-        Run { settings, begun: false, sites: BTreeMap::new(), phase: Phase::Selection { enough_since: None } }
+        Run {
+            settings,
+            begun: false,
+            sites: BTreeMap::new(),
+            phase: Phase::Selection { enough_since: None },
+            secure: None,
+            next_attempt: 0,
+            failed_attempts: 0,
+            burned: 0,
+        }
+    }
+
+    /// The same for a plan, whose rounds may be secure.
+    pub fn of_plan(settings: Rounds, privacy: Privacy) -> Run {
+        let secure = (privacy.aggregation == Aggregation::Secure).then_some(privacy);
+        Run { secure, ..Run::new(settings) }
+    }
+
+    /// Numbers of attempts that were used before are not used again; what was burned is remembered.
+    pub fn past_attempts(&mut self, next: u32, burned: u32) {
+        self.next_attempt = self.next_attempt.max(next);
+        self.burned = burned;
+    }
+
+    /// How many attempts were paid for and came to nothing.
+    pub fn burned(&self) -> u32 {
+        self.burned
+    }
+
+    /// The running attempt at a secure round.
+    pub fn attempt(&self) -> Option<&Attempt> {
+        match &self.phase {
+            Phase::Secure(attempt) => Some(attempt),
+            _ => None,
+        }
     }
 
     /// Where it stands.
@@ -157,6 +222,7 @@ impl Run {
     pub fn reported(&self) -> usize {
         match &self.phase {
             Phase::Reporting { reported, .. } => reported.len(),
+            Phase::Secure(attempt) => attempt.done.len(),
             _ => 0,
         }
     }
@@ -165,6 +231,7 @@ impl Run {
     pub fn roster(&self) -> usize {
         match &self.phase {
             Phase::Reporting { roster, .. } => roster.len(),
+            Phase::Secure(attempt) => attempt.expected.len(),
             _ => 0,
         }
     }
@@ -204,9 +271,7 @@ impl Run {
                 });
                 site.online = true;
                 actions.push(Action::Offer(id.clone()));
-                if self.owes(&id) {
-                    actions.push(Action::Order(id));
-                }
+                actions.extend(self.ask_again(&id));
             }
             Event::Offline(id) => {
                 if let Some(site) = self.sites.get_mut(&id) {
@@ -221,11 +286,18 @@ impl Run {
                     actions.extend(self.join(&id));
                 }
             }
+            Event::Stepped(id, step) => actions.extend(self.stepped(&id, step)),
+            Event::Stuck(why) => {
+                let charged = self.attempt().is_some_and(|a| a.step >= Step::Mask) || self.phase == Phase::Merging;
+                actions.extend(self.fail_attempt(charged, why, now));
+            }
             Event::Reported(id, release) => actions.extend(self.take(&id, release)),
             Event::Refused(id, why) => self.out(&id, &why),
             Event::Tick => {}
             Event::Advanced if self.phase == Phase::Merging => {
                 self.begun = true;
+                self.failed_attempts = 0;
+                self.next_attempt = 0;
                 self.phase = Phase::Selection { enough_since: None };
             }
             Event::Finished if self.phase == Phase::Merging => return self.close(Outcome::Done),
@@ -248,6 +320,7 @@ impl Run {
         match self.phase {
             Phase::Selection { .. } => self.select(now),
             Phase::Reporting { .. } => self.report(now),
+            Phase::Secure(_) => self.secure(now),
             Phase::Merging | Phase::Closed(_) => Vec::new(),
         }
     }

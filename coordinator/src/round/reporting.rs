@@ -3,20 +3,40 @@
 use platform::Micros;
 use proto::{Hash, SiteId};
 
+use super::secure::Step;
 use super::{Action, Decision, Outcome, Phase, Run};
 
 impl Run {
     /// Whether a site was asked and has not answered.
     pub fn owes(&self, id: &SiteId) -> bool {
-        matches!(&self.phase, Phase::Reporting { roster, reported, .. } if roster.contains(id) && !reported.contains_key(id))
+        let asked = match &self.phase {
+            Phase::Reporting { roster, reported, .. } => roster.contains(id) && !reported.contains_key(id),
+            Phase::Secure(attempt) => attempt.owes(id),
+            _ => false,
+        };
+        asked
             && self
                 .sites
                 .get(id)
                 .is_some_and(|s| s.out.is_none() && !matches!(s.decision, Decision::Refused | Decision::Paused))
     }
 
+    /// What a site that came back has to be told, where it owes an answer.
+    pub(super) fn ask_again(&self, id: &SiteId) -> Vec<Action> {
+        if !self.owes(id) {
+            return Vec::new();
+        }
+        match self.attempt() {
+            Some(attempt) if attempt.step != Step::Advertise => vec![Action::Tell(id.clone())],
+            _ => vec![Action::Order(id.clone())],
+        }
+    }
+
     /// A site that approved while the round runs takes part in it, and is asked (again, where it had paused).
     pub(super) fn join(&mut self, id: &SiteId) -> Vec<Action> {
+        if matches!(self.phase, Phase::Secure(_)) {
+            return self.ask_again(id); // Who is in an attempt was said at its beginning.
+        }
         let usable = self.usable().any(|s| s == id);
         let Phase::Reporting { roster, .. } = &mut self.phase else { return Vec::new() };
         if !usable {

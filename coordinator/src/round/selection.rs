@@ -34,6 +34,9 @@ impl Run {
             return Vec::new();
         }
         let roster: std::collections::BTreeSet<_> = self.usable().cloned().collect();
+        if self.secure.is_some() {
+            return self.begin_secure(roster, now);
+        }
         let orders = roster.iter().cloned().map(Action::Order).collect();
         self.phase = Phase::Reporting {
             roster,

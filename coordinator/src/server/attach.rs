@@ -1,12 +1,16 @@
 //! A site's stream: what comes in is parsed here and told to the conductor; nothing of the wire goes further.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use proto::wire::{self, from_site};
+use certs::head::SignedHead;
+use privacy::secagg::{Identity, IdentityKey};
+use proto::wire::{self, from_site, to_site};
 use proto::{Manifest, ParseError, RoundId, SiteId};
 use tonic::Streaming;
 
-use crate::conductor::{Conductor, Input};
+use crate::anchors::Anchors;
+use crate::conductor::{Conductor, Input, Outbound};
 
 /// The most bytes that a release may have.
 const MOST_BYTES: u64 = 128 << 20;
@@ -19,9 +23,52 @@ struct Assembly {
     data: Vec<u8>,
 }
 
+/// What a site's messages are handed to.
+pub(super) struct Desk {
+    site: SiteId,
+    conductor: Conductor,
+    anchors: Anchors,
+    own: Arc<IdentityKey>,
+    out: Outbound,
+    identity: Option<Identity>,
+}
+
+impl Desk {
+    pub(super) fn new(site: SiteId, conductor: Conductor, anchors: Anchors, own: Arc<IdentityKey>, out: Outbound) -> Desk {
+        Desk { site, conductor, anchors, own, out, identity: None }
+    }
+
+    fn hello(&mut self, h: &wire::Hello) {
+        tracing::info!(site = %self.site, agent = %h.agent_version, schema = %h.schema_version, ledger = h.ledger_entries, "hello");
+        if let Ok(key) = <[u8; 32]>::try_from(h.identity.as_ref()) {
+            let identity = Identity(key);
+            self.identity = Some(identity);
+            self.conductor.tell(Input::Identity { site: self.site.clone(), identity });
+        }
+    }
+
+    /// Keeps news of the ledger. A ledger that does not go on from what was seen is told of, and not kept.
+    fn ledger(&self, news: &wire::LedgerEntries) -> Result<(), ParseError> {
+        let wrong = || ParseError::Field { field: "signed_head", wanted: "a head that its site signed" };
+        let signed: SignedHead = serde_json::from_slice(&news.signed_head).map_err(|_| wrong())?;
+        let identity = self.identity.ok_or_else(wrong)?;
+        let entries: Vec<Vec<u8>> = news.entries.iter().map(|e| e.to_vec()).collect();
+        match self.anchors.take(&self.site, &identity, &entries, &signed, &self.own) {
+            Ok(cosignature) => {
+                let head = serde_json::to_vec(&(signed, cosignature)).unwrap_or_default();
+                let told = to_site::Message::Cosigned(wire::Cosigned { head: head.into() });
+                let _ = self.out.send(Ok(crate::conductor::to_site(told)));
+            }
+            Err(e) => tracing::error!(site = %self.site, "{e}"),
+        }
+        Ok(())
+    }
+}
+
 /// Reads a site's stream until it ends.
-pub(super) async fn read(site: SiteId, mut stream: Streaming<wire::FromSite>, conductor: Conductor) {
+pub(super) async fn read(mut desk: Desk, mut stream: Streaming<wire::FromSite>) {
     let mut offers: BTreeMap<RoundId, Assembly> = BTreeMap::new();
+    let site = desk.site.clone();
     loop {
         let m = match stream.message().await {
             Ok(Some(m)) => m,
@@ -31,21 +78,19 @@ pub(super) async fn read(site: SiteId, mut stream: Streaming<wire::FromSite>, co
                 return;
             }
         };
-        if let Err(e) = take(&site, m, &conductor, &mut offers) {
+        if let Err(e) = take(&mut desk, m, &mut offers) {
             tracing::warn!(%site, "malformed message: {e}");
         }
     }
 }
 
-fn take(
-    site: &SiteId,
-    m: wire::FromSite,
-    conductor: &Conductor,
-    offers: &mut BTreeMap<RoundId, Assembly>,
-) -> Result<(), ParseError> {
+fn take(desk: &mut Desk, m: wire::FromSite, offers: &mut BTreeMap<RoundId, Assembly>) -> Result<(), ParseError> {
+    let (site, conductor) = (&desk.site.clone(), &desk.conductor.clone());
     match m.message {
-        Some(from_site::Message::Hello(h)) => {
-            tracing::info!(%site, agent = %h.agent_version, schema = %h.schema_version, ledger = h.ledger_entries, "hello");
+        Some(from_site::Message::Hello(h)) => desk.hello(&h),
+        Some(from_site::Message::Ledger(news)) => desk.ledger(&news)?,
+        Some(from_site::Message::Secure(message)) => {
+            conductor.tell(Input::Secure { site: site.clone(), message: Box::new(message) });
         }
         Some(from_site::Message::Decision(decision)) => {
             conductor.tell(Input::Decision { site: site.clone(), decision });
@@ -63,8 +108,9 @@ fn take(
             }
             let assembly = Assembly { round: round.clone(), manifest, expected: o.payload_bytes, data: Vec::new() };
             offers.clear(); // A site has one large release under way.
+            let attempt = assembly.manifest.attempt;
             offers.insert(round.clone(), assembly);
-            conductor.tell(Input::Offer { site: site.clone(), round });
+            conductor.tell(Input::Offer { site: site.clone(), round, attempt });
         }
         Some(from_site::Message::Chunk(c)) => {
             let round = proto::parse::round(c.round)?;
@@ -86,7 +132,8 @@ fn take(
         Some(from_site::Message::Refusal(r)) => {
             let round = proto::parse::round(r.round)?;
             let cut = |s: String| s.chars().take(500).collect();
-            conductor.tell(Input::Refusal { site: site.clone(), round, code: cut(r.code), reason: cut(r.reason) });
+            let (code, reason, attempt) = (cut(r.code), cut(r.reason), r.attempt);
+            conductor.tell(Input::Refusal { site: site.clone(), round, code, reason, attempt });
         }
         None => {}
     }
@@ -100,6 +147,7 @@ fn finish(
     payload: &[u8],
     conductor: &Conductor,
 ) {
+    let attempt = manifest.as_ref().map_or(0, |m| m.attempt);
     match manifest.and_then(|m| proto::parse::release(m, payload)) {
         Ok(release) => {
             conductor.tell(Input::Release { site: site.clone(), round, release: Box::new(release) });
@@ -112,6 +160,7 @@ fn finish(
                 round,
                 code: "malformed".to_owned(),
                 reason: e.to_string(),
+                attempt,
             });
         }
     }

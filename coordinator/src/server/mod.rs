@@ -17,6 +17,7 @@ use platform::{Clock, Entropy, RocksStore};
 use proto::wire::federation_server::FederationServer;
 use tonic::transport::Server;
 
+use crate::anchors::Anchors;
 use crate::conductor;
 use crate::federation::Federation;
 use crate::journal::Journal;
@@ -39,6 +40,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let store: SharedStore = Arc::new(RocksStore::open(&federation.store())?);
     let registry = Registry::new(store.clone());
+    let anchors = Anchors::new(store.clone());
     let journal = Journal::new(store);
     // The coordinator's own certificate is made anew at every start; nobody stores it.
     let identity = federation.own(Role::Coordinator, "server", clock.as_ref(), entropy.as_ref())?;
@@ -47,7 +49,10 @@ pub async fn serve(
     let conductor = conductor::start(journal.clone(), registry.clone(), clock.clone(), simulation)?;
     tracing::info!(address = %federation.settings.address, federation = %federation.settings.name, "coordinator started");
     let federation = Arc::new(federation);
+    let own = Arc::new(federation.identity(entropy.as_ref())?);
     let service = service::Service {
+        anchors,
+        own,
         federation: federation.clone(),
         registry: registry.clone(),
         journal,

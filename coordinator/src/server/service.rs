@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use certs::{Peer, Role};
 use futures::{Stream, StreamExt as _};
 use platform::{Clock, Entropy};
+use privacy::secagg::IdentityKey;
 use proto::wire::federation_server::Federation as FederationService;
 use proto::wire::{self, StudyStatus, to_site};
 use proto::{SiteId, StudyId};
@@ -17,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::accept::{Caller, Tls};
 use super::attach;
+use crate::anchors::Anchors;
 use crate::collect;
 use crate::conductor::{Conductor, Input, to_site as message};
 use crate::federation::Federation;
@@ -30,6 +32,10 @@ pub struct Service {
     pub federation: Arc<Federation>,
     /// Who is in.
     pub registry: Registry,
+    /// What was seen of the sites' ledgers.
+    pub anchors: Anchors,
+    /// The coordinator's identity key.
+    pub own: Arc<IdentityKey>,
     /// The studies.
     pub journal: Journal,
     /// The one writer.
@@ -122,17 +128,21 @@ impl FederationService for Service {
         let site = SiteId::parse(&peer.name.id)?;
         let session = self.sessions.fetch_add(1, Ordering::Relaxed);
         let (out, messages) = mpsc::unbounded_channel();
+        let (anchor_entries, anchor_head) = self.anchors.seen(&site).map_err(|e| internal(&e))?;
         let welcome = wire::Welcome {
             federation: self.federation.settings.name.clone(),
             coordinator_version: env!("CARGO_PKG_VERSION").to_owned(),
+            anchor_entries,
+            anchor_head: anchor_head.0.to_vec().into(),
         };
         let _ = out.send(Ok(message(to_site::Message::Welcome(welcome))));
+        let desk = attach::Desk::new(site.clone(), self.conductor.clone(), self.anchors.clone(), self.own.clone(), out.clone());
         let (conductor, inbound) = (self.conductor.clone(), request.into_inner());
         conductor.tell(Input::Online { site: site.clone(), session, out: out.clone() });
         tokio::spawn(async move {
             // Ends with the stream, or when the conductor has let go of the other end (revoked, or a newer stream).
             tokio::select! {
-                () = attach::read(site.clone(), inbound, conductor.clone()) => {}
+                () = attach::read(desk, inbound) => {}
                 () = out.closed() => {}
             }
             tracing::info!(%site, "stream ended");
@@ -227,6 +237,17 @@ impl FederationService for Service {
         }))
     }
 
+    async fn bundle(&self, request: Request<wire::StudyRef>) -> Result<Response<wire::ReleaseBundle>, Status> {
+        self.caller(&request, &[Role::Analyst, Role::Operator])?;
+        let study = StudyId::parse(&request.get_ref().study)?;
+        let checkpoints = self.journal.checkpoints(&study).map_err(|e| internal(&e))?;
+        let merged = checkpoints.into_iter().flat_map(|c| c.releases).map(|(site, taken)| (site, taken.release)).collect();
+        let sites = self.registry.sites().map_err(|e| internal(&e))?.into_iter().map(|(id, _)| id);
+        let bundle = self.anchors.bundle(&self.federation.settings.name, &study, sites, merged).map_err(|e| internal(&e))?;
+        let bundle_json = serde_json::to_vec(&bundle).map_err(|e| internal(&e))?.into();
+        Ok(Response::new(wire::ReleaseBundle { bundle_json }))
+    }
+
     async fn cancel(&self, request: Request<wire::StudyRef>) -> Result<Response<StudyStatus>, Status> {
         let peer = self.caller(&request, &[Role::Analyst, Role::Operator])?;
         let study = StudyId::parse(&request.get_ref().study)?;
@@ -250,6 +271,7 @@ impl FederationService for Service {
         let value = operations::execute(
             &self.federation,
             &self.registry,
+            &self.anchors,
             &operation,
             self.clock.as_ref(),
             self.entropy.as_ref(),

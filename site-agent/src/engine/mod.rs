@@ -83,7 +83,8 @@ impl Engine {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The patients of an analysis with its features, one row each, from gold as it is now. Analyses of one plan with the same
+    /// The patients of an analysis who entered in the years of some blocks, with its features, one row each, from gold as it is
+    /// now, and its version. Analyses of one plan with the same
     /// cohort and features share them.
     ///
     /// # Errors
@@ -95,7 +96,8 @@ impl Engine {
         plan: &Plan,
         hash: Hash,
         analysis: u32,
-    ) -> Result<Arc<PatientBatch>, EngineError> {
+        blocks: &[privacy::Block],
+    ) -> Result<(Arc<PatientBatch>, u64), EngineError> {
         let gold = lake.gold()?.ok_or(EngineError::NoData)?;
         let study = &plan.study;
         let a = study
@@ -104,15 +106,21 @@ impl Engine {
             .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
         let names = a.what.features();
         let queries = sql::analysis(study, &a.cohort, &names).map_err(EngineError::Plan)?;
-        let key = (hash, queries.text(), gold.version);
+        let last = blocks.last().copied().unwrap_or_default();
+        let everyone = config.budget.blocks(last, None) == blocks;
+        let features = if everyone { queries.features.clone() } else { sql::entered(&queries.features, config.budget.first_block, blocks) };
+        let key = (hash, queries.text() + &features, gold.version);
         let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(batch) = held {
-            return Ok(batch);
+            return Ok((batch, gold.version));
         }
         let ctx = session::context(&config.limits, &config.state_dir().join("lake/spill"))?;
         for table in Table::ALL {
             let files: Vec<_> = lake.gold_file(&gold, table).into_iter().collect();
             session::register(&ctx, table.name(), table, &files, true).await?;
+        }
+        if !everyone {
+            session::register_entry(&ctx, "entry", &lake.entry_file(&gold).ok_or(EngineError::NoData)?).await?;
         }
         for step in &queries.cohort {
             let frame = ctx.sql(step).await?;
@@ -121,7 +129,7 @@ impl Engine {
             ctx.deregister_table(sql::COHORT)?;
             ctx.register_table(sql::COHORT, Arc::new(MemTable::try_new(schema, vec![rows])?))?;
         }
-        let batches = ctx.sql(&queries.features).await?.collect().await?;
+        let batches = ctx.sql(&features).await?.collect().await?;
         let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash).ok_or(EngineError::NoData)?;
         let batch = Arc::new(to_batch(study, &names, &batches, &salt)?);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +138,7 @@ impl Engine {
             cache.clear();
         }
         cache.insert(key, batch.clone());
-        Ok(batch)
+        Ok((batch, gold.version))
     }
 }
 

@@ -51,3 +51,13 @@ pub async fn register(ctx: &SessionContext, name: &str, table: Table, files: &[P
     ctx.register_table(name, frame.into_view())?;
     Ok(())
 }
+
+/// Registers the table of patients' years of entry under a name.
+///
+/// # Errors
+/// The file can't be read.
+pub async fn register_entry(ctx: &SessionContext, name: &str, file: &Path) -> Result<()> {
+    let frame = ctx.read_parquet(file.display().to_string(), ParquetReadOptions::default()).await?;
+    ctx.register_table(name, frame.into_view())?;
+    Ok(())
+}

@@ -317,6 +317,16 @@ pub struct Queries {
     pub features: String,
 }
 
+/// The same rows, of the patients alone who entered in some years. Years up to `first` are one block.
+pub(super) fn entered(features: &str, first: u16, years: &[u16]) -> String {
+    let years: Vec<String> = years.iter().map(u16::to_string).collect();
+    format!(
+        "SELECT f.* FROM ({features}) f JOIN entry e ON e.person_key = f.person_key \
+         WHERE greatest(e.entry_year, {first}) IN ({})",
+        if years.is_empty() { "NULL".to_owned() } else { years.join(", ") }
+    )
+}
+
 impl Queries {
     /// All of it as one text, for people and as a key.
     pub fn text(&self) -> String {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
@@ -28,12 +28,15 @@ pub struct Gold {
     pub files: Vec<(String, String)>,
     /// Rows, by table.
     pub rows: Vec<(String, u64)>,
+    /// The file with each patient's year of entry, relative to the lake.
+    #[serde(default)]
+    pub entry: String,
 }
 
 impl Gold {
     /// Whether it was built for this schema and holds everything up to a run.
     pub fn is_current(&self, run: u32) -> bool {
-        self.schema == schema::version::VERSION && self.run == run
+        self.schema == schema::version::VERSION && self.run == run && !self.entry.is_empty()
     }
 }
 
@@ -81,6 +84,32 @@ fn observation_periods() -> String {
         envelope = derived_envelope("CAST(NULL AS VARCHAR) AS code_system, CAST(NULL AS VARCHAR) AS code"),
         dated = dated.join(" UNION ALL ")
     )
+}
+
+/// Each patient's year of entry: the year of the first dated event that was known when the patient was first ingested, and never
+/// later than that. Once written it stays, whatever comes later: a patient who changed the block would bring a fresh budget.
+fn entry_years(before: bool) -> String {
+    let dated: Vec<String> = Table::SOURCED
+        .iter()
+        .map(|t| {
+            let date = crate::engine::date_of(*t);
+            format!("SELECT person_key, {date} AS day, t_ingest FROM {}", t.name())
+        })
+        .collect();
+    let known = if before { "SELECT person_key, entry_year FROM before" } else { "SELECT person_key, entry_year FROM own WHERE false" };
+    format!(
+        "WITH own AS (SELECT person_key, CAST(least(coalesce(min(date_part('year', day)), min(date_part('year', t_ingest))), \
+         min(date_part('year', t_ingest))) AS INT) AS entry_year FROM ({dated}) GROUP BY person_key), known AS ({known}) \
+         SELECT person_key, entry_year FROM known UNION ALL \
+         SELECT person_key, entry_year FROM own WHERE person_key NOT IN (SELECT person_key FROM known)",
+        dated = dated.join(" UNION ALL ")
+    )
+}
+
+fn entry_schema() -> SchemaRef {
+    let field = |name: &str, kind| Field::new(name, kind, false);
+    let fields = vec![field("person_key", DataType::FixedSizeBinary(16)), field("entry_year", DataType::Int32)];
+    std::sync::Arc::new(Schema::new(fields))
 }
 
 /// Eras: a person's events of one code, joined while the gap to the last day covered is at most [`ERA_GAP_DAYS`].
@@ -147,6 +176,11 @@ impl Lake {
         gold.files.iter().find(|(name, _)| name == table.name()).map(|(_, file)| self.root.join(file))
     }
 
+    /// The file with each patient's year of entry.
+    pub fn entry_file(&self, gold: &Gold) -> Option<PathBuf> {
+        (!gold.entry.is_empty()).then(|| self.root.join(&gold.entry))
+    }
+
     /// Builds gold anew from silver. The new version is entered in one transaction; the old one's files go afterwards.
     ///
     /// # Errors
@@ -163,6 +197,7 @@ impl Lake {
             run: self.last_run()?,
             files: Vec::new(),
             rows: Vec::new(),
+            entry: String::new(),
         };
         let spill = self.root.join("spill");
         for table in Table::SOURCED {
@@ -188,6 +223,18 @@ impl Lake {
             gold.files.push((table.name().to_owned(), file));
             gold.rows.push((table.name().to_owned(), rows));
         }
+        let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
+        for t in Table::SOURCED {
+            let files: Vec<PathBuf> = self.gold_file(&gold, t).into_iter().collect();
+            session::register(&ctx, t.name(), t, &files, true).await.map_err(|e| data_error("building gold", &e))?;
+        }
+        let before = old.as_ref().and_then(|g| self.entry_file(g));
+        if let Some(file) = &before {
+            session::register_entry(&ctx, "before", file).await.map_err(|e| data_error("building gold", &e))?;
+        }
+        let file = format!("{folder}/entry.parquet");
+        write(&ctx, &entry_years(before.is_some()), &entry_schema(), &self.root.join(&file)).await?;
+        gold.entry = file;
         platform::files::sync_folder(&dir).map_err(|e| file_error(&dir, &e))?;
         platform::files::sync_folder(&self.root.join("gold")).map_err(|e| file_error(&dir, &e))?;
         let mut t = Transaction::new("lake/gold");

@@ -1,56 +1,35 @@
-//! The ledger: what was spent, as a hash chain. The site's ledger is the truth; the coordinator's copy is a display.
+//! The ledger: what was spent of which patients' budget, and what left for it, as a hash chain. The site's ledger is the truth; the
+//! coordinator's copy is a display, and an anchor against a ledger from a backup.
+//!
+//! * here: the chain; its entries are those of [`certs::entry`].
+//! * `totals`: what is spent, by block.
+//! * [`anchor`]: signed heads, and what to do when the coordinator has seen more than this ledger holds.
+//! * [`export`]: the ledger in plain words, for an auditor.
 
-use std::collections::BTreeMap;
+pub mod anchor;
+pub mod export;
+mod totals;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use certs::entry::{Entry, Kind, ranges};
+use certs::entry::follows;
 use chrono::Datelike;
 use platform::store::SharedStore;
 use platform::{Micros, StoreError, Transaction};
-use privacy::{Rho, Spent};
-use proto::{Hash, Manifest, RoundId, StudyId};
-use serde::{Deserialize, Serialize};
+use privacy::{Block, Cost, Spent};
+use proto::{Hash, RoundId, StudyId, merkle};
+use totals::Totals;
 
 const PREFIX: &str = "ledger/entry/";
 /// The number of entries and the last one's hash, entered with each: so that a change of the newest entry, or its removal,
 /// shows as well.
 const HEAD: &[u8] = b"ledger/head";
-const DOMAIN: &[u8] = b"insitu ledger v1\0";
 
-/// One charge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// Its place, from 1.
-    pub sequence: u64,
-    /// The hash of the entry before it; zeros for the first.
-    pub previous: Hash,
-    /// When, in microseconds since 1970.
-    pub at_micros: i64,
-    /// What was asked.
-    pub round: RoundId,
-    /// The plan.
-    pub plan_hash: Hash,
-    /// What it cost, in billionths of ρ.
-    pub rho: Rho,
-    /// The release that it paid for.
-    pub release: Hash,
-    /// SHA-256 of the bytes that left.
-    pub payload_hash: Hash,
-}
-
-impl Entry {
-    /// The entry's hash: of its canonical JSON.
-    pub fn hash(&self) -> Hash {
-        Hash::of_parts(&[DOMAIN, &serde_json::to_vec(self).unwrap_or_default()])
-    }
-
-    fn year(&self) -> i32 {
-        year(Micros(self.at_micros))
-    }
-}
-
-fn year(at: Micros) -> i32 {
-    chrono::DateTime::from_timestamp_micros(at.0).map_or(0, |t| t.year())
+/// The calendar year of an instant, in UTC.
+pub fn year(at: Micros) -> Block {
+    let year = chrono::DateTime::from_timestamp_micros(at.0).map_or(0, |t| t.year());
+    Block::try_from(year).unwrap_or_default()
 }
 
 /// Something wrong with the ledger.
@@ -69,37 +48,55 @@ pub enum LedgerError {
         /// What does not fit.
         what: String,
     },
-}
-
-#[derive(Default)]
-struct Totals {
-    entries: u64,
-    head: Option<Hash>,
-    studies: BTreeMap<StudyId, Rho>,
-    years: BTreeMap<i32, Rho>,
-    lifetime: Rho,
-}
-
-impl Totals {
-    fn add(&mut self, entry: &Entry) {
-        self.entries = entry.sequence;
-        self.head = Some(entry.hash());
-        let study = self.studies.entry(entry.round.study.clone()).or_default();
-        *study = study.plus(entry.rho);
-        let year = self.years.entry(entry.year()).or_default();
-        *year = year.plus(entry.rho);
-        self.lifetime = self.lifetime.plus(entry.rho);
-    }
+    /// The coordinator has seen entries that are not here.
+    #[error(
+        "the coordinator has seen {seen} entries of this ledger, and it holds {held}{}: it is an old copy. Nothing more is \
+         released. Bring back the newest state folder, or take the missing entries from the coordinator with: site-agent ledger recover",
+        if *.forked { " that do not go through them" } else { "" }
+    )]
+    Behind {
+        /// What the coordinator has seen.
+        seen: u64,
+        /// What is here.
+        held: u64,
+        /// Whether what is here is not even a beginning of it.
+        forked: bool,
+    },
+    /// The entries that were brought back are not this ledger's.
+    #[error("the entries can't be taken in: {0}")]
+    Recovery(String),
 }
 
 /// The ledger of a site.
 pub struct Ledger {
     store: SharedStore,
     totals: Mutex<Totals>,
+    /// Why nothing may be charged any more, where it may not.
+    halted: Mutex<Option<(u64, u64, bool)>>,
 }
 
 fn key(sequence: u64) -> String {
     format!("{PREFIX}{sequence:020}")
+}
+
+/// What an entry is about, before it has its place in the chain.
+pub struct Draft {
+    /// What it stands for.
+    pub kind: Kind,
+    /// What was asked.
+    pub round: RoundId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The plan.
+    pub plan_hash: Hash,
+    /// What it costs.
+    pub cost: Cost,
+    /// Whose budget.
+    pub blocks: Vec<Block>,
+    /// The release.
+    pub release: Hash,
+    /// SHA-256 of the bytes.
+    pub payload_hash: Hash,
 }
 
 impl Ledger {
@@ -112,44 +109,79 @@ impl Ledger {
         for entry in read(&store)? {
             totals.add(&entry);
         }
-        Ok(Ledger { store, totals: Mutex::new(totals) })
+        Ok(Ledger { store, totals: Mutex::new(totals), halted: Mutex::new(None) })
     }
 
     fn totals(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is spent, as seen by a study at an instant.
-    pub fn spent(&self, study: &StudyId, at: Micros) -> Spent {
-        let t = self.totals();
-        Spent {
-            study: t.studies.get(study).copied().unwrap_or_default(),
-            year: t.years.get(&year(at)).copied().unwrap_or_default(),
-            lifetime: t.lifetime,
+    /// Whether charges may be entered.
+    ///
+    /// # Errors
+    /// The ledger was found to be an old copy.
+    pub fn admits(&self) -> Result<(), LedgerError> {
+        match *self.halted.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((seen, held, forked)) => Err(LedgerError::Behind { seen, held, forked }),
+            None => Ok(()),
         }
+    }
+
+    /// What is spent of each block, as seen by a study at an instant.
+    pub fn spent(&self, study: &StudyId, at: Micros, blocks: &[Block]) -> Vec<(Block, Spent)> {
+        let t = self.totals();
+        blocks.iter().map(|b| (*b, t.spent(study, year(at), *b))).collect()
+    }
+
+    /// The blocks that a study was charged for before, if any: it goes on with the same patients.
+    pub fn blocks_of(&self, study: &StudyId) -> Option<Vec<Block>> {
+        self.totals().blocks_of(study)
+    }
+
+    /// What was spent of every block that was ever charged.
+    pub fn blocks(&self, at: Micros) -> Vec<(Block, Spent)> {
+        self.totals().all(year(at))
     }
 
     /// How many entries, and the last one's hash (zeros without one).
     pub fn head(&self) -> (u64, Hash) {
         let t = self.totals();
-        (t.entries, t.head.unwrap_or(Hash([0; 32])))
+        (t.hashes.len() as u64, t.hashes.last().copied().unwrap_or(Hash([0; 32])))
     }
 
-    /// Adds an entry for a release to a transaction. The totals change when [`Ledger::committed`] is told of it.
-    pub fn charge(&self, into: &mut Transaction, manifest: &Manifest, release: Hash, at: Micros) -> Entry {
+    /// The hashes of all entries: the chain, and the leaves of the tree over what left.
+    pub fn hashes(&self) -> Vec<Hash> {
+        self.totals().hashes.clone()
+    }
+
+    /// The root of the tree over the entries.
+    pub fn root(&self) -> Hash {
+        let leaves: Vec<Hash> = self.totals().hashes.iter().map(|h| merkle::leaf(&h.0)).collect();
+        merkle::root(&leaves)
+    }
+
+    /// How many attempts at rounds of a study were charged in secure rounds, by round.
+    pub fn attempts(&self, study: &StudyId) -> u32 {
+        self.totals().reruns(study)
+    }
+
+    /// Adds an entry to a transaction. The totals change when [`Ledger::committed`] is told of it.
+    pub fn charge(&self, into: &mut Transaction, draft: Draft, at: Micros) -> Entry {
         let (entries, head) = self.head();
         let entry = Entry {
             sequence: entries + 1,
             previous: head,
             at_micros: at.0,
-            round: manifest.round.clone(),
-            plan_hash: manifest.plan_hash,
-            rho: Rho::from_nano(manifest.rho_nano),
-            release,
-            payload_hash: manifest.payload_hash,
+            kind: draft.kind,
+            round: draft.round,
+            attempt: draft.attempt,
+            plan_hash: draft.plan_hash,
+            cost: draft.cost,
+            entered: ranges(&draft.blocks),
+            release: draft.release,
+            payload_hash: draft.payload_hash,
         };
-        into.put(key(entry.sequence), serde_json::to_vec(&entry).unwrap_or_default());
-        into.put(HEAD, serde_json::to_vec(&(entry.sequence, entry.hash())).unwrap_or_default());
+        write(into, &entry);
         entry
     }
 
@@ -165,31 +197,37 @@ impl Ledger {
     pub fn entries(&self) -> Result<Vec<Entry>, LedgerError> {
         read(&self.store)
     }
+
+    /// Entries behind a place, as bytes.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn bytes_after(&self, sequence: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+        let (last, _) = self.head();
+        let all = (sequence + 1..=last).map(|s| self.store.get(key(s).as_bytes()));
+        Ok(all.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    }
+}
+
+fn write(into: &mut Transaction, entry: &Entry) {
+    into.put(key(entry.sequence), entry.bytes());
+    into.put(HEAD, serde_json::to_vec(&(entry.sequence, entry.hash())).unwrap_or_default());
 }
 
 fn read(store: &SharedStore) -> Result<Vec<Entry>, LedgerError> {
     let mut out: Vec<Entry> = Vec::new();
+    let broken = |(sequence, what): (u64, &str)| LedgerError::Broken { sequence, what: what.to_owned() };
     for (place, value) in store.scan(PREFIX.as_bytes())? {
-        let sequence = out.len() as u64 + 1;
-        let broken = |what: &str| LedgerError::Broken { sequence, what: what.to_owned() };
-        let entry: Entry = serde_json::from_slice(&value).map_err(|_| broken("it can't be read"))?;
-        if serde_json::to_vec(&entry).unwrap_or_default() != value {
-            return Err(broken("its bytes are not canonical"));
-        }
-        if entry.sequence != sequence || place != key(sequence).as_bytes() {
-            return Err(broken("an entry is missing before it"));
-        }
-        let previous = out.last().map_or(Hash([0; 32]), Entry::hash);
-        if entry.previous != previous {
-            return Err(broken("the entry before it is not the one it names"));
+        let entry = follows(out.last(), &value).map_err(broken)?;
+        if place != key(entry.sequence).as_bytes() {
+            return Err(broken((entry.sequence, "it lies at another place")));
         }
         out.push(entry);
     }
     let head: Option<(u64, Hash)> = store.get(HEAD)?.and_then(|v| serde_json::from_slice(&v).ok());
     let last = out.last().map(|e| (e.sequence, e.hash()));
     if head != last {
-        let what = "it is not the last entry that was written".to_owned();
-        return Err(LedgerError::Broken { sequence: out.len() as u64, what });
+        return Err(broken((out.len() as u64, "it is not the last entry that was written")));
     }
     Ok(out)
 }

@@ -1,0 +1,167 @@
+//! What the coordinator keeps of each site's ledger: the chain of its entries, the heads that the site signed, one a day and the
+//! newest, with the coordinator's own signature beside. A site that comes back with an older ledger is told what was seen, and
+//! stops; the copy brings the missing entries back.
+
+use certs::bundle::{Bundle, FORMAT, Proven, SitePart};
+use certs::entry::{Entry, follows};
+use certs::head::{Cosignature, SignedHead};
+use platform::store::SharedStore;
+use platform::{Durability, StoreError, Transaction};
+use privacy::secagg::{Identity, IdentityKey};
+use proto::{Hash, SiteId, StudyId, merkle};
+use serde_json::{Value, json};
+
+/// News of a ledger that are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum AnchorError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// They do not fit what was seen before.
+    #[error("the ledger of {site} does not go on from what was seen before: {what}")]
+    Fork {
+        /// Whose.
+        site: SiteId,
+        /// What does not fit.
+        what: String,
+    },
+}
+
+/// The anchors of a federation's ledgers.
+#[derive(Clone)]
+pub struct Anchors {
+    store: SharedStore,
+}
+
+fn key(site: &SiteId, rest: &str) -> String {
+    format!("anchor/{site}/{rest}")
+}
+
+impl Anchors {
+    /// Over a store.
+    pub fn new(store: SharedStore) -> Anchors {
+        Anchors { store }
+    }
+
+    /// The newest head of a site, with the coordinator's signature.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn head(&self, site: &SiteId) -> Result<Option<(SignedHead, Cosignature)>, StoreError> {
+        Ok(self.store.get(key(site, "head").as_bytes())?.and_then(|v| serde_json::from_slice(&v).ok()))
+    }
+
+    /// How many entries were seen, and the last one's hash.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn seen(&self, site: &SiteId) -> Result<(u64, Hash), StoreError> {
+        let head = self.head(site)?.map(|(h, _)| h.head);
+        Ok(head.map_or((0, Hash([0; 32])), |h| (h.entries, h.last)))
+    }
+
+    /// A site's entries, as they came.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn entries(&self, site: &SiteId) -> Result<Vec<Vec<u8>>, StoreError> {
+        Ok(self.store.scan(key(site, "entry/").as_bytes())?.into_iter().map(|(_, v)| v).collect())
+    }
+
+    /// Takes news of a ledger: entries that follow what was seen, up to a head that the site signed. Signs it, and makes it durable.
+    ///
+    /// # Errors
+    /// They do not follow, or the head is not theirs.
+    pub fn take(
+        &self,
+        site: &SiteId,
+        identity: &Identity,
+        news: &[Vec<u8>],
+        signed: &SignedHead,
+        own: &IdentityKey,
+    ) -> Result<Cosignature, AnchorError> {
+        let fork = |what: &str| AnchorError::Fork { site: site.clone(), what: what.to_owned() };
+        let signer = signed.verify().map_err(|e| fork(&e.to_string()))?;
+        if signer != *identity || signed.head.site != *site {
+            return Err(fork("the head was not signed by the site's identity"));
+        }
+        if let Some((before, _)) = self.head(site)?
+            && before.identity != signed.identity
+        {
+            return Err(fork("the site's identity key is another than before"));
+        }
+        let mut all = self.entries(site)?;
+        let mut last: Option<Entry> = all.last().and_then(|v| serde_json::from_slice(v).ok());
+        let mut t = Transaction::new("anchor/take");
+        for bytes in news {
+            let known: Option<Entry> = serde_json::from_slice(bytes).ok();
+            let place = known.and_then(|e| usize::try_from(e.sequence).ok()).and_then(|s| s.checked_sub(1));
+            if let Some(held) = place.and_then(|p| all.get(p)) {
+                if held == bytes {
+                    continue; // Sent twice.
+                }
+                return Err(fork("an entry was changed"));
+            }
+            let entry = follows(last.as_ref(), bytes).map_err(|(at, what)| fork(&format!("entry {at}: {what}")))?;
+            t.put(key(site, &format!("entry/{:020}", entry.sequence)), bytes.clone());
+            all.push(bytes.clone());
+            last = Some(entry);
+        }
+        let reached = last.as_ref().map_or((0, Hash([0; 32])), |e| (e.sequence, e.hash()));
+        if reached != (signed.head.entries, signed.head.last) || merkle::root(&leaves(&all)) != signed.head.root {
+            return Err(fork("the head is not that of its entries"));
+        }
+        let cosignature = signed.cosign(own);
+        let value = serde_json::to_vec(&(signed, &cosignature)).unwrap_or_default();
+        t.put(key(site, "head"), value.clone());
+        t.put(key(site, &format!("day/{:08}", signed.head.day())), value);
+        self.store.commit(t, Durability::Synced)?;
+        Ok(cosignature)
+    }
+
+    /// A site's ledger as the coordinator has it, for recovery.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn copy(&self, site: &SiteId) -> Result<Value, StoreError> {
+        let entries: Vec<String> =
+            self.entries(site)?.into_iter().filter_map(|e| String::from_utf8(e).ok()).collect();
+        Ok(json!({ "entries": entries, "head": self.head(site)?.map(|(h, _)| h) }))
+    }
+
+    /// A study's releases with their proofs.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn bundle(
+        &self,
+        federation: &str,
+        study: &StudyId,
+        sites: impl IntoIterator<Item = SiteId>,
+        merged: Vec<(SiteId, Hash)>,
+    ) -> Result<Bundle, StoreError> {
+        let mut parts = std::collections::BTreeMap::new();
+        for site in sites {
+            let Some((head, cosignature)) = self.head(&site)? else { continue };
+            let all = self.entries(&site)?;
+            let leaves = leaves(&all);
+            let mut entries = Vec::new();
+            for (i, bytes) in all.into_iter().enumerate() {
+                let own = serde_json::from_slice::<Entry>(&bytes).is_ok_and(|e| e.round.study == *study);
+                if let (true, Ok(entry), Some(proof)) = (own, String::from_utf8(bytes), merkle::inclusion_proof(&leaves, i as u64)) {
+                    entries.push(Proven { entry, proof });
+                }
+            }
+            if !entries.is_empty() {
+                parts.insert(site, SitePart { head, cosignature, entries });
+            }
+        }
+        let (format, federation) = (FORMAT.to_owned(), federation.to_owned());
+        Ok(Bundle { format, federation, study: study.clone(), sites: parts, merged })
+    }
+}
+
+fn leaves(entries: &[Vec<u8>]) -> Vec<Hash> {
+    let hash = |bytes: &Vec<u8>| serde_json::from_slice::<Entry>(bytes).map_or(Hash([0; 32]), |e| e.hash());
+    entries.iter().map(|e| merkle::leaf(&hash(e).0)).collect()
+}

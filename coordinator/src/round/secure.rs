@@ -1,0 +1,183 @@
+//! A secure round: the five phases of the aggregation, one after the other, each with those who came through the one before.
+//!
+//! ```text
+//!   Advertise ─► Share ─► Mask ─► Consent ─► Reveal ─► Merging
+//!       │          │        │        │          │
+//!       └──────────┴────────┴────────┴──────────┴──► fewer than the threshold: another attempt, or Failed
+//! ```
+//!
+//! A phase ends when all who are in it have answered, or a while after the threshold has, or at its deadline. What an attempt had
+//! charged at the sites when it fails is burned; the next is a new aggregation with fresh keys, masks, noise and charge.
+
+use std::collections::BTreeSet;
+
+use platform::Micros;
+use proto::SiteId;
+
+use super::{Action, Decision, Outcome, Phase, Run};
+
+/// A phase of the aggregation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// AdvertiseKeys.
+    Advertise,
+    /// ShareKeys.
+    Share,
+    /// MaskedInputCollection.
+    Mask,
+    /// ConsistencyCheck.
+    Consent,
+    /// Unmasking.
+    Reveal,
+}
+
+impl Step {
+    const ALL: [Step; 5] = [Step::Advertise, Step::Share, Step::Mask, Step::Consent, Step::Reveal];
+
+    /// The phase with a number, from 0.
+    pub fn of(number: u8) -> Option<Step> {
+        Step::ALL.get(usize::from(number)).copied()
+    }
+
+    fn next(self) -> Option<Step> {
+        Step::of(self as u8 + 1)
+    }
+
+    /// How long a phase waits for the others after the threshold has answered, in seconds. A query may take its time, and a site
+    /// that is left out then has paid for nothing.
+    fn grace(self, settings: study::spec::Rounds) -> i64 {
+        match self {
+            Step::Mask => i64::from(settings.deadline_seconds),
+            _ => i64::from(settings.deadline_seconds).min(3),
+        }
+    }
+}
+
+/// An attempt at a secure round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which, from 0.
+    pub number: u32,
+    /// How many must come through each phase.
+    pub threshold: usize,
+    /// The phase that is waited for.
+    pub step: Step,
+    /// Those who are in it.
+    pub expected: BTreeSet<SiteId>,
+    /// Those who have answered.
+    pub done: BTreeSet<SiteId>,
+    /// Until when.
+    pub deadline: Micros,
+    /// Since when enough have answered.
+    pub enough_since: Option<Micros>,
+}
+
+impl Attempt {
+    pub(super) fn owes(&self, id: &SiteId) -> bool {
+        self.expected.contains(id) && !self.done.contains(id)
+    }
+}
+
+impl Run {
+    /// Begins an attempt with the sites that can answer.
+    pub(super) fn begin_secure(&mut self, roster: BTreeSet<SiteId>, now: Micros) -> Vec<Action> {
+        let threshold = self.secure.map_or(usize::MAX, |p| p.threshold(roster.len()));
+        if threshold > roster.len() {
+            // A threshold that the plan fixes may be above those who are there now.
+            self.phase = Phase::Selection { enough_since: None };
+            return Vec::new();
+        }
+        let number = self.next_attempt;
+        self.next_attempt += 1;
+        self.phase = Phase::Secure(Attempt {
+            number,
+            threshold,
+            step: Step::Advertise,
+            expected: roster.clone(),
+            done: BTreeSet::new(),
+            deadline: now.plus_seconds(i64::from(self.settings.deadline_seconds)),
+            enough_since: None,
+        });
+        vec![Action::Begin { attempt: number, roster }]
+    }
+
+    /// Goes on with an attempt that was made durable at the beginning of a phase.
+    pub fn resume_secure(&mut self, number: u32, threshold: usize, step: Step, expected: BTreeSet<SiteId>, now: Micros) {
+        self.next_attempt = number + 1;
+        self.phase = Phase::Secure(Attempt {
+            number,
+            threshold,
+            step,
+            expected,
+            done: BTreeSet::new(),
+            deadline: now.plus_seconds(i64::from(self.settings.deadline_seconds)),
+            enough_since: None,
+        });
+    }
+
+    /// A site answered in a phase. What it said was taken already.
+    pub(super) fn stepped(&mut self, id: &SiteId, step: Step) -> Vec<Action> {
+        if let Phase::Secure(attempt) = &mut self.phase
+            && attempt.step == step
+            && attempt.owes(id)
+        {
+            attempt.done.insert(id.clone());
+        }
+        Vec::new()
+    }
+
+    /// Ends the phase where it can be ended.
+    pub(super) fn secure(&mut self, now: Micros) -> Vec<Action> {
+        let Phase::Secure(attempt) = &mut self.phase else { return Vec::new() };
+        let gone = |id: &SiteId| {
+            self.sites.get(id).is_none_or(|s| s.out.is_some() || matches!(s.decision, Decision::Refused | Decision::Paused))
+        };
+        let waiting = attempt.expected.iter().filter(|id| attempt.owes(id) && !gone(id)).count();
+        let enough = attempt.done.len() >= attempt.threshold;
+        if enough && attempt.enough_since.is_none() {
+            attempt.enough_since = Some(now);
+        }
+        let patient = |since: Micros| now >= since.plus_seconds(attempt.step.grace(self.settings));
+        let late = now >= attempt.deadline || attempt.enough_since.is_some_and(patient);
+        let hopeless = attempt.done.len() + waiting < attempt.threshold;
+        if !(waiting == 0 || late || hopeless) {
+            return Vec::new();
+        }
+        if !enough {
+            let why = format!(
+                "{} of {} sites came through the phase {:?} of a secure round, and {} are needed",
+                attempt.done.len(),
+                attempt.expected.len(),
+                attempt.step,
+                attempt.threshold
+            );
+            let charged = attempt.step >= Step::Mask && !(attempt.step == Step::Mask && attempt.done.is_empty());
+            return self.fail_attempt(charged, why, now);
+        }
+        match attempt.step.next() {
+            Some(next) => {
+                attempt.step = next;
+                attempt.expected = std::mem::take(&mut attempt.done);
+                attempt.deadline = now.plus_seconds(i64::from(self.settings.deadline_seconds));
+                attempt.enough_since = None;
+                vec![Action::Freeze]
+            }
+            None => {
+                self.phase = Phase::Merging;
+                vec![Action::Checkpoint]
+            }
+        }
+    }
+
+    /// An attempt came to nothing: another one, where there may be one.
+    pub(super) fn fail_attempt(&mut self, charged: bool, why: String, _now: Micros) -> Vec<Action> {
+        self.failed_attempts += 1;
+        self.burned += u32::from(charged);
+        let reruns = self.secure.map_or(0, |p| p.reruns);
+        if self.burned > reruns || self.failed_attempts >= self.settings.attempts {
+            return self.close(Outcome::Failed(why));
+        }
+        self.phase = Phase::Selection { enough_since: None };
+        vec![Action::Abandon]
+    }
+}

@@ -1,0 +1,75 @@
+//! What is spent, by block: a cache over the entries, built anew at every start.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::Datelike as _;
+use privacy::{Block, Cost, Spent};
+use proto::{Hash, RoundId, StudyId};
+
+use super::{Entry, Kind};
+
+#[derive(Default)]
+struct BlockTotals {
+    /// The calendar year of the first charge.
+    opened: Block,
+    lifetime: Cost,
+    years: BTreeMap<Block, Cost>,
+    studies: BTreeMap<StudyId, Cost>,
+}
+
+#[derive(Default)]
+pub(super) struct Totals {
+    pub(super) hashes: Vec<Hash>,
+    blocks: BTreeMap<Block, BlockTotals>,
+    /// The blocks of a study, as first charged for a release.
+    studies: BTreeMap<StudyId, Vec<Block>>,
+    /// Charged attempts at secure rounds.
+    attempts: BTreeMap<StudyId, BTreeMap<(u32, u32), BTreeSet<u32>>>,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, entry: &Entry) {
+        self.hashes.push(entry.hash());
+        let year = chrono::DateTime::from_timestamp_micros(entry.at_micros).map_or(0, |t| t.year());
+        let year = Block::try_from(year).unwrap_or_default();
+        let study = &entry.round.study;
+        for block in entry.blocks() {
+            let totals = self.blocks.entry(block).or_insert_with(|| BlockTotals { opened: year, ..BlockTotals::default() });
+            totals.lifetime = totals.lifetime.plus(&entry.cost);
+            let own = totals.years.entry(year).or_default();
+            *own = own.plus(&entry.cost);
+            let own = totals.studies.entry(study.clone()).or_default();
+            *own = own.plus(&entry.cost);
+        }
+        self.studies.entry(study.clone()).or_insert_with(|| entry.blocks().collect());
+        if entry.kind == Kind::SecureRelease {
+            let RoundId { analysis, round, .. } = entry.round;
+            self.attempts.entry(study.clone()).or_default().entry((analysis, round)).or_default().insert(entry.attempt);
+        }
+    }
+
+    pub(super) fn spent(&self, study: &StudyId, year: Block, block: Block) -> Spent {
+        let Some(totals) = self.blocks.get(&block) else { return Spent::default() };
+        Spent {
+            study: totals.studies.get(study).cloned().unwrap_or_default(),
+            year: totals.years.get(&year).cloned().unwrap_or_default(),
+            lifetime: totals.lifetime.clone(),
+            old: totals.opened < year,
+        }
+    }
+
+    pub(super) fn all(&self, year: Block) -> Vec<(Block, Spent)> {
+        let none = StudyId::unreadable();
+        self.blocks.keys().map(|b| (*b, self.spent(&none, year, *b))).collect()
+    }
+
+    pub(super) fn blocks_of(&self, study: &StudyId) -> Option<Vec<Block>> {
+        self.studies.get(study).cloned()
+    }
+
+    /// Attempts beyond the first, over all rounds of a study.
+    pub(super) fn reruns(&self, study: &StudyId) -> u32 {
+        let rounds = self.attempts.get(study).into_iter().flat_map(BTreeMap::values);
+        rounds.map(|a| (a.len() as u32).saturating_sub(1)).sum()
+    }
+}

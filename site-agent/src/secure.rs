@@ -1,0 +1,324 @@
+//! The site's part in a secure round: checks the terms against its own plan and pins, keeps on disk what must not be lost or
+//! done twice, and answers phase by phase.
+//!
+//! ```text
+//!   order ──► seed on disk ──► advertisement
+//!   keys  ──► shares                               (a function of the seed)
+//!   shares ─► charge, noise, mask ──► sealed release, in one synced transaction with keys and shares
+//!   survivors ─► on disk, once ──► consent
+//!   consents ──► reveal                            (a function of what is on disk)
+//! ```
+//!
+//! Killed anywhere, the agent says the same again when it is told the same again. It signs one set of survivors an attempt, so
+//! nothing that it reveals can serve two unmaskings.
+
+use platform::store::SharedStore;
+use platform::{Durability, Transaction};
+use privacy::secagg::{
+    Advertisement, Consent, Identity, IdentityKey, Keys, Party, Peers, Reveal, SealedShare, SecaggError, Terms,
+};
+use privacy::secagg::Instance;
+use proto::secure::{Member, RoundTerms};
+use proto::{Hash, RoundId, SiteId};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use certs::head::{hex, unhex};
+
+use crate::identity::Pins;
+use crate::policy::Objection;
+
+/// What is on disk of one attempt.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    terms: RoundTerms,
+    /// Identities of the roster, hexadecimal.
+    identities: Vec<String>,
+    /// The seed of everything that the party says; gone when the round is over.
+    seed: String,
+    /// The round's parameters, as bits.
+    parameters: Vec<u64>,
+    /// As sealed.
+    #[serde(default)]
+    keys: Vec<String>,
+    #[serde(default)]
+    shares: Vec<(u32, String)>,
+    /// As signed.
+    #[serde(default)]
+    survivors: Vec<u32>,
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        self.seed.zeroize();
+    }
+}
+
+/// The attempts at secure rounds that a site takes part in.
+pub struct SecureRounds {
+    store: SharedStore,
+    site: SiteId,
+}
+
+/// One attempt, opened.
+pub struct Attempt {
+    stored: Stored,
+    party: Party,
+    terms: Terms,
+}
+
+fn key(round: &RoundId, attempt: u32) -> String {
+    format!("secure/{}/{:06}/{:06}/{attempt:04}", round.study, round.analysis, round.round)
+}
+
+fn no(code: &str, reason: impl Into<String>) -> Objection {
+    Objection::new(code, reason)
+}
+
+impl From<SecaggError> for Objection {
+    fn from(e: SecaggError) -> Objection {
+        no("secure_round", e.to_string())
+    }
+}
+
+impl SecureRounds {
+    /// Over a store.
+    pub fn new(store: SharedStore, site: SiteId) -> SecureRounds {
+        SecureRounds { store, site }
+    }
+
+    fn internal(e: &dyn std::fmt::Display) -> Objection {
+        tracing::error!("secure round: {e}");
+        no("internal", "the site could not answer; its own log says why")
+    }
+
+    fn put(&self, name: &'static str, attempt: &Attempt) -> Result<(), Objection> {
+        let mut t = Transaction::new(name);
+        t.put(key(&attempt.stored.terms.round, attempt.stored.terms.attempt), attempt.bytes());
+        self.store.commit(t, Durability::Synced).map_err(|e| SecureRounds::internal(&e))
+    }
+
+    /// Joins an attempt: checks the roster against the pins, and answers with the advertisement. Asked again for the same terms, it
+    /// says the same.
+    ///
+    /// # Errors
+    /// A site of the roster is not pinned, the terms do not hold, or the attempt was joined under other terms.
+    pub fn join(
+        &self,
+        terms: RoundTerms,
+        parameters: &[f64],
+        identities: &[Identity],
+        pins: &Pins,
+        identity: &IdentityKey,
+        seed: impl FnOnce() -> Result<[u8; 32], platform::entropy::EntropyError>,
+    ) -> Result<Advertisement, Objection> {
+        let own = identity.public();
+        let unknown: Vec<&str> = terms
+            .roster
+            .iter()
+            .zip(identities)
+            .filter(|(m, i)| if m.site == self.site { **i != own } else { !pins.knows(&m.site, i) })
+            .map(|(m, _)| m.site.as_str())
+            .collect();
+        if !unknown.is_empty() {
+            let reason = format!(
+                "the site has not pinned the identity keys of {}; its staff compares fingerprints and runs site-agent keys pin",
+                unknown.join(", ")
+            );
+            return Err(no("peer_not_pinned", reason));
+        }
+        if let Some(attempt) = self.open(&terms.round, terms.attempt)? {
+            if attempt.stored.terms != terms {
+                return Err(no("already_answered", "the attempt was joined under other terms"));
+            }
+            return Ok(attempt.party.advertise(identity)?);
+        }
+        let seed = hex(Zeroizing::new(seed().map_err(|e| SecureRounds::internal(&e))?).as_slice());
+        let parameters = parameters.iter().map(|p| p.to_bits()).collect();
+        let identities = identities.iter().map(|i| hex(&i.0)).collect();
+        let (keys, shares, survivors) = (Vec::new(), Vec::new(), Vec::new());
+        let stored = Stored { terms, identities, seed, parameters, keys, shares, survivors };
+        let attempt = Attempt::new(stored, &self.site)?;
+        self.put("secure/join", &attempt)?;
+        Ok(attempt.party.advertise(identity)?)
+    }
+
+    /// An attempt that was joined.
+    ///
+    /// # Errors
+    /// The store fails, or it can't be read.
+    pub fn open(&self, round: &RoundId, attempt: u32) -> Result<Option<Attempt>, Objection> {
+        let bytes = self.store.get(key(round, attempt).as_bytes()).map_err(|e| SecureRounds::internal(&e))?;
+        let Some(bytes) = bytes.map(Zeroizing::new) else { return Ok(None) };
+        let stored: Stored = serde_json::from_slice(&bytes).map_err(|e| SecureRounds::internal(&e))?;
+        Attempt::new(stored, &self.site).map(Some)
+    }
+
+    /// Signs the survivors; once an attempt.
+    ///
+    /// # Errors
+    /// Another set was signed, or this one can't be.
+    pub fn consent(
+        &self,
+        attempt: &mut Attempt,
+        survivors: &[u32],
+        identity: &IdentityKey,
+    ) -> Result<Consent, Objection> {
+        let (keys, peers) = attempt.sealed()?;
+        let consent = attempt.party.consent(&keys, &peers, survivors, identity)?;
+        if attempt.stored.survivors.is_empty() {
+            attempt.stored.survivors = survivors.to_vec();
+            self.put("secure/consent", attempt)?;
+        } else if attempt.stored.survivors != survivors {
+            return Err(no("already_answered", "another set of survivors was signed for this attempt"));
+        }
+        Ok(consent)
+    }
+
+    /// Forgets the secrets of a study's rounds: they are of no use any more, and should be of no use to anybody.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn forget(&self, study: &proto::StudyId) -> Result<(), platform::StoreError> {
+        let mut t = Transaction::new("secure/forget");
+        for (key, _) in self.store.scan(format!("secure/{study}/").as_bytes())? {
+            t.delete(key);
+        }
+        self.store.commit(t, Durability::Buffered)
+    }
+}
+
+impl Attempt {
+    fn new(stored: Stored, site: &SiteId) -> Result<Attempt, Objection> {
+        let instance = Instance(stored.terms.instance().map_err(|e| SecureRounds::internal(&e))?.0);
+        let bad = |e: certs::CertError| SecureRounds::internal(&e);
+        let roster = stored.identities.iter().map(|i| Ok(Identity(unhex(i)?))).collect::<Result<_, _>>().map_err(bad)?;
+        let (t, c) = (stored.terms.threshold as usize, stored.terms.colluders as usize);
+        let terms = Terms::new(instance, roster, t, c)?;
+        let place = stored.terms.place(site).ok_or_else(|| no("secure_round", "the site is not in the roster"))?;
+        let party = Party::new(terms.clone(), place, &Zeroizing::new(unhex(&stored.seed).map_err(bad)?))?;
+        Ok(Attempt { stored, party, terms })
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.stored).unwrap_or_default()
+    }
+
+    /// The terms of the round.
+    pub fn terms(&self) -> &RoundTerms {
+        &self.stored.terms
+    }
+
+    /// The round's parameters.
+    pub fn parameters(&self) -> Vec<f64> {
+        self.stored.parameters.iter().map(|p| f64::from_bits(*p)).collect()
+    }
+
+    /// The instance.
+    pub fn instance(&self) -> Hash {
+        Hash(self.terms.instance.0)
+    }
+
+    /// ShareKeys: this party's shares under the round's keys, which are kept for the seal.
+    ///
+    /// # Errors
+    /// The keys do not hold.
+    pub fn share(&mut self, advertised: &[Vec<u8>]) -> Result<Vec<SealedShare>, Objection> {
+        let keys = self.keys(advertised)?;
+        self.stored.keys = advertised.iter().map(|a| hex(a)).collect();
+        Ok(self.party.share(&keys)?)
+    }
+
+    fn keys(&self, advertised: &[Vec<u8>]) -> Result<Keys, Objection> {
+        let wrong = || no("secure_round", "an advertisement can't be read");
+        let list = advertised.iter().map(|a| Advertisement::from_bytes(a).ok_or_else(wrong));
+        Ok(self.party.keys(list.collect::<Result<_, _>>()?)?)
+    }
+
+    /// Takes the peers' shares, for the seal.
+    ///
+    /// # Errors
+    /// The keys did not come before, or a share does not open.
+    pub fn take_shares(&mut self, shares: &[SealedShare]) -> Result<(), Objection> {
+        let keys = self.stored_keys()?;
+        self.party.receive(&keys, shares)?;
+        self.stored.shares = shares.iter().map(|s| (s.from, hex(&s.sealed))).collect();
+        Ok(())
+    }
+
+    fn stored_keys(&self) -> Result<Keys, Objection> {
+        let wrong = |e: certs::CertError| SecureRounds::internal(&e);
+        if self.stored.keys.is_empty() {
+            return Err(no("secure_round", "the round's keys have not come yet"));
+        }
+        let bytes = self.stored.keys.iter().map(|k| Ok(unhex::<{ Advertisement::BYTES }>(k)?.to_vec()));
+        self.keys(&bytes.collect::<Result<Vec<_>, _>>().map_err(wrong)?)
+    }
+
+    /// Keys and peers, as they were taken.
+    ///
+    /// # Errors
+    /// They did not come before.
+    pub fn sealed(&self) -> Result<(Keys, Peers), Objection> {
+        let wrong = |e: certs::CertError| SecureRounds::internal(&e);
+        let keys = self.stored_keys()?;
+        let place = self.party_place();
+        let shares = self.stored.shares.iter().map(|(from, sealed)| {
+            Ok(SealedShare { from: *from, to: place, sealed: unhex::<{ SealedShare::BYTES }>(sealed)?.to_vec() })
+        });
+        let peers = self.party.receive(&keys, &shares.collect::<Result<Vec<_>, _>>().map_err(wrong)?)?;
+        Ok((keys, peers))
+    }
+
+    /// This site's place.
+    pub fn party_place(&self) -> u32 {
+        self.party.place()
+    }
+
+    /// MaskedInputCollection.
+    ///
+    /// # Errors
+    /// Keys or shares did not come before.
+    pub fn mask(&self, share: privacy::Share, threads: usize) -> Result<privacy::Released<Vec<u64>>, SecaggError> {
+        let (keys, peers) = self.sealed().map_err(|_| SecaggError::Message("keys or shares are missing"))?;
+        self.party.mask(&keys, &peers, share.lanes, threads)
+    }
+
+    /// Adds what was taken to the transaction that seals the release.
+    pub fn enter(&self, into: &mut Transaction) {
+        into.put(key(&self.stored.terms.round, self.stored.terms.attempt), self.bytes());
+    }
+
+    /// Unmasking, for the survivors that were signed.
+    ///
+    /// # Errors
+    /// None were signed yet, or too few sites signed them.
+    pub fn reveal(&self, consents: &[Consent]) -> Result<Reveal, Objection> {
+        if self.stored.survivors.is_empty() {
+            return Err(no("secure_round", "no survivors were signed"));
+        }
+        let (keys, peers) = self.sealed()?;
+        Ok(self.party.reveal(&keys, &peers, &self.stored.survivors, consents)?)
+    }
+}
+
+/// The roster of an order: sites in ascending order with their identities.
+///
+/// # Errors
+/// An id or an identity can't be read, or they are not in order.
+pub fn roster(members: &[proto::wire::Member]) -> Result<(Vec<Member>, Vec<Identity>), Objection> {
+    let wrong = |why: &str| no("malformed", format!("the roster can't be read: {why}"));
+    let mut sites = Vec::with_capacity(members.len());
+    let mut identities = Vec::with_capacity(members.len());
+    for m in members {
+        let site = SiteId::parse(&m.site).map_err(|e| wrong(&e.to_string()))?;
+        let identity = Identity(<[u8; 32]>::try_from(m.identity.as_ref()).map_err(|_| wrong("an identity has no 32 bytes"))?);
+        sites.push(Member { site, fingerprint: Hash(identity.fingerprint().0) });
+        identities.push(identity);
+    }
+    if sites.windows(2).any(|w| matches!(w, [a, b] if a.site >= b.site)) {
+        return Err(wrong("sites are not in ascending order"));
+    }
+    Ok((sites, identities))
+}
