@@ -69,7 +69,11 @@ impl Verified {
     pub fn text(&self) -> String {
         use std::fmt::Write as _;
         let mut out = String::new();
-        let _ = writeln!(out, "{} entries are in ledgers that were signed; {} releases are in published sums", self.entries, self.merged);
+        let _ = writeln!(
+            out,
+            "{} entries are in ledgers that were signed; {} releases are in published sums",
+            self.entries, self.merged
+        );
         let _ = writeln!(out, "coordinator  {}", self.coordinator);
         for (site, fingerprint) in &self.sites {
             let _ = writeln!(out, "{site:<12} {fingerprint}");
@@ -129,7 +133,10 @@ impl Bundle {
         }
         for (site, release) in &self.merged {
             if !releases.get(site).is_some_and(|r| r.contains(release)) {
-                return Err(wrong(site, format!("release {} is in a sum and not in the site's ledger", release.short())));
+                return Err(wrong(
+                    site,
+                    format!("release {} is in a sum and not in the site's ledger", release.short()),
+                ));
             }
             out.merged += 1;
         }

@@ -124,8 +124,7 @@ impl Anchors {
     /// # Errors
     /// The store fails.
     pub fn copy(&self, site: &SiteId) -> Result<Value, StoreError> {
-        let entries: Vec<String> =
-            self.entries(site)?.into_iter().filter_map(|e| String::from_utf8(e).ok()).collect();
+        let entries: Vec<String> = self.entries(site)?.into_iter().filter_map(|e| String::from_utf8(e).ok()).collect();
         Ok(json!({ "entries": entries, "head": self.head(site)?.map(|(h, _)| h) }))
     }
 
@@ -148,7 +147,9 @@ impl Anchors {
             let mut entries = Vec::new();
             for (i, bytes) in all.into_iter().enumerate() {
                 let own = serde_json::from_slice::<Entry>(&bytes).is_ok_and(|e| e.round.study == *study);
-                if let (true, Ok(entry), Some(proof)) = (own, String::from_utf8(bytes), merkle::inclusion_proof(&leaves, i as u64)) {
+                if let (true, Ok(entry), Some(proof)) =
+                    (own, String::from_utf8(bytes), merkle::inclusion_proof(&leaves, i as u64))
+                {
                     entries.push(Proven { entry, proof });
                 }
             }

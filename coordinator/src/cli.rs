@@ -205,7 +205,9 @@ impl From<AccountantWord> for Accountant {
 #[derive(Subcommand)]
 enum ReleasesVerb {
     /// Verify a bundle offline: that what went into the sums is in ledgers that the sites have signed
-    #[command(after_help = "Example:\n  coordinator study bundle t2d-hf --out bundle.json\n  coordinator releases verify bundle.json")]
+    #[command(
+        after_help = "Example:\n  coordinator study bundle t2d-hf --out bundle.json\n  coordinator releases verify bundle.json"
+    )]
     Verify {
         /// The bundle
         file: PathBuf,
@@ -249,7 +251,9 @@ enum StudyVerb {
         file: PathBuf,
     },
     /// Print cost and expected error before anything is spent
-    #[command(after_help = "Example:\n  coordinator study plan study.toml --sites 40 --patients 5000 --want age:mean=0.5")]
+    #[command(
+        after_help = "Example:\n  coordinator study plan study.toml --sites 40 --patients 5000 --want age:mean=0.5"
+    )]
     Plan {
         /// The study file
         file: PathBuf,
@@ -452,13 +456,16 @@ fn privacy(a: &Arguments, verb: &PrivacyVerb) -> anyhow::Result<()> {
         "epsilon": epsilon, "delta": delta, "noise_multiplier": noise, "sampling_rate": rate, "rounds": rounds,
         "accountant": accountant,
     });
-    let text = format!("ε = {epsilon:.4} at δ = {delta:e}: noise multiplier {noise:.4}, sampling rate {rate}, {rounds} round(s), {accountant}");
+    let text = format!(
+        "ε = {epsilon:.4} at δ = {delta:e}: noise multiplier {noise:.4}, sampling rate {rate}, {rounds} round(s), {accountant}"
+    );
     say(a.json, &value, &text)
 }
 
 /// `TERM:STATISTIC=HALF-WIDTH`.
 fn wanted(text: &str) -> anyhow::Result<Wanted> {
-    let parts = text.rsplit_once('=').and_then(|(what, width)| Some((what.rsplit_once(':')?, width.parse::<f64>().ok()?)));
+    let parts =
+        text.rsplit_once('=').and_then(|(what, width)| Some((what.rsplit_once(':')?, width.parse::<f64>().ok()?)));
     match parts {
         Some(((term, statistic), half_width)) if half_width > 0.0 => {
             Ok(Wanted { term: term.to_owned(), statistic: statistic.to_owned(), half_width })
@@ -558,7 +565,8 @@ async fn study(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitCode> {
                         .iter()
                         .map(|w| {
                             let wanted = wanted(w)?;
-                            study::planner::needed(&plan, known.max(1), *patients, wanted).map_err(|e| anyhow::anyhow!(e))
+                            study::planner::needed(&plan, known.max(1), *patients, wanted)
+                                .map_err(|e| anyhow::anyhow!(e))
                         })
                         .collect::<anyhow::Result<Vec<_>>>()?;
                     let mut value = json!(cost);
@@ -616,7 +624,8 @@ async fn study(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitCode> {
             let verified = bundle.verify()?;
             platform::files::write_atomic(out, &serde_json::to_vec_pretty(&bundle)?)
                 .with_context(|| format!("{} can't be written", out.display()))?;
-            let text = format!("{} entries of {} sites written to {}", verified.entries, verified.sites.len(), out.display());
+            let text =
+                format!("{} entries of {} sites written to {}", verified.entries, verified.sites.len(), out.display());
             say(a.json, &json!({ "written": out, "verified": verified }), &text)?;
         }
         StudyVerb::Cancel { study } => {

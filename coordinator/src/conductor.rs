@@ -293,7 +293,9 @@ impl State {
                 self.grant();
             }
             Input::Granted(site) => self.done_granting(&site),
-            Input::Refusal { site, round, code, reason, attempt } => self.refused(&site, &round, attempt, &code, &reason),
+            Input::Refusal { site, round, code, reason, attempt } => {
+                self.refused(&site, &round, attempt, &code, &reason)
+            }
             Input::Submit { plan, signed, reply } => {
                 let _ = reply.send(self.submit(*plan, &signed));
             }

@@ -156,7 +156,9 @@ impl Merge {
         for (sum, part) in self.parts.iter().zip(&release.manifest.parts) {
             let (own, after) = rest.split_at_checked(sum.lanes.len()).unwrap_or((rest, &[]));
             rest = after;
-            sums.push(sum.plus(own, part).ok_or(Misfit { code: "overflow", what: "lanes leave the range of the sum" })?);
+            sums.push(
+                sum.plus(own, part).ok_or(Misfit { code: "overflow", what: "lanes leave the range of the sum" })?,
+            );
         }
         self.parts = sums;
         let m = &release.manifest;

@@ -239,7 +239,8 @@ impl SecureRound {
             1 => vec![keys()],
             2 => {
                 let own = self.shares.values().flatten().filter(|s| s.to == place);
-                let one = |s: &SealedShare| wire::SealedShare { from: s.from, to: s.to, sealed: s.sealed.clone().into() };
+                let one =
+                    |s: &SealedShare| wire::SealedShare { from: s.from, to: s.to, sealed: s.sealed.clone().into() };
                 let shares = wire::SealedShares { shares: own.map(one).collect() };
                 vec![keys(), secure_reply::Body::Shares(shares)]
             }
@@ -293,7 +294,11 @@ impl SecureRound {
             keys: self.keys.iter().flat_map(|k| k.advertisements()).map(|a| hex(&a.to_bytes())).collect(),
             shares: if self.step > 1 { shares } else { Vec::new() },
             taken: if frozen { self.taken.clone() } else { BTreeMap::new() },
-            sum: if frozen { hex(&self.sum.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>()) } else { String::new() },
+            sum: if frozen {
+                hex(&self.sum.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>())
+            } else {
+                String::new()
+            },
             consents: if self.step > 3 {
                 self.consents.values().map(|c| (c.place, hex(&c.signature))).collect()
             } else {
@@ -308,7 +313,8 @@ impl SecureRound {
     /// It can't be read.
     pub fn restore(stored: &Stored) -> Result<SecureRound, String> {
         let bad = |e: certs::CertError| e.to_string();
-        let identities = stored.identities.iter().map(|i| Ok(Identity(unhex(i)?))).collect::<Result<_, _>>().map_err(bad)?;
+        let identities =
+            stored.identities.iter().map(|i| Ok(Identity(unhex(i)?))).collect::<Result<_, _>>().map_err(bad)?;
         let mut round = SecureRound::new(stored.terms.clone(), identities)?;
         for text in &stored.keys {
             let bytes = unhex::<{ Advertisement::BYTES }>(text).map_err(bad)?;

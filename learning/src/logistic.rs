@@ -10,7 +10,8 @@
 
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use summaries::{
-    Estimate, FIXED_POINT, Layout, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Row, Statistic, Step,
+    Estimate, FIXED_POINT, Layout, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Row,
+    Statistic, Step,
 };
 
 use crate::design::Design;

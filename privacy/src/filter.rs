@@ -7,8 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::accounting::orders::ORDERS;
 use crate::accounting::Rho;
+use crate::accounting::orders::ORDERS;
 use crate::cost::{Cost, DeltaSlot};
 
 /// The year in which a block's patients entered.
@@ -164,7 +164,11 @@ impl PrivacyFilter {
     /// The first cap that does not.
     pub fn holds(&self, cost: &Cost, block: Block, spent: &Spent) -> Result<(), Refusal> {
         let (name, yearly) = if spent.old { ("tranche", self.caps.tranche) } else { ("site-year", self.caps.year) };
-        let caps = [("study", &spent.study, self.caps.study), (name, &spent.year, yearly), ("lifetime", &spent.lifetime, self.caps.lifetime)];
+        let caps = [
+            ("study", &spent.study, self.caps.study),
+            (name, &spent.year, yearly),
+            ("lifetime", &spent.lifetime, self.caps.lifetime),
+        ];
         for (cap, spent, limit) in caps {
             if !limit.holds(&spent.plus(cost)) {
                 return Err(Refusal { cap, block, asked: cost.clone(), spent: spent.clone(), limit });

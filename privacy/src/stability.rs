@@ -91,7 +91,8 @@ impl StabilityHistogram {
         let (keys, counts): (Vec<String>, Vec<u64>) = counts.open().into_iter().filter(|(_, n)| *n > 0).unzip();
         let to_grid = |n: u64| i64::try_from(n).ok().and_then(|n| n.checked_mul(1 << scale.grid_bits));
         let lanes = counts.into_iter().map(to_grid).collect::<Option<Vec<i64>>>();
-        let mut lanes = lanes.ok_or_else(|| MechanismError::Sampler("a count leaves the range of the grid".to_owned()))?;
+        let mut lanes =
+            lanes.ok_or_else(|| MechanismError::Sampler("a count leaves the range of the grid".to_owned()))?;
         let sensitivity = Sensitivity::cells(self.keys_per_patient as usize);
         DiscreteGaussian.noise(&mut lanes, &scale, &sensitivity, 1, self.rho)?;
         let shown = keys.into_iter().zip(lanes).filter(|(_, n)| *n >= tau);

@@ -138,12 +138,7 @@ mod tests {
             entered: vec![[2000, 2026]],
             secure: None,
             reused: None,
-            parts: vec![PartManifest {
-                name: "count".into(),
-                lanes: 1,
-                sigma_nano: "5000000000".into(),
-                grid_bits: 4,
-            }],
+            parts: vec![PartManifest { name: "count".into(), lanes: 1, sigma_nano: "5000000000".into(), grid_bits: 4 }],
             payload_hash: Hash([2; 32]),
         }
     }
@@ -153,9 +148,9 @@ mod tests {
     fn golden_bytes_and_id() {
         let m = example();
         let bytes = m.canonical().unwrap();
-        assert!(
-            bytes.starts_with(br#"{"site":"de-01","round":{"study":"s","analysis":0,"round":2},"attempt":0,"plan_hash":"0101"#)
-        );
+        assert!(bytes.starts_with(
+            br#"{"site":"de-01","round":{"study":"s","analysis":0,"round":2},"attempt":0,"plan_hash":"0101"#
+        ));
         assert_eq!(Manifest::parse(&bytes).unwrap(), m);
         assert_eq!(m.id().unwrap(), Manifest::parse(&bytes).unwrap().id().unwrap());
     }

@@ -93,18 +93,40 @@ fn settings(folder: &Path, home: &Path, widen: bool) -> anyhow::Result<String> {
     }
     table.insert("state".to_owned(), "state".into());
     table.insert("approval".to_owned(), toml::toml! { mode = "auto" }.into());
-    if widen {
-        let budget = toml::toml! { study_rho = 1000000.0 year_rho = 1000000.0 lifetime_rho = 1000000.0 };
-        table.insert("budget".to_owned(), budget.into());
-        table.entry("disclosure").or_insert_with(|| toml::Table::new().into());
-        if let Some(d) = table.get_mut("disclosure").and_then(toml::Value::as_table_mut) {
+    table.entry("disclosure").or_insert_with(|| toml::Table::new().into());
+    if let Some(d) = table.get_mut("disclosure").and_then(toml::Value::as_table_mut) {
+        // Simulated cohorts may be small.
+        d.insert("min_cohort".to_owned(), 0.into());
+        if widen {
             d.insert("min_cell".to_owned(), 0.into());
         }
+    }
+    if widen {
+        let budget = toml::toml! {
+            study_rho = 1000000.0
+            year_rho = 1000000.0
+            tranche_rho = 1000000.0
+            lifetime_rho = 1000000.0
+        };
+        table.insert("budget".to_owned(), budget.into());
     }
     let out = toml::to_string(&table)?;
     std::fs::create_dir_all(home)?;
     std::fs::write(home.join("site.toml"), &out)?;
     table.get("id").and_then(toml::Value::as_str).map(str::to_owned).context("site.toml gives no id")
+}
+
+/// What the staff of the hospitals do by telephone: every site pins the identity keys of all.
+fn pin_each_other(sites: &[(site_agent::config::Config, certs::Invitation)]) -> anyhow::Result<()> {
+    let mut pins = site_agent::identity::Pins::default();
+    for (config, _) in sites {
+        let key = site_agent::identity::key(config, &OsEntropy)?;
+        pins.pin(config.id.clone(), key.public().fingerprint());
+    }
+    for (config, _) in sites {
+        pins.write(config)?;
+    }
+    Ok(())
 }
 
 impl Local {
@@ -154,6 +176,7 @@ impl Local {
             progress.inc(1);
         }
         progress.finish_and_clear();
+        pin_each_other(&invitations)?;
         analyst::enroll(&local.analyst(), &analyst_text).await?;
         local.ingest()?;
         Ok(local)

@@ -145,7 +145,9 @@ enum LedgerVerb {
     #[command(after_help = "Example:\n  site-agent --json ledger export > disclosures.json")]
     Export,
     /// Take in the entries that an old copy of the state lacks, from the coordinator's copy
-    #[command(after_help = "Example:\n  coordinator --home fed site ledger de-01 --out de-01.json\n  site-agent ledger recover de-01.json")]
+    #[command(
+        after_help = "Example:\n  coordinator --home fed site ledger de-01 --out de-01.json\n  site-agent ledger recover de-01.json"
+    )]
     Recover {
         /// The file that coordinator site ledger wrote
         file: PathBuf,
@@ -252,7 +254,8 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         Verb::Ledger { verb: LedgerVerb::Export } => Command::LedgerExport,
         Verb::Ledger { verb: LedgerVerb::Recover { file } } => {
             let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
-            let copy = serde_json::from_str(&text).with_context(|| format!("{} is no copy of a ledger", file.display()))?;
+            let copy =
+                serde_json::from_str(&text).with_context(|| format!("{} is no copy of a ledger", file.display()))?;
             Command::LedgerRecover { copy }
         }
         Verb::Keys { verb: KeysVerb::Show | KeysVerb::List } => Command::Keys,

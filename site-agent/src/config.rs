@@ -211,7 +211,9 @@ impl Budget {
     /// All blocks up to a calendar year, which are public: whether anybody entered in a year is not asked.
     pub fn blocks(&self, year: Block, asked: Option<[Block; 2]>) -> Vec<Block> {
         let [from, to] = asked.unwrap_or([0, Block::MAX]);
-        (self.first_block..=year.max(self.first_block)).filter(|b| (from.max(self.first_block)..=to).contains(b)).collect()
+        (self.first_block..=year.max(self.first_block))
+            .filter(|b| (from.max(self.first_block)..=to).contains(b))
+            .collect()
     }
 }
 

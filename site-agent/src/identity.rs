@@ -25,10 +25,14 @@ pub enum IdentityError {
         reason: String,
     },
     /// The key is no key.
-    #[error("{0} holds no identity key of 32 bytes; bring it back from a copy, or remove it and give out the new fingerprint")]
+    #[error(
+        "{0} holds no identity key of 32 bytes; bring it back from a copy, or remove it and give out the new fingerprint"
+    )]
     Key(String),
     /// A fingerprint is none.
-    #[error("'{fingerprint}' is no fingerprint for {site}; it has 64 hexadecimal digits, as site-agent keys show prints them")]
+    #[error(
+        "'{fingerprint}' is no fingerprint for {site}; it has 64 hexadecimal digits, as site-agent keys show prints them"
+    )]
     Fingerprint {
         /// Whose.
         site: String,
@@ -130,6 +134,8 @@ impl Pins {
 /// # Errors
 /// It is none.
 pub fn parse(site: &SiteId, text: &str) -> Result<Fingerprint, IdentityError> {
-    Fingerprint::parse(text)
-        .ok_or_else(|| IdentityError::Fingerprint { site: site.to_string(), fingerprint: text.chars().take(100).collect() })
+    Fingerprint::parse(text).ok_or_else(|| IdentityError::Fingerprint {
+        site: site.to_string(),
+        fingerprint: text.chars().take(100).collect(),
+    })
 }

@@ -138,7 +138,9 @@ pub enum ReleaseError {
     #[error(transparent)]
     Secagg(#[from] privacy::secagg::SecaggError),
     /// A secure round was tried too often.
-    #[error("the study has burned {burned} secure rounds here, and its plan allows {allowed}; cancel it and submit a new plan")]
+    #[error(
+        "the study has burned {burned} secure rounds here, and its plan allows {allowed}; cancel it and submit a new plan"
+    )]
     Reruns {
         /// Attempts that were charged and came to nothing.
         burned: u32,

@@ -14,10 +14,10 @@
 
 use platform::store::SharedStore;
 use platform::{Durability, Transaction};
+use privacy::secagg::Instance;
 use privacy::secagg::{
     Advertisement, Consent, Identity, IdentityKey, Keys, Party, Peers, Reveal, SealedShare, SecaggError, Terms,
 };
-use privacy::secagg::Instance;
 use proto::secure::{Member, RoundTerms};
 use proto::{Hash, RoundId, SiteId};
 use serde::{Deserialize, Serialize};
@@ -193,7 +193,8 @@ impl Attempt {
     fn new(stored: Stored, site: &SiteId) -> Result<Attempt, Objection> {
         let instance = Instance(stored.terms.instance().map_err(|e| SecureRounds::internal(&e))?.0);
         let bad = |e: certs::CertError| SecureRounds::internal(&e);
-        let roster = stored.identities.iter().map(|i| Ok(Identity(unhex(i)?))).collect::<Result<_, _>>().map_err(bad)?;
+        let roster =
+            stored.identities.iter().map(|i| Ok(Identity(unhex(i)?))).collect::<Result<_, _>>().map_err(bad)?;
         let (t, c) = (stored.terms.threshold as usize, stored.terms.colluders as usize);
         let terms = Terms::new(instance, roster, t, c)?;
         let place = stored.terms.place(site).ok_or_else(|| no("secure_round", "the site is not in the roster"))?;
@@ -313,7 +314,8 @@ pub fn roster(members: &[proto::wire::Member]) -> Result<(Vec<Member>, Vec<Ident
     let mut identities = Vec::with_capacity(members.len());
     for m in members {
         let site = SiteId::parse(&m.site).map_err(|e| wrong(&e.to_string()))?;
-        let identity = Identity(<[u8; 32]>::try_from(m.identity.as_ref()).map_err(|_| wrong("an identity has no 32 bytes"))?);
+        let identity =
+            Identity(<[u8; 32]>::try_from(m.identity.as_ref()).map_err(|_| wrong("an identity has no 32 bytes"))?);
         sites.push(Member { site, fingerprint: Hash(identity.fingerprint().0) });
         identities.push(identity);
     }

@@ -33,7 +33,14 @@ fn none() -> Value {
 /// One line of the ledger in words.
 fn disclosure(out: &mut String, d: &Value) {
     let _ = writeln!(out, "{:>5}  {}  {}", text_of(d, "sequence"), text_of(d, "date"), text_of(d, "description"));
-    let _ = writeln!(out, "       to {}; {}, {} {}", text_of(d, "recipient"), text_of(d, "purpose"), text_of(d, "protocol"), text_of(d, "title"));
+    let _ = writeln!(
+        out,
+        "       to {}; {}, {} {}",
+        text_of(d, "recipient"),
+        text_of(d, "purpose"),
+        text_of(d, "protocol"),
+        text_of(d, "title")
+    );
     let short: String = text_of(d, "release").chars().take(12).collect();
     let _ = writeln!(
         out,
@@ -204,7 +211,13 @@ pub fn text(command: &Command, value: &Value) -> String {
             }
         }
         Command::LedgerExport => {
-            let _ = writeln!(out, "{} ({}), {}", text_of(value, "hospital"), text_of(value, "site"), text_of(value, "written"));
+            let _ = writeln!(
+                out,
+                "{} ({}), {}",
+                text_of(value, "hospital"),
+                text_of(value, "site"),
+                text_of(value, "written")
+            );
             let _ = writeln!(out, "{}\n", text_of(value, "statement"));
             for d in list(part("disclosures")) {
                 disclosure(&mut out, d);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use certs::authority::SERVER_NAME;
 use certs::tls;
-use proto::wire::federation_client::FederationClient;
 use privacy::secagg::{RevealedShare, SealedShare, Secret};
+use proto::wire::federation_client::FederationClient;
 use proto::wire::{self, from_site, secure_message, to_site};
 use proto::{RoundId, StudyId};
 use tokio::sync::mpsc;
@@ -151,7 +151,10 @@ async fn tell_ledger(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anc
     let (held, _) = agent.ledger.head();
     let known = anchor.known.load(Ordering::SeqCst);
     let day = agent.clock.now().seconds().div_euclid(86_400);
-    if known == u64::MAX || agent.ledger.admits().is_err() || (known >= held && anchor.day.load(Ordering::SeqCst) == day) {
+    if known == u64::MAX
+        || agent.ledger.admits().is_err()
+        || (known >= held && anchor.day.load(Ordering::SeqCst) == day)
+    {
         return;
     }
     match agent.ledger_news(known.min(held)) {

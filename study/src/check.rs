@@ -132,7 +132,8 @@ impl Checker<'_> {
         }
         let p = &s.privacy;
         if !(1..=100).contains(&p.hospitals_per_patient) {
-            let remedy = "how many hospitals of the federation one patient may have visited; 1 protects a patient at a hospital";
+            let remedy =
+                "how many hospitals of the federation one patient may have visited; 1 protects a patient at a hospital";
             self.say(&["privacy", "hospitals_per_patient"], "it must lie between 1 and 100", remedy);
         }
         if let Some([from, to]) = p.entered

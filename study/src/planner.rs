@@ -188,7 +188,10 @@ pub fn needed(plan: &Plan, sites: usize, patients: usize, wanted: Wanted) -> Res
                 return Ok(row.se.map_or(f64::INFINITY, |se| z * se));
             }
         }
-        Err(format!("no analysis of the study says '{}' of '{}'; see the table without --want", wanted.statistic, wanted.term))
+        Err(format!(
+            "no analysis of the study says '{}' of '{}'; see the table without --want",
+            wanted.statistic, wanted.term
+        ))
     };
     let least = |aggregation| -> Result<Option<f64>, String> {
         let (mut low, mut high) = (1e-3f64.ln(), 1e3f64.ln());

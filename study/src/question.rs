@@ -8,7 +8,12 @@ use crate::spec::Study;
 
 /// The hash of the question of a round: analysis, round and parameters, over the patients of some years of entry, in a version of
 /// the data. `None` where there is no such analysis.
-pub fn hash(study: &Study, (analysis, round, parameters): (u32, u32, Hash), entered: &[u16], version: u64) -> Option<Hash> {
+pub fn hash(
+    study: &Study,
+    (analysis, round, parameters): (u32, u32, Hash),
+    entered: &[u16],
+    version: u64,
+) -> Option<Hash> {
     let a = study.analysis.get(analysis as usize)?;
     let names = a.what.features();
     let cohort = canonical(study, serde_json::to_value(study.cohorts.get(&a.cohort)?).ok()?);
@@ -24,22 +29,27 @@ pub fn hash(study: &Study, (analysis, round, parameters): (u32, u32, Hash), ente
 fn canonical(study: &Study, value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let of = |(key, value): (String, Value)| match (&value, study.concept_sets.get(value.as_str().unwrap_or(""))) {
-                (Value::String(_), Some(set)) if key == "set" => {
-                    let sorted = set.iter().map(|(alias, codes)| {
-                        let uri = study.code_systems.get(alias).cloned().or_else(|| schema::codes::canonical(alias));
-                        let mut codes = codes.clone();
-                        codes.sort();
-                        codes.dedup();
-                        (uri.unwrap_or_else(|| alias.clone()), codes)
-                    });
-                    (key, serde_json::json!(sorted.collect::<std::collections::BTreeMap<_, _>>()))
-                }
-                _ => {
-                    let inner = canonical(study, value);
-                    (key.clone(), if ["inclusion", "exclusion"].contains(&key.as_str()) { sorted(inner) } else { inner })
-                }
-            };
+            let of =
+                |(key, value): (String, Value)| match (&value, study.concept_sets.get(value.as_str().unwrap_or(""))) {
+                    (Value::String(_), Some(set)) if key == "set" => {
+                        let sorted = set.iter().map(|(alias, codes)| {
+                            let uri =
+                                study.code_systems.get(alias).cloned().or_else(|| schema::codes::canonical(alias));
+                            let mut codes = codes.clone();
+                            codes.sort();
+                            codes.dedup();
+                            (uri.unwrap_or_else(|| alias.clone()), codes)
+                        });
+                        (key, serde_json::json!(sorted.collect::<std::collections::BTreeMap<_, _>>()))
+                    }
+                    _ => {
+                        let inner = canonical(study, value);
+                        (
+                            key.clone(),
+                            if ["inclusion", "exclusion"].contains(&key.as_str()) { sorted(inner) } else { inner },
+                        )
+                    }
+                };
             Value::Object(map.into_iter().map(of).collect())
         }
         Value::Array(items) => Value::Array(items.into_iter().map(|v| canonical(study, v)).collect()),
@@ -128,13 +138,25 @@ epsilon = 0.5
     #[test]
     fn another_question_is_another() {
         let base = of(STUDY, 0);
-        for (from, to) in [("18.0, 100.0", "18.0, 99.0"), ("\"E11*\"", "\"E10*\""), ("[18, 120]", "[19, 120]"), ("\"first\"", "\"last\"")] {
+        for (from, to) in [
+            ("18.0, 100.0", "18.0, 99.0"),
+            ("\"E11*\"", "\"E10*\""),
+            ("[18, 120]", "[19, 120]"),
+            ("\"first\"", "\"last\""),
+        ] {
             assert_ne!(of(&STUDY.replace(from, to), 0), base, "{from} to {to}");
         }
         assert_ne!(of(STUDY, 1), base);
         let study: Study = toml::from_str(STUDY).unwrap();
-        let with = |round, p, blocks: &[u16], version| hash(&study, (0, round, Hash([p; 32])), blocks, version).unwrap();
-        let all = [with(0, 0, &[2000], 3), with(1, 0, &[2000], 3), with(0, 1, &[2000], 3), with(0, 0, &[2001], 3), with(0, 0, &[2000], 4)];
+        let with =
+            |round, p, blocks: &[u16], version| hash(&study, (0, round, Hash([p; 32])), blocks, version).unwrap();
+        let all = [
+            with(0, 0, &[2000], 3),
+            with(1, 0, &[2000], 3),
+            with(0, 1, &[2000], 3),
+            with(0, 0, &[2001], 3),
+            with(0, 0, &[2000], 4),
+        ];
         assert!((0..5).all(|i| (0..i).all(|j| all[i] != all[j])));
     }
 }

@@ -111,7 +111,10 @@ mod tests {
             names: vec!["a".into(), "b".into()],
             levels: vec![vec!["x".into(), "y".into()]; 2],
         };
-        let e = s.estimate(&MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1 }, &reporting);
+        let e = s.estimate(
+            &MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1 },
+            &reporting,
+        );
         let shown: Vec<_> = e.rows.iter().filter(|r| !r.suppressed).map(|r| r.term.as_str()).collect();
         assert_eq!(shown, ["a=y, b=y", "a=y, b=y"]);
     }

@@ -113,7 +113,10 @@ mod tests {
         let mut lanes = Lanes::zeros(4);
         s.accumulate(&PatientBatch::new(5, vec![Column::Real(xs)]).unwrap(), &mut lanes).unwrap();
         let reporting = Reporting { confidence: 0.95, min_cell: 0, names: vec!["sbp".into()], levels: vec![vec![]] };
-        let e = s.estimate(&MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1 }, &reporting);
+        let e = s.estimate(
+            &MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1 },
+            &reporting,
+        );
         let get = |name: &str| e.rows.iter().find(|r| r.statistic == name).and_then(|r| r.estimate).unwrap();
         assert_eq!(get("n"), 4.0);
         assert_eq!(get("missing"), 1.0);

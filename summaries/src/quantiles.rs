@@ -302,7 +302,10 @@ mod tests {
         let mut lanes = Lanes::zeros(s.layout().lanes);
         s.accumulate(&PatientBatch::new(1000, vec![Column::Real(xs)]).unwrap(), &mut lanes).unwrap();
         let reporting = Reporting { confidence: 0.95, min_cell: 0, names: vec!["x".into()], levels: vec![vec![]] };
-        let e = s.estimate(&MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1 }, &reporting);
+        let e = s.estimate(
+            &MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1 },
+            &reporting,
+        );
         let median = e.rows.iter().find(|r| r.statistic == "median").unwrap();
         assert!((median.estimate.unwrap() - 500.0).abs() <= 1.0);
         // Binomial order statistics: 500 ± 1.96·√(1000/4) = 469 … 531, and half a bin.

@@ -51,7 +51,11 @@ const MOST_LINES: usize = 700;
 static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
     MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
-        .other_options(vec!["--offline".to_owned()])
+        .other_options(vec![
+            "--offline".to_owned(),
+            // What is built here has been fetched; what is for other machines may not have been.
+            format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH),
+        ])
         .exec()
         .expect("cargo metadata")
 });

@@ -83,13 +83,22 @@ fn manifest() -> Manifest {
     Manifest {
         site: SiteId::parse("de-01").unwrap(),
         round: RoundId { study: StudyId::parse("golden").unwrap(), analysis: 2, round: 1 },
+        attempt: 1,
         plan_hash: Hash([0xab; 32]),
         parameters_hash: parameters_hash(&[0.5, -0.0]),
         mechanism: "discrete-gaussian".into(),
         rho_nano: 1_234_567,
+        entered: vec![[2000, 2019], [2021, 2026]],
+        secure: Some(proto::SecureManifest { instance: Hash([0xcd; 32]), threshold: 27, colluders: 2 }),
+        reused: None,
         parts: vec![
-            PartManifest { name: "gradient".into(), lanes: 3, sigma_nano: "123456789012345678901".into() },
-            PartManifest { name: "curvature".into(), lanes: 1, sigma_nano: "1".into() },
+            PartManifest {
+                name: "gradient".into(),
+                lanes: 3,
+                sigma_nano: "123456789012345678901".into(),
+                grid_bits: 0,
+            },
+            PartManifest { name: "curvature".into(), lanes: 1, sigma_nano: "1".into(), grid_bits: 7 },
         ],
         payload_hash: Hash::of(&bytes),
     }
@@ -125,7 +134,7 @@ fn the_manifest_and_its_id() {
     let text = String::from_utf8(bytes.clone()).unwrap();
     assert_eq!(
         Hash::of(&bytes).to_string(),
-        "434b0653d01e046137d125cb5c1fa82c9cb232177e43545c6c36050ad1ad0843",
+        "cf2f1780ea7e7ef27b2b8daf29ea391f271f3e1fcbdd9724b2af6b1bb2215ba7",
         "{text}"
     );
     assert_eq!(
@@ -146,7 +155,7 @@ fn the_plan_and_its_hash() {
     );
     assert_eq!(
         Hash::of(&bytes).to_string(),
-        "e16b13dba1384658a1c74e54dd7f3470558e4eeb45d44ed67491dd3241763b10",
+        "fef114033c35b572479c5df81b9aeff2ad5d001d95031cb56373c63de57fe445",
         "{text}"
     );
     assert_eq!(
@@ -164,7 +173,7 @@ fn the_plan_and_its_hash() {
 fn the_charges_of_the_plan() {
     let nano: Vec<Vec<u64>> =
         budget::allocate(&plan()).unwrap().iter().map(|a| a.iter().map(|r| r.nano()).collect()).collect();
-    let golden: Vec<Vec<u64>> = vec![vec![10_827_969], vec![21_655_939], vec![4_812_431, 4_812_431, 1_203_107]];
+    let golden: Vec<Vec<u64>> = vec![vec![12_194_836], vec![24_389_674], vec![5_419_927, 5_419_927, 1_354_981]];
     assert_eq!(nano, golden);
     let sum: u64 = nano.iter().flatten().sum();
     let total = budget::total(&plan()).nano();

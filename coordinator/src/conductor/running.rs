@@ -103,7 +103,10 @@ impl Running {
             let here = stored.terms.round.analysis == state.analysis && stored.terms.round.round == state.round;
             run.past_attempts(if here { stored.terms.attempt + 1 } else { 0 }, state.burned);
             // Before the keys are frozen nobody has paid, and a new attempt is as good.
-            if here && stored.step > 0 && let Some(step) = Step::of(stored.step) {
+            if here
+                && stored.step > 0
+                && let Some(step) = Step::of(stored.step)
+            {
                 let round = SecureRound::restore(&stored).map_err(RunningError::Other)?;
                 let expected = round.expected();
                 run.resume_secure(stored.terms.attempt, stored.terms.threshold as usize, step, expected, now);
@@ -216,15 +219,17 @@ impl Running {
                         }
                         self.send(online, &site, to_site::Message::Round(self.order()));
                     }
-                    Action::Begin { attempt, roster } => match self.begin_secure(journal, online, attempt, &roster, now) {
-                        Ok(unknown) => {
-                            for site in unknown {
-                                let why = "its agent has not told its identity key; bring it up to date".to_owned();
-                                events.push(Event::Refused(site, why));
+                    Action::Begin { attempt, roster } => {
+                        match self.begin_secure(journal, online, attempt, &roster, now) {
+                            Ok(unknown) => {
+                                for site in unknown {
+                                    let why = "its agent has not told its identity key; bring it up to date".to_owned();
+                                    events.push(Event::Refused(site, why));
+                                }
                             }
+                            Err(e) => events.push(Event::Broken(e.to_string())),
                         }
-                        Err(e) => events.push(Event::Broken(e.to_string())),
-                    },
+                    }
                     Action::Freeze => match self.freeze(journal, online) {
                         Ok(()) => {}
                         Err(RunningError::Other(why)) => events.push(Event::Stuck(why)),
@@ -288,10 +293,10 @@ impl Running {
             return Ok(unknown);
         }
         let identities: Vec<Identity> = known.iter().filter_map(|s| identity(s)).collect();
-        let members = known.iter().zip(&identities).map(|(site, identity)| Member {
-            site: (*site).clone(),
-            fingerprint: Hash(identity.fingerprint().0),
-        });
+        let members = known
+            .iter()
+            .zip(&identities)
+            .map(|(site, identity)| Member { site: (*site).clone(), fingerprint: Hash(identity.fingerprint().0) });
         let program = self.program.as_ref().ok_or_else(|| RunningError::Other("there is no program".to_owned()))?;
         let work = program.work(self.state.round, &self.state.parameters)?;
         let of = study::secure::Of {
@@ -350,7 +355,9 @@ impl Running {
         now: Micros,
     ) {
         let here = proto::parse::round(m.round.clone()).is_ok_and(|r| self.is_at(&r)) && self.run.owes(site);
-        let (Some(round), Some(body)) = (self.secure.as_mut().filter(|s| here && s.terms().attempt == m.attempt), m.body) else {
+        let (Some(round), Some(body)) =
+            (self.secure.as_mut().filter(|s| here && s.terms().attempt == m.attempt), m.body)
+        else {
             return; // Late, or for an attempt that is over.
         };
         let Some(step) = Step::of(round.step()) else { return };

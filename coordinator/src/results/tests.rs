@@ -95,6 +95,8 @@ fn provenance(private: bool) -> Provenance {
         delta: 1e-6,
         rho: 0.02,
         unit: "patient at a hospital".into(),
+        aggregation: "local".into(),
+        burned: 0,
         mechanism: "discrete Gaussian".into(),
         schema: "1.0".into(),
         started: "2030-01-01".into(),

@@ -102,7 +102,14 @@ impl Run {
     }
 
     /// Goes on with an attempt that was made durable at the beginning of a phase.
-    pub fn resume_secure(&mut self, number: u32, threshold: usize, step: Step, expected: BTreeSet<SiteId>, now: Micros) {
+    pub fn resume_secure(
+        &mut self,
+        number: u32,
+        threshold: usize,
+        step: Step,
+        expected: BTreeSet<SiteId>,
+        now: Micros,
+    ) {
         self.next_attempt = number + 1;
         self.phase = Phase::Secure(Attempt {
             number,
@@ -130,7 +137,9 @@ impl Run {
     pub(super) fn secure(&mut self, now: Micros) -> Vec<Action> {
         let Phase::Secure(attempt) = &mut self.phase else { return Vec::new() };
         let gone = |id: &SiteId| {
-            self.sites.get(id).is_none_or(|s| s.out.is_some() || matches!(s.decision, Decision::Refused | Decision::Paused))
+            self.sites
+                .get(id)
+                .is_none_or(|s| s.out.is_some() || matches!(s.decision, Decision::Refused | Decision::Paused))
         };
         let waiting = attempt.expected.iter().filter(|id| attempt.owes(id) && !gone(id)).count();
         let enough = attempt.done.len() >= attempt.threshold;

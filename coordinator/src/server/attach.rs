@@ -34,7 +34,13 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(site: SiteId, conductor: Conductor, anchors: Anchors, own: Arc<IdentityKey>, out: Outbound) -> Desk {
+    pub(super) fn new(
+        site: SiteId,
+        conductor: Conductor,
+        anchors: Anchors,
+        own: Arc<IdentityKey>,
+        out: Outbound,
+    ) -> Desk {
         Desk { site, conductor, anchors, own, out, identity: None }
     }
 

@@ -136,7 +136,13 @@ impl FederationService for Service {
             anchor_head: anchor_head.0.to_vec().into(),
         };
         let _ = out.send(Ok(message(to_site::Message::Welcome(welcome))));
-        let desk = attach::Desk::new(site.clone(), self.conductor.clone(), self.anchors.clone(), self.own.clone(), out.clone());
+        let desk = attach::Desk::new(
+            site.clone(),
+            self.conductor.clone(),
+            self.anchors.clone(),
+            self.own.clone(),
+            out.clone(),
+        );
         let (conductor, inbound) = (self.conductor.clone(), request.into_inner());
         conductor.tell(Input::Online { site: site.clone(), session, out: out.clone() });
         tokio::spawn(async move {
@@ -241,9 +247,11 @@ impl FederationService for Service {
         self.caller(&request, &[Role::Analyst, Role::Operator])?;
         let study = StudyId::parse(&request.get_ref().study)?;
         let checkpoints = self.journal.checkpoints(&study).map_err(|e| internal(&e))?;
-        let merged = checkpoints.into_iter().flat_map(|c| c.releases).map(|(site, taken)| (site, taken.release)).collect();
+        let merged =
+            checkpoints.into_iter().flat_map(|c| c.releases).map(|(site, taken)| (site, taken.release)).collect();
         let sites = self.registry.sites().map_err(|e| internal(&e))?.into_iter().map(|(id, _)| id);
-        let bundle = self.anchors.bundle(&self.federation.settings.name, &study, sites, merged).map_err(|e| internal(&e))?;
+        let bundle =
+            self.anchors.bundle(&self.federation.settings.name, &study, sites, merged).map_err(|e| internal(&e))?;
         let bundle_json = serde_json::to_vec(&bundle).map_err(|e| internal(&e))?.into();
         Ok(Response::new(wire::ReleaseBundle { bundle_json }))
     }

@@ -57,13 +57,17 @@ pub fn unmask(
         let shares = found.get(place).map(Vec::as_slice).unwrap_or_default();
         if survivors.contains(place) {
             let fits = |seed: &[u8; 32]| {
-                Ok(keys.of(*place).is_some_and(|a| commitment(&terms.instance, *place, seed).is_ok_and(|c| c == a.commitment)))
+                Ok(keys
+                    .of(*place)
+                    .is_some_and(|a| commitment(&terms.instance, *place, seed).is_ok_and(|c| c == a.commitment)))
             };
             let seed = secret(shares, t, fits)?;
             masks.push(Mask { key: self_mask_key(&terms.instance, *place, &seed)?, sign: Sign::Minus });
             continue;
         }
-        let fits = |s: &[u8; 32]| Ok(keys.of(*place).is_some_and(|a| Pair::from_secret(s).is_ok_and(|p| p.public == a.mask_key)));
+        let fits = |s: &[u8; 32]| {
+            Ok(keys.of(*place).is_some_and(|a| Pair::from_secret(s).is_ok_and(|p| p.public == a.mask_key)))
+        };
         let pair = Pair::from_secret(&*secret(shares, t, fits)?)?;
         for peer in keys.neighbours(*place).intersection(survivors) {
             let other = keys.of(*peer).ok_or(SecaggError::Message("a survivor has no keys"))?;

@@ -25,7 +25,8 @@ pub(crate) fn derive(
     from: u32,
     to: u32,
 ) -> Result<Zeroizing<[u8; 32]>, SecaggError> {
-    let info: [&[u8]; 5] = [b"insitu secagg v1\0", &instance.0, word.as_bytes(), &from.to_be_bytes(), &to.to_be_bytes()];
+    let info: [&[u8]; 5] =
+        [b"insitu secagg v1\0", &instance.0, word.as_bytes(), &from.to_be_bytes(), &to.to_be_bytes()];
     let mut out = Zeroizing::new([0; 32]);
     Salt::new(HKDF_SHA256, &instance.0)
         .extract(secret)
@@ -55,12 +56,17 @@ impl Pair {
     /// The secret shared with the holder of another public key. A point of small order is refused.
     pub(crate) fn agree(&self, other: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, SecaggError> {
         let mut out = Zeroizing::new([0; 32]);
-        agreement::agree(&self.secret, UnparsedPublicKey::new(&X25519, other), SecaggError::Crypto("key agreement"), |raw| {
-            for (to, from) in out.iter_mut().zip(raw) {
-                *to = *from;
-            }
-            Ok(())
-        })?;
+        agreement::agree(
+            &self.secret,
+            UnparsedPublicKey::new(&X25519, other),
+            SecaggError::Crypto("key agreement"),
+            |raw| {
+                for (to, from) in out.iter_mut().zip(raw) {
+                    *to = *from;
+                }
+                Ok(())
+            },
+        )?;
         Ok(out)
     }
 }

@@ -57,7 +57,10 @@ impl Graph {
             Some((ring, degree)) => {
                 let n = ring.len();
                 let Some(at) = ring.iter().position(|p| *p == of) else { return BTreeSet::new() };
-                (1..=degree / 2).flat_map(|d| [(at + d) % n, (at + n - d) % n]).filter_map(|i| ring.get(i).copied()).collect()
+                (1..=degree / 2)
+                    .flat_map(|d| [(at + d) % n, (at + n - d) % n])
+                    .filter_map(|i| ring.get(i).copied())
+                    .collect()
             }
         }
     }
@@ -78,7 +81,10 @@ pub(crate) fn degree(n: usize) -> usize {
     let corrupt = (n as f64 * CORRUPT).ceil() as usize;
     let dropped = (n as f64 * DROPPED).ceil() as usize;
     let bound = -(FAILURE_BITS + (2.0 * n as f64).log2()) * std::f64::consts::LN_2;
-    (2..n).step_by(2).find(|k| tail(n - 1, corrupt, *k, k / 2) < bound && tail(n - 1, dropped, *k, k / 2) < bound).unwrap_or(n - 1)
+    (2..n)
+        .step_by(2)
+        .find(|k| tail(n - 1, corrupt, *k, k / 2) < bound && tail(n - 1, dropped, *k, k / 2) < bound)
+        .unwrap_or(n - 1)
 }
 
 /// ln P[X ≥ least] for X hypergeometric: `draws` out of `all`, of which `marked` are marked.

@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn a_fingerprint_reads_back_grouped_or_not() {
         let f = IdentityKey::from_seed(&Zeroizing::new([3; 32])).unwrap().public().fingerprint();
-        let grouped = f.to_string().as_bytes().chunks(4).map(|c| String::from_utf8_lossy(c).into_owned()).collect::<Vec<_>>();
+        let grouped =
+            f.to_string().as_bytes().chunks(4).map(|c| String::from_utf8_lossy(c).into_owned()).collect::<Vec<_>>();
         assert_eq!(Fingerprint::parse(&grouped.join(" ")), Some(f));
         assert_eq!(Fingerprint::parse(&f.to_string().to_uppercase()), Some(f));
         assert!(Fingerprint::parse("ab").is_none() && Fingerprint::parse(&"g".repeat(64)).is_none());

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use summaries::Lanes;
 use zeroize::Zeroizing;
 
+use super::SecaggError;
 use super::agreement::{Pair, derive, open, seal};
 use super::identity::IdentityKey;
 use super::shamir::{self, SHARE_BYTES, Share};
@@ -17,7 +18,6 @@ use super::terms::{
     Advertisement, Consent, Keys, Reveal, RevealedShare, SealedShare, Secret, Terms, commitment, pair_mask_key,
     self_mask_key, take,
 };
-use super::SecaggError;
 use crate::sensitive::{Released, Sensitive};
 
 /// A site in one instance. It has no `Debug`.
@@ -118,7 +118,8 @@ impl Party {
         let selves = shamir::split(&self.self_seed, t, &places, &mut words);
         let mut out = Vec::with_capacity(places.len());
         for ((to, mask), (_, own)) in masks.iter().zip(&selves).filter(|((to, _), _)| *to != self.place) {
-            let plain = [self.place.to_be_bytes().as_slice(), &to.to_be_bytes(), mask.as_slice(), own.as_slice()].concat();
+            let plain =
+                [self.place.to_be_bytes().as_slice(), &to.to_be_bytes(), mask.as_slice(), own.as_slice()].concat();
             let key = self.share_key(keys, *to, self.place, *to)?;
             out.push(SealedShare { from: self.place, to: *to, sealed: seal(&key, plain)? });
         }
@@ -169,8 +170,7 @@ impl Party {
         threads: usize,
     ) -> Result<Released<Vec<u64>>, SecaggError> {
         let instance = &self.terms.instance;
-        let mut masks =
-            vec![Mask { key: self_mask_key(instance, self.place, &self.self_seed)?, sign: Sign::Plus }];
+        let mut masks = vec![Mask { key: self_mask_key(instance, self.place, &self.self_seed)?, sign: Sign::Plus }];
         for peer in peers.shares.keys() {
             let other = keys.of(*peer).ok_or(SecaggError::Message("a peer has no keys"))?;
             let shared = self.mask.agree(&other.mask_key)?;
@@ -209,7 +209,9 @@ impl Party {
             peers.places.contains(p) || (!neighbours.contains(p) && keys.of(*p).is_some() && *p != self.place)
         };
         if !ascending || !survivors.contains(&self.place) || !survivors.iter().all(known) {
-            return Err(SecaggError::Message("the survivors are not a set of the round's parties with this one among them"));
+            return Err(SecaggError::Message(
+                "the survivors are not a set of the round's parties with this one among them",
+            ));
         }
         Ok(())
     }

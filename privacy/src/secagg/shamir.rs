@@ -109,8 +109,7 @@ fn weights(places: &[Element], x: Element) -> Vec<Element> {
         .iter()
         .map(|own| {
             let others = places.iter().filter(|p| *p != own);
-            let (above, below) =
-                others.fold((one, one), |(a, b), p| (a.times(x.minus(*p)), b.times(own.minus(*p))));
+            let (above, below) = others.fold((one, one), |(a, b), p| (a.times(x.minus(*p)), b.times(own.minus(*p))));
             above.times(below.inverse())
         })
         .collect()

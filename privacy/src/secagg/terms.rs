@@ -47,7 +47,9 @@ impl Terms {
             return Err(SecaggError::Terms("the roster needs two or more parties, each with an identity of its own"));
         }
         if threshold > n || 2 * threshold <= n + colluders || threshold <= colluders {
-            return Err(SecaggError::Terms("the threshold must be at most the parties, and twice it above parties and colluders"));
+            return Err(SecaggError::Terms(
+                "the threshold must be at most the parties, and twice it above parties and colluders",
+            ));
         }
         Ok(Terms { instance, roster, threshold })
     }
@@ -88,12 +90,15 @@ impl Advertisement {
 
     /// Whether it was signed for these terms by the party whose place it names.
     pub fn verifies(&self, terms: &Terms) -> bool {
-        terms.identity(self.place).is_some_and(|i| i.verifies(ADVERTISE, &self.message(&terms.instance), &self.signature))
+        terms
+            .identity(self.place)
+            .is_some_and(|i| i.verifies(ADVERTISE, &self.message(&terms.instance), &self.signature))
     }
 
     /// As bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        [self.place.to_be_bytes().as_slice(), &self.cipher_key, &self.mask_key, &self.commitment, &self.signature].concat()
+        [self.place.to_be_bytes().as_slice(), &self.cipher_key, &self.mask_key, &self.commitment, &self.signature]
+            .concat()
     }
 
     /// From bytes; `None` where they are too few or too many.
@@ -253,11 +258,20 @@ pub(crate) fn commitment(instance: &Instance, place: u32, seed: &[u8; 32]) -> Re
 }
 
 /// The key of the mask of a party alone.
-pub(crate) fn self_mask_key(instance: &Instance, place: u32, seed: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, SecaggError> {
+pub(crate) fn self_mask_key(
+    instance: &Instance,
+    place: u32,
+    seed: &[u8; 32],
+) -> Result<Zeroizing<[u8; 32]>, SecaggError> {
     derive(instance, seed, "self", place, place)
 }
 
 /// The key of the mask of a pair; the same from both sides.
-pub(crate) fn pair_mask_key(instance: &Instance, a: u32, b: u32, shared: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, SecaggError> {
+pub(crate) fn pair_mask_key(
+    instance: &Instance,
+    a: u32,
+    b: u32,
+    shared: &[u8; 32],
+) -> Result<Zeroizing<[u8; 32]>, SecaggError> {
     derive(instance, shared, "pair", a.min(b), a.max(b))
 }

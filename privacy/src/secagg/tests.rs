@@ -121,7 +121,13 @@ proptest! {
 #[test]
 fn forty_sites_with_dropouts_in_every_phase() {
     let (terms, sites) = federation(40, 27, 600, 9);
-    let gone = [BTreeSet::from([3, 4]), BTreeSet::from([0]), BTreeSet::from([11, 12, 13, 39]), BTreeSet::from([20, 21]), BTreeSet::from([22, 23, 24, 25])];
+    let gone = [
+        BTreeSet::from([3, 4]),
+        BTreeSet::from([0]),
+        BTreeSet::from([11, 12, 13, 39]),
+        BTreeSet::from([20, 21]),
+        BTreeSet::from([22, 23, 24, 25]),
+    ];
     let (survivors, sum) = run(&terms, &sites, &gone).unwrap();
     assert_eq!(survivors.len(), 33);
     assert_eq!(sum, truth(&sites, &survivors));
@@ -130,7 +136,8 @@ fn forty_sites_with_dropouts_in_every_phase() {
 #[test]
 fn a_regular_graph_gives_the_same_sum() {
     let (terms, sites) = federation(230, default_threshold(230), 3, 5);
-    let gone = [BTreeSet::new(), BTreeSet::from([100]), (0..20).collect(), BTreeSet::from([50, 51]), BTreeSet::from([60])];
+    let gone =
+        [BTreeSet::new(), BTreeSet::from([100]), (0..20).collect(), BTreeSet::from([50, 51]), BTreeSet::from([60])];
     let (survivors, sum) = run(&terms, &sites, &gone).unwrap();
     assert_eq!(sum, truth(&sites, &survivors));
 }

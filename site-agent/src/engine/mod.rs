@@ -108,7 +108,11 @@ impl Engine {
         let queries = sql::analysis(study, &a.cohort, &names).map_err(EngineError::Plan)?;
         let last = blocks.last().copied().unwrap_or_default();
         let everyone = config.budget.blocks(last, None) == blocks;
-        let features = if everyone { queries.features.clone() } else { sql::entered(&queries.features, config.budget.first_block, blocks) };
+        let features = if everyone {
+            queries.features.clone()
+        } else {
+            sql::entered(&queries.features, config.budget.first_block, blocks)
+        };
         let key = (hash, queries.text() + &features, gold.version);
         let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(batch) = held {

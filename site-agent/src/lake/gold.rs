@@ -96,7 +96,11 @@ fn entry_years(before: bool) -> String {
             format!("SELECT person_key, {date} AS day, t_ingest FROM {}", t.name())
         })
         .collect();
-    let known = if before { "SELECT person_key, entry_year FROM before" } else { "SELECT person_key, entry_year FROM own WHERE false" };
+    let known = if before {
+        "SELECT person_key, entry_year FROM before"
+    } else {
+        "SELECT person_key, entry_year FROM own WHERE false"
+    };
     format!(
         "WITH own AS (SELECT person_key, CAST(least(coalesce(min(date_part('year', day)), min(date_part('year', t_ingest))), \
          min(date_part('year', t_ingest))) AS INT) AS entry_year FROM ({dated}) GROUP BY person_key), known AS ({known}) \

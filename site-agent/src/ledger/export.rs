@@ -79,15 +79,17 @@ pub fn years(entered: &[[Block; 2]], first: Block) -> String {
 /// The ledger or the store can't be read.
 pub fn export(agent: &Agent) -> Result<Export, AgentError> {
     let first = agent.config.budget.first_block;
-    let disclosures = agent.ledger.entries()?.iter().map(|e| disclosure(agent, e, first)).collect::<Result<_, AgentError>>()?;
+    let disclosures =
+        agent.ledger.entries()?.iter().map(|e| disclosure(agent, e, first)).collect::<Result<_, AgentError>>()?;
     let (entries, head) = agent.ledger.head();
     Ok(Export {
         site: agent.config.id.to_string(),
         hospital: agent.config.name.clone(),
         written: agent.clock.now().to_string(),
-        statement: "Each line is a sum over many patients with random noise, not a record of any. The information of a \
+        statement:
+            "Each line is a sum over many patients with random noise, not a record of any. The information of a \
                     particular patient may or may not have been in it; ε bounds what anyone can tell of that."
-            .to_owned(),
+                .to_owned(),
         disclosures,
         head: head.to_string(),
         entries,
@@ -98,18 +100,24 @@ fn disclosure(agent: &Agent, e: &Entry, first: Block) -> Result<Disclosure, Agen
     let record = agent.studies.get(&e.round.study)?;
     let plan = agent.plan(&e.round.study).ok().map(|(p, _)| p);
     let analysis = plan.as_ref().and_then(|p| p.study.analysis.get(e.round.analysis as usize));
-    let label = analysis.map_or_else(|| format!("analysis {}", e.round.analysis), |a| format!("'{}' ({})", a.label(), a.what.kind()));
+    let label = analysis
+        .map_or_else(|| format!("analysis {}", e.round.analysis), |a| format!("'{}' ({})", a.label(), a.what.kind()));
     let cohort = analysis.map_or("", |a| a.cohort.as_str());
     let round = e.round.round + 1;
     let description = match e.kind {
         Kind::Release => format!("a noised sum: {label}, round {round}, cohort '{cohort}'"),
         Kind::SecureRelease => {
-            format!("a masked part of a sum over hospitals, noised: {label}, round {round}, attempt {}, cohort '{cohort}'", e.attempt + 1)
+            format!(
+                "a masked part of a sum over hospitals, noised: {label}, round {round}, attempt {}, cohort '{cohort}'",
+                e.attempt + 1
+            )
         }
         Kind::CohortCheck => {
             format!("whether the noisy number of patients in cohort '{cohort}' is large enough; the number stayed here")
         }
-        Kind::Reuse => format!("the bytes of an earlier release once more, for an equal question: {label}, round {round}"),
+        Kind::Reuse => {
+            format!("the bytes of an earlier release once more, for an equal question: {label}, round {round}")
+        }
     };
     let signer = record.as_ref().map_or("unknown", |r| r.signer.as_str());
     Ok(Disclosure {
@@ -121,7 +129,9 @@ fn disclosure(agent: &Agent, e: &Entry, first: Block) -> Result<Disclosure, Agen
         ),
         description,
         purpose: plan.as_ref().map_or_else(|| "unknown".to_owned(), |p| p.study.purpose.clone()),
-        protocol: plan.as_ref().map_or_else(|| e.round.study.to_string(), |p| format!("{} {}", p.study.id, p.study.version)),
+        protocol: plan
+            .as_ref()
+            .map_or_else(|| e.round.study.to_string(), |p| format!("{} {}", p.study.id, p.study.version)),
         title: record.map(|r| r.title).unwrap_or_default(),
         patients: format!("patients who entered in {}", years(&e.entered, first)),
         epsilon: e.cost.epsilon(Delta(DELTA)).0,

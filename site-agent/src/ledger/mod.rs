@@ -12,8 +12,8 @@ mod totals;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use certs::entry::{Entry, Kind, ranges};
 use certs::entry::follows;
+pub use certs::entry::{Entry, Kind, ranges};
 use chrono::Datelike;
 use platform::store::SharedStore;
 use platform::{Micros, StoreError, Transaction};

@@ -34,7 +34,8 @@ impl Totals {
         let year = Block::try_from(year).unwrap_or_default();
         let study = &entry.round.study;
         for block in entry.blocks() {
-            let totals = self.blocks.entry(block).or_insert_with(|| BlockTotals { opened: year, ..BlockTotals::default() });
+            let totals =
+                self.blocks.entry(block).or_insert_with(|| BlockTotals { opened: year, ..BlockTotals::default() });
             totals.lifetime = totals.lifetime.plus(&entry.cost);
             let own = totals.years.entry(year).or_default();
             *own = own.plus(&entry.cost);

@@ -185,6 +185,11 @@ impl Federation {
     pub fn make_site(&self, id: &str, patients: usize, settings: &str) {
         let home = self.site_home(id);
         std::fs::create_dir_all(home.join("extract")).unwrap();
+        // The sites of these tests are small.
+        let settings = match settings.contains("[disclosure]") {
+            true => settings.replace("[disclosure]", "[disclosure]\nmin_cohort = 0"),
+            false => format!("{settings}\n[disclosure]\nmin_cohort = 0"),
+        };
         let toml = format!(
             "id = \"{id}\"\nname = \"Hospital {id}\"\ncountry = \"DE\"\ntime_zone = \"Europe/Berlin\"\n\
              [[source]]\nname = \"his\"\nformat = \"csv\"\npath = \"extract\"\nmapping = \"mapping.toml\"\n{settings}\n"
@@ -246,6 +251,18 @@ impl Federation {
         self.coordinator_json(&["study", "show", study])
     }
 
+    /// Every site gives every other its fingerprint, and they pin them.
+    pub fn pin(&self, ids: &[&str]) {
+        for id in ids {
+            let keys = self.agent_json(id, &["keys", "show"]);
+            let fingerprint = keys["fingerprint"].as_str().unwrap();
+            for other in ids.iter().filter(|o| o != &id) {
+                let out = self.agent_command(other, &["keys", "pin", id, fingerprint]);
+                assert!(out.status.success(), "{}", text(&out));
+            }
+        }
+    }
+
     /// Waits until the study is over; returns its last status.
     pub fn over(&self, study: &str) -> Value {
         let begun = Instant::now();
@@ -298,7 +315,9 @@ pub fn array<'a>(v: &'a Value, key: &str) -> &'a Vec<Value> {
 pub fn ledger(f: &Federation, site: &str) -> Vec<(String, u64, String)> {
     array(&f.agent_json(site, &["ledger", "show"]), "entries")
         .iter()
-        .map(|e| (e["round"].to_string(), e["rho"].as_u64().unwrap(), e["release"].as_str().unwrap().to_owned()))
+        .map(|e| {
+            (e["round"].to_string(), e["cost"]["rho"].as_u64().unwrap(), e["release"].as_str().unwrap().to_owned())
+        })
         .collect()
 }
 

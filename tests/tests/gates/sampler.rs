@@ -1,6 +1,7 @@
 //! Gate 2: the noise. Each test raises a false alarm with probability [`ALARM`]; a run has some 60 of them.
 
-use privacy::{Caps, DiscreteGaussian, Mechanism, Part, PrivacyFilter, Rho, Sensitive, Spent};
+use privacy::mechanism::{grid, grid_bits};
+use privacy::{Caps, Cost, DiscreteGaussian, Mechanism, Part, PrivacyFilter, Rho, Sensitive, Spent};
 use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 use summaries::{Lanes, Sensitivity};
 
@@ -13,21 +14,22 @@ pub(crate) const MANY: usize = 111_000;
 pub(crate) const SOME: usize = 20_000;
 /// Up to this scale the exact mass function is used; above it a unit of the grid is 0.5 % of σ and less, and for the
 /// fixed-point lanes (σ about 1e11) the continuous distribution is the same to 11 digits.
-pub(crate) const EXACT_TO: f64 = 50.0;
+pub(crate) const EXACT_TO: f64 = 130.0;
 
-/// The scale that a sensitivity owes at a cost: Δ / √(2ρ).
+/// The scale that a sensitivity owes at a cost, Δ / √(2ρ), in steps of the grid that it lies on.
 pub(crate) fn due(l2: f64, rho: Rho) -> f64 {
-    l2 / (2.0 * rho.value()).sqrt()
+    let sigma = l2 / (2.0 * rho.value()).sqrt();
+    sigma * grid(grid_bits(sigma))
 }
 
 /// Noise alone, through the mechanism that a site uses: zero lanes, one charge. Also the scale that the release names.
 pub(crate) fn draw(sensitivity: Sensitivity, rho: Rho, draws: usize) -> Result<(Vec<i64>, f64), String> {
-    let caps = Caps { study: rho, year: rho, lifetime: rho };
-    let charge = PrivacyFilter::new(caps).admit(rho, &Spent::default()).map_err(|e| e.to_string())?;
+    let filter = PrivacyFilter::new(Caps::flat(rho));
+    let charge = filter.admit(Cost::gaussian(rho), &[(2020, Spent::default())]).map_err(|e| e.to_string())?;
     let part = Part { lanes: Sensitive::new(Lanes::zeros(draws)), sensitivity, weight: 1.0 };
     let released = DiscreteGaussian.release(vec![part], charge).map_err(|e| e.to_string())?;
     let part = released.into_inner().pop().ok_or("nothing was released")?;
-    let sigma = part.sigma();
+    let sigma = part.scale.sigma_nano as f64 / 1e9;
     Ok((part.lanes, sigma))
 }
 

@@ -85,6 +85,7 @@ impl Coordinator {
             round: 0,
             parameters: program.first(),
             rounds_done: 0,
+            burned: 0,
             submitted_micros: now.0,
             updated_micros: now.0,
         };
@@ -262,6 +263,8 @@ impl Running {
                         send.to(&site, order);
                     }
                     Action::Accept(_) => {}
+                    // These rounds are not secure.
+                    Action::Begin { .. } | Action::Freeze | Action::Tell(_) | Action::Abandon => {}
                     Action::Checkpoint => {
                         let result = self.checkpoint(journal, send, now);
                         events.push(result.unwrap_or_else(Event::Broken));
@@ -324,6 +327,8 @@ impl Running {
             parameters: self.state.parameters.clone(),
             lanes: merged.parts.iter().map(|p| p.lanes.len() as u64).collect(),
             variances: merged.parts.iter().map(|p| p.noise_variance).collect(),
+            units: merged.parts.iter().map(|p| p.unit).collect(),
+            attempt: 0,
             merged_hash: Hash::of(&lanes),
             releases,
             started_micros: self.started.0,

@@ -9,11 +9,14 @@ use privacy::{Caps, DiscreteGaussian, Mechanism};
 use proto::manifest::parameters_hash;
 use proto::{SiteId, StudyId};
 use site_agent::ledger::Ledger;
-use site_agent::releases::{Order, ReleaseError, Releases, Sealed, State};
+use site_agent::releases::{Noised, Order, ReleaseError, Releases, Sealed, State};
 
 use crate::machine::Machine;
 use crate::study::{Prepared, patients};
 use crate::world::{Fault, FromSite, ToSite};
+
+/// The years of entry of every site's patients.
+const BLOCKS: [u16; 2] = [2000, 2001];
 
 pub(crate) struct Hospital {
     pub(crate) id: SiteId,
@@ -99,9 +102,12 @@ impl Hospital {
                 }
                 let order = Order {
                     round: round.clone(),
+                    attempt: 0,
                     plan_hash: *plan_hash,
                     parameters_hash: parameters_hash(parameters),
                     rho: plan.rho(round.analysis, round.round),
+                    blocks: BLOCKS.to_vec(),
+                    question: None,
                 };
                 match self.answer(plan, &order, parameters, now) {
                     Ok(sealed) => Ok(Some(FromSite::Release {
@@ -116,7 +122,7 @@ impl Hospital {
             }
             ToSite::Acknowledged { round, .. } => {
                 if let Some((releases, _)) = &self.desk
-                    && let Err(e) = releases.advance(round, State::Acknowledged)
+                    && let Err(e) = releases.advance(round, 0, State::Acknowledged)
                     && self.machine.on()
                 {
                     return Err(format!("{} can't acknowledge {round}: {e}", self.id));
@@ -150,7 +156,7 @@ impl Hospital {
         }
         releases.would_admit(ledger, order, now)?;
         let sealed = seal(releases, ledger, plan, order, parameters, self.place, now)?;
-        releases.advance(&order.round, State::Sent)?;
+        releases.advance(&order.round, 0, State::Sent)?;
         Ok(sealed)
     }
 }
@@ -169,7 +175,8 @@ fn seal(
     let names: Vec<String> = work.iter().map(|w| w.name.clone()).collect();
     let parts = site_agent::agent::accumulate(work, &patients(place, order.round.analysis)).unwrap();
     let mechanism = DiscreteGaussian;
-    releases.seal(ledger, order, now, mechanism.name(), &names, |charge| mechanism.release(parts, charge))
+    let noise = |charge| Ok(Noised::local(&mechanism.release(parts, charge)?));
+    releases.seal(ledger, order, now, mechanism.name(), &names, noise, |_| {})
 }
 
 /// Planted: the last charge is taken out of the ledger.

@@ -157,17 +157,20 @@ fn ledger(hospital: &Hospital, plans: &[std::sync::Arc<Prepared>], evidence: &Ev
             return Err(format!("{id} paid twice for {}", e.round));
         }
         let plan = plans.iter().find(|p| *p.id() == e.round.study).ok_or("a charge for no study")?;
-        if e.rho != plan.rho(e.round.analysis, e.round.round) || e.plan_hash != plan.hash {
-            return Err(format!("{id} paid {} for {}, which is not the plan's price", e.rho, e.round));
+        if e.cost.rho != plan.rho(e.round.analysis, e.round.round) || e.plan_hash != plan.hash {
+            return Err(format!("{id} paid {} for {}, which is not the plan's price", e.cost, e.round));
         }
         let study: &mut Rho = studies.entry(e.round.study.clone()).or_default();
-        *study = study.plus(e.rho);
+        *study = study.plus(e.cost.rho);
         let year: &mut Rho = years.entry(e.at_micros >= NEW_YEAR).or_default();
-        *year = year.plus(e.rho);
-        ever = ever.plus(e.rho);
+        *year = year.plus(e.cost.rho);
+        ever = ever.plus(e.cost.rho);
     }
     let caps = &hospital.caps;
-    if studies.values().any(|s| *s > caps.study) || years.values().any(|y| *y > caps.year) || ever > caps.lifetime {
+    if studies.values().any(|s| *s > caps.study.rho)
+        || years.values().any(|y| *y > caps.year.rho)
+        || ever > caps.lifetime.rho
+    {
         return Err(format!("{id} spent {studies:?}, {years:?}, {ever}, over {caps:?}"));
     }
     for ((_, round), (manifest, payload)) in evidence.left.iter().filter(|((site, _), _)| site == id) {
@@ -228,7 +231,10 @@ fn sum(
         return wrong("its parameters are not those that were asked".to_owned());
     }
     if c.analysis == 0 {
-        for (lane, value) in lanes.iter().enumerate() {
+        let unit = merged.parts.first().map_or(1.0, |p| p.unit);
+        for (lane, noisy) in lanes.iter().enumerate() {
+            // The noise is far below half a patient.
+            let value = &((*noisy as f64 / unit).round() as i64);
             let hospital = hospitals.get(lane / PATIENTS);
             let due = i64::from(hospital.is_some_and(|h| c.releases.contains_key(&h.id)));
             if *value != due {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coordinator::round::Decision;
-use privacy::{Caps, Rho};
+use privacy::{Cap, Caps, Rho};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -94,7 +94,7 @@ impl World {
         w.sentence = Some((victim, commits, written));
         for place in 0..3 {
             let wish = BTreeMap::from([(w.plans[0].id().clone(), Decision::Approved)]);
-            w.hospitals.push(Hospital::new(place, Caps { study: all, year: all, lifetime: all }, wish, Fault::None));
+            w.hospitals.push(Hospital::new(place, Caps::flat(all), wish, Fault::None));
             w.within(0, 1, Happening::Join(place));
         }
         w.within(1, 2, Happening::Submit(0));
@@ -104,16 +104,20 @@ impl World {
 
     fn caps(&mut self, rich: bool, all: Rho) -> Caps {
         let study = self.plans[0].total();
+        let caps = |study, year, lifetime| {
+            let cap = |rho| Cap::new(rho, 1.0);
+            Caps { study: cap(study), year: cap(year), tranche: cap(year), lifetime: cap(lifetime) }
+        };
         if rich {
             // To the last billionth.
-            return Caps { study, year: all, lifetime: all };
+            return caps(study, all, all);
         }
         let part = self.rng.random_range(0.0..1.0);
         let of = |rho: Rho| Rho::from_nano((rho.nano() as f64 * part) as u64);
         match self.rng.random_range(0..3) {
-            0 => Caps { study: of(study), year: all, lifetime: all },
-            1 => Caps { study, year: of(all), lifetime: all },
-            _ => Caps { study, year: all, lifetime: of(all) },
+            0 => caps(of(study), all, all),
+            1 => caps(study, of(all), all),
+            _ => caps(study, all, of(all)),
         }
     }
 

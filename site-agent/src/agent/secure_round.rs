@@ -1,0 +1,153 @@
+//! How the agent answers in a secure round, phase by phase; what it keeps of one is in [`crate::secure`].
+
+use std::sync::PoisonError;
+
+use privacy::secagg::{Advertisement, Consent, Reveal, SealedShare};
+use proto::RoundId;
+use proto::wire;
+use proto::wire::secure_reply::Body;
+use study::spec::Aggregation;
+
+use super::{Agent, Refused};
+use crate::identity::Pins;
+use crate::policy::Objection;
+use crate::releases::{Order, ReleaseError, Sealed};
+use crate::secure;
+
+/// What a site says in a secure round.
+pub enum SecureAnswer {
+    /// Its secrets' shares.
+    Shares(Vec<SealedShare>),
+    /// Its masked input.
+    Masked(Box<Sealed>),
+    /// Its signature on the survivors.
+    Consent(Consent),
+    /// The shares that unmask the sum.
+    Reveal(Reveal),
+}
+
+impl Agent {
+    /// Joins a secure round: the advertisement of this site's keys for it.
+    ///
+    /// # Errors
+    /// A named reason, fit to leave.
+    pub fn join(&self, federation: &str, order: &wire::RoundOrder) -> Result<Advertisement, Refused> {
+        let (prepared, asked) = self.asked(order)?;
+        let invalid = |e: &dyn std::fmt::Display| Objection::new("plan_invalid", e.to_string());
+        let privacy = &prepared.plan.study.privacy;
+        let secure = order.secure.as_ref().filter(|_| privacy.aggregation == Aggregation::Secure);
+        let secure = secure.ok_or_else(|| invalid(&"the order asks for secure aggregation, and the plan does not"))?;
+        self.releases.would_admit(&self.ledger, &asked, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
+        self.reruns(&asked, privacy.reruns).map_err(|e| self.release_refusal(&e))?;
+        let (roster, identities) = secure::roster(&secure.roster)?;
+        if roster.len() < prepared.plan.study.rounds.min_sites as usize {
+            return Err(Objection::new("secure_round", "fewer sites are in the roster than the plan asks for"));
+        }
+        let program =
+            study::compile::program(&prepared.plan.study, asked.round.analysis as usize).map_err(|e| invalid(&e))?;
+        let work = program
+            .work(asked.round.round, &order.parameters)
+            .map_err(|e| Objection::new("parameters_invalid", e.to_string()))?;
+        let of = study::secure::Of {
+            federation: federation.to_owned(),
+            plan_hash: asked.plan_hash,
+            round: asked.round.clone(),
+            attempt: asked.attempt,
+            parameters_hash: asked.parameters_hash,
+            rho: asked.rho,
+            mechanism: self.mechanism.name(),
+        };
+        let terms = study::secure::terms(&prepared.plan, of, roster, &work).map_err(|e| invalid(&e))?;
+        let pins = Pins::read(&self.config).map_err(|e| self.internal(&e))?;
+        let seed = || self.entropy.secret();
+        self.secure.join(terms, &order.parameters, &identities, &pins, &self.identity, seed)
+    }
+
+    /// Whether one more charged attempt is within what the plan allows.
+    fn reruns(&self, order: &Order, allowed: u32) -> Result<(), ReleaseError> {
+        let mut before = false;
+        for attempt in 0..order.attempt {
+            before |= self.releases.get(&order.round, attempt)?.is_some();
+        }
+        let burned = self.ledger.attempts(&order.round.study);
+        if before && self.releases.get(&order.round, order.attempt)?.is_none() && burned >= allowed {
+            return Err(ReleaseError::Reruns { burned, allowed });
+        }
+        Ok(())
+    }
+
+    /// Goes on with a secure round: what the site says to what it was told.
+    ///
+    /// # Errors
+    /// A named reason, fit to leave.
+    pub async fn go_on(&self, reply: wire::SecureReply) -> Result<SecureAnswer, Refused> {
+        let no = |code: &str, reason: &str| Objection::new(code, reason);
+        let round = proto::parse::round(reply.round.clone()).map_err(|e| no("malformed", &e.to_string()))?;
+        self.agreed(&round.study)?;
+        let mut attempt = self
+            .secure
+            .open(&round, reply.attempt)?
+            .ok_or_else(|| no("secure_round", "this attempt was not joined"))?;
+        let missing = || no("malformed", "a message of the secure round is empty");
+        match reply.body.ok_or_else(missing)? {
+            Body::Keys(keys) => {
+                let keys: Vec<Vec<u8>> = keys.advertisements.iter().map(|a| a.to_vec()).collect();
+                let shares = attempt.share(&keys)?;
+                self.joined.lock().unwrap_or_else(PoisonError::into_inner).insert((round, reply.attempt), keys);
+                Ok(SecureAnswer::Shares(shares))
+            }
+            Body::Shares(shares) => {
+                if let Some(sealed) = self.releases.get(&round, reply.attempt).map_err(|e| self.release_refusal(&e))? {
+                    return Ok(SecureAnswer::Masked(Box::new(sealed)));
+                }
+                let keys = self
+                    .joined
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get(&(round.clone(), reply.attempt))
+                    .cloned();
+                attempt.share(&keys.ok_or_else(|| no("secure_round", "the round's keys have not come yet"))?)?;
+                let shares: Vec<SealedShare> = shares
+                    .shares
+                    .into_iter()
+                    .map(|s| SealedShare { from: s.from, to: s.to, sealed: s.sealed.to_vec() })
+                    .collect();
+                attempt.take_shares(&shares)?;
+                let terms = attempt.terms();
+                let prepared = self.prepare(&round.study, terms.plan_hash)?;
+                let order = wire::RoundOrder {
+                    round: Some((&round).into()),
+                    plan_hash: terms.plan_hash.0.to_vec().into(),
+                    parameters: attempt.parameters(),
+                    secure: Some(wire::SecureOrder { attempt: reply.attempt, roster: Vec::new() }),
+                };
+                let (_, asked) = self.asked(&order)?;
+                self.reruns(&asked, prepared.plan.study.privacy.reruns).map_err(|e| self.release_refusal(&e))?;
+                let sealed = self.release(&prepared.plan, asked, &order.parameters, Some(&attempt)).await?;
+                self.joined.lock().unwrap_or_else(PoisonError::into_inner).remove(&(round, reply.attempt));
+                Ok(SecureAnswer::Masked(Box::new(sealed)))
+            }
+            Body::Survivors(s) => {
+                self.sealed_here(&round, reply.attempt)?;
+                Ok(SecureAnswer::Consent(self.secure.consent(&mut attempt, &s.places, &self.identity)?))
+            }
+            Body::Consents(consents) => {
+                self.sealed_here(&round, reply.attempt)?;
+                let wrong = || no("malformed", "a signature of the secure round can't be read");
+                let read = |c: wire::Consent| {
+                    let signature = <[u8; 64]>::try_from(c.signature.as_ref()).map_err(|_| wrong())?;
+                    Ok(Consent { place: c.place, signature })
+                };
+                let consents = consents.consents.into_iter().map(read).collect::<Result<Vec<_>, Refused>>()?;
+                Ok(SecureAnswer::Reveal(attempt.reveal(&consents)?))
+            }
+        }
+    }
+
+    fn sealed_here(&self, round: &RoundId, attempt: u32) -> Result<(), Refused> {
+        match self.releases.get(round, attempt).map_err(|e| self.release_refusal(&e))? {
+            Some(_) => Ok(()),
+            None => Err(Objection::new("secure_round", "this site has sent no masked input in this attempt")),
+        }
+    }
+}
