@@ -225,8 +225,9 @@ mod tests {
 
     #[test]
     fn every_change_is_found() {
+        type Change = (&'static str, fn(&mut SitePart));
         let site = SiteId::parse("de-01").unwrap();
-        let changes: [(&str, fn(&mut SitePart)); 5] = [
+        let changes: [Change; 5] = [
             ("entry", |p| p.entries[0].entry = p.entries[0].entry.replace("\"rho\":5", "\"rho\":4")),
             ("proof", |p| p.entries[0].proof[0].0[0] ^= 1),
             ("root", |p| p.head.head.root.0[0] ^= 1),

@@ -139,9 +139,9 @@ pub struct Refusal {
     /// Which block.
     pub block: Block,
     /// What was asked.
-    pub asked: Cost,
+    pub asked: Box<Cost>,
     /// What is spent.
-    pub spent: Cost,
+    pub spent: Box<Cost>,
     /// The cap.
     pub limit: Cap,
 }
@@ -171,7 +171,13 @@ impl PrivacyFilter {
         ];
         for (cap, spent, limit) in caps {
             if !limit.holds(&spent.plus(cost)) {
-                return Err(Refusal { cap, block, asked: cost.clone(), spent: spent.clone(), limit });
+                return Err(Refusal {
+                    cap,
+                    block,
+                    asked: Box::new(cost.clone()),
+                    spent: Box::new(spent.clone()),
+                    limit,
+                });
             }
         }
         Ok(())

@@ -100,7 +100,7 @@ pub struct Agent {
     /// A decision and a seal never overlap: after a pause is told, nothing more is sealed.
     gate: Mutex<()>,
     /// Keys of secure rounds that were told and not sealed yet.
-    joined: Mutex<BTreeMap<(RoundId, u32), Vec<Vec<u8>>>>,
+    joined: Mutex<BTreeMap<(RoundId, u32), Advertised>>,
     /// The plan that was last answered, with what each of its rounds costs: rounds of one study come one after the other.
     prepared: Mutex<Option<Arc<Prepared>>>,
 }
@@ -111,6 +111,9 @@ struct Prepared {
     hash: Hash,
     allocation: Vec<Vec<Rho>>,
 }
+
+/// The advertisements of a secure round, as bytes.
+type Advertised = Vec<Vec<u8>>;
 
 /// A refusal of a round, as it leaves: a name and plain words, nothing about a patient.
 pub type Refused = Objection;
@@ -443,7 +446,7 @@ impl Agent {
                 }
             };
             self.releases
-                .seal(&self.ledger, &order, self.clock.now(), self.mechanism.name(), &names, noise, also)
+                .seal(&self.ledger, &order, self.clock.now(), (self.mechanism.name(), &names), noise, also)
                 .map_err(|e| self.release_refusal(&e))?
         };
         tracing::info!(round = %order.round, rho = %order.rho, release = %sealed.record.id.short(), "sealed");

@@ -278,8 +278,7 @@ impl Releases {
         ledger: &Ledger,
         order: &Order,
         at: Micros,
-        mechanism: MechanismName,
-        names: &[String],
+        (mechanism, names): (MechanismName, &[String]),
         noise: impl FnOnce(Charge) -> Result<Noised, ReleaseError>,
         also: impl FnOnce(&mut Transaction),
     ) -> Result<Sealed, ReleaseError> {
@@ -302,7 +301,7 @@ impl Releases {
                 ..earlier.record.manifest
             };
             let kind = (Kind::Reuse, Cost::default());
-            return self.enter(ledger, order, at, manifest, earlier.payload, kind, also);
+            return self.enter((ledger, at), order, manifest, earlier.payload, kind, also);
         }
         let charge = self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at)?;
         let (rho, cost) = (charge.rho(), charge.cost().clone());
@@ -328,14 +327,13 @@ impl Releases {
             payload_hash: Hash::of(&noised.payload),
         };
         let kind = if noised.secure.is_some() { Kind::SecureRelease } else { Kind::Release };
-        self.enter(ledger, order, at, manifest, noised.payload, (kind, cost), also)
+        self.enter((ledger, at), order, manifest, noised.payload, (kind, cost), also)
     }
 
     fn enter(
         &self,
-        ledger: &Ledger,
+        (ledger, at): (&Ledger, Micros),
         order: &Order,
-        at: Micros,
         manifest: Manifest,
         payload: Vec<u8>,
         (kind, cost): (Kind, Cost),

@@ -117,7 +117,7 @@ pub fn text(command: &Command, value: &Value) -> String {
         }
         Command::Preview { .. } => {
             let most = |key: &str| {
-                let all = list(part("spent")).iter().filter_map(|b| Some(b.get(1)?.get(key)?.get("rho")?.as_f64()?));
+                let all = list(part("spent")).iter().filter_map(|b| b.get(1)?.get(key)?.get("rho")?.as_f64());
                 format!("{:.6}", all.fold(0.0, f64::max) / 1e9)
             };
             let cap = |key: &str| rho(part("caps").get(key).unwrap_or(&empty), "rho");

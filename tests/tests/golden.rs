@@ -139,7 +139,7 @@ fn the_manifest_and_its_id() {
     );
     assert_eq!(
         manifest().id().unwrap().to_string(),
-        "659323d1d2b6d2986bbb6822672d880ab44f8a1f5d38a4d4c14c1907da64ac70",
+        "bbcf93be6fcf10f5fa1f5d27d6ac9e287c73c979130ba85d6733cc037c60ac6e",
         "{text}"
     );
     assert_eq!(Manifest::parse(&bytes).unwrap(), manifest());
@@ -160,7 +160,7 @@ fn the_plan_and_its_hash() {
     );
     assert_eq!(
         plan().hash().unwrap().to_string(),
-        "f04097a079d8ebd195ce46e34e419f35318e3fc4320256f2e85ed1e2e4fe1ebf",
+        "15594c0af79bd0867bc5e1f297d73d6931259ba8f60d934fe333e10cbcdfdc9b",
         "{text}"
     );
     assert_eq!(Plan::parse(&bytes).unwrap(), plan());

@@ -114,7 +114,7 @@ mod tests {
         let n = 1_000u32;
         let g = Graph::new((0..n).collect(), &[1; 32]);
         let k = degree(n as usize);
-        assert!(k % 2 == 0 && (60..400).contains(&k), "degree {k}");
+        assert!(k.is_multiple_of(2) && (60..400).contains(&k), "degree {k}");
         for p in [0, 1, 500, 999] {
             let own = g.neighbours(p);
             assert_eq!(own.len(), k);

@@ -176,7 +176,7 @@ fn seal(
     let parts = site_agent::agent::accumulate(work, &patients(place, order.round.analysis)).unwrap();
     let mechanism = DiscreteGaussian;
     let noise = |charge| Ok(Noised::local(&mechanism.release(parts, charge)?));
-    releases.seal(ledger, order, now, mechanism.name(), &names, noise, |_| {})
+    releases.seal(ledger, order, now, (mechanism.name(), &names), noise, |_| {})
 }
 
 /// Planted: the last charge is taken out of the ledger.
