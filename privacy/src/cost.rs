@@ -3,7 +3,7 @@
 //! A cost is a curve of Rényi differential privacy with an additive δ beside it, in whole numbers, rounded up:
 //!
 //! * `rho`: the Gaussian part, which is αρ at every order α (zero-concentrated differential privacy, Bun and Steinke 2016);
-//! * `rdp`: everything else, on the fixed grid of orders [`ORDERS`](crate::accounting::orders::ORDERS);
+//! * `rdp`: everything else, on the fixed grid of orders [`ORDERS`];
 //! * `delta`: probabilities of failure that add up, such as a threshold's.
 //!
 //! Costs of adaptively chosen mechanisms add, order by order (Mironov 2017, proposition 1).

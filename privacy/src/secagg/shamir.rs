@@ -1,4 +1,4 @@
-//! Shamir's sharing of 32-byte secrets (Shamir 1979), over the field of [`super::field`].
+//! Shamir's sharing of 32-byte secrets (Shamir 1979), over the field of 2^61 − 1.
 //!
 //! A secret is cut into five limbs of 56 bits (the last of 32), each shared by a polynomial of degree t − 1 of its own, whose
 //! coefficients are uniform over the whole field, zero included: a leading coefficient that is never zero would bias the shares.
