@@ -1,7 +1,7 @@
 //! Secure aggregation over real processes: the coordinator gets the sum with the error of one central holder; a site that is
 //! killed in the middle is left out; a site whose key was not pinned keeps others from a round with it.
 
-use crate::harness::{COUNT, Federation, array, ledger, study, text};
+use crate::harness::{COUNT, Federation, MODEL, array, ledger, study, text, unique};
 
 fn secure(id: &str, head: &str) -> String {
     study(id, head, COUNT).replace("epsilon = 0.8", "epsilon = 0.8\naggregation = \"secure\"")
@@ -61,4 +61,41 @@ fn a_site_that_others_have_not_pinned_is_not_masked_with() {
     let said = status.to_string();
     assert!(said.contains("has not pinned the identity keys"), "{said}");
     assert!(ids.iter().all(|id| ledger(&f, id).is_empty()), "nobody has paid");
+}
+
+/// Killed with −9 again and again in the middle of secure rounds: no attempt is charged twice, and the study comes to its end or
+/// fails openly, within the reruns that its plan allows.
+#[test]
+fn agents_and_coordinator_killed_in_secure_rounds_charge_no_attempt_twice() {
+    let mut f = Federation::new();
+    let ids = ["s-1", "s-2", "s-3", "s-4"];
+    for id in ids {
+        f.add_site(id, 200, "[approval]\nmode = \"auto\"\n[budget]\nstudy_rho = 0.1");
+    }
+    f.pin(&ids);
+    ids.iter().for_each(|id| f.start_agent(id));
+    let text_of = study("mortal", "min_sites = 3\ngather_seconds = 30\ndeadline_seconds = 8\nattempts = 9", MODEL)
+        .replace("epsilon = 0.8", "epsilon = 0.8\naggregation = \"secure\"\nreruns = 6");
+    assert!(f.submit(&text_of).status.success());
+    for (pause, whole) in [(150, false), (40, true), (90, false), (60, false), (120, true)] {
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        if whole {
+            f.kill_coordinator();
+            f.start_coordinator();
+        } else {
+            f.kill_agent("s-1");
+            f.start_agent("s-1");
+        }
+    }
+    let status = f.over("mortal");
+    assert_eq!(status["state"], "done", "{status:#}");
+    for id in ids {
+        let shown = f.agent_json(id, &["ledger", "show"]);
+        let attempts: Vec<String> =
+            array(&shown, "entries").iter().map(|e| format!("{}/{}", e["round"], e["attempt"])).collect();
+        assert!(unique(&attempts), "{attempts:?}");
+        assert!(f.agent_command(id, &["releases", "verify"]).status.success());
+    }
+    let (_, provenance) = f.results("mortal");
+    println!("burned: {}", provenance["burned"]);
 }

@@ -2,15 +2,19 @@
 //!
 //! * `sensitivity`: random patients, the impossible ones included: what one patient moves is within what is declared, and
 //!   sums are sums.
+//! * `worlds`: what a release tells of one patient's presence, against the bound of its charge.
+//! * `aggregation`: the noise in a sum under secure aggregation with dropouts.
 //! * `sampler`: the noise that a statistic gets, against the exact mass function of the discrete Gaussian.
 //!
 //! The gates are functions that return what is wrong, so that faults can be planted: a gate that has never refused anything
 //! is no evidence. Which statistics there are is read from the source tree, so a new one can't stay outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod aggregation;
 mod planted;
 mod sampler;
 mod sensitivity;
+mod worlds;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -129,6 +133,18 @@ fn the_noise_of_every_statistic_has_its_mass_function() {
             assert!((reported / sigma - 1.0).abs() < 1e-6, "{}: says σ {reported}, owes {sigma}", s.label);
             sampler::gate(&values, sigma).unwrap_or_else(|e| panic!("{} at ρ = {rho}: {e}", s.label));
             println!("{}: σ = {sigma:.4}, {draws} draws", s.label);
+        }
+    }
+}
+
+#[test]
+fn no_statistic_tells_two_worlds_further_apart_than_its_charge_allows() {
+    let mut seen = BTreeSet::new();
+    for s in subjects() {
+        let declared = s.statistic.sensitivity();
+        if seen.insert((s.statistic.name(), declared.l2.to_bits())) {
+            let found = worlds::gate(declared, declared, Rho::from_nano(500_000_000));
+            println!("{}: μ = {:.3} of 1", s.label, found.unwrap_or_else(|e| panic!("{}: {e}", s.label)));
         }
     }
 }

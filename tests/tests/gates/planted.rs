@@ -8,7 +8,7 @@ use summaries::{
     Statistic,
 };
 
-use crate::{sampler, sensitivity, subjects};
+use crate::{sampler, sensitivity, subjects, worlds};
 
 /// What is wrong with a statistic.
 #[derive(Clone, Copy)]
@@ -143,4 +143,15 @@ fn another_shape_is_found() {
     let (large, n) = (1e11, sampler::SOME as i64);
     let flat: Vec<i64> = (0..n).map(|i| ((i - n / 2) as f64 / n as f64 * large * 12f64.sqrt()) as i64).collect();
     assert!(sampler::variance(&flat, large).is_ok() && sampler::distribution(&flat, large).is_err());
+}
+
+/// Noise that is a tenth too small tells the worlds too far apart.
+#[test]
+fn noise_that_is_ten_percent_too_small_is_found_by_two_worlds() {
+    for name in ["count", "codes", "moments"] {
+        let declared = named(name).sensitivity();
+        let less = Sensitivity { l2: declared.l2 * 0.9, ..declared };
+        let said = worlds::gate(declared, less, Rho::from_nano(500_000_000)).unwrap_err();
+        assert!(said.contains("apart"), "{name}: {said}");
+    }
 }
