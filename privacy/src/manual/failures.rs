@@ -56,7 +56,7 @@
 //! [tfp349]. In the OpenDP crate, a build without `use-openssl` takes another generator, which its own comment calls
 //! not secure [opendprng]. Nothing fails: the build is merely weaker.
 //!
-//! *Here*: the feature is asserted at compile time, and production code has no entry point that takes a seed.
+//! *Here*: a test over the dependencies asserts the feature, and no option or message gives an agent a seed.
 //!
 //! # Accounting
 //!

@@ -177,11 +177,11 @@
 //!
 //! *Number*: plain HyperLogLog registers exclude 49 % of the absent ids at 5,000 patients.
 //!
-//! *Guard*: only `Mechanism::release` makes a `Released`, and only a `Released` can be masked or sent. No text calls a
-//! mask or a pseudonym differential privacy.
+//! *Guard*: only a mechanism or a mask over a noised share makes a `Released`, and only that can be sent. No text calls
+//! a mask or a pseudonym differential privacy.
 //!
-//! *Test*: programs that try to mask, print, copy or serialise a `Sensitive` must not compile. The simplest audit of
-//! the whole path is a canary run [steinke23], once a release of the software; it finds gross faults only.
+//! *Test*: programs that try to mask, print, copy or serialise a `Sensitive` must not compile. A canary audit of
+//! the whole path [steinke23] is not there yet; it would find gross faults only.
 //!
 //! # 15. A seedable generator, or a ledger from a backup
 //!
