@@ -457,7 +457,7 @@ impl Agent {
     /// Whether a cohort is large enough here to be answered for: on a noisy count that is paid for and stays here.
     fn large_enough(&self, plan: &Plan, order: &Order, patients: usize) -> Result<(), Refused> {
         let least = self.config.disclosure.min_cohort.max(plan.study.suppression.min_cohort);
-        if self.config.disclosure.min_cohort == 0 || self.mechanism.name() == MechanismName::None {
+        if least == 0 || self.mechanism.name() == MechanismName::None {
             return Ok(());
         }
         let laplace = DiscreteLaplace::new(self.config.disclosure.cohort_epsilon, 1)

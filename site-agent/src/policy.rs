@@ -80,7 +80,7 @@ pub fn analyst_of(name: &str) -> &str {
 /// What a whole study may cost a block here: its ρ, and a count a cohort where cohorts are checked.
 pub fn whole_cost(config: &Config, plan: &Plan) -> Cost {
     let mut whole = Cost::gaussian(study::budget::total(plan));
-    if config.disclosure.min_cohort > 0 {
+    if config.disclosure.min_cohort.max(plan.study.suppression.min_cohort) > 0 {
         let cohorts: BTreeSet<&str> = plan.study.analysis.iter().map(|a| a.cohort.as_str()).collect();
         for _ in cohorts {
             whole = whole.plus(&Cost::pure(config.disclosure.cohort_epsilon));

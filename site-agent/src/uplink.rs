@@ -9,7 +9,7 @@ use certs::authority::SERVER_NAME;
 use certs::tls;
 use privacy::secagg::{RevealedShare, SealedShare, Secret};
 use proto::wire::federation_client::FederationClient;
-use proto::wire::{self, from_site, secure_message, to_site};
+use proto::wire::{self, from_site, secure_message, secure_reply, to_site};
 use proto::{RoundId, StudyId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -218,6 +218,10 @@ async fn receive(
         Some(to_site::Message::Round(order)) => {
             let (agent, out, anchor) = (agent.clone(), out.clone(), anchor.clone());
             tokio::spawn(async move { answer(&agent, &out, &anchor, order).await });
+        }
+        Some(to_site::Message::Secure(reply)) if matches!(reply.body, Some(secure_reply::Body::Keys(_))) => {
+            // In order: shares that follow at once, as after a new connection, need the keys.
+            go_on(agent, out, anchor, reply).await;
         }
         Some(to_site::Message::Secure(reply)) => {
             let (agent, out, anchor) = (agent.clone(), out.clone(), anchor.clone());

@@ -158,7 +158,7 @@ pub enum Aggregation {
 pub struct Suppression {
     /// Numbers of patients below this are not shown.
     pub k: u64,
-    /// A site whose noisy number of patients in a cohort is below this does not answer for it.
+    /// A site whose noisy number of patients in a cohort is below this does not answer for it; the site's own least holds as well.
     pub min_cohort: u64,
     /// On which value the rule is applied.
     pub basis: Basis,
@@ -175,7 +175,7 @@ pub enum Basis {
 
 impl Default for Suppression {
     fn default() -> Suppression {
-        Suppression { k: 11, min_cohort: 20, basis: Basis::Noisy }
+        Suppression { k: 11, min_cohort: 0, basis: Basis::Noisy }
     }
 }
 

@@ -155,12 +155,12 @@ fn the_plan_and_its_hash() {
     );
     assert_eq!(
         Hash::of(&bytes).to_string(),
-        "fef114033c35b572479c5df81b9aeff2ad5d001d95031cb56373c63de57fe445",
+        "cb6253058f02465559a8bc56d43e84569184f040779334ed9490211c73899a48",
         "{text}"
     );
     assert_eq!(
         plan().hash().unwrap().to_string(),
-        "15594c0af79bd0867bc5e1f297d73d6931259ba8f60d934fe333e10cbcdfdc9b",
+        "9194735597a9bb94f5e7e053b2fa972c68100774e64e347f1915ddf0b579c0bc",
         "{text}"
     );
     assert_eq!(Plan::parse(&bytes).unwrap(), plan());
