@@ -12,6 +12,7 @@
 //! * [`peer`]: what a certificate says of its holder.
 //! * [`tls`]: rustls configurations: TLS 1.3 alone, client certificates required, X25519MLKEM768 preferred.
 //! * [`signature`]: signatures over plans.
+//! * [`signing_key`]: a long-term identity key on disk.
 //! * [`entry`], [`head`], [`bundle`]: what left a site, as a chain that is signed, and its proof for others.
 
 pub mod authority;
@@ -24,6 +25,7 @@ pub mod invitation;
 pub mod name;
 pub mod peer;
 pub mod signature;
+pub mod signing_key;
 pub mod tls;
 
 pub use authority::Authority;

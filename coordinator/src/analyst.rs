@@ -176,7 +176,7 @@ pub fn status_json(s: &StudyStatus) -> serde_json::Value {
             serde_json::json!({ "id": x.id, "online": x.online, "decision": decision, "code": x.code, "reason": x.reason })
         })
         .collect();
-    let hash: String = s.plan_hash.iter().map(|b| format!("{b:02x}")).collect();
+    let hash = certs::head::hex(&s.plan_hash);
     serde_json::json!({
         "study": s.study, "plan_hash": hash, "state": s.state, "detail": s.detail, "sites": sites,
         "rounds_done": s.rounds_done, "rounds_planned": s.rounds_planned, "analysis": s.analysis,

@@ -151,18 +151,8 @@ enum PrivacyVerb {
         /// σ over the L2 sensitivity
         #[arg(long)]
         noise_multiplier: f64,
-        /// The probability with which a patient is in a round
-        #[arg(long, default_value_t = 1.0)]
-        sampling_rate: f64,
-        /// Rounds
-        #[arg(long, default_value_t = 1)]
-        rounds: u64,
-        /// δ
-        #[arg(long)]
-        delta: f64,
-        /// How it is counted: rdp, or the tighter pld
-        #[arg(long, default_value = "pld")]
-        accountant: AccountantWord,
+        #[command(flatten)]
+        plan: Sampled,
     },
     /// The least noise multiplier whose ε is no more than asked
     #[command(
@@ -172,19 +162,26 @@ enum PrivacyVerb {
         /// ε
         #[arg(long)]
         epsilon: f64,
-        /// The probability with which a patient is in a round
-        #[arg(long, default_value_t = 1.0)]
-        sampling_rate: f64,
-        /// Rounds
-        #[arg(long, default_value_t = 1)]
-        rounds: u64,
-        /// δ
-        #[arg(long)]
-        delta: f64,
-        /// How it is counted: rdp, or the tighter pld
-        #[arg(long, default_value = "pld")]
-        accountant: AccountantWord,
+        #[command(flatten)]
+        plan: Sampled,
     },
+}
+
+/// Rounds with sampling, and how they are counted.
+#[derive(Clone, Copy, clap::Args)]
+struct Sampled {
+    /// The probability with which a patient is in a round
+    #[arg(long, default_value_t = 1.0)]
+    sampling_rate: f64,
+    /// Rounds
+    #[arg(long, default_value_t = 1)]
+    rounds: u64,
+    /// δ
+    #[arg(long)]
+    delta: f64,
+    /// How it is counted: rdp, or the tighter pld
+    #[arg(long, default_value = "pld")]
+    accountant: AccountantWord,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -440,17 +437,13 @@ async fn run(a: Arguments, simulation: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn privacy(a: &Arguments, verb: &PrivacyVerb) -> anyhow::Result<()> {
-    let (epsilon, noise, rate, rounds, delta, word) = match *verb {
-        PrivacyVerb::Epsilon { noise_multiplier, sampling_rate, rounds, delta, accountant } => {
-            let e = search::epsilon(accountant.into(), noise_multiplier, sampling_rate, rounds, delta)?;
-            (e, noise_multiplier, sampling_rate, rounds, delta, accountant)
-        }
-        PrivacyVerb::Noise { epsilon, sampling_rate, rounds, delta, accountant } => {
-            let n = search::noise_multiplier(accountant.into(), epsilon, sampling_rate, rounds, delta)?;
-            let e = search::epsilon(accountant.into(), n, sampling_rate, rounds, delta)?;
-            (e, n, sampling_rate, rounds, delta, accountant)
-        }
+    let (PrivacyVerb::Epsilon { plan, .. } | PrivacyVerb::Noise { plan, .. }) = verb;
+    let Sampled { sampling_rate: rate, rounds, delta, accountant: word } = *plan;
+    let noise = match *verb {
+        PrivacyVerb::Epsilon { noise_multiplier, .. } => noise_multiplier,
+        PrivacyVerb::Noise { epsilon, .. } => search::noise_multiplier(word.into(), epsilon, rate, rounds, delta)?,
     };
+    let epsilon = search::epsilon(word.into(), noise, rate, rounds, delta)?;
     let accountant = format!("{word:?}").to_lowercase();
     let value = json!({
         "epsilon": epsilon, "delta": delta, "noise_multiplier": noise, "sampling_rate": rate, "rounds": rounds,

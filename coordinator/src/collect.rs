@@ -126,7 +126,7 @@ pub fn collect(
         plan_hash: study::plan::hash_of(&signed.plan).to_string(),
         signer: signer.as_ref().map(|s| s.name.to_string()).unwrap_or_default(),
         signer_certificate_serial: signer.map(|s| s.serial).unwrap_or_default(),
-        signature_hex: signed.signature.iter().map(|b| format!("{b:02x}")).collect(),
+        signature_hex: certs::head::hex(&signed.signature),
         epsilon: study.privacy.epsilon,
         delta: study.privacy.delta,
         rho: total.value(),

@@ -15,7 +15,6 @@ use certs::{Authority, Folder, Identity, Name, Role, identity};
 use platform::{Clock, Entropy, files};
 use privacy::secagg::IdentityKey;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 /// What a federation is set to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,20 +160,7 @@ impl Federation {
     /// # Errors
     /// The file can't be read or written, or holds no key.
     pub fn identity(&self, entropy: &dyn Entropy) -> Result<IdentityKey, FederationError> {
-        let path = self.home.join("authority/signing.key");
-        let seed = match std::fs::read(&path) {
-            Ok(bytes) => {
-                let bytes = Zeroizing::new(bytes);
-                <[u8; 32]>::try_from(bytes.as_slice()).map_err(|e| wrong(&path, &e))?
-            }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let seed = entropy.secret()?;
-                files::write_secret(&path, &seed).map_err(|e| wrong(&path, &e))?;
-                seed
-            }
-            Err(e) => return Err(wrong(&path, &e)),
-        };
-        IdentityKey::from_seed(&Zeroizing::new(seed)).map_err(|e| wrong(&path, &e))
+        Ok(certs::signing_key::load_or_make(&self.home.join("authority/signing.key"), entropy)?)
     }
 
     /// The folder of the store.

@@ -10,10 +10,10 @@ use privacy::secagg::aggregator::{add, unmask};
 use privacy::secagg::{
     Advertisement, Consent, Identity, Instance, Keys, Reveal, RevealedShare, SealedShare, Secret, Terms,
 };
+use proto::SiteId;
 use proto::parse::Release;
 use proto::secure::RoundTerms;
 use proto::wire::{self, secure_message, secure_reply};
-use proto::{Hash, SiteId};
 use serde::{Deserialize, Serialize};
 use summaries::{MergedRelease, MergedRound};
 use zeroize::Zeroizing;
@@ -344,10 +344,5 @@ impl SecureRound {
         }
         round.step = stored.step;
         Ok(round)
-    }
-
-    /// The hash of the terms.
-    pub fn instance(&self) -> Hash {
-        Hash(self.agreed.instance.0)
     }
 }

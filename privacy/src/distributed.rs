@@ -4,8 +4,6 @@
 //! lanes. Any t survivors then hide a patient behind σ, though c of them subtract what they know. Noise sized for all sites
 //! would fall short as soon as one drops out.
 
-use crate::accounting::Rho;
-
 /// How many sites the noise is sized for: the threshold less the colluders, at least one.
 pub fn parties(threshold: usize, colluders: usize) -> usize {
     threshold.saturating_sub(colluders).max(1)
@@ -28,15 +26,15 @@ pub fn sum_cost(sigma: f64, parties: usize, l2: f64, lanes: usize) -> f64 {
     epsilon * epsilon / 2.0
 }
 
-/// Whether a share pays for it.
-pub fn covered(sigma: f64, parties: usize, l2: f64, lanes: usize, share: Rho) -> bool {
-    sum_cost(sigma, parties, l2, lanes) <= share.value()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounting::Rho;
     use crate::mechanism::gaussian_sigma;
+
+    fn covered(sigma: f64, parties: usize, l2: f64, lanes: usize, share: Rho) -> bool {
+        sum_cost(sigma, parties, l2, lanes) <= share.value()
+    }
 
     #[test]
     fn the_sum_costs_what_one_gaussian_does() {

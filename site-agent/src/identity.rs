@@ -9,7 +9,6 @@ use platform::{Entropy, files};
 use privacy::secagg::{Fingerprint, Identity, IdentityKey};
 use proto::SiteId;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::config::Config;
 
@@ -24,11 +23,6 @@ pub enum IdentityError {
         /// Why.
         reason: String,
     },
-    /// The key is no key.
-    #[error(
-        "{0} holds no identity key of 32 bytes; bring it back from a copy, or remove it and give out the new fingerprint"
-    )]
-    Key(String),
     /// A fingerprint is none.
     #[error(
         "'{fingerprint}' is no fingerprint for {site}; it has 64 hexadecimal digits, as site-agent keys show prints them"
@@ -39,9 +33,9 @@ pub enum IdentityError {
         /// What was given.
         fingerprint: String,
     },
-    /// Random bytes.
+    /// The key.
     #[error(transparent)]
-    Entropy(#[from] platform::entropy::EntropyError),
+    Key(#[from] certs::CertError),
 }
 
 fn file(path: &std::path::Path, e: &dyn std::fmt::Display) -> IdentityError {
@@ -53,18 +47,7 @@ fn file(path: &std::path::Path, e: &dyn std::fmt::Display) -> IdentityError {
 /// # Errors
 /// The file can't be read or written, or holds no key.
 pub fn key(config: &Config, entropy: &dyn Entropy) -> Result<IdentityKey, IdentityError> {
-    let path = config.state_dir().join("identity/signing.key");
-    let wrong = || IdentityError::Key(path.display().to_string());
-    let seed = match std::fs::read(&path) {
-        Ok(bytes) => Zeroizing::new(<[u8; 32]>::try_from(Zeroizing::new(bytes).as_slice()).map_err(|_| wrong())?),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let seed = Zeroizing::new(entropy.secret()?);
-            files::write_secret(&path, seed.as_slice()).map_err(|e| file(&path, &e))?;
-            seed
-        }
-        Err(e) => return Err(file(&path, &e)),
-    };
-    IdentityKey::from_seed(&seed).map_err(|_| wrong())
+    Ok(certs::signing_key::load_or_make(&config.state_dir().join("identity/signing.key"), entropy)?)
 }
 
 #[derive(Default, Serialize, Deserialize)]

@@ -179,11 +179,6 @@ impl Releases {
         Releases { store, site, caps, turn: Mutex::new(()) }
     }
 
-    /// The caps.
-    pub fn caps(&self) -> &Caps {
-        &self.caps
-    }
-
     /// The release of a round, if it was sealed.
     ///
     /// # Errors
@@ -297,7 +292,7 @@ impl Releases {
                 plan_hash: order.plan_hash,
                 parameters_hash: order.parameters_hash,
                 rho_nano: 0,
-                reused: Some(earlier.record.manifest.reused.unwrap_or(earlier.record.id)),
+                reused: Some(earlier.record.id),
                 ..earlier.record.manifest
             };
             let kind = (Kind::Reuse, Cost::default());
@@ -357,7 +352,8 @@ impl Releases {
         let record = Record { state: State::Sealed, id, manifest, sealed_micros: at.0 };
         t.put(payload_key(&id), payload.clone());
         t.put(key(&order.round, order.attempt), serde_json::to_vec(&record).unwrap_or_default());
-        if let Some(question) = order.question {
+        // A question leads to the release that was paid for, never to one that used its bytes again.
+        if let Some(question) = order.question.filter(|_| kind != Kind::Reuse) {
             let here: Answered = (order.round.clone(), order.attempt);
             t.put(question_key(&question), serde_json::to_vec(&here).unwrap_or_default());
         }
@@ -372,13 +368,9 @@ impl Releases {
         let Some(bytes) = self.store.get(question_key(question).as_bytes())? else { return Ok(None) };
         let Ok((round, attempt)) = serde_json::from_slice::<Answered>(&bytes) else { return Ok(None) };
         let Some(sealed) = self.get(&round, attempt)? else { return Ok(None) };
-        let paid = match sealed.record.manifest.reused {
-            // What a reuse cost is nothing; what its bytes are worth is in the first release's manifest.
-            Some(first) => self.list()?.into_iter().find(|r| r.id == first).map(|r| r.manifest.rho_nano),
-            None => Some(sealed.record.manifest.rho_nano),
-        };
-        let same = sealed.record.manifest.parts.iter().map(|p| &p.name).eq(names);
-        Ok((same && paid.is_some_and(|p| p >= order.rho.nano())).then_some(sealed))
+        let m = &sealed.record.manifest;
+        let same = m.parts.iter().map(|p| &p.name).eq(names);
+        Ok((same && m.rho_nano >= order.rho.nano()).then_some(sealed))
     }
 
     /// Charges a number that stays here, and enters what was decided by it, in one synced transaction. One check a study and

@@ -226,9 +226,18 @@ impl Attempt {
     /// # Errors
     /// The keys do not hold.
     pub fn share(&mut self, advertised: &[Vec<u8>]) -> Result<Vec<SealedShare>, Objection> {
+        let keys = self.take_keys(advertised)?;
+        Ok(self.party.share(&keys)?)
+    }
+
+    /// Takes the round's keys, for the seal.
+    ///
+    /// # Errors
+    /// The keys do not hold.
+    pub fn take_keys(&mut self, advertised: &[Vec<u8>]) -> Result<Keys, Objection> {
         let keys = self.keys(advertised)?;
         self.stored.keys = advertised.iter().map(|a| hex(a)).collect();
-        Ok(self.party.share(&keys)?)
+        Ok(keys)
     }
 
     fn keys(&self, advertised: &[Vec<u8>]) -> Result<Keys, Objection> {
@@ -264,17 +273,12 @@ impl Attempt {
     pub fn sealed(&self) -> Result<(Keys, Peers), Objection> {
         let wrong = |e: certs::CertError| SecureRounds::internal(&e);
         let keys = self.stored_keys()?;
-        let place = self.party_place();
+        let place = self.party.place();
         let shares = self.stored.shares.iter().map(|(from, sealed)| {
             Ok(SealedShare { from: *from, to: place, sealed: unhex::<{ SealedShare::BYTES }>(sealed)?.to_vec() })
         });
         let peers = self.party.receive(&keys, &shares.collect::<Result<Vec<_>, _>>().map_err(wrong)?)?;
         Ok((keys, peers))
-    }
-
-    /// This site's place.
-    pub fn party_place(&self) -> u32 {
-        self.party.place()
     }
 
     /// MaskedInputCollection.

@@ -286,10 +286,10 @@ impl Run {
                     actions.extend(self.join(&id));
                 }
             }
-            Event::Stepped(id, step) => actions.extend(self.stepped(&id, step)),
+            Event::Stepped(id, step) => self.stepped(&id, step),
             Event::Stuck(why) => {
                 let charged = self.attempt().is_some_and(|a| a.step >= Step::Mask) || self.phase == Phase::Merging;
-                actions.extend(self.fail_attempt(charged, why, now));
+                actions.extend(self.fail_attempt(charged, why));
             }
             Event::Reported(id, release) => actions.extend(self.take(&id, release)),
             Event::Refused(id, why) => self.out(&id, &why),

@@ -88,20 +88,11 @@ impl Run {
             return Vec::new();
         }
         let number = self.next_attempt;
-        self.next_attempt += 1;
-        self.phase = Phase::Secure(Attempt {
-            number,
-            threshold,
-            step: Step::Advertise,
-            expected: roster.clone(),
-            done: BTreeSet::new(),
-            deadline: now.plus_seconds(i64::from(self.settings.deadline_seconds)),
-            enough_since: None,
-        });
+        self.resume_secure(number, threshold, Step::Advertise, roster.clone(), now);
         vec![Action::Begin { attempt: number, roster }]
     }
 
-    /// Goes on with an attempt that was made durable at the beginning of a phase.
+    /// Goes on with an attempt at the beginning of a phase.
     pub fn resume_secure(
         &mut self,
         number: u32,
@@ -123,14 +114,13 @@ impl Run {
     }
 
     /// A site answered in a phase. What it said was taken already.
-    pub(super) fn stepped(&mut self, id: &SiteId, step: Step) -> Vec<Action> {
+    pub(super) fn stepped(&mut self, id: &SiteId, step: Step) {
         if let Phase::Secure(attempt) = &mut self.phase
             && attempt.step == step
             && attempt.owes(id)
         {
             attempt.done.insert(id.clone());
         }
-        Vec::new()
     }
 
     /// Ends the phase where it can be ended.
@@ -161,7 +151,7 @@ impl Run {
                 attempt.threshold
             );
             let charged = attempt.step >= Step::Mask && !(attempt.step == Step::Mask && attempt.done.is_empty());
-            return self.fail_attempt(charged, why, now);
+            return self.fail_attempt(charged, why);
         }
         match attempt.step.next() {
             Some(next) => {
@@ -179,7 +169,7 @@ impl Run {
     }
 
     /// An attempt came to nothing: another one, where there may be one.
-    pub(super) fn fail_attempt(&mut self, charged: bool, why: String, _now: Micros) -> Vec<Action> {
+    pub(super) fn fail_attempt(&mut self, charged: bool, why: String) -> Vec<Action> {
         self.failed_attempts += 1;
         self.burned += u32::from(charged);
         let reruns = self.secure.map_or(0, |p| p.reruns);

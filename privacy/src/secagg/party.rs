@@ -38,13 +38,6 @@ pub struct Peers {
     places: BTreeSet<u32>,
 }
 
-impl Peers {
-    /// Who shared, the party itself included: the pairs that it masks with.
-    pub fn places(&self) -> &BTreeSet<u32> {
-        &self.places
-    }
-}
-
 impl Party {
     /// The party at a place, from the seed that it drew for this instance alone.
     ///

@@ -106,7 +106,7 @@ impl Agent {
                     .unwrap_or_else(PoisonError::into_inner)
                     .get(&(round.clone(), reply.attempt))
                     .cloned();
-                attempt.share(&keys.ok_or_else(|| no("secure_round", "the round's keys have not come yet"))?)?;
+                attempt.take_keys(&keys.ok_or_else(|| no("secure_round", "the round's keys have not come yet"))?)?;
                 let shares: Vec<SealedShare> = shares
                     .shares
                     .into_iter()

@@ -185,6 +185,17 @@ impl Lake {
         (!gold.entry.is_empty()).then(|| self.root.join(&gold.entry))
     }
 
+    /// A session over the tables of gold that adapters fill.
+    async fn over(&self, config: &Config, spill: &Path, gold: &Gold) -> Result<SessionContext, LakeError> {
+        let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
+        let ctx = session::context(&config.limits, spill).map_err(|e| step(&e))?;
+        for t in Table::SOURCED {
+            let files: Vec<PathBuf> = self.gold_file(gold, t).into_iter().collect();
+            session::register(&ctx, t.name(), t, &files, true).await.map_err(|e| step(&e))?;
+        }
+        Ok(ctx)
+    }
+
     /// Builds gold anew from silver. The new version is entered in one transaction; the old one's files go afterwards.
     ///
     /// # Errors
@@ -215,23 +226,13 @@ impl Lake {
             gold.rows.push((table.name().to_owned(), rows));
         }
         for (table, sql) in [(Table::ObservationPeriod, observation_periods()), (Table::Derived, eras())] {
-            let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
-            for t in Table::SOURCED {
-                let files: Vec<PathBuf> = self.gold_file(&gold, t).into_iter().collect();
-                session::register(&ctx, t.name(), t, &files, true)
-                    .await
-                    .map_err(|e| data_error("building gold", &e))?;
-            }
+            let ctx = self.over(config, &spill, &gold).await?;
             let file = format!("{folder}/{}.parquet", table.name());
             let rows = write(&ctx, &sql, &table.arrow(), &self.root.join(&file)).await?;
             gold.files.push((table.name().to_owned(), file));
             gold.rows.push((table.name().to_owned(), rows));
         }
-        let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
-        for t in Table::SOURCED {
-            let files: Vec<PathBuf> = self.gold_file(&gold, t).into_iter().collect();
-            session::register(&ctx, t.name(), t, &files, true).await.map_err(|e| data_error("building gold", &e))?;
-        }
+        let ctx = self.over(config, &spill, &gold).await?;
         let before = old.as_ref().and_then(|g| self.entry_file(g));
         if let Some(file) = &before {
             session::register_entry(&ctx, "before", file).await.map_err(|e| data_error("building gold", &e))?;
