@@ -2,8 +2,8 @@
 //! a copy from a backup, and the agent stops: what was spent since would be spent again.
 //!
 //! To go on, the missing entries are taken from the coordinator's copy. They must continue the chain up to a head that this site
-//! itself signed, so a coordinator can't make entries up. The bytes of releases that were lost with the state are gone: their
-//! rounds are not answered again.
+//! itself signed, so a coordinator can't make entries up. The bytes of releases that were lost with the state are gone; that
+//! their rounds are not answered again is not enforced yet.
 
 use certs::head::{Head, SignedHead};
 use platform::{Durability, Micros, Transaction};
