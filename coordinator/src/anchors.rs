@@ -2,12 +2,16 @@
 //! newest, with the coordinator's own signature beside. A site that comes back with an older ledger is told what was seen, and
 //! stops; the copy brings the missing entries back.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use certs::bundle::{Bundle, FORMAT, Proven, SitePart};
 use certs::entry::{Entry, follows};
 use certs::head::{Cosignature, SignedHead};
 use platform::store::SharedStore;
 use platform::{Durability, StoreError, Transaction};
 use privacy::secagg::{Identity, IdentityKey};
+use proto::merkle::Frontier;
 use proto::{Hash, SiteId, StudyId, merkle};
 use serde_json::{Value, json};
 
@@ -31,16 +35,40 @@ pub enum AnchorError {
 #[derive(Clone)]
 pub struct Anchors {
     store: SharedStore,
+    /// Where each ledger stands, of those that sent news since the start.
+    held: Arc<Mutex<BTreeMap<SiteId, Seen>>>,
+}
+
+/// Where a ledger stands: enough to take what follows.
+#[derive(Default)]
+struct Seen {
+    last: Option<Entry>,
+    tree: Frontier,
 }
 
 fn key(site: &SiteId, rest: &str) -> String {
     format!("anchor/{site}/{rest}")
 }
 
+fn entry_key(site: &SiteId, sequence: u64) -> String {
+    key(site, &format!("entry/{sequence:020}"))
+}
+
 impl Anchors {
     /// Over a store.
     pub fn new(store: SharedStore) -> Anchors {
-        Anchors { store }
+        Anchors { store, held: Arc::default() }
+    }
+
+    fn load(&self, site: &SiteId) -> Result<Seen, StoreError> {
+        let mut seen = Seen::default();
+        for bytes in self.entries(site)? {
+            if let Ok(entry) = serde_json::from_slice::<Entry>(&bytes) {
+                seen.tree.push(merkle::leaf(&entry.hash().0));
+                seen.last = Some(entry);
+            }
+        }
+        Ok(seen)
     }
 
     /// The newest head of a site, with the coordinator's signature.
@@ -90,25 +118,29 @@ impl Anchors {
         {
             return Err(fork("the site's identity key is another than before"));
         }
-        let mut all = self.entries(site)?;
-        let mut last: Option<Entry> = all.last().and_then(|v| serde_json::from_slice(v).ok());
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = match held.remove(site) {
+            Some(seen) => seen,
+            None => self.load(site)?,
+        };
         let mut t = Transaction::new("anchor/take");
         for bytes in news {
             let known: Option<Entry> = serde_json::from_slice(bytes).ok();
-            let place = known.and_then(|e| usize::try_from(e.sequence).ok()).and_then(|s| s.checked_sub(1));
-            if let Some(held) = place.and_then(|p| all.get(p)) {
-                if held == bytes {
+            let sequence = known.map(|e| e.sequence).filter(|s| (1..=seen.tree.size()).contains(s));
+            if let Some(sequence) = sequence {
+                if self.store.get(entry_key(site, sequence).as_bytes())?.as_ref() == Some(bytes) {
                     continue; // Sent twice.
                 }
                 return Err(fork("an entry was changed"));
             }
-            let entry = follows(last.as_ref(), bytes).map_err(|(at, what)| fork(&format!("entry {at}: {what}")))?;
-            t.put(key(site, &format!("entry/{:020}", entry.sequence)), bytes.clone());
-            all.push(bytes.clone());
-            last = Some(entry);
+            let entry =
+                follows(seen.last.as_ref(), bytes).map_err(|(at, what)| fork(&format!("entry {at}: {what}")))?;
+            t.put(entry_key(site, entry.sequence), bytes.clone());
+            seen.tree.push(merkle::leaf(&entry.hash().0));
+            seen.last = Some(entry);
         }
-        let reached = last.as_ref().map_or((0, Hash([0; 32])), |e| (e.sequence, e.hash()));
-        if reached != (signed.head.entries, signed.head.last) || merkle::root(&leaves(&all)) != signed.head.root {
+        let reached = seen.last.as_ref().map_or((0, Hash([0; 32])), |e| (e.sequence, e.hash()));
+        if reached != (signed.head.entries, signed.head.last) || seen.tree.root() != signed.head.root {
             return Err(fork("the head is not that of its entries"));
         }
         let cosignature = signed.cosign(own);
@@ -116,6 +148,7 @@ impl Anchors {
         t.put(key(site, "head"), value.clone());
         t.put(key(site, &format!("day/{:08}", signed.head.day())), value);
         self.store.commit(t, Durability::Synced)?;
+        held.insert(site.clone(), seen); // Not before it is durable; after an error it is read anew.
         Ok(cosignature)
     }
 
@@ -139,7 +172,7 @@ impl Anchors {
         sites: impl IntoIterator<Item = SiteId>,
         merged: Vec<(SiteId, Hash)>,
     ) -> Result<Bundle, StoreError> {
-        let mut parts = std::collections::BTreeMap::new();
+        let mut parts = BTreeMap::new();
         for site in sites {
             let Some((head, cosignature)) = self.head(&site)? else { continue };
             let all = self.entries(&site)?;

@@ -135,7 +135,7 @@ pub fn collect(
             study::spec::Aggregation::Local => "local".to_owned(),
             study::spec::Aggregation::Secure => "secure".to_owned(),
         },
-        burned: state.burned,
+        burned: state.past.burned,
         mechanism: if simulation { "none" } else { "discrete-gaussian" }.to_owned(),
         schema: study.schema.clone(),
         started: Micros(state.submitted_micros).to_string(),

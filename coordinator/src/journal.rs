@@ -15,6 +15,7 @@ use summaries::{MergedRelease, MergedRound};
 
 use crate::merge::Taken;
 use crate::results::AnalysisResult;
+use crate::round::Past;
 
 /// Numbers as their bits: a parameter that changed in its last digit on the way through text would be another parameter, and
 /// a site answers a round for one set of parameters only.
@@ -46,9 +47,9 @@ pub struct State {
     pub parameters: Vec<f64>,
     /// Rounds that were checkpointed.
     pub rounds_done: u32,
-    /// Secure rounds that were paid for and came to nothing.
+    /// Attempts at secure rounds.
     #[serde(default)]
-    pub burned: u32,
+    pub past: Past,
     /// When it was submitted, in microseconds since 1970.
     pub submitted_micros: i64,
     /// When something last changed.
@@ -168,7 +169,18 @@ impl Journal {
         self.store.commit(t, Durability::Synced)
     }
 
-    /// The last attempt at a secure round.
+    /// An attempt at a secure round came to nothing: it is never gone on with.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn abandon(&self, study: &StudyId, state: &State) -> Result<(), StoreError> {
+        let mut t = Transaction::new("study/abandon");
+        t.put(key(study, "state"), json(state));
+        t.delete(key(study, "secure"));
+        self.store.commit(t, Durability::Synced)
+    }
+
+    /// The attempt at a secure round that runs, if any.
     ///
     /// # Errors
     /// The store fails.
@@ -223,6 +235,7 @@ impl Journal {
             t.put(key(study, &format!("result/{:06}", checkpoint.analysis)), json(result));
         }
         t.put(key(study, "state"), json(next));
+        t.delete(key(study, "secure"));
         self.store.commit(t, Durability::Synced)
     }
 

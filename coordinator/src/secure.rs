@@ -132,6 +132,11 @@ impl SecureRound {
                 if a.place != place || !a.verifies(&self.agreed) {
                     return Err(misfit("advertisement is not signed by its identity for this round"));
                 }
+                // One that spoils the round for all is set aside before it can.
+                let others = || self.advertised.iter().filter(|(p, _)| **p != place).map(|(_, o)| o);
+                if !a.stands_beside(None) || !others().all(|o| a.stands_beside(Some(o))) {
+                    return Err(misfit("advertised key is another's or of small order"));
+                }
                 self.advertised.insert(place, a);
             }
             (1, secure_message::Body::Shares(list)) => {
@@ -151,7 +156,8 @@ impl SecureRound {
             (3, secure_message::Body::Consent(signature)) => {
                 let signature = signature.as_ref().try_into().map_err(|_| misfit("signature can't be read"))?;
                 let consent = Consent { place, signature };
-                if !self.taken.contains_key(site) || !consent.verifies(&self.agreed, &self.survivors()) {
+                let keys = self.keys.as_ref().ok_or_else(|| misfit("keys are not frozen"))?;
+                if !self.taken.contains_key(site) || !consent.verifies(&self.agreed, keys, &self.survivors()) {
                     return Err(misfit("signature is not on the survivors"));
                 }
                 self.consents.insert(place, consent);
@@ -223,6 +229,9 @@ impl SecureRound {
         if self.step == 0 {
             let list = self.advertised.values().cloned().collect();
             self.keys = Some(Keys::new(&self.agreed, list).map_err(|e| e.to_string())?);
+        }
+        if self.step == 2 && !self.keys.as_ref().is_some_and(|k| k.holds_together(&self.survivors())) {
+            return Err("those who came through do not hold together, and no site would unmask them".to_owned());
         }
         self.step += 1;
         Ok(())
@@ -322,7 +331,7 @@ impl SecureRound {
             round.advertised.insert(a.place, a);
         }
         if stored.step > 0 {
-            round.freeze()?;
+            round.freeze()?; // The keys; what else was frozen was checked then.
         }
         for (from, to, sealed) in &stored.shares {
             let sealed = unhex::<{ SealedShare::BYTES }>(sealed).map_err(bad)?.to_vec();

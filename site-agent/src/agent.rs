@@ -2,7 +2,6 @@
 
 mod secure_round;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use certs::Identity;
@@ -24,7 +23,7 @@ use crate::identity;
 use crate::lake::{Lake, LakeError};
 use crate::ledger::{self, Ledger, LedgerError};
 use crate::policy::{self, Objection};
-use crate::releases::{Noised, Order, ReleaseError, Releases, Sealed, State};
+use crate::releases::{LAST_ATTEMPT, Noised, Order, ReleaseError, Releases, Sealed, State};
 use crate::secure::{Attempt, SecureRounds};
 
 use crate::studies::{Decision, Record, Studies};
@@ -99,8 +98,6 @@ pub struct Agent {
     ingesting: tokio::sync::Mutex<()>,
     /// A decision and a seal never overlap: after a pause is told, nothing more is sealed.
     gate: Mutex<()>,
-    /// Keys of secure rounds that were told and not sealed yet.
-    joined: Mutex<BTreeMap<(RoundId, u32), Advertised>>,
     /// The plan that was last answered, with what each of its rounds costs: rounds of one study come one after the other.
     prepared: Mutex<Option<Arc<Prepared>>>,
 }
@@ -111,9 +108,6 @@ struct Prepared {
     hash: Hash,
     allocation: Vec<Vec<Rho>>,
 }
-
-/// The advertisements of a secure round, as bytes.
-type Advertised = Vec<Vec<u8>>;
 
 /// A refusal of a round, as it leaves: a name and plain words, nothing about a patient.
 pub type Refused = Objection;
@@ -143,7 +137,6 @@ impl Agent {
             secure: SecureRounds::new(store.clone(), config.id.clone()),
             identity: identity::key(&config, entropy.as_ref())?,
             studies: Studies::new(store),
-            joined: Mutex::new(BTreeMap::new()),
             mechanism,
             clock,
             entropy,
@@ -357,9 +350,15 @@ impl Agent {
                 "the plan asks for years of entry that the site does not keep apart".to_owned(),
             ));
         }
-        let attempt = order.secure.as_ref().map_or(0, |s| s.attempt);
+        let (attempt, reruns) = match &order.secure {
+            Some(s) if s.attempt > LAST_ATTEMPT => {
+                return Err(no("malformed", format!("attempts are numbered up to {LAST_ATTEMPT}")));
+            }
+            Some(s) => (s.attempt, plan.study.privacy.reruns),
+            None => (0, 0),
+        };
         let parameters_hash = parameters_hash(&order.parameters);
-        Ok((prepared, Order { round, attempt, plan_hash, parameters_hash, rho, blocks, question: None }))
+        Ok((prepared, Order { round, attempt, plan_hash, parameters_hash, rho, blocks, reruns, question: None }))
     }
 
     /// Whether the site takes part in a study, as it stands now.
@@ -469,6 +468,9 @@ impl Agent {
             Ok(noisy.get().first().is_some_and(|n| i128::from(*n) >= i128::from(least)))
         };
         let what = (&order.round, order.plan_hash, order.blocks.as_slice());
+        // Asked once more, since the query took its time: after a pause nothing is charged.
+        let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        self.agreed(&order.round.study)?;
         let passed = self
             .releases
             .check_cohort(&self.ledger, what, cohort, laplace.cost(), self.clock.now(), passes)
@@ -488,14 +490,31 @@ impl Agent {
         Ok(self.releases.advance(round, attempt, state)?)
     }
 
-    /// Entries of the ledger behind a place, with its signed head: what the coordinator keeps as an anchor.
+    /// Entries of the ledger behind a place, with its signed head: what the coordinator keeps as an anchor. And up to which they go.
     ///
     /// # Errors
     /// The store fails.
-    pub fn ledger_news(&self, after: u64) -> Result<wire::LedgerEntries, AgentError> {
-        let entries = self.ledger.bytes_after(after)?.into_iter().map(Into::into).collect();
+    pub fn ledger_news(&self, after: u64) -> Result<(wire::LedgerEntries, u64), AgentError> {
         let head = self.ledger.signed_head(&self.config.id, &self.identity, self.clock.now());
-        Ok(wire::LedgerEntries { entries, signed_head: serde_json::to_vec(&head).unwrap_or_default().into() })
+        let held = head.head.entries;
+        let entries = self.ledger.bytes_between(after.min(held), held)?.into_iter().map(Into::into).collect();
+        Ok((wire::LedgerEntries { entries, signed_head: serde_json::to_vec(&head).unwrap_or_default().into() }, held))
+    }
+
+    /// The coordinator signed a head of the ledger.
+    ///
+    /// # Errors
+    /// It is not a head of this ledger, or the store fails.
+    pub fn cosigned(&self, bytes: &[u8]) -> Result<(), AgentError> {
+        Ok(self.ledger.keep_cosigned(bytes, &self.identity)?)
+    }
+
+    /// The refusal of whatever comes before the ledger was compared with the coordinator's copy.
+    pub fn not_compared(&self) -> Refused {
+        match self.ledger.admits() {
+            Err(e) => self.release_refusal(&e.into()),
+            Ok(()) => Objection::new("not_compared", "the ledger was not compared with the coordinator's copy yet"),
+        }
     }
 
     /// What the local log gets in full and the coordinator in two words.
@@ -508,6 +527,7 @@ impl Agent {
         match e {
             ReleaseError::Budget(b) => Objection::new("budget_spent", b.to_string()),
             ReleaseError::Answered { .. } => Objection::new("already_answered", e.to_string()),
+            ReleaseError::Lost(_) => Objection::new("release_lost", e.to_string()),
             ReleaseError::Reruns { .. } => Objection::new("reruns_spent", e.to_string()),
             ReleaseError::Secagg(e) => Objection::from(*e),
             ReleaseError::Ledger(LedgerError::Behind { .. }) => {

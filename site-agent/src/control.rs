@@ -136,7 +136,8 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
         }
         Command::LedgerVerify => {
             let entries = agent.ledger.entries()?;
-            json!({ "entries": entries.len(), "head": agent.ledger.head().1, "intact": true })
+            let cosigned = export::receipt(agent)?;
+            json!({ "entries": entries.len(), "head": agent.ledger.head().1, "intact": true, "cosigned": cosigned })
         }
         Command::LedgerExport => json!(export::export(agent)?),
         Command::LedgerRecover { copy } => {
@@ -147,7 +148,8 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
                 .map(String::into_bytes)
                 .skip(usize::try_from(held).unwrap_or(usize::MAX))
                 .collect();
-            let taken = agent.ledger.recover(&missing, &copy.head, &agent.config.id, &agent.identity)?;
+            let also = |t: &mut platform::Transaction| agent.secure.forget_all(t);
+            let taken = agent.ledger.recover(&missing, &copy.head, &agent.config.id, &agent.identity, also)?;
             json!({ "recovered": taken, "entries": agent.ledger.head().0, "head": agent.ledger.head().1 })
         }
         Command::Keys => {

@@ -47,6 +47,9 @@ pub struct Record {
     pub sealed_micros: i64,
 }
 
+/// The last number that an attempt at a round may have.
+pub const LAST_ATTEMPT: u32 = 9_999;
+
 /// What a round asks for, as the site derived it from the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
@@ -62,6 +65,8 @@ pub struct Order {
     pub rho: Rho,
     /// Whose budget pays, by year of entry.
     pub blocks: Vec<Block>,
+    /// In a secure round, how many charged attempts beyond each round's first the plan allows the study.
+    pub reruns: u32,
     /// The question in canonical form with the version of the data, where it may be answered from an earlier release.
     pub question: Option<Hash>,
 }
@@ -137,6 +142,11 @@ pub enum ReleaseError {
     /// The masking failed.
     #[error(transparent)]
     Secagg(#[from] privacy::secagg::SecaggError),
+    /// The round was charged, and its bytes are gone.
+    #[error(
+        "the round {0} was paid for here before, and its bytes were lost with an old state folder; it is not paid for twice"
+    )]
+    Lost(RoundId),
     /// A secure round was tried too often.
     #[error(
         "the study has burned {burned} secure rounds here, and its plan allows {allowed}; cancel it and submit a new plan"
@@ -211,12 +221,25 @@ impl Releases {
         Ok(Some(Sealed { record, manifest, payload }))
     }
 
-    /// Whether the caps would hold a charge now. It mints nothing that lasts.
+    /// Whether the caps would hold a charge now, and the round was not charged before. It mints nothing that lasts.
     ///
     /// # Errors
-    /// The cap that does not hold it, or the ledger is not in order.
+    /// The cap that does not hold it, the ledger is not in order, or the round is not to be paid for again.
     pub fn would_admit(&self, ledger: &Ledger, order: &Order, at: Micros) -> Result<(), ReleaseError> {
+        Releases::once(ledger, order)?;
         self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at)?;
+        Ok(())
+    }
+
+    /// Whether a round that has no bytes here may be paid for: it was not before, and is within the reruns of the plan.
+    fn once(ledger: &Ledger, order: &Order) -> Result<(), ReleaseError> {
+        if ledger.charged(&order.round, order.attempt) {
+            return Err(ReleaseError::Lost(order.round.clone()));
+        }
+        let (again, burned) = ledger.reruns(&order.round, order.attempt);
+        if again && burned >= order.reruns {
+            return Err(ReleaseError::Reruns { burned, allowed: order.reruns });
+        }
         Ok(())
     }
 
@@ -281,6 +304,7 @@ impl Releases {
         if let Some(sealed) = self.find(order)? {
             return Ok(sealed);
         }
+        Releases::once(ledger, order)?;
         let earlier = match order.question {
             Some(question) => self.answered(&question, order, names)?,
             None => None,
@@ -444,9 +468,17 @@ impl Releases {
     pub fn verify(&self, ledger: &Ledger) -> Result<u64, ReleaseError> {
         let entries = ledger.entries()?;
         let paying: Vec<&Entry> = entries.iter().filter(|e| e.kind != Kind::CohortCheck).collect();
+        let mut lost = 0;
         for entry in &paying {
             let broken = |what: &str| LedgerError::Broken { sequence: entry.sequence, what: what.to_owned() };
-            let sealed = self.get(&entry.round, entry.attempt)?.ok_or_else(|| broken("its release is missing"))?;
+            let Some(sealed) = self.get(&entry.round, entry.attempt)? else {
+                // What was lost with an old state folder is known by its entry alone.
+                if ledger.recovered(entry.sequence)? {
+                    lost += 1;
+                    continue;
+                }
+                return Err(broken("its release is missing").into());
+            };
             let m = &sealed.record.manifest;
             let id = m.id().map_err(|_| broken("its release can't be read"))?;
             let same = id == entry.release
@@ -460,7 +492,7 @@ impl Releases {
             }
         }
         let releases = self.list()?.len() as u64;
-        if releases != paying.len() as u64 {
+        if releases + lost != paying.len() as u64 {
             let what = format!("{releases} releases and {} entries", paying.len());
             return Err(LedgerError::Broken { sequence: entries.len() as u64, what }.into());
         }

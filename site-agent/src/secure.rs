@@ -3,14 +3,17 @@
 //!
 //! ```text
 //!   order ──► seed on disk ──► advertisement
-//!   keys  ──► shares                               (a function of the seed)
-//!   shares ─► charge, noise, mask ──► sealed release, in one synced transaction with keys and shares
+//!   keys  ──► on disk, once ──► shares             (a function of the seed and the keys)
+//!   shares ─► charge, noise, mask ──► sealed release, in one synced transaction with the shares
 //!   survivors ─► on disk, once ──► consent
 //!   consents ──► reveal                            (a function of what is on disk)
 //! ```
 //!
-//! Killed anywhere, the agent says the same again when it is told the same again. It signs one set of survivors an attempt, so
-//! nothing that it reveals can serve two unmaskings.
+//! Killed anywhere, the agent says the same again when it is told the same again. It goes on with one list of keys and signs one
+//! set of survivors an attempt, so nothing that it reveals can serve two unmaskings. Each of these is read, checked and written
+//! in one turn: messages that come at once are taken one after the other.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use platform::store::SharedStore;
 use platform::{Durability, Transaction};
@@ -39,9 +42,10 @@ struct Stored {
     seed: String,
     /// The round's parameters, as bits.
     parameters: Vec<u64>,
-    /// As sealed.
+    /// The round's keys, as they first came.
     #[serde(default)]
     keys: Vec<String>,
+    /// As sealed.
     #[serde(default)]
     shares: Vec<(u32, String)>,
     /// As signed.
@@ -59,6 +63,8 @@ impl Drop for Stored {
 pub struct SecureRounds {
     store: SharedStore,
     site: SiteId,
+    /// One answer at a time.
+    turn: Mutex<()>,
 }
 
 /// One attempt, opened.
@@ -85,7 +91,11 @@ impl From<SecaggError> for Objection {
 impl SecureRounds {
     /// Over a store.
     pub fn new(store: SharedStore, site: SiteId) -> SecureRounds {
-        SecureRounds { store, site }
+        SecureRounds { store, site, turn: Mutex::new(()) }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn internal(e: &dyn std::fmt::Display) -> Objection {
@@ -100,13 +110,13 @@ impl SecureRounds {
     }
 
     /// Joins an attempt: checks the roster against the pins, and answers with the advertisement. Asked again for the same terms, it
-    /// says the same.
+    /// says the same. An attempt that was `charged` is not joined anew: what it needs was forgotten or lost.
     ///
     /// # Errors
-    /// A site of the roster is not pinned, the terms do not hold, or the attempt was joined under other terms.
+    /// A site of the roster is not pinned, the terms do not hold, the attempt was joined under other terms, or was charged before.
     pub fn join(
         &self,
-        terms: RoundTerms,
+        (terms, charged): (RoundTerms, bool),
         parameters: &[f64],
         identities: &[Identity],
         pins: &Pins,
@@ -128,11 +138,15 @@ impl SecureRounds {
             );
             return Err(no("peer_not_pinned", reason));
         }
+        let _turn = self.turn();
         if let Some(attempt) = self.open(&terms.round, terms.attempt)? {
             if attempt.stored.terms != terms {
                 return Err(no("already_answered", "the attempt was joined under other terms"));
             }
             return Ok(attempt.party.advertise(identity)?);
+        }
+        if charged {
+            return Err(no("release_lost", "this attempt was paid for here before, and its secrets are gone"));
         }
         let seed = hex(Zeroizing::new(seed().map_err(|e| SecureRounds::internal(&e))?).as_slice());
         let parameters = parameters.iter().map(|p| p.to_bits()).collect();
@@ -155,25 +169,64 @@ impl SecureRounds {
         Attempt::new(stored, &self.site).map(Some)
     }
 
+    fn joined(&self, round: &RoundId, attempt: u32) -> Result<Attempt, Objection> {
+        self.open(round, attempt)?.ok_or_else(|| no("secure_round", "this attempt was not joined"))
+    }
+
+    /// ShareKeys: this party's shares under the round's keys. The first list of keys stands.
+    ///
+    /// # Errors
+    /// The keys do not hold, or others came before.
+    pub fn share(&self, round: &RoundId, attempt: u32, advertised: &[Vec<u8>]) -> Result<Vec<SealedShare>, Objection> {
+        let _turn = self.turn();
+        let mut attempt = self.joined(round, attempt)?;
+        let keys = attempt.keys(advertised)?;
+        let list: Vec<String> = advertised.iter().map(|a| hex(a)).collect();
+        if attempt.stored.keys.is_empty() {
+            attempt.stored.keys = list;
+            self.put("secure/keys", &attempt)?;
+        } else if attempt.stored.keys != list {
+            return Err(no("already_answered", "other keys were answered for this attempt"));
+        }
+        Ok(attempt.party.share(&keys)?)
+    }
+
     /// Signs the survivors; once an attempt.
     ///
     /// # Errors
     /// Another set was signed, or this one can't be.
     pub fn consent(
         &self,
-        attempt: &mut Attempt,
+        round: &RoundId,
+        attempt: u32,
         survivors: &[u32],
         identity: &IdentityKey,
     ) -> Result<Consent, Objection> {
+        let _turn = self.turn();
+        let mut attempt = self.joined(round, attempt)?;
         let (keys, peers) = attempt.sealed()?;
         let consent = attempt.party.consent(&keys, &peers, survivors, identity)?;
         if attempt.stored.survivors.is_empty() {
             attempt.stored.survivors = survivors.to_vec();
-            self.put("secure/consent", attempt)?;
+            self.put("secure/consent", &attempt)?;
         } else if attempt.stored.survivors != survivors {
             return Err(no("already_answered", "another set of survivors was signed for this attempt"));
         }
         Ok(consent)
+    }
+
+    /// Unmasking, for the survivors that were signed.
+    ///
+    /// # Errors
+    /// None were signed yet, or too few sites signed them.
+    pub fn reveal(&self, round: &RoundId, attempt: u32, consents: &[Consent]) -> Result<Reveal, Objection> {
+        let _turn = self.turn();
+        let attempt = self.joined(round, attempt)?;
+        if attempt.stored.survivors.is_empty() {
+            return Err(no("secure_round", "no survivors were signed"));
+        }
+        let (keys, peers) = attempt.sealed()?;
+        Ok(attempt.party.reveal(&keys, &peers, &attempt.stored.survivors, consents)?)
     }
 
     /// Forgets the secrets of a study's rounds: they are of no use any more, and should be of no use to anybody.
@@ -181,11 +234,23 @@ impl SecureRounds {
     /// # Errors
     /// The store fails.
     pub fn forget(&self, study: &proto::StudyId) -> Result<(), platform::StoreError> {
+        let _turn = self.turn();
         let mut t = Transaction::new("secure/forget");
         for (key, _) in self.store.scan(format!("secure/{study}/").as_bytes())? {
             t.delete(key);
         }
         self.store.commit(t, Durability::Buffered)
+    }
+
+    /// Forgets the secrets of all rounds, in a transaction: those of an old copy of the state may have been used since.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn forget_all(&self, into: &mut Transaction) -> Result<(), platform::StoreError> {
+        self.store.scan(b"secure/")?.into_iter().for_each(|(key, _)| {
+            into.delete(key);
+        });
+        Ok(())
     }
 }
 
@@ -219,25 +284,6 @@ impl Attempt {
     /// The instance.
     pub fn instance(&self) -> Hash {
         Hash(self.terms.instance.0)
-    }
-
-    /// ShareKeys: this party's shares under the round's keys, which are kept for the seal.
-    ///
-    /// # Errors
-    /// The keys do not hold.
-    pub fn share(&mut self, advertised: &[Vec<u8>]) -> Result<Vec<SealedShare>, Objection> {
-        let keys = self.take_keys(advertised)?;
-        Ok(self.party.share(&keys)?)
-    }
-
-    /// Takes the round's keys, for the seal.
-    ///
-    /// # Errors
-    /// The keys do not hold.
-    pub fn take_keys(&mut self, advertised: &[Vec<u8>]) -> Result<Keys, Objection> {
-        let keys = self.keys(advertised)?;
-        self.stored.keys = advertised.iter().map(|a| hex(a)).collect();
-        Ok(keys)
     }
 
     fn keys(&self, advertised: &[Vec<u8>]) -> Result<Keys, Objection> {
@@ -293,18 +339,6 @@ impl Attempt {
     /// Adds what was taken to the transaction that seals the release.
     pub fn enter(&self, into: &mut Transaction) {
         into.put(key(&self.stored.terms.round, self.stored.terms.attempt), self.bytes());
-    }
-
-    /// Unmasking, for the survivors that were signed.
-    ///
-    /// # Errors
-    /// None were signed yet, or too few sites signed them.
-    pub fn reveal(&self, consents: &[Consent]) -> Result<Reveal, Objection> {
-        if self.stored.survivors.is_empty() {
-            return Err(no("secure_round", "no survivors were signed"));
-        }
-        let (keys, peers) = self.sealed()?;
-        Ok(self.party.reveal(&keys, &peers, &self.stored.survivors, consents)?)
     }
 }
 

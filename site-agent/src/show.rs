@@ -245,6 +245,16 @@ pub fn text(command: &Command, value: &Value) -> String {
                 text_of(value, "entries"),
                 text_of(value, "head")
             );
+            let _ = match value.get("cosigned").filter(|c| !c.is_null()) {
+                Some(c) => writeln!(
+                    out,
+                    "the coordinator has signed it up to entry {} ({}), with the key {}",
+                    text_of(c, "entries"),
+                    text_of(c, "signed"),
+                    text_of(c, "coordinator")
+                ),
+                None => writeln!(out, "the coordinator has not signed it yet"),
+            };
         }
         Command::Releases => {
             for r in list(value) {

@@ -2,7 +2,6 @@
 //! again, the same bytes, when the coordinator asks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use certs::authority::SERVER_NAME;
@@ -103,7 +102,7 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
         .into_inner();
     let mut decisions = agent.decisions();
     // Entries of the ledger that the coordinator has; unknown until it says so.
-    let anchor = Arc::new(Anchor { known: AtomicU64::new(u64::MAX), day: AtomicI64::new(0) });
+    let anchor = Arc::new(Anchor::default());
     let mut renewal = tokio::time::interval(Duration::from_secs(5));
     loop {
         tokio::select! {
@@ -120,10 +119,7 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
             _ = renewal.tick() => {
                 let now = agent.clock.now().seconds();
                 // A head a day, though nothing was spent.
-                if anchor.known.load(Ordering::SeqCst) != u64::MAX && anchor.day.load(Ordering::SeqCst) != now.div_euclid(86_400) {
-                    anchor.day.store(0, Ordering::SeqCst);
-                    tell_ledger(agent, &out, &anchor).await;
-                }
+                tell_ledger(agent, &out, &anchor).await;
                 if peer.should_renew(now) {
                     match enroll::renew(&agent.config, channel.clone()).await {
                         Ok(new) => {
@@ -139,31 +135,42 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
     }
 }
 
-/// What the coordinator has of the ledger.
+/// What the coordinator has of the ledger, on this connection.
+#[derive(Default)]
 struct Anchor {
-    known: AtomicU64,
+    /// Nothing until it was compared. Held while news are made and sent, so that they never overtake each other.
+    told: tokio::sync::Mutex<Option<Told>>,
+}
+
+struct Told {
+    /// Entries that the coordinator has.
+    known: u64,
     /// The day of the last head that was sent.
-    day: AtomicI64,
+    day: i64,
 }
 
 /// Sends the entries that the coordinator does not have, with a signed head; before the bytes that they paid for.
 async fn tell_ledger(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &Anchor) {
-    let (held, _) = agent.ledger.head();
-    let known = anchor.known.load(Ordering::SeqCst);
+    let mut told = anchor.told.lock().await;
+    let Some(told) = told.as_mut().filter(|_| agent.ledger.admits().is_ok()) else { return };
     let day = agent.clock.now().seconds().div_euclid(86_400);
-    if known == u64::MAX
-        || agent.ledger.admits().is_err()
-        || (known >= held && anchor.day.load(Ordering::SeqCst) == day)
-    {
+    if told.known >= agent.ledger.head().0 && told.day == day {
         return;
     }
-    match agent.ledger_news(known.min(held)) {
-        Ok(news) => {
-            anchor.known.fetch_max(held, Ordering::SeqCst);
-            anchor.day.store(day, Ordering::SeqCst);
+    match agent.ledger_news(told.known) {
+        Ok((news, held)) => {
+            (told.known, told.day) = (held, day);
             let _ = out.send(message(from_site::Message::Ledger(news))).await;
         }
         Err(e) => tracing::error!("the ledger's news: {e}"),
+    }
+}
+
+/// Whether the ledger was compared with the coordinator's copy on this connection. Before that nothing is answered.
+async fn compared(agent: &Agent, anchor: &Anchor) -> Result<(), Refused> {
+    match anchor.told.lock().await.as_ref() {
+        Some(_) => Ok(()),
+        None => Err(agent.not_compared()),
     }
 }
 
@@ -181,7 +188,7 @@ async fn receive(
             let last = proto::Hash::from_slice(&w.anchor_head).unwrap_or(proto::Hash([0; 32]));
             match agent.ledger.anchored(w.anchor_entries, last) {
                 Ok(()) => {
-                    anchor.known.store(w.anchor_entries, Ordering::SeqCst);
+                    *anchor.told.lock().await = Some(Told { known: w.anchor_entries, day: 0 });
                     tell_ledger(agent, out, anchor).await;
                 }
                 Err(e) => tracing::error!("{e}"),
@@ -202,7 +209,11 @@ async fn receive(
             }
         }
         Some(to_site::Message::Round(order)) if order.secure.is_some() => {
-            let reply = match agent.join(federation, &order) {
+            let joined = match compared(agent, anchor).await {
+                Ok(()) => agent.join(federation, &order),
+                Err(refused) => Err(refused),
+            };
+            let reply = match joined {
                 Ok(advertisement) => {
                     let attempt = order.secure.as_ref().map_or(0, |s| s.attempt);
                     let body = secure_message::Body::Advertisement(advertisement.to_bytes().into());
@@ -227,7 +238,11 @@ async fn receive(
             let (agent, out, anchor) = (agent.clone(), out.clone(), anchor.clone());
             tokio::spawn(async move { go_on(&agent, &out, &anchor, reply).await });
         }
-        Some(to_site::Message::Cosigned(_)) => {}
+        Some(to_site::Message::Cosigned(c)) => {
+            if let Err(e) = agent.cosigned(&c.head) {
+                tracing::error!("the coordinator's signature: {e}");
+            }
+        }
         Some(to_site::Message::Grant(g)) => {
             let (agent, out) = (agent.clone(), out.clone());
             tokio::spawn(async move { chunks(&agent, &out, g).await });
@@ -250,7 +265,11 @@ fn refusal(round: Option<wire::RoundRef>, attempt: u32, refused: Refused) -> fro
 
 async fn answer(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &Anchor, order: wire::RoundOrder) {
     let round = order.round.clone();
-    match agent.answer(order).await {
+    let answered = match compared(agent, anchor).await {
+        Ok(()) => agent.answer(order).await,
+        Err(refused) => Err(refused),
+    };
+    match answered {
         Ok(sealed) => hand_on(agent, out, anchor, sealed).await,
         Err(refused) => {
             let _ = out.send(message(refusal(round, 0, refused))).await;
@@ -270,7 +289,11 @@ async fn hand_on(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor:
 
 async fn go_on(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &Anchor, reply: wire::SecureReply) {
     let (round, attempt) = (reply.round.clone(), reply.attempt);
-    let body = match agent.go_on(reply).await {
+    let answered = match compared(agent, anchor).await {
+        Ok(()) => agent.go_on(reply).await,
+        Err(refused) => Err(refused),
+    };
+    let body = match answered {
         Ok(SecureAnswer::Masked(sealed)) => return hand_on(agent, out, anchor, *sealed).await,
         Ok(SecureAnswer::Shares(shares)) => {
             let one = |s: SealedShare| wire::SealedShare { from: s.from, to: s.to, sealed: s.sealed.into() };

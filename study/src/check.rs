@@ -151,8 +151,8 @@ impl Checker<'_> {
             if p.threshold.is_some() && t < least {
                 self.say(&["privacy", "threshold"], "the threshold is below min_sites", "raise it, or lower min_sites");
             }
-            if p.threshold.is_none() && 2 * t <= least + c || t <= c {
-                let remedy = "twice the threshold must be above the sites and the colluders together";
+            if t > least.max(p.threshold.map_or(0, |t| t as usize)) || p.most_sites() < least || t <= c {
+                let remedy = "twice the threshold must be above the sites and the colluders together, and the threshold at most min_sites where it is not given";
                 self.say(&["privacy", "colluders"], "so many colluders could unmask a round twice", remedy);
             }
         } else if p.threshold.is_some() || p.colluders > 0 {

@@ -110,9 +110,16 @@ pub struct Privacy {
 }
 
 impl Privacy {
-    /// How many of so many sites must come through a secure round.
+    /// How many of so many sites must come through a secure round: as the plan fixes it, else more than two thirds, and more where
+    /// colluders ask for more: twice the threshold is above sites and colluders together.
     pub fn threshold(&self, sites: usize) -> usize {
-        self.threshold.map_or_else(|| privacy::secagg::default_threshold(sites), |t| t as usize)
+        let holds = (sites + self.colluders as usize) / 2 + 1;
+        self.threshold.map_or_else(|| privacy::secagg::default_threshold(sites).max(holds), |t| t as usize)
+    }
+
+    /// How many sites a secure round may have at most: for more, a threshold that the plan fixes would not hold.
+    pub fn most_sites(&self) -> usize {
+        self.threshold.map_or(usize::MAX, |t| (2 * t as usize).saturating_sub(self.colluders as usize + 1))
     }
 
     /// Who is protected, in words.

@@ -18,7 +18,7 @@ use crate::journal::{Checkpoint, Journal, State};
 use crate::merge::{Expected, Merge, Terms};
 use crate::results::AnalysisResult;
 use crate::round::secure::Step;
-use crate::round::{Action, Decision, Event, Outcome, Run};
+use crate::round::{Action, Decision, Event, Outcome, Past, Run};
 use crate::secure::SecureRound;
 
 /// Why a study can't be opened or go on.
@@ -64,7 +64,7 @@ impl Running {
             round: 0,
             parameters: program.first(),
             rounds_done: 0,
-            burned: 0,
+            past: Past::default(),
             submitted_micros: now.0,
             updated_micros: now.0,
         };
@@ -99,9 +99,14 @@ impl Running {
         let mut secure = None;
         if state.over() {
             run.apply(Event::Cancel, now);
-        } else if let Some(stored) = journal.last_secure(id)? {
+        } else {
+            run.past_attempts(state.past);
+        }
+        if let Some(stored) = journal.last_secure(id)?.filter(|_| !state.over()) {
             let here = stored.terms.round.analysis == state.analysis && stored.terms.round.round == state.round;
-            run.past_attempts(if here { stored.terms.attempt + 1 } else { 0 }, state.burned);
+            if here {
+                run.past_attempts(Past { next: stored.terms.attempt + 1, ..state.past });
+            }
             // Before the keys are frozen nobody has paid, and a new attempt is as good.
             if here
                 && stored.step > 0
@@ -238,8 +243,8 @@ impl Running {
                     Action::Tell(site) => self.tell(online, &site),
                     Action::Abandon => {
                         self.secure = None;
-                        self.state.burned = self.run.burned();
-                        if let Err(e) = journal.set_state(&self.plan.study.id, &self.state) {
+                        self.state.past = self.run.past();
+                        if let Err(e) = journal.abandon(&self.plan.study.id, &self.state) {
                             events.push(Event::Broken(e.to_string()));
                         }
                     }
@@ -464,6 +469,7 @@ impl Running {
         let mut next = State {
             state: "running".to_owned(),
             rounds_done: self.state.rounds_done + 1,
+            past: Past { burned: self.run.past().burned, ..Past::default() },
             updated_micros: now.0,
             ..self.state.clone()
         };

@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use platform::Micros;
 use proto::{Hash, SiteId};
 use secure::{Attempt, Step};
+use serde::{Deserialize, Serialize};
 use study::spec::{Aggregation, Privacy, Rounds};
 
 /// What a site said to the study.
@@ -149,6 +150,17 @@ pub enum Phase {
     Closed(Outcome),
 }
 
+/// What is remembered of attempts at secure rounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// The number of the next attempt at the running round.
+    pub next: u32,
+    /// Attempts at the running round that came to nothing.
+    pub failed: u32,
+    /// Of all rounds, those that had been paid for.
+    pub burned: u32,
+}
+
 /// The rounds of a study.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -189,15 +201,16 @@ impl Run {
         Run { secure, ..Run::new(settings) }
     }
 
-    /// Numbers of attempts that were used before are not used again; what was burned is remembered.
-    pub fn past_attempts(&mut self, next: u32, burned: u32) {
-        self.next_attempt = self.next_attempt.max(next);
-        self.burned = burned;
+    /// Numbers of attempts that were used before are not used again; what failed and what was burned is remembered.
+    pub fn past_attempts(&mut self, past: Past) {
+        self.next_attempt = self.next_attempt.max(past.next);
+        self.failed_attempts = past.failed;
+        self.burned = past.burned;
     }
 
-    /// How many attempts were paid for and came to nothing.
-    pub fn burned(&self) -> u32 {
-        self.burned
+    /// What is to be remembered of the attempts so far.
+    pub fn past(&self) -> Past {
+        Past { next: self.next_attempt, failed: self.failed_attempts, burned: self.burned }
     }
 
     /// The running attempt at a secure round.

@@ -79,8 +79,10 @@ impl Attempt {
 }
 
 impl Run {
-    /// Begins an attempt with the sites that can answer.
+    /// Begins an attempt with the sites that can answer; the first of them, where the plan's threshold holds for no more.
     pub(super) fn begin_secure(&mut self, roster: BTreeSet<SiteId>, now: Micros) -> Vec<Action> {
+        let most = self.secure.map_or(0, |p| p.most_sites());
+        let roster: BTreeSet<SiteId> = roster.into_iter().take(most).collect();
         let threshold = self.secure.map_or(usize::MAX, |p| p.threshold(roster.len()));
         if threshold > roster.len() {
             // A threshold that the plan fixes may be above those who are there now.
@@ -126,10 +128,11 @@ impl Run {
     /// Ends the phase where it can be ended.
     pub(super) fn secure(&mut self, now: Micros) -> Vec<Action> {
         let Phase::Secure(attempt) = &mut self.phase else { return Vec::new() };
+        // After a restart a site of the attempt may not be known yet: it is not gone.
         let gone = |id: &SiteId| {
             self.sites
                 .get(id)
-                .is_none_or(|s| s.out.is_some() || matches!(s.decision, Decision::Refused | Decision::Paused))
+                .is_some_and(|s| s.out.is_some() || matches!(s.decision, Decision::Refused | Decision::Paused))
         };
         let waiting = attempt.expected.iter().filter(|id| attempt.owes(id) && !gone(id)).count();
         let enough = attempt.done.len() >= attempt.threshold;

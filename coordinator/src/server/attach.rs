@@ -9,7 +9,7 @@ use proto::wire::{self, from_site, to_site};
 use proto::{Manifest, ParseError, RoundId, SiteId};
 use tonic::Streaming;
 
-use crate::anchors::Anchors;
+use crate::anchors::{AnchorError, Anchors};
 use crate::conductor::{Conductor, Input, Outbound};
 
 /// The most bytes that a release may have.
@@ -64,6 +64,11 @@ impl Desk {
                 let head = serde_json::to_vec(&(signed, cosignature)).unwrap_or_default();
                 let told = to_site::Message::Cosigned(wire::Cosigned { head: head.into() });
                 let _ = self.out.send(Ok(crate::conductor::to_site(told)));
+            }
+            Err(e @ AnchorError::Fork { .. }) => {
+                // The stream ends: on the next one the site compares its ledger with what was seen, and stops where it must.
+                tracing::error!(site = %self.site, "{e}");
+                let _ = self.out.send(Err(tonic::Status::failed_precondition(e.to_string())));
             }
             Err(e) => tracing::error!(site = %self.site, "{e}"),
         }

@@ -71,6 +71,11 @@ impl Pair {
     }
 }
 
+/// Whether a public key can be agreed with at all: a point of small order can't, whatever the other's secret is.
+pub(crate) fn agreeable(public: &[u8; 32]) -> bool {
+    Pair::from_secret(&[1; 32]).is_ok_and(|pair| pair.agree(public).is_ok())
+}
+
 /// ChaCha20-Poly1305 (RFC 8439) under a key that seals one message and no other: so the nonce is zero.
 fn aead(key: &[u8; 32]) -> Result<LessSafeKey, SecaggError> {
     Ok(LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key).map_err(|_| SecaggError::Crypto("encryption"))?))
@@ -122,6 +127,7 @@ mod tests {
     fn a_point_of_small_order_is_refused() {
         let pair = Pair::from_secret(&[9; 32]).unwrap();
         assert!(pair.agree(&[0; 32]).is_err());
+        assert!(!agreeable(&[0; 32]) && agreeable(&pair.public));
     }
 
     #[test]

@@ -3,6 +3,16 @@
 //!
 //! The graph is a Harary graph over a permutation of the parties. The permutation is drawn from the hash of all signed key
 //! advertisements, each of which holds a commitment to a secret, so nobody chooses its neighbours alone.
+//!
+//! The coordinator may still try many lists of advertisements, and it says who survived. So nothing that protects an input rests
+//! on the draw, only on what each party checks for itself, at any colluders `c` (of all parties):
+//!
+//! * a secret needs `degree/2 + 1 > c` shares, so colluders alone never have one;
+//! * every `degree/2` consecutive places of the ring hold more than `c` survivors ([`Graph::holds_together`]). Then each of them
+//!   holds an honest survivor, so two honest survivors that follow each other on the ring are neighbours, and the honest
+//!   survivors are one connected piece: no part of their masks cancels before all of it does.
+//!
+//! The draw makes it likely that this holds though sites drop out by chance.
 
 use std::collections::BTreeSet;
 
@@ -21,16 +31,17 @@ const FAILURE_BITS: f64 = 40.0;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Graph {
     parties: Vec<u32>,
+    colluders: usize,
     /// For a regular graph: each party's place in the ring, and the degree.
     ring: Option<(Vec<u32>, usize)>,
 }
 
 impl Graph {
-    /// The graph over these parties, in ascending order, with a seed that all of them know.
-    pub(crate) fn new(parties: Vec<u32>, seed: &[u8; 32]) -> Graph {
+    /// The graph over these parties, in ascending order, of which so many may collude, with a seed that all of them know.
+    pub(crate) fn new(parties: Vec<u32>, colluders: usize, seed: &[u8; 32]) -> Graph {
         let n = parties.len();
         if n <= COMPLETE_TO {
-            return Graph { parties, ring: None };
+            return Graph { parties, colluders, ring: None };
         }
         // Fisher and Yates, with uniform places by rejection.
         let mut ring = parties.clone();
@@ -46,8 +57,9 @@ impl Graph {
             };
             ring.swap(i, j);
         }
-        let degree = degree(n);
-        if degree + 1 >= n { Graph { parties, ring: None } } else { Graph { parties, ring: Some((ring, degree)) } }
+        let degree = degree(n, colluders);
+        let ring = (degree + 1 < n).then_some((ring, degree));
+        Graph { parties, colluders, ring }
     }
 
     /// A party's neighbours, without itself, in ascending order.
@@ -65,6 +77,21 @@ impl Graph {
         }
     }
 
+    /// Whether the honest among these survivors, in ascending order, are one connected piece, whoever the colluders are.
+    pub(crate) fn holds_together(&self, survivors: &[u32]) -> bool {
+        let Some((ring, degree)) = &self.ring else { return survivors.len() > self.colluders };
+        let lives: Vec<bool> = ring.iter().map(|p| survivors.binary_search(p).is_ok()).collect();
+        let half = degree / 2;
+        let mut inside = lives.iter().take(half).filter(|l| **l).count();
+        for (leaves, comes) in lives.iter().zip(lives.iter().cycle().skip(half)) {
+            if inside <= self.colluders {
+                return false;
+            }
+            inside = inside + usize::from(*comes) - usize::from(*leaves);
+        }
+        true
+    }
+
     /// How many shares give a secret back: the round's threshold in a complete graph, more than half of the neighbours (and
     /// the party itself) in a regular one.
     pub(crate) fn threshold(&self, of_round: usize) -> usize {
@@ -76,14 +103,20 @@ impl Graph {
 }
 
 /// The smallest even degree at which, with probability 1 − 2^−40 over all parties, nobody has half or more of its neighbours
-/// among the corrupt, nor half or more among the dropped (hypergeometric tails, exact).
-pub(crate) fn degree(n: usize) -> usize {
-    let corrupt = (n as f64 * CORRUPT).ceil() as usize;
+/// among the corrupt, nor half or more among the dropped, and no half of a neighbourhood is without more survivors than there are
+/// colluders (hypergeometric tails, exact); always more than two for each colluder.
+pub(crate) fn degree(n: usize, colluders: usize) -> usize {
+    let corrupt = ((n as f64 * CORRUPT).ceil() as usize).max(colluders);
     let dropped = (n as f64 * DROPPED).ceil() as usize;
     let bound = -(FAILURE_BITS + (2.0 * n as f64).log2()) * std::f64::consts::LN_2;
     (2..n)
         .step_by(2)
-        .find(|k| tail(n - 1, corrupt, *k, k / 2) < bound && tail(n - 1, dropped, *k, k / 2) < bound)
+        .filter(|k| k / 2 > colluders)
+        .find(|k| {
+            tail(n - 1, corrupt, *k, k / 2) < bound
+                && tail(n - 1, dropped, *k, k / 2) < bound
+                && tail(n, dropped, k / 2, k / 2 - colluders) < bound
+        })
         .unwrap_or(n - 1)
 }
 
@@ -109,19 +142,71 @@ mod tests {
 
     #[test]
     fn complete_up_to_two_hundred_and_regular_and_symmetric_above() {
-        let small = Graph::new((0..200).collect(), &[1; 32]);
+        let small = Graph::new((0..200).collect(), 0, &[1; 32]);
         assert_eq!(small.neighbours(7).len(), 199);
         let n = 1_000u32;
-        let g = Graph::new((0..n).collect(), &[1; 32]);
-        let k = degree(n as usize);
+        let g = Graph::new((0..n).collect(), 0, &[1; 32]);
+        let k = degree(n as usize, 0);
         assert!(k.is_multiple_of(2) && (60..400).contains(&k), "degree {k}");
         for p in [0, 1, 500, 999] {
             let own = g.neighbours(p);
             assert_eq!(own.len(), k);
             assert!(own.iter().all(|q| g.neighbours(*q).contains(&p)) && !own.contains(&p));
         }
-        assert_ne!(g, Graph::new((0..n).collect(), &[2; 32]), "the seed draws it");
-        println!("degree at 250: {}, 1000: {k}, 10000: {}", degree(250), degree(10_000));
+        assert_ne!(g, Graph::new((0..n).collect(), 0, &[2; 32]), "the seed draws it");
+        println!("degree at 250: {}, 1000: {k}, 10000: {}", degree(250, 0), degree(10_000, 0));
+    }
+
+    /// The honest survivors of a graph, by who can reach whom.
+    fn pieces(g: &Graph, alive: &BTreeSet<u32>) -> usize {
+        let mut left = alive.clone();
+        let mut pieces = 0;
+        while let Some(first) = left.pop_first() {
+            pieces += 1;
+            let mut open = vec![first];
+            while let Some(p) = open.pop() {
+                for q in g.neighbours(p) {
+                    if left.remove(&q) {
+                        open.push(q);
+                    }
+                }
+            }
+        }
+        pieces
+    }
+
+    /// A coordinator that leaves out whoever stands in its way: two runs of half a degree cut the ring in two, and that set of
+    /// survivors does not hold together; nor does one that holds together only through colluders.
+    #[test]
+    fn survivors_that_cut_the_ring_are_found() {
+        let n = 1000;
+        let g = Graph::new((0..n).collect(), 0, &[1; 32]);
+        let (ring, degree) = g.ring.clone().unwrap();
+        let half = degree / 2;
+        let without = |gaps: &[(usize, usize)]| -> Vec<u32> {
+            let out = |i: usize| gaps.iter().any(|(from, long)| (i + ring.len() - from) % ring.len() < *long);
+            let mut left: Vec<u32> = ring.iter().enumerate().filter(|(i, _)| !out(*i)).map(|(_, p)| *p).collect();
+            left.sort_unstable();
+            left
+        };
+        let cut = without(&[(980, half), (400, half)]);
+        assert!(cut.len() > 2 * n as usize / 3, "the threshold alone would let it pass");
+        assert_eq!(pieces(&g, &cut.iter().copied().collect()), 2);
+        assert!(!g.holds_together(&cut));
+        let whole = without(&[(980, half - 1), (400, half - 1)]);
+        assert_eq!(pieces(&g, &whole.iter().copied().collect()), 1);
+        assert!(g.holds_together(&whole));
+        let wary = Graph { colluders: 1, ..g.clone() };
+        assert!(!wary.holds_together(&whole) && wary.holds_together(&without(&[(980, half - 2), (400, half - 2)])));
+    }
+
+    #[test]
+    fn the_degree_grows_with_the_colluders() {
+        for (n, c) in [(250, 0), (250, 40), (1000, 0), (1000, 150)] {
+            let k = degree(n, c);
+            assert!(k + 1 >= n || k / 2 > c, "{n} parties, {c} colluders: degree {k}");
+            assert!(k >= degree(n, 0));
+        }
     }
 
     #[test]

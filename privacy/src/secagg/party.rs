@@ -95,7 +95,16 @@ impl Party {
 
     fn share_key(&self, keys: &Keys, peer: u32, from: u32, to: u32) -> Result<Zeroizing<[u8; 32]>, SecaggError> {
         let other = keys.of(peer).ok_or(SecaggError::Message("a share of a party without keys"))?;
-        derive(&self.terms.instance, self.cipher.agree(&other.cipher_key)?.as_slice(), "share", from, to)
+        // With the list of keys, so that two lists never have shares sealed under one key.
+        let secret = Zeroizing::new([self.cipher.agree(&other.cipher_key)?.as_slice(), &keys.digest].concat());
+        derive(&self.terms.instance, &secret, "share", from, to)
+    }
+
+    /// The random coefficients of the shares; others for another list of keys.
+    fn polynomials(&self, keys: &Keys) -> Result<Words, SecaggError> {
+        let secret = Zeroizing::new([self.coefficients.as_slice(), &keys.digest].concat());
+        let key = derive(&self.terms.instance, &secret, "polynomials", self.place, self.place)?;
+        Ok(Words::new(&key))
     }
 
     /// ShareKeys: both secrets, shared to every neighbour.
@@ -106,7 +115,7 @@ impl Party {
         let mut places: Vec<u32> = keys.neighbours(self.place).into_iter().collect();
         places.push(self.place);
         let t = keys.graph.threshold(self.terms.threshold);
-        let mut words = Words::new(&self.coefficients);
+        let mut words = self.polynomials(keys)?;
         let masks = shamir::split(&self.mask_secret, t, &places, &mut words);
         let selves = shamir::split(&self.self_seed, t, &places, &mut words);
         let mut out = Vec::with_capacity(places.len());
@@ -179,7 +188,7 @@ impl Party {
     /// signed for the instance.
     ///
     /// # Errors
-    /// The set is too small, does not hold this party, or holds one that did not share.
+    /// The set is too small, does not hold this party, holds one that did not share, or does not hold together.
     pub fn consent(
         &self,
         keys: &Keys,
@@ -188,7 +197,7 @@ impl Party {
         identity: &IdentityKey,
     ) -> Result<Consent, SecaggError> {
         self.survivors(keys, peers, survivors)?;
-        Ok(Consent::signed(self.place, &self.terms.instance, survivors, identity))
+        Ok(Consent::signed(self.place, &self.terms.instance, keys, survivors, identity))
     }
 
     fn survivors(&self, keys: &Keys, peers: &Peers, survivors: &[u32]) -> Result<(), SecaggError> {
@@ -205,6 +214,9 @@ impl Party {
             return Err(SecaggError::Message(
                 "the survivors are not a set of the round's parties with this one among them",
             ));
+        }
+        if !keys.graph.holds_together(survivors) {
+            return Err(SecaggError::Message("the survivors fall apart: a part of them could be unmasked alone"));
         }
         Ok(())
     }
@@ -228,7 +240,7 @@ impl Party {
             let (given, needed) = (signers.len(), self.terms.threshold);
             return Err(SecaggError::TooFew { phase: "ConsistencyCheck", given, needed });
         }
-        if !consents.iter().all(|c| c.verifies(&self.terms, survivors)) {
+        if !consents.iter().all(|c| c.verifies(&self.terms, keys, survivors)) {
             return Err(SecaggError::Signature { phase: "ConsistencyCheck" });
         }
         let shares = peers
@@ -239,20 +251,21 @@ impl Party {
                     if survivors.contains(of) { (Secret::SelfMask, own) } else { (Secret::MaskKey, mask) };
                 RevealedShare { of: *of, secret, share: share.clone() }
             })
-            .chain(self.own_share(keys))
+            .chain([self.own_share(keys)?])
             .collect();
         Ok(Reveal { place: self.place, shares })
     }
 
     /// A survivor's own share of its own self-mask.
-    fn own_share(&self, keys: &Keys) -> Option<RevealedShare> {
-        let mut words = Words::new(&self.coefficients);
+    fn own_share(&self, keys: &Keys) -> Result<RevealedShare, SecaggError> {
+        let mut words = self.polynomials(keys)?;
         let mut places: Vec<u32> = keys.neighbours(self.place).into_iter().collect();
         places.push(self.place);
         let t = keys.graph.threshold(self.terms.threshold);
         shamir::split(&self.mask_secret, t, &places, &mut words);
-        let own = shamir::split(&self.self_seed, t, &[self.place], &mut words).pop()?;
-        Some(RevealedShare { of: self.place, secret: Secret::SelfMask, share: own.1 })
+        let own = shamir::split(&self.self_seed, t, &[self.place], &mut words).pop();
+        let (_, share) = own.ok_or(SecaggError::Crypto("secret sharing"))?;
+        Ok(RevealedShare { of: self.place, secret: Secret::SelfMask, share })
     }
 }
 

@@ -1,6 +1,6 @@
 //! What every party of an aggregation agrees on, and the messages of its phases.
 
-use super::agreement::derive;
+use super::agreement::{agreeable, derive};
 use super::graph::Graph;
 use super::identity::Identity;
 use super::shamir::SHARE_BYTES;
@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use zeroize::Zeroizing;
 
 const ADVERTISE: &[u8] = b"insitu secagg advertise v1\0";
-const CONSENT: &[u8] = b"insitu secagg consent v1\0";
+const CONSENT: &[u8] = b"insitu secagg consent v2\0";
 
 /// What every party of one instance agrees on. A party is named by its place in the roster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Terms {
     pub roster: Vec<Identity>,
     /// How many must come through for anything to be learned.
     pub threshold: usize,
+    /// How many may help the coordinator.
+    pub colluders: usize,
 }
 
 /// The threshold for so many parties: more than two thirds.
@@ -51,7 +53,7 @@ impl Terms {
                 "the threshold must be at most the parties, and twice it above parties and colluders",
             ));
         }
-        Ok(Terms { instance, roster, threshold })
+        Ok(Terms { instance, roster, threshold, colluders })
     }
 
     pub(crate) fn identity(&self, place: u32) -> Option<&Identity> {
@@ -95,6 +97,13 @@ impl Advertisement {
             .is_some_and(|i| i.verifies(ADVERTISE, &self.message(&terms.instance), &self.signature))
     }
 
+    /// Whether a round can work with it beside another: no key is the other's, its own other one, or of small order.
+    pub fn stands_beside(&self, other: Option<&Advertisement>) -> bool {
+        let own = [self.cipher_key, self.mask_key];
+        let others = other.map(|o| [o.cipher_key, o.mask_key]).unwrap_or_default();
+        self.cipher_key != self.mask_key && own.iter().all(|k| agreeable(k) && !others.contains(k))
+    }
+
     /// As bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         [self.place.to_be_bytes().as_slice(), &self.cipher_key, &self.mask_key, &self.commitment, &self.signature]
@@ -127,10 +136,12 @@ pub(crate) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 pub struct Keys {
     pub(crate) list: Vec<Advertisement>,
     pub(crate) graph: Graph,
+    /// A hash of the instance and all of the list: who was told another list is in another round.
+    pub(crate) digest: [u8; 32],
 }
 
 impl Keys {
-    /// Checks the advertisements of a round: signed, in ascending order, no key twice, at least the threshold.
+    /// Checks the advertisements of a round: signed, in ascending order, no key twice or of small order, at least the threshold.
     ///
     /// # Errors
     /// Which of these does not hold.
@@ -146,6 +157,9 @@ impl Keys {
         if keys.windows(2).any(|w| matches!(w, [a, b] if a == b)) {
             return Err(SecaggError::Message("a public key is advertised twice"));
         }
+        if !keys.iter().all(agreeable) {
+            return Err(SecaggError::Message("a public key is a point of small order"));
+        }
         if !list.iter().all(|a| a.verifies(terms)) {
             return Err(SecaggError::Signature { phase: "AdvertiseKeys" });
         }
@@ -156,8 +170,8 @@ impl Keys {
         for (to, from) in seed.iter_mut().zip(context.finish().as_ref()) {
             *to = *from;
         }
-        let graph = Graph::new(list.iter().map(|a| a.place).collect(), &seed);
-        Ok(Keys { list, graph })
+        let graph = Graph::new(list.iter().map(|a| a.place).collect(), terms.colluders, &seed);
+        Ok(Keys { list, graph, digest: seed })
     }
 
     /// Who is in.
@@ -173,6 +187,11 @@ impl Keys {
     /// Those to whom a party's secrets are shared.
     pub fn neighbours(&self, of: u32) -> std::collections::BTreeSet<u32> {
         self.graph.neighbours(of)
+    }
+
+    /// Whether the sum over these survivors, in ascending order, is the least that anybody can learn; see [`super::graph`].
+    pub fn holds_together(&self, survivors: &[u32]) -> bool {
+        self.graph.holds_together(survivors)
     }
 
     pub(crate) fn of(&self, place: u32) -> Option<&Advertisement> {
@@ -196,29 +215,35 @@ impl SealedShare {
     pub const BYTES: usize = 8 + 2 * SHARE_BYTES + 16;
 }
 
-/// ConsistencyCheck: a party's signature on the one set of survivors that it will help to unmask.
+/// ConsistencyCheck: a party's signature on the one set of survivors, and the one list of keys, that it will help to unmask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consent {
     /// Who.
     pub place: u32,
-    /// Over the survivors and the instance.
+    /// Over the survivors, the round's keys and the instance.
     pub signature: [u8; 64],
 }
 
 impl Consent {
-    fn message(instance: &Instance, survivors: &[u32]) -> Vec<u8> {
-        let mut out = instance.0.to_vec();
+    fn message(instance: &Instance, keys: &Keys, survivors: &[u32]) -> Vec<u8> {
+        let mut out = [instance.0, keys.digest].concat();
         survivors.iter().for_each(|s| out.extend(s.to_be_bytes()));
         out
     }
 
-    pub(crate) fn signed(place: u32, instance: &Instance, survivors: &[u32], key: &super::IdentityKey) -> Consent {
-        Consent { place, signature: key.sign(CONSENT, &Consent::message(instance, survivors)) }
+    pub(crate) fn signed(
+        place: u32,
+        instance: &Instance,
+        keys: &Keys,
+        survivors: &[u32],
+        key: &super::IdentityKey,
+    ) -> Consent {
+        Consent { place, signature: key.sign(CONSENT, &Consent::message(instance, keys, survivors)) }
     }
 
-    /// Whether the party at its place signed these survivors.
-    pub fn verifies(&self, terms: &Terms, survivors: &[u32]) -> bool {
-        let message = Consent::message(&terms.instance, survivors);
+    /// Whether the party at its place signed these survivors of a round with these keys.
+    pub fn verifies(&self, terms: &Terms, keys: &Keys, survivors: &[u32]) -> bool {
+        let message = Consent::message(&terms.instance, keys, survivors);
         terms.identity(self.place).is_some_and(|i| i.verifies(CONSENT, &message, &self.signature))
     }
 }

@@ -246,6 +246,41 @@ fn keys_of_another_instance_another_signer_or_twice_are_refused() {
     assert!(sites[0].party.keys(list[1..].to_vec()).is_err());
 }
 
+/// The coordinator tells two parties two lists of keys: what they sign does not count for the other, and nothing is sealed twice
+/// under one key.
+#[test]
+fn two_lists_of_keys_are_two_rounds() {
+    let (terms, sites) = federation(6, 4, 1, 3);
+    let list: Vec<_> = sites.iter().map(|s| s.party.advertise(&s.identity).unwrap()).collect();
+    let (all, five) = (Keys::new(&terms, list.clone()).unwrap(), Keys::new(&terms, list[..5].to_vec()).unwrap());
+    let survivors = [0, 1, 2, 3];
+    let sealed: Vec<_> = sites[..5].iter().flat_map(|s| s.party.share(&five).unwrap()).collect();
+    let own: Vec<_> = sealed.iter().filter(|s| s.to == 0).cloned().collect();
+    let peers = sites[0].party.receive(&five, &own).unwrap();
+    assert!(sites[0].party.receive(&all, &own).is_err(), "sealed for the other list");
+    let consent = sites[0].party.consent(&five, &peers, &survivors, &sites[0].identity).unwrap();
+    assert!(consent.verifies(&terms, &five, &survivors) && !consent.verifies(&terms, &all, &survivors));
+    let other = sites[1].party.share(&all).unwrap();
+    let one = sites[1].party.share(&five).unwrap();
+    assert!(one.iter().all(|s| other.iter().all(|o| o.sealed != s.sealed)));
+}
+
+#[test]
+fn a_key_of_small_order_or_of_another_is_refused() {
+    let (terms, sites) = federation(4, 3, 1, 6);
+    let list: Vec<_> = sites.iter().map(|s| s.party.advertise(&s.identity).unwrap()).collect();
+    let with = |cipher: [u8; 32], mask: [u8; 32]| {
+        let a = Advertisement { cipher_key: cipher, mask_key: mask, ..list[1].clone() };
+        a.signed(&terms.instance, &sites[1].identity)
+    };
+    for bad in [with([0; 32], list[1].mask_key), with(list[1].cipher_key, list[0].mask_key)] {
+        assert!(bad.verifies(&terms) && !bad.stands_beside(Some(&list[0])));
+        let spoiled = [list[..1].to_vec(), vec![bad], list[2..].to_vec()].concat();
+        assert!(matches!(Keys::new(&terms, spoiled), Err(SecaggError::Message(_))));
+    }
+    assert!(list[1].stands_beside(Some(&list[0])) && list[1].stands_beside(None));
+}
+
 #[test]
 fn a_share_for_another_or_changed_is_refused() {
     let (terms, sites) = federation(4, 3, 1, 1);

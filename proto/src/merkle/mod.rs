@@ -7,6 +7,10 @@
 //! A root does not hold its size. A proof for leaf 0 of 3 also verifies as one for leaf 0 of 4 under the same root,
 //! since the path is the same. So a signature must be over size and root together, and the size must come from there.
 
+mod frontier;
+
+pub use frontier::Frontier;
+
 use crate::ids::Hash;
 
 /// The hash of an entry, as a leaf.

@@ -1,7 +1,5 @@
 //! How the agent answers in a secure round, phase by phase; what it keeps of one is in [`crate::secure`].
 
-use std::sync::PoisonError;
-
 use privacy::secagg::{Advertisement, Consent, Reveal, SealedShare};
 use proto::RoundId;
 use proto::wire;
@@ -11,7 +9,7 @@ use study::spec::Aggregation;
 use super::{Agent, Refused};
 use crate::identity::Pins;
 use crate::policy::Objection;
-use crate::releases::{Order, ReleaseError, Sealed};
+use crate::releases::Sealed;
 use crate::secure;
 
 /// What a site says in a secure round.
@@ -37,8 +35,12 @@ impl Agent {
         let privacy = &prepared.plan.study.privacy;
         let secure = order.secure.as_ref().filter(|_| privacy.aggregation == Aggregation::Secure);
         let secure = secure.ok_or_else(|| invalid(&"the order asks for secure aggregation, and the plan does not"))?;
-        self.releases.would_admit(&self.ledger, &asked, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
-        self.reruns(&asked, privacy.reruns).map_err(|e| self.release_refusal(&e))?;
+        let charged = self.ledger.charged(&asked.round, asked.attempt);
+        if charged {
+            self.ledger.admits().map_err(|e| self.release_refusal(&e.into()))?;
+        } else {
+            self.releases.would_admit(&self.ledger, &asked, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
+        }
         let (roster, identities) = secure::roster(&secure.roster)?;
         if roster.len() < prepared.plan.study.rounds.min_sites as usize {
             return Err(Objection::new("secure_round", "fewer sites are in the roster than the plan asks for"));
@@ -60,20 +62,7 @@ impl Agent {
         let terms = study::secure::terms(&prepared.plan, of, roster, &work).map_err(|e| invalid(&e))?;
         let pins = Pins::read(&self.config).map_err(|e| self.internal(&e))?;
         let seed = || self.entropy.secret();
-        self.secure.join(terms, &order.parameters, &identities, &pins, &self.identity, seed)
-    }
-
-    /// Whether one more charged attempt is within what the plan allows.
-    fn reruns(&self, order: &Order, allowed: u32) -> Result<(), ReleaseError> {
-        let mut before = false;
-        for attempt in 0..order.attempt {
-            before |= self.releases.get(&order.round, attempt)?.is_some();
-        }
-        let burned = self.ledger.attempts(&order.round.study);
-        if before && self.releases.get(&order.round, order.attempt)?.is_none() && burned >= allowed {
-            return Err(ReleaseError::Reruns { burned, allowed });
-        }
-        Ok(())
+        self.secure.join((terms, charged), &order.parameters, &identities, &pins, &self.identity, seed)
     }
 
     /// Goes on with a secure round: what the site says to what it was told.
@@ -84,62 +73,49 @@ impl Agent {
         let no = |code: &str, reason: &str| Objection::new(code, reason);
         let round = proto::parse::round(reply.round.clone()).map_err(|e| no("malformed", &e.to_string()))?;
         self.agreed(&round.study)?;
-        let mut attempt = self
-            .secure
-            .open(&round, reply.attempt)?
-            .ok_or_else(|| no("secure_round", "this attempt was not joined"))?;
+        self.ledger.admits().map_err(|e| self.release_refusal(&e.into()))?;
+        let number = reply.attempt;
         let missing = || no("malformed", "a message of the secure round is empty");
         match reply.body.ok_or_else(missing)? {
             Body::Keys(keys) => {
                 let keys: Vec<Vec<u8>> = keys.advertisements.iter().map(|a| a.to_vec()).collect();
-                let shares = attempt.share(&keys)?;
-                self.joined.lock().unwrap_or_else(PoisonError::into_inner).insert((round, reply.attempt), keys);
-                Ok(SecureAnswer::Shares(shares))
+                Ok(SecureAnswer::Shares(self.secure.share(&round, number, &keys)?))
             }
             Body::Shares(shares) => {
-                if let Some(sealed) = self.releases.get(&round, reply.attempt).map_err(|e| self.release_refusal(&e))? {
+                if let Some(sealed) = self.releases.get(&round, number).map_err(|e| self.release_refusal(&e))? {
                     return Ok(SecureAnswer::Masked(Box::new(sealed)));
                 }
-                let keys = self
-                    .joined
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get(&(round.clone(), reply.attempt))
-                    .cloned();
-                attempt.take_keys(&keys.ok_or_else(|| no("secure_round", "the round's keys have not come yet"))?)?;
+                let joined = self.secure.open(&round, number)?;
+                let mut attempt = joined.ok_or_else(|| no("secure_round", "this attempt was not joined"))?;
                 let shares: Vec<SealedShare> = shares
                     .shares
                     .into_iter()
                     .map(|s| SealedShare { from: s.from, to: s.to, sealed: s.sealed.to_vec() })
                     .collect();
                 attempt.take_shares(&shares)?;
-                let terms = attempt.terms();
-                let prepared = self.prepare(&round.study, terms.plan_hash)?;
                 let order = wire::RoundOrder {
                     round: Some((&round).into()),
-                    plan_hash: terms.plan_hash.0.to_vec().into(),
+                    plan_hash: attempt.terms().plan_hash.0.to_vec().into(),
                     parameters: attempt.parameters(),
-                    secure: Some(wire::SecureOrder { attempt: reply.attempt, roster: Vec::new() }),
+                    secure: Some(wire::SecureOrder { attempt: number, roster: Vec::new() }),
                 };
-                let (_, asked) = self.asked(&order)?;
-                self.reruns(&asked, prepared.plan.study.privacy.reruns).map_err(|e| self.release_refusal(&e))?;
+                let (prepared, asked) = self.asked(&order)?;
                 let sealed = self.release(&prepared.plan, asked, &order.parameters, Some(&attempt)).await?;
-                self.joined.lock().unwrap_or_else(PoisonError::into_inner).remove(&(round, reply.attempt));
                 Ok(SecureAnswer::Masked(Box::new(sealed)))
             }
             Body::Survivors(s) => {
-                self.sealed_here(&round, reply.attempt)?;
-                Ok(SecureAnswer::Consent(self.secure.consent(&mut attempt, &s.places, &self.identity)?))
+                self.sealed_here(&round, number)?;
+                Ok(SecureAnswer::Consent(self.secure.consent(&round, number, &s.places, &self.identity)?))
             }
             Body::Consents(consents) => {
-                self.sealed_here(&round, reply.attempt)?;
+                self.sealed_here(&round, number)?;
                 let wrong = || no("malformed", "a signature of the secure round can't be read");
                 let read = |c: wire::Consent| {
                     let signature = <[u8; 64]>::try_from(c.signature.as_ref()).map_err(|_| wrong())?;
                     Ok(Consent { place: c.place, signature })
                 };
                 let consents = consents.consents.into_iter().map(read).collect::<Result<Vec<_>, Refused>>()?;
-                Ok(SecureAnswer::Reveal(attempt.reveal(&consents)?))
+                Ok(SecureAnswer::Reveal(self.secure.reveal(&round, number, &consents)?))
             }
         }
     }

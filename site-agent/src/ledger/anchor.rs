@@ -2,10 +2,11 @@
 //! a copy from a backup, and the agent stops: what was spent since would be spent again.
 //!
 //! To go on, the missing entries are taken from the coordinator's copy. They must continue the chain up to a head that this site
-//! itself signed, so a coordinator can't make entries up. The bytes of releases that were lost with the state are gone; that
-//! their rounds are not answered again is not enforced yet.
+//! itself signed, so a coordinator can't make entries up. The bytes of releases that were lost with the state are gone; their
+//! rounds are charged, and are not answered again. The secrets of secure rounds that the old state holds are deleted with it: they
+//! may have been used since.
 
-use certs::head::{Head, SignedHead};
+use certs::head::{Cosignature, Head, SignedHead};
 use platform::{Durability, Micros, Transaction};
 use privacy::secagg::IdentityKey;
 use proto::{Hash, SiteId};
@@ -14,11 +15,19 @@ use certs::entry::{Entry, follows};
 
 use super::{Ledger, LedgerError, write};
 
+/// Ranges of entries that were brought back, as sequences with both ends.
+const RECOVERED: &[u8] = b"ledger/recovered";
+/// The newest head that the coordinator signed beside the site.
+const COSIGNED: &[u8] = b"ledger/cosigned";
+
 impl Ledger {
     /// Signs the head as it is now.
     pub fn signed_head(&self, site: &SiteId, key: &IdentityKey, at: Micros) -> SignedHead {
-        let (entries, last) = self.head();
-        SignedHead::sign(Head { site: site.clone(), entries, last, root: self.root(), at_micros: at.0 }, key)
+        let (entries, last, root) = {
+            let t = self.totals();
+            (t.hashes.len() as u64, t.hashes.last().copied().unwrap_or(Hash([0; 32])), t.tree.root())
+        };
+        SignedHead::sign(Head { site: site.clone(), entries, last, root, at_micros: at.0 }, key)
     }
 
     /// Compares with what the coordinator has seen. Where it has seen more, or another history, charges are refused from now on.
@@ -39,7 +48,57 @@ impl Ledger {
         self.admits()
     }
 
-    /// Takes in entries that were lost, up to a head that this site signed. Returns how many.
+    /// Keeps a head that the coordinator signed: the site's receipt that these entries were seen. An older one is not kept.
+    ///
+    /// # Errors
+    /// It can't be read, a signature does not verify, or it is not a head of this ledger.
+    pub fn keep_cosigned(&self, bytes: &[u8], key: &IdentityKey) -> Result<(), LedgerError> {
+        let no = |why: &dyn std::fmt::Display| LedgerError::Receipt(why.to_string());
+        let (head, cosignature): (SignedHead, Cosignature) = serde_json::from_slice(bytes).map_err(|e| no(&e))?;
+        let signer = head.verify().map_err(|e| no(&e))?;
+        head.verify_cosignature(&cosignature).map_err(|e| no(&e))?;
+        if signer != key.public() || !self.goes_through(&head.head) {
+            return Err(no(&"it is not a head of this ledger"));
+        }
+        if self.cosigned()?.is_some_and(|(kept, _)| kept.head.at_micros > head.head.at_micros) {
+            return Ok(());
+        }
+        let mut t = Transaction::new("ledger/cosigned");
+        t.put(COSIGNED, bytes.to_vec());
+        Ok(self.store.commit(t, Durability::Buffered)?)
+    }
+
+    /// The newest head that the coordinator signed, if any.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn cosigned(&self) -> Result<Option<(SignedHead, Cosignature)>, LedgerError> {
+        Ok(self.store.get(COSIGNED)?.and_then(|v| serde_json::from_slice(&v).ok()))
+    }
+
+    /// Whether a head is one of this ledger, now or earlier.
+    pub fn goes_through(&self, head: &Head) -> bool {
+        let t = self.totals();
+        match head.entries.checked_sub(1).and_then(|i| usize::try_from(i).ok()) {
+            None => head.last == Hash([0; 32]),
+            Some(i) => t.hashes.get(i) == Some(&head.last),
+        }
+    }
+
+    fn brought_back(&self) -> Result<Vec<[u64; 2]>, LedgerError> {
+        Ok(self.store.get(RECOVERED)?.and_then(|v| serde_json::from_slice(&v).ok()).unwrap_or_default())
+    }
+
+    /// Whether an entry was brought back from the coordinator's copy: then its bytes may be gone.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn recovered(&self, sequence: u64) -> Result<bool, LedgerError> {
+        Ok(self.brought_back()?.iter().any(|[from, to]| (from..=to).contains(&&sequence)))
+    }
+
+    /// Takes in entries that were lost, up to a head that this site signed, in one transaction, to which `also` may add. Returns
+    /// how many.
     ///
     /// # Errors
     /// The head is not this site's, the entries do not continue the ledger up to it, or the store fails. Nothing was taken in.
@@ -49,6 +108,7 @@ impl Ledger {
         signed: &SignedHead,
         site: &SiteId,
         key: &IdentityKey,
+        also: impl FnOnce(&mut Transaction) -> Result<(), platform::StoreError>,
     ) -> Result<u64, LedgerError> {
         let no = |why: &str| LedgerError::Recovery(why.to_owned());
         let signer = signed.verify().map_err(|e| LedgerError::Recovery(e.to_string()))?;
@@ -70,6 +130,12 @@ impl Ledger {
         if reached != Some((signed.head.entries, signed.head.last)) {
             return Err(no("the entries do not end at the head that this site signed"));
         }
+        if let (Some(first), Some(end)) = (new.first(), new.last()) {
+            let mut ranges = self.brought_back()?;
+            ranges.push([first.sequence, end.sequence]);
+            t.put(RECOVERED, serde_json::to_vec(&ranges).unwrap_or_default());
+        }
+        also(&mut t)?;
         self.store.commit(t, Durability::Synced)?;
         new.iter().for_each(|e| self.committed(e));
         *self.halted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;

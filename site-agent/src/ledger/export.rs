@@ -60,6 +60,38 @@ pub struct Export {
     pub head: String,
     /// How many entries.
     pub entries: u64,
+    /// The newest head that the coordinator signed as well, if any.
+    pub cosigned: Option<Receipt>,
+}
+
+/// That the coordinator has seen the ledger up to an entry.
+#[derive(Clone, Debug, Serialize)]
+pub struct Receipt {
+    /// Up to which entry.
+    pub entries: u64,
+    /// When the site signed it, RFC 3339.
+    pub signed: String,
+    /// The fingerprint of the coordinator's key that signed beside.
+    pub coordinator: String,
+}
+
+/// The newest receipt, its signatures and its place in the chain checked.
+///
+/// # Errors
+/// It does not verify, or the store fails.
+pub fn receipt(agent: &Agent) -> Result<Option<Receipt>, AgentError> {
+    let Some((head, cosignature)) = agent.ledger.cosigned()? else { return Ok(None) };
+    let no = |why: &dyn std::fmt::Display| super::LedgerError::Receipt(why.to_string());
+    head.verify().map_err(|e| no(&e))?;
+    let by = head.verify_cosignature(&cosignature).map_err(|e| no(&e))?;
+    if !agent.ledger.goes_through(&head.head) {
+        return Err(no(&"it is not a head of this ledger").into());
+    }
+    Ok(Some(Receipt {
+        entries: head.head.entries,
+        signed: Micros(head.head.at_micros).to_string(),
+        coordinator: certs::bundle::shown(&by.fingerprint()),
+    }))
 }
 
 /// Years of entry in words.
@@ -93,6 +125,7 @@ pub fn export(agent: &Agent) -> Result<Export, AgentError> {
         disclosures,
         head: head.to_string(),
         entries,
+        cosigned: receipt(agent)?,
     })
 }
 

@@ -18,7 +18,7 @@ use chrono::Datelike;
 use platform::store::SharedStore;
 use platform::{Micros, StoreError, Transaction};
 use privacy::{Block, Cost, Spent};
-use proto::{Hash, RoundId, StudyId, merkle};
+use proto::{Hash, RoundId, StudyId};
 use totals::Totals;
 
 const PREFIX: &str = "ledger/entry/";
@@ -62,6 +62,9 @@ pub enum LedgerError {
         /// Whether what is here is not even a beginning of it.
         forked: bool,
     },
+    /// A head that the coordinator signed is not taken.
+    #[error("the coordinator's signature of the ledger's head is not kept: {0}")]
+    Receipt(String),
     /// The entries that were brought back are not this ledger's.
     #[error("the entries can't be taken in: {0}")]
     Recovery(String),
@@ -156,13 +159,19 @@ impl Ledger {
 
     /// The root of the tree over the entries.
     pub fn root(&self) -> Hash {
-        let leaves: Vec<Hash> = self.totals().hashes.iter().map(|h| merkle::leaf(&h.0)).collect();
-        merkle::root(&leaves)
+        self.totals().tree.root()
     }
 
-    /// How many attempts at rounds of a study were charged in secure rounds, by round.
-    pub fn attempts(&self, study: &StudyId) -> u32 {
-        self.totals().reruns(study)
+    /// Whether an attempt at a round stands in the ledger.
+    pub fn charged(&self, round: &RoundId, attempt: u32) -> bool {
+        self.totals().attempts(round).is_some_and(|a| a.contains(&attempt))
+    }
+
+    /// Whether another attempt at the round was charged before this one; and how many attempts beyond each round's first the study
+    /// has been charged for.
+    pub fn reruns(&self, round: &RoundId, attempt: u32) -> (bool, u32) {
+        let t = self.totals();
+        (t.attempts(round).is_some_and(|a| a.iter().any(|other| *other != attempt)), t.reruns(&round.study))
     }
 
     /// Adds an entry to a transaction. The totals change when [`Ledger::committed`] is told of it.
@@ -198,12 +207,11 @@ impl Ledger {
         read(&self.store)
     }
 
-    /// Entries behind a place, as bytes.
+    /// Entries behind a place and up to another, as bytes.
     ///
     /// # Errors
     /// The store fails.
-    pub fn bytes_after(&self, sequence: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
-        let (last, _) = self.head();
+    pub fn bytes_between(&self, sequence: u64, last: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
         let all = (sequence + 1..=last).map(|s| self.store.get(key(s).as_bytes()));
         Ok(all.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }

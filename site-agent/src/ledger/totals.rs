@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Datelike as _;
 use privacy::{Block, Cost, Spent};
+use proto::merkle::{Frontier, leaf};
 use proto::{Hash, RoundId, StudyId};
 
 use super::{Entry, Kind};
@@ -20,16 +21,20 @@ struct BlockTotals {
 #[derive(Default)]
 pub(super) struct Totals {
     pub(super) hashes: Vec<Hash>,
+    /// The tree over them.
+    pub(super) tree: Frontier,
     blocks: BTreeMap<Block, BlockTotals>,
     /// The blocks of a study, as first charged for a release.
     studies: BTreeMap<StudyId, Vec<Block>>,
-    /// Charged attempts at secure rounds.
+    /// Attempts at rounds that were charged, or answered for nothing.
     attempts: BTreeMap<StudyId, BTreeMap<(u32, u32), BTreeSet<u32>>>,
 }
 
 impl Totals {
     pub(super) fn add(&mut self, entry: &Entry) {
-        self.hashes.push(entry.hash());
+        let hash = entry.hash();
+        self.hashes.push(hash);
+        self.tree.push(leaf(&hash.0));
         let year = chrono::DateTime::from_timestamp_micros(entry.at_micros).map_or(0, |t| t.year());
         let year = Block::try_from(year).unwrap_or_default();
         let study = &entry.round.study;
@@ -43,7 +48,7 @@ impl Totals {
             *own = own.plus(&entry.cost);
         }
         self.studies.entry(study.clone()).or_insert_with(|| entry.blocks().collect());
-        if entry.kind == Kind::SecureRelease {
+        if entry.kind != Kind::CohortCheck {
             let RoundId { analysis, round, .. } = entry.round;
             self.attempts.entry(study.clone()).or_default().entry((analysis, round)).or_default().insert(entry.attempt);
         }
@@ -66,6 +71,11 @@ impl Totals {
 
     pub(super) fn blocks_of(&self, study: &StudyId) -> Option<Vec<Block>> {
         self.studies.get(study).cloned()
+    }
+
+    /// The attempts at a round that stand in the ledger.
+    pub(super) fn attempts(&self, round: &RoundId) -> Option<&BTreeSet<u32>> {
+        self.attempts.get(&round.study)?.get(&(round.analysis, round.round))
     }
 
     /// Attempts beyond the first, over all rounds of a study.

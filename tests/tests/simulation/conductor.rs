@@ -85,7 +85,7 @@ impl Coordinator {
             round: 0,
             parameters: program.first(),
             rounds_done: 0,
-            burned: 0,
+            past: coordinator::round::Past::default(),
             submitted_micros: now.0,
             updated_micros: now.0,
         };

@@ -107,6 +107,7 @@ impl Hospital {
                     parameters_hash: parameters_hash(parameters),
                     rho: plan.rho(round.analysis, round.round),
                     blocks: BLOCKS.to_vec(),
+                    reruns: 0,
                     question: None,
                 };
                 match self.answer(plan, &order, parameters, now) {
