@@ -1,9 +1,9 @@
 //! The conductor: the one writer. It owns the studies that run, drives their rounds, and makes every step durable before the
 //! next. Handlers hold a cheap handle and send it what happened.
 
+mod core;
 mod running;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +15,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::journal::Journal;
 use crate::registry::Registry;
-use crate::round::{Decision, Event};
-use running::Running;
+pub use core::Core;
 
-/// Large releases that may be on their way at once, so that memory stays bounded.
-const GRANTS: usize = 4;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -152,23 +149,6 @@ impl Conductor {
     }
 }
 
-struct Online {
-    session: u64,
-    out: Outbound,
-    identity: Option<Identity>,
-}
-
-struct State {
-    journal: Journal,
-    registry: Registry,
-    clock: Arc<dyn Clock>,
-    simulation: bool,
-    online: BTreeMap<SiteId, Online>,
-    studies: BTreeMap<StudyId, Running>,
-    granted: BTreeSet<SiteId>,
-    waiting: VecDeque<(SiteId, RoundId, u32)>,
-}
-
 /// Starts the conductor over what the journal holds; studies that were running go on.
 ///
 /// # Errors
@@ -180,17 +160,7 @@ pub fn start(
     simulation: bool,
 ) -> Result<Conductor, StoreError> {
     let (inbox, mut messages) = mpsc::unbounded_channel();
-    let mut state = State {
-        journal,
-        registry,
-        clock,
-        simulation,
-        online: BTreeMap::new(),
-        studies: BTreeMap::new(),
-        granted: BTreeSet::new(),
-        waiting: VecDeque::new(),
-    };
-    state.resume()?;
+    let mut core = Core::open(journal, registry, clock, simulation)?;
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -198,10 +168,10 @@ pub fn start(
             tokio::select! {
                 biased;
                 input = messages.recv() => match input {
-                    Some(input) => state.take(input),
+                    Some(input) => core.take(input),
                     None => return,
                 },
-                _ = tick.tick() => state.each(|_| Some(Event::Tick)),
+                _ = tick.tick() => core.tick(),
             }
         }
     });
@@ -211,190 +181,4 @@ pub fn start(
 /// A message to a site.
 pub(crate) fn to_site(message: to_site::Message) -> wire::ToSite {
     wire::ToSite { message: Some(message) }
-}
-
-impl State {
-    fn resume(&mut self) -> Result<(), StoreError> {
-        for id in self.journal.studies()? {
-            match Running::open(&self.journal, &id, self.clock.now(), self.simulation) {
-                Ok(mut running) => {
-                    for (site, _) in self.registry.sites()? {
-                        running.apply(&self.journal, &self.online, Event::Joined(site), self.clock.now());
-                    }
-                    self.studies.insert(id, running);
-                }
-                Err(e) => tracing::error!(study = %id, "the study can't be opened: {e}"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives every study an event.
-    fn each(&mut self, event: impl Fn(&StudyId) -> Option<Event>) {
-        let now = self.clock.now();
-        for (id, running) in &mut self.studies {
-            if let Some(event) = event(id) {
-                running.apply(&self.journal, &self.online, event, now);
-            }
-        }
-    }
-
-    fn one(&mut self, study: &StudyId, event: Event) {
-        let now = self.clock.now();
-        if let Some(running) = self.studies.get_mut(study) {
-            running.apply(&self.journal, &self.online, event, now);
-        }
-    }
-
-    fn take(&mut self, input: Input) {
-        match input {
-            Input::Online { site, session, out } => {
-                self.online.insert(site.clone(), Online { session, out, identity: None });
-                self.each(|_| Some(Event::Online(site.clone())));
-            }
-            Input::Offline { site, session } => {
-                if self.online.get(&site).is_some_and(|o| o.session == session) {
-                    self.online.remove(&site);
-                    self.done_granting(&site);
-                    self.each(|_| Some(Event::Offline(site.clone())));
-                }
-            }
-            Input::Revoked(site) => {
-                if let Some(online) = self.online.remove(&site) {
-                    let _ = online.out.send(Err(tonic::Status::permission_denied("the site was revoked")));
-                }
-                self.done_granting(&site);
-                self.each(|_| Some(Event::Offline(site.clone())));
-                self.each(|_| Some(Event::Revoked(site.clone())));
-            }
-            Input::Joined(site) => self.each(|_| Some(Event::Joined(site.clone()))),
-            Input::Decision { site, decision } => self.decided(&site, &decision),
-            Input::Release { site, round, release } => {
-                let now = self.clock.now();
-                if let Some(running) = self.studies.get_mut(&round.study) {
-                    running.release(&self.journal, &self.online, &site, &round, *release, now);
-                }
-                self.done_granting(&site);
-            }
-            Input::Identity { site, identity } => {
-                if let Some(online) = self.online.get_mut(&site) {
-                    online.identity = Some(identity);
-                }
-            }
-            Input::Secure { site, message } => {
-                let study = message.round.as_ref().and_then(|r| StudyId::parse(&r.study).ok());
-                let now = self.clock.now();
-                if let Some(running) = study.and_then(|s| self.studies.get_mut(&s)) {
-                    running.stepped(&self.journal, &self.online, &site, *message, now);
-                }
-            }
-            Input::Offer { site, round, attempt } => {
-                self.waiting.push_back((site, round, attempt));
-                self.grant();
-            }
-            Input::Granted(site) => self.done_granting(&site),
-            Input::Refusal { site, round, code, reason, attempt } => {
-                self.refused(&site, &round, attempt, &code, &reason)
-            }
-            Input::Submit { plan, signed, reply } => {
-                let _ = reply.send(self.submit(*plan, &signed));
-            }
-            Input::Cancel { study, reply } => {
-                self.one(&study, Event::Cancel);
-                let status = self.studies.get(&study).map(Running::status);
-                let _ = reply.send(status.ok_or_else(|| format!("there is no study '{study}'")));
-            }
-            Input::Watch { study, reply } => {
-                let _ = reply.send(self.studies.get(&study).map(Running::watch));
-            }
-            Input::Present(reply) => {
-                let _ = reply.send(self.online.keys().cloned().collect());
-            }
-        }
-    }
-
-    fn decided(&mut self, site: &SiteId, decision: &wire::Decision) {
-        let Ok(study) = StudyId::parse(&decision.study) else { return };
-        let Some(running) = self.studies.get_mut(&study) else { return };
-        if running.plan_hash().0 != *decision.plan_hash {
-            return;
-        }
-        let (kind, word) = match decision.kind() {
-            wire::DecisionKind::DecisionApproved => (Decision::Approved, "approved"),
-            wire::DecisionKind::DecisionRefused => (Decision::Refused, "refused"),
-            wire::DecisionKind::DecisionPaused => (Decision::Paused, "paused"),
-            wire::DecisionKind::DecisionPending => (Decision::Pending, "pending"),
-            wire::DecisionKind::DecisionUnspecified => return,
-        };
-        tracing::info!(%study, %site, decision = word, code = %decision.code, "decision");
-        running.said(site, word, &decision.code, &decision.reason);
-        if let Err(e) = self.journal.decided(&study, site, word, &decision.reason) {
-            tracing::error!("journal: {e}");
-        }
-        self.one(&study, Event::Decided(site.clone(), kind));
-    }
-
-    fn refused(&mut self, site: &SiteId, round: &RoundId, attempt: u32, code: &str, reason: &str) {
-        tracing::warn!(%site, %round, code, "round refused: {reason}");
-        let Some(running) = self.studies.get_mut(&round.study) else { return };
-        if !running.is_at(round) || !running.attempt_is(attempt) {
-            return;
-        }
-        running.said(site, "refused the round", code, reason);
-        let event = match code {
-            "paused" => Event::Decided(site.clone(), Decision::Paused),
-            "not_approved" => Event::Decided(site.clone(), Decision::Pending),
-            _ => {
-                if let Err(e) = self.journal.decided(&round.study, site, "out", &format!("{code}: {reason}")) {
-                    tracing::error!("journal: {e}");
-                }
-                Event::Refused(site.clone(), format!("{code}: {reason}"))
-            }
-        };
-        self.one(&round.study, event);
-    }
-
-    fn submit(&mut self, plan: study::Plan, signed: &wire::SignedPlan) -> Result<StudyStatus, String> {
-        let id = plan.study.id.clone();
-        let hash = study::plan::hash_of(&signed.plan);
-        if let Some(known) = self.studies.get(&id) {
-            return if known.plan_hash() == hash {
-                Ok(known.status())
-            } else {
-                Err(format!("a study '{id}' was submitted with another plan; give this one a new id"))
-            };
-        }
-        let now = self.clock.now();
-        let fail = |e: &dyn std::fmt::Display| format!("the study can't be started: {e}");
-        Running::submit(&self.journal, &plan, signed, now).map_err(|e| fail(&e))?;
-        let mut running = Running::open(&self.journal, &id, now, self.simulation).map_err(|e| fail(&e))?;
-        for (site, _) in self.registry.sites().map_err(|e| fail(&e))? {
-            running.apply(&self.journal, &self.online, Event::Joined(site.clone()), now);
-        }
-        let present: Vec<SiteId> = self.online.keys().cloned().collect();
-        for site in present {
-            running.apply(&self.journal, &self.online, Event::Online(site), now);
-        }
-        let status = running.status();
-        self.studies.insert(id, running);
-        Ok(status)
-    }
-
-    fn grant(&mut self) {
-        while self.granted.len() < GRANTS {
-            let Some((site, round, attempt)) = self.waiting.pop_front() else { return };
-            if let Some(online) = self.online.get(&site) {
-                let grant = wire::Grant { round: Some((&round).into()), attempt };
-                let _ = online.out.send(Ok(to_site(to_site::Message::Grant(grant))));
-                self.granted.insert(site);
-            }
-        }
-    }
-
-    fn done_granting(&mut self, site: &SiteId) {
-        self.waiting.retain(|(s, _, _)| s != site);
-        if self.granted.remove(site) {
-            self.grant();
-        }
-    }
 }

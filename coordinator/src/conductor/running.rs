@@ -13,7 +13,8 @@ use study::Plan;
 use summaries::Program;
 use tokio::sync::watch;
 
-use super::{Online, to_site as message};
+use super::core::Online;
+use super::to_site as message;
 use crate::journal::{Checkpoint, Journal, State};
 use crate::merge::{Expected, Merge, Terms};
 use crate::results::AnalysisResult;
