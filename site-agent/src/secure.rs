@@ -362,3 +362,6 @@ pub fn roster(members: &[proto::wire::Member]) -> Result<(Vec<Member>, Vec<Ident
     }
     Ok((sites, identities))
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,3 +96,61 @@ fn with_too_few_enrolled_a_study_waits() {
     run.apply(Event::Online(id(2)), Micros(1));
     assert_eq!(run.apply(Event::Decided(id(2), Decision::Approved), Micros(1)).len(), 3);
 }
+
+fn secure(threshold: Option<u32>, colluders: u32) -> Run {
+    let mut privacy: study::spec::Privacy =
+        serde_json::from_value(serde_json::json!({ "epsilon": 1.0, "aggregation": "secure", "reruns": 1 })).unwrap();
+    (privacy.threshold, privacy.colluders) = (threshold, colluders);
+    Run::of_plan(settings(3), privacy)
+}
+
+/// A coordinator that comes back inside an attempt waits for the sites of the attempt, though it has not heard of them yet.
+#[test]
+fn after_a_restart_a_site_that_is_not_back_yet_is_not_gone() {
+    for step in [Step::Share, Step::Mask, Step::Consent, Step::Reveal] {
+        let mut run = secure(None, 0);
+        run.resume_secure(0, 3, step, (0..4).map(id).collect(), Micros(0));
+        for n in 0..4 {
+            assert_eq!(run.apply(Event::Joined(id(n)), Micros(1)), [], "{step:?}");
+        }
+        for n in 0..4 {
+            let back = run.apply(Event::Online(id(n)), Micros(2));
+            assert_eq!(back, [Action::Offer(id(n)), Action::Tell(id(n))], "{step:?}");
+        }
+        assert_eq!(run.past(), Past { next: 1, failed: 0, burned: 0 });
+    }
+}
+
+#[test]
+fn a_roster_is_cut_to_what_a_fixed_threshold_holds_for() {
+    let begin = |threshold, colluders, sites: usize| {
+        let mut run = secure(threshold, colluders);
+        (0..sites).for_each(|n| drop(run.apply(Event::Joined(id(n)), Micros(0))));
+        let mut begun = Vec::new();
+        for n in 0..sites {
+            begun.extend(run.apply(Event::Online(id(n)), Micros(0)));
+            begun.extend(run.apply(Event::Decided(id(n), Decision::Approved), Micros(0)));
+        }
+        let rosters = begun.iter().filter_map(|a| match a {
+            Action::Begin { roster, .. } => Some(roster.len()),
+            _ => None,
+        });
+        (rosters.collect::<Vec<_>>(), run.attempt().map(|a| a.threshold))
+    };
+    assert_eq!(begin(Some(4), 0, 9), (vec![7], Some(4)), "2·4 > 7");
+    assert_eq!(begin(Some(4), 1, 9), (vec![6], Some(4)));
+    assert_eq!(begin(None, 0, 9), (vec![9], Some(7)));
+    assert_eq!(begin(None, 6, 9), (vec![9], Some(8)), "2·8 > 9 + 6");
+}
+
+/// What was given up stays so, over a restart as well.
+#[test]
+fn failed_attempts_are_remembered() {
+    let mut run = secure(None, 0);
+    run.past_attempts(Past { next: 3, failed: 1, burned: 1 });
+    run.resume_secure(3, 3, Step::Mask, (0..3).map(id).collect(), Micros(0));
+    (0..3).for_each(|n| drop(run.apply(Event::Joined(id(n)), Micros(0))));
+    let end = run.apply(Event::Stuck("for a reason".into()), Micros(1));
+    assert!(matches!(end.as_slice(), [Action::Close(Outcome::Failed(_))]), "two attempts and one rerun were allowed");
+    assert_eq!(run.past(), Past { next: 4, failed: 2, burned: 2 });
+}

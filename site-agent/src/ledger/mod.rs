@@ -8,6 +8,8 @@
 
 pub mod anchor;
 pub mod export;
+#[cfg(test)]
+mod tests;
 mod totals;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,0 +1,136 @@
+//! The ledger with the releases that it pays for: what is paid is paid once.
+
+use std::sync::Arc;
+
+use platform::{MemoryStore, Store as _};
+use privacy::secagg::IdentityKey;
+use privacy::{Caps, DiscreteGaussian, Mechanism as _, Part, Rho, Sensitive};
+use proto::SiteId;
+use summaries::{Lanes, Sensitivity};
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::releases::{Noised, Order, ReleaseError, Releases, Sealed};
+
+struct Desk {
+    store: Arc<MemoryStore>,
+    ledger: Ledger,
+    releases: Releases,
+}
+
+fn site() -> SiteId {
+    SiteId::parse("s").unwrap()
+}
+
+fn identity() -> IdentityKey {
+    IdentityKey::from_seed(&Zeroizing::new([4; 32])).unwrap()
+}
+
+fn desk(store: Arc<MemoryStore>) -> Desk {
+    let ledger = Ledger::open(store.clone()).unwrap();
+    let releases = Releases::new(store.clone(), site(), Caps::default());
+    Desk { store, ledger, releases }
+}
+
+fn order(round: u32, attempt: u32, reruns: u32) -> Order {
+    Order {
+        round: RoundId { study: StudyId::parse("study").unwrap(), analysis: 0, round },
+        attempt,
+        plan_hash: Hash([1; 32]),
+        parameters_hash: Hash([2; 32]),
+        rho: Rho::from_nano(1_000),
+        blocks: vec![2020],
+        reruns,
+        question: None,
+    }
+}
+
+impl Desk {
+    fn seal(&self, order: &Order) -> Result<Sealed, ReleaseError> {
+        let sensitivity = Sensitivity { l1: 1.0, l2: 1.0, linf: 1.0 };
+        let part = Part { lanes: Sensitive::new(Lanes::zeros(1)), sensitivity, weight: 1.0 };
+        let noise = |charge| Ok(Noised::local(&DiscreteGaussian.release(vec![part], charge)?));
+        let names = ["n".to_owned()];
+        self.releases.seal(&self.ledger, order, Micros(7), (DiscreteGaussian.name(), &names), noise, |_| {})
+    }
+}
+
+/// An old copy of the state takes the newer entries in: what they paid for is not paid for again, and the books are in order.
+#[test]
+fn what_was_paid_for_before_a_recovery_is_not_paid_for_twice() {
+    let new = desk(Arc::new(MemoryStore::new()));
+    new.seal(&order(0, 0, 0)).unwrap();
+    let backup = Arc::new(MemoryStore::new());
+    let mut t = Transaction::new("backup");
+    for (key, value) in new.store.scan(b"").unwrap() {
+        t.put(key, value);
+    }
+    backup.commit(t, platform::Durability::Synced).unwrap();
+    let old = desk(backup);
+    new.seal(&order(1, 0, 0)).unwrap();
+    let head = new.ledger.signed_head(&site(), &identity(), Micros(9));
+    let missing = new.ledger.bytes_between(1, 2).unwrap();
+
+    old.ledger.anchored(2, new.ledger.head().1).unwrap_err();
+    assert!(matches!(old.seal(&order(2, 0, 0)), Err(ReleaseError::Ledger(LedgerError::Behind { .. }))));
+    let also = |t: &mut Transaction| {
+        t.put(b"also".to_vec(), Vec::new());
+        Ok(())
+    };
+    assert_eq!(old.ledger.recover(&missing, &head, &site(), &identity(), also).unwrap(), 1);
+    assert!(old.store.get(b"also").unwrap().is_some());
+
+    for d in [&old, &desk(old.store.clone())] {
+        assert!(matches!(d.seal(&order(1, 0, 0)), Err(ReleaseError::Lost(_))));
+        assert!(matches!(d.releases.would_admit(&d.ledger, &order(1, 0, 0), Micros(9)), Err(ReleaseError::Lost(_))));
+        assert!(d.seal(&order(0, 0, 0)).is_ok(), "its bytes are here");
+        assert_eq!(d.ledger.head().0, 2);
+        assert_eq!(d.releases.verify(&d.ledger).unwrap(), 1);
+    }
+    assert!(old.seal(&order(2, 0, 0)).is_ok());
+    // A release that goes missing without a recovery is no such thing.
+    let mut t = Transaction::new("lose");
+    t.delete(b"release/study/000000/000002/0000".to_vec());
+    old.store.commit(t, platform::Durability::Synced).unwrap();
+    assert!(matches!(old.releases.verify(&old.ledger), Err(ReleaseError::Ledger(LedgerError::Broken { .. }))));
+}
+
+/// Attempts in any order, over all rounds: as many beyond each round's first as the plan allows.
+#[test]
+fn reruns_are_counted_whatever_the_order_of_attempts() {
+    let d = desk(Arc::new(MemoryStore::new()));
+    assert!(d.seal(&order(0, 9_000, 1)).is_ok());
+    assert!(d.seal(&order(0, 5, 1)).is_ok(), "one more is allowed");
+    assert!(d.seal(&order(0, 9_000, 1)).is_ok(), "the same again is no rerun");
+    for attempt in [4, 0, 9_999] {
+        assert!(matches!(d.seal(&order(0, attempt, 1)), Err(ReleaseError::Reruns { burned: 1, allowed: 1 })));
+    }
+    assert!(d.seal(&order(1, 0, 1)).is_ok(), "another round's first");
+    assert!(matches!(d.seal(&order(1, 1, 1)), Err(ReleaseError::Reruns { .. })));
+    assert!(d.seal(&order(1, 1, 2)).is_ok());
+}
+
+#[test]
+fn the_coordinators_receipt_is_kept_where_it_is_of_this_ledger() {
+    let d = desk(Arc::new(MemoryStore::new()));
+    d.seal(&order(0, 0, 0)).unwrap();
+    let coordinator = IdentityKey::from_seed(&Zeroizing::new([5; 32])).unwrap();
+    let receipt = |ledger: &Ledger, key: &IdentityKey, at| {
+        let head = ledger.signed_head(&site(), key, Micros(at));
+        let beside = head.cosign(&coordinator);
+        serde_json::to_vec(&(head, beside)).unwrap()
+    };
+    assert!(d.ledger.cosigned().unwrap().is_none());
+    d.ledger.keep_cosigned(&receipt(&d.ledger, &identity(), 20), &identity()).unwrap();
+    d.seal(&order(1, 0, 0)).unwrap();
+    d.ledger.keep_cosigned(&receipt(&d.ledger, &identity(), 10), &identity()).unwrap();
+    assert_eq!(d.ledger.cosigned().unwrap().unwrap().0.head.entries, 1, "an older one does not replace it");
+    let other = desk(Arc::new(MemoryStore::new()));
+    other.seal(&order(5, 0, 0)).unwrap();
+    assert!(d.ledger.keep_cosigned(&receipt(&other.ledger, &identity(), 30), &identity()).is_err(), "another ledger");
+    assert!(d.ledger.keep_cosigned(&receipt(&d.ledger, &coordinator, 30), &identity()).is_err(), "another key");
+    let mut changed = receipt(&d.ledger, &identity(), 30);
+    let at = changed.len() - 10;
+    changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
+    assert!(d.ledger.keep_cosigned(&changed, &identity()).is_err());
+}
