@@ -13,6 +13,7 @@
 //! * [`tls`]: rustls configurations: TLS 1.3 alone, client certificates required, X25519MLKEM768 preferred.
 //! * [`signature`]: signatures over plans.
 //! * [`signing_key`]: a long-term identity key on disk.
+//! * [`linkage`]: the linkage key on its way from its custodian to a site.
 //! * [`entry`], [`head`], [`bundle`]: what left a site, as a chain that is signed, and its proof for others.
 
 pub mod authority;
@@ -22,6 +23,7 @@ pub mod folder;
 pub mod head;
 pub mod identity;
 pub mod invitation;
+pub mod linkage;
 pub mod name;
 pub mod peer;
 pub mod signature;
