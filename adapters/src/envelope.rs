@@ -26,6 +26,11 @@ impl<'a> Envelope<'a> {
         self.ctx.pseudonyms.key(&["person", &self.ctx.source_system, id])
     }
 
+    /// The tag of a linkage id: null without a key, and where nothing is left of the id.
+    pub(crate) fn linkage(&self, raw: &str) -> Cell {
+        self.ctx.linkage.as_ref().and_then(|key| key.tag(raw)).map_or(Cell::Null, Cell::Tag)
+    }
+
     /// The pseudonym of a visit.
     pub(crate) fn visit(&self, id: &str) -> Key {
         self.ctx.pseudonyms.key(&["visit", &self.ctx.source_system, id])

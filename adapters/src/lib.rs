@@ -24,5 +24,5 @@ mod open;
 pub mod sink;
 mod time;
 
-pub use open::{FORMATS, open, reader};
+pub use open::{FORMATS, open, open_linking, reader};
 pub use sink::{Adapter, AdapterError, Context, Extract, Quarantined, Read, Reason, Sink};

@@ -20,10 +20,26 @@ const BUFFER: usize = 128 * 1024;
 /// # Errors
 /// An unknown format, a missing or superfluous mapping, or a mistake in it with its line.
 pub fn open(format: &str, mapping_toml: Option<&str>, mapping_name: &str) -> Result<Box<dyn Adapter>, AdapterError> {
+    open_linking(format, mapping_toml, mapping_name, None)
+}
+
+/// The same, with the `system` of the identifiers that are linkage ids, for FHIR. CSV names them in its mapping.
+///
+/// # Errors
+/// As [`open`]; or the format takes no system.
+pub fn open_linking(
+    format: &str,
+    mapping_toml: Option<&str>,
+    mapping_name: &str,
+    linkage_system: Option<&str>,
+) -> Result<Box<dyn Adapter>, AdapterError> {
+    if linkage_system.is_some() && format != "fhir-ndjson" {
+        return Err(AdapterError::NoLinkageSystem { format: format.to_owned() });
+    }
     match (format, mapping_toml) {
         ("csv", Some(text)) => Ok(Box::new(Csv::new(text, mapping_name)?)),
         ("csv", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
-        ("fhir-ndjson", None) => Ok(Box::new(Fhir)),
+        ("fhir-ndjson", None) => Ok(Box::new(Fhir::new(linkage_system))),
         ("fhir-ndjson", Some(_)) => Err(AdapterError::Mapping {
             file: mapping_name.to_owned(),
             line: 1,
@@ -55,5 +71,7 @@ mod tests {
         let error = open("hl7v2", None, "").err().unwrap().to_string();
         assert!(error.contains("csv") && error.contains("fhir-ndjson"), "{error}");
         assert!(matches!(open("csv", None, ""), Err(AdapterError::NoMapping { .. })));
+        let error = open_linking("csv", Some(""), "m.toml", Some("urn:x")).err().unwrap().to_string();
+        assert!(error.contains("linkage = { column"), "{error}");
     }
 }

@@ -1,7 +1,9 @@
 //! The words between an adapter and the site: what it is told, what it reads, what it hands over.
 
 use std::io::{self, BufRead};
+use std::sync::Arc;
 
+use schema::linkage::LinkageKey;
 use schema::record::Pseudonyms;
 
 /// What a site tells every adapter.
@@ -12,6 +14,8 @@ pub struct Context {
     pub zone: chrono_tz::Tz,
     /// The site's pseudonym key.
     pub pseudonyms: Pseudonyms,
+    /// The federation's linkage key; without it linkage ids are not read.
+    pub linkage: Option<Arc<LinkageKey>>,
     /// When this run took the data, in microseconds since 1970-01-01T00:00:00Z.
     pub ingest_micros: i64,
     /// The revision of the rows of this run.
@@ -132,6 +136,9 @@ pub trait Adapter: Send + Sync {
     /// Whether this adapter reads the file of that name.
     fn accepts(&self, file: &str) -> bool;
 
+    /// Whether the settings name linkage ids in the file of that name. Such a file is not copied: the ids are never stored.
+    fn links(&self, file: &str) -> bool;
+
     /// Reads one extract to its end.
     ///
     /// # Errors
@@ -176,6 +183,14 @@ pub enum AdapterError {
     /// A format that needs a mapping was opened without one.
     #[error("format \"{format}\" needs a mapping; name it in the source: mapping = \"mapping.toml\"")]
     NoMapping {
+        /// The format.
+        format: String,
+    },
+    /// A format whose linkage ids are named elsewhere.
+    #[error(
+        "format \"{format}\" takes no linkage_system; for csv write linkage = {{ column = \"...\" }} in the mapping"
+    )]
+    NoLinkageSystem {
         /// The format.
         format: String,
     },

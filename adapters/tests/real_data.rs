@@ -57,6 +57,7 @@ fn context() -> Context {
         source_system: "test".to_owned(),
         zone: chrono_tz::America::New_York,
         pseudonyms: schema::record::Pseudonyms::new(&[9; 32]),
+        linkage: None,
         ingest_micros: 0,
         revision: 1,
     }

@@ -14,6 +14,7 @@ use crate::tables::{Kind, Table};
 
 enum Builder {
     Key(FixedSizeBinaryBuilder),
+    Tag(FixedSizeBinaryBuilder),
     Category(StringDictionaryBuilder<Int32Type>),
     Text(StringBuilder),
     Instant(TimestampMicrosecondBuilder),
@@ -29,6 +30,7 @@ impl Builder {
     fn new(kind: Kind) -> Builder {
         match kind {
             Kind::Key => Builder::Key(FixedSizeBinaryBuilder::new(16)),
+            Kind::Tag => Builder::Tag(FixedSizeBinaryBuilder::new(32)),
             Kind::Category => Builder::Category(StringDictionaryBuilder::new()),
             Kind::Text => Builder::Text(StringBuilder::new()),
             Kind::Instant => Builder::Instant(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
@@ -46,6 +48,8 @@ impl Builder {
         match (self, cell) {
             (Builder::Key(b), Cell::Key(k)) => b.append_value(k)?,
             (Builder::Key(b), _) => b.append_null(),
+            (Builder::Tag(b), Cell::Tag(t)) => b.append_value(t.as_bytes())?,
+            (Builder::Tag(b), _) => b.append_null(),
             (Builder::Category(b), Cell::Text(t)) => {
                 b.append(t)?;
             }
@@ -72,7 +76,7 @@ impl Builder {
 
     fn finish(&mut self) -> ArrayRef {
         match self {
-            Builder::Key(b) => Arc::new(b.finish()),
+            Builder::Key(b) | Builder::Tag(b) => Arc::new(b.finish()),
             Builder::Category(b) => ArrayBuilder::finish(b),
             Builder::Text(b) => Arc::new(b.finish()),
             Builder::Instant(b) => Arc::new(b.finish()),

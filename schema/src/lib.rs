@@ -9,10 +9,12 @@
 //! * [`codes`]: code systems by alias and URI.
 //! * [`units`]: from a hospital's unit text to a standard unit, per analyte.
 //! * [`record`]: one row on its way from an adapter.
+//! * [`linkage`]: one tag for one person at every hospital of a federation.
 //! * [`batch`]: rows to Arrow.
 
 pub mod batch;
 pub mod codes;
+pub mod linkage;
 pub mod record;
 pub mod tables;
 pub mod units;

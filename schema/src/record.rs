@@ -2,6 +2,7 @@
 
 use aws_lc_rs::hmac;
 
+use crate::linkage::LinkageTag;
 use crate::tables::{Kind, Table};
 
 /// A 16-byte keyed pseudonym.
@@ -39,6 +40,8 @@ pub enum Cell {
     Null,
     /// A pseudonym.
     Key(Key),
+    /// A linkage tag.
+    Tag(LinkageTag),
     /// A text or a category.
     Text(String),
     /// A real number.
@@ -60,6 +63,7 @@ impl Cell {
             (self, kind),
             (Cell::Null, _)
                 | (Cell::Key(_), Kind::Key)
+                | (Cell::Tag(_), Kind::Tag)
                 | (Cell::Text(_), Kind::Category | Kind::Text)
                 | (Cell::Real(_), Kind::Real)
                 | (Cell::Int(_), Kind::Integer | Kind::Revision | Kind::Offset)
@@ -88,6 +92,11 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
 impl From<Key> for Cell {
     fn from(k: Key) -> Cell {
         Cell::Key(k)
+    }
+}
+impl From<LinkageTag> for Cell {
+    fn from(t: LinkageTag) -> Cell {
+        Cell::Tag(t)
     }
 }
 impl From<f64> for Cell {

@@ -11,6 +11,8 @@ use crate::version;
 pub enum Kind {
     /// A 16-byte keyed pseudonym, `FixedSizeBinary(16)`.
     Key,
+    /// A 32-byte linkage tag, `FixedSizeBinary(32)`. No study may read it: the engine leaves the column out of its tables.
+    Tag,
     /// A text from a small set, `Dictionary(Int32, Utf8)`.
     Category,
     /// Any other text, `Utf8`.
@@ -36,6 +38,7 @@ impl Kind {
     pub fn data_type(self) -> DataType {
         match self {
             Kind::Key => DataType::FixedSizeBinary(16),
+            Kind::Tag => DataType::FixedSizeBinary(32),
             Kind::Category => DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)),
             Kind::Text => DataType::Utf8,
             Kind::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
@@ -96,6 +99,7 @@ const PATIENT: &[Column] = &[
     may("birth_year", Kind::Integer),
     may("birth_month", Kind::Integer),
     must("age_capped", Kind::Flag),
+    may("linkage_tag", Kind::Tag),
 ];
 const VISIT: &[Column] = &[
     must("class", Kind::Category),

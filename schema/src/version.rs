@@ -10,7 +10,7 @@ use semver::{Version, VersionReq};
 use crate::tables::Table;
 
 /// The version of the common schema.
-pub const VERSION: &str = "1.1.0";
+pub const VERSION: &str = "1.2.0";
 
 /// SHA-256 over every table, column, type and nullability, as lowercase hexadecimal.
 pub fn hash_hex() -> String {
@@ -65,6 +65,9 @@ mod tests {
     /// The hash is on every file of every lake: it changes only with the version.
     #[test]
     fn the_hash_is_pinned_to_the_version() {
-        assert_eq!((VERSION, hash_hex().len()), ("1.1.0", 64));
+        assert_eq!(
+            (VERSION, hash_hex().as_str()),
+            ("1.2.0", "3cb276a2d4f5415c01fd592d29703b23bfcb98834d67239adbfa6d4755c6e758")
+        );
     }
 }

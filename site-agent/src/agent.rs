@@ -549,6 +549,7 @@ impl Agent {
         match e {
             EngineError::NoData => Objection::new("no_data", e.to_string()),
             EngineError::Plan(_) => Objection::new("plan_invalid", e.to_string()),
+            EngineError::Linkage(_) => Objection::new("no_linkage_tags", e.to_string()),
             EngineError::Query(detail) => {
                 tracing::error!("query: {detail}");
                 Objection::new("query_failed", e.to_string())

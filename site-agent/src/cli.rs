@@ -21,6 +21,7 @@ use serde_json::Value;
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::control::{self, Command};
+use crate::linkage::verbs::{self, LinkageVerb};
 use crate::studies::Decision;
 use crate::{enroll, show, uplink};
 
@@ -176,6 +177,11 @@ enum KeysVerb {
         /// The site's id
         site: String,
     },
+    /// The federation's linkage key, for counting distinct patients
+    Linkage {
+        #[command(subcommand)]
+        verb: LinkageVerb,
+    },
 }
 
 #[derive(Subcommand)]
@@ -259,6 +265,7 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
             Command::LedgerRecover { copy }
         }
         Verb::Keys { verb: KeysVerb::Show | KeysVerb::List } => Command::Keys,
+        Verb::Keys { verb: KeysVerb::Linkage { verb } } => return verbs::run(&config, verb, arguments.json),
         Verb::Keys { verb: KeysVerb::Pin { site, fingerprint } } => {
             Command::Pin { site: SiteId::parse(site)?, fingerprint: Some(fingerprint.clone()) }
         }

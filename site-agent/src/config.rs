@@ -61,6 +61,9 @@ pub struct Source {
     /// The mapping, for CSV.
     #[serde(default)]
     pub mapping: Option<PathBuf>,
+    /// The `system` of the patients' identifiers that are linkage ids, for FHIR. A CSV mapping names its column itself.
+    #[serde(default)]
+    pub linkage_system: Option<String>,
 }
 
 /// What may leave. A study can only be stricter.

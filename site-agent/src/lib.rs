@@ -14,6 +14,7 @@
 //! * [`studies`], [`policy`]: plans, their checks, their approval.
 //! * [`ledger`], [`releases`]: what was spent and what left.
 //! * [`identity`], [`secure`]: the site's key, the keys that it has pinned, its part in secure rounds.
+//! * [`linkage`]: the federation's linkage key at this site.
 //! * [`agent`]: all of it in one place.
 //! * [`uplink`]: the stream to the coordinator.
 //! * [`control`]: commands to a running agent over a local socket.
@@ -28,6 +29,7 @@ pub mod enroll;
 pub mod identity;
 pub mod lake;
 pub mod ledger;
+pub mod linkage;
 pub mod policy;
 pub mod preview;
 pub mod releases;

@@ -85,6 +85,9 @@ pub fn text(command: &Command, value: &Value) -> String {
                 let _ =
                     writeln!(out, "{:<40} not read: no mapping or format takes it", name.as_str().unwrap_or_default());
             }
+            for note in list(part("linkage").get("notes").unwrap_or(&empty)) {
+                let _ = writeln!(out, "{}", note.as_str().unwrap_or_default());
+            }
             let _ = write!(out, "gold version {}:", text_of(value, "gold_version"));
             for row in list(part("gold_rows")) {
                 if let (Some(t), Some(n)) = (row.get(0).and_then(Value::as_str), row.get(1)) {

@@ -152,6 +152,9 @@ impl<'a> Builder<'a> {
             Target::ParentVisit => {
                 record.set("parent_visit_key", self.envelope.visit(text));
             }
+            Target::Linkage => {
+                record.set("linkage_tag", self.envelope.linkage(text));
+            }
             Target::Event => envelope::set_event(record, &self.when(text, &column)?),
             Target::Birth => envelope::set_birth(record, &self.when(text, &column)?),
             Target::End => envelope::set_end(record, &self.when(text, &column)?),

@@ -7,7 +7,7 @@ use schema::Table;
 use toml::de::DeTable;
 
 use super::number::Numbers;
-use super::setters::{self, Setter};
+use super::setters::{self, Setter, Target};
 use super::toml_doc::{Doc, Section, Text};
 use crate::sink::AdapterError;
 use crate::time::DateFormat;
@@ -55,6 +55,13 @@ impl Slots {
     /// The name of a slot's column.
     pub(crate) fn name(&self, slot: Slot) -> &str {
         self.0.get(slot).map_or("", |(name, _)| name)
+    }
+}
+
+impl FileMap {
+    /// Whether it names linkage ids.
+    pub(crate) fn links(&self) -> bool {
+        self.rows.iter().flat_map(|r| &r.setters).any(|s| s.target == Target::Linkage)
     }
 }
 

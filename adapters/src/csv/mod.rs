@@ -22,6 +22,7 @@
 //! value_num = { column = "Wert" }      # "<5" sets the comparator and the bound
 //! unit_src = { column = "Einheit" }
 //! event = { column = "Datum" }         # date, time, precision and zone at once
+//! # in a row of table = "patient": linkage = { column = "VersNr" }   # a national or insurance number, for linkage_tag
 //! ```
 //!
 //! * `mapping`, `setters`: the language and its checks; `toml_doc`: TOML with lines.
@@ -83,6 +84,10 @@ impl Adapter for Csv {
 
     fn accepts(&self, file: &str) -> bool {
         self.mapping.file(file).is_some()
+    }
+
+    fn links(&self, file: &str) -> bool {
+        self.mapping.file(file).is_some_and(FileMap::links)
     }
 
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {

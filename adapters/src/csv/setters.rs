@@ -44,6 +44,8 @@ pub(crate) enum Target {
     ParentVisit,
     /// When the result came.
     Result,
+    /// The person's linkage tag, from a national or insurance number.
+    Linkage,
 }
 
 impl Target {
@@ -89,6 +91,7 @@ const SPECIAL: &[(&str, Target, &[Table])] = &[
     ("end", Target::End, &[Table::Visit, Table::Condition, Table::DrugExposure, Table::Procedure]),
     ("birth", Target::Birth, &[Table::Patient]),
     ("result", Target::Result, &[Table::Measurement]),
+    ("linkage", Target::Linkage, &[Table::Patient]),
 ];
 
 /// Columns that the adapter fills itself, and what to write instead.
@@ -97,6 +100,7 @@ const OWN: &[(&str, &str)] = &[
     ("record_key", "use id in [[file.row]]"),
     ("visit_key", "use visit"),
     ("parent_visit_key", "use parent_visit"),
+    ("linkage_tag", "use linkage"),
     ("rev", "the site sets it"),
     ("source_system", "the site sets it"),
     ("src_format", "the site sets it"),
@@ -202,7 +206,7 @@ fn source(
     slots: &mut Slots,
 ) -> Result<Source, AdapterError> {
     if let Some(text) = value.as_text() {
-        if target.is_time() || matches!(target, Target::Visit | Target::ParentVisit) {
+        if target.is_time() || matches!(target, Target::Visit | Target::ParentVisit | Target::Linkage) {
             return Err(value.error(format!("{name} comes from a column: {name} = {{ column = \"...\" }}")));
         }
         return checked(table, name, target, text).map(Source::Constant).map_err(|m| value.error(m));
@@ -210,7 +214,8 @@ fn source(
     let section = value
         .table(name)
         .map_err(|_| value.error(format!("{name} is a constant in quotes, or {{ column = \"...\" }}")))?
-        .only(&["column", "map", "unmapped", "default"])?;
+        // One value for many would make them one person.
+        .only(if target == Target::Linkage { &["column"] } else { &["column", "map", "unmapped", "default"] })?;
     let slot = slots.slot(section.doc, section.must("column")?);
     let mut map = None;
     if let Some(entries) = section.get("map") {

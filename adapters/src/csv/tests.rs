@@ -29,6 +29,7 @@ fn context() -> Context {
         source_system: "his".to_owned(),
         zone: chrono_tz::Europe::Berlin,
         pseudonyms: schema::record::Pseudonyms::new(&[1; 32]),
+        linkage: None,
         ingest_micros: 1_700_000_000_000_000,
         revision: 3,
     }

@@ -24,7 +24,16 @@ use crate::sink::{Adapter, AdapterError, Context, Extract, Out, Read, Reason};
 use crate::time::{self, When};
 
 /// Reads FHIR R4 NDJSON.
-pub(crate) struct Fhir;
+pub(crate) struct Fhir {
+    /// The `system` of the identifiers that are linkage ids.
+    linkage_system: Option<String>,
+}
+
+impl Fhir {
+    pub(crate) fn new(linkage_system: Option<&str>) -> Fhir {
+        Fhir { linkage_system: linkage_system.map(str::to_owned) }
+    }
+}
 
 /// Why a resource gives no record.
 pub(crate) enum No {
@@ -54,6 +63,10 @@ impl Adapter for Fhir {
         bare.ends_with(".ndjson") || bare.ends_with(".jsonl")
     }
 
+    fn links(&self, _file: &str) -> bool {
+        self.linkage_system.is_some()
+    }
+
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
         let mut out = Out::new(sink, extract.name);
         let mut lines = Lines::new(extract.reader);
@@ -73,7 +86,7 @@ impl Adapter for Fhir {
                     Err(No::bad(Reason::Truncated, "the file breaks off here; copy it again and ingest it again"))
                 }
                 Line::Here if lines.bytes().iter().all(u8::is_ascii_whitespace) => continue,
-                Line::Here => resource(lines.bytes(), &envelope),
+                Line::Here => resource(lines.bytes(), &envelope, self.linkage_system.as_deref()),
             };
             out.tally.items += 1;
             match rows {
@@ -103,27 +116,27 @@ fn leading_type(text: &str) -> Option<&str> {
     Some(kind)
 }
 
-fn resource(bytes: &[u8], envelope: &Envelope<'_>) -> Rows {
+fn resource(bytes: &[u8], envelope: &Envelope<'_>, linkage: Option<&str>) -> Rows {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(No::bad(Reason::NotUtf8, "the line is not UTF-8, which FHIR requires; export it again"));
     };
     if bytes.contains(&0) {
         return Err(No::bad(Reason::NotText, "the line holds NUL bytes; is this an NDJSON file?"));
     }
-    if let Some(rows) = leading_type(text).and_then(|kind| typed(kind, text, envelope)) {
+    if let Some(rows) = leading_type(text).and_then(|kind| typed(kind, text, envelope, linkage)) {
         return rows;
     }
     let head: Head = parse(text)?;
     match head.resource_type {
         None => Err(No::bad(Reason::NoResourceType, "the line has no resourceType; is this FHIR NDJSON?")),
-        Some(kind) => typed(&kind, text, envelope).unwrap_or(Err(No::Skipped)),
+        Some(kind) => typed(&kind, text, envelope, linkage).unwrap_or(Err(No::Skipped)),
     }
 }
 
 /// The rows of a resource of that type, or `None` for a type without a place in the schema.
-fn typed(kind: &str, text: &str, envelope: &Envelope<'_>) -> Option<Rows> {
+fn typed(kind: &str, text: &str, envelope: &Envelope<'_>, linkage: Option<&str>) -> Option<Rows> {
     Some(match kind {
-        "Patient" => parse(text).and_then(|r| patient::rows(&r, envelope)),
+        "Patient" => parse(text).and_then(|r| patient::rows(&r, envelope, linkage)),
         "Encounter" => parse(text).and_then(|r| encounter::rows(&r, envelope)),
         "Condition" => parse(text).and_then(|r| condition::rows(&r, envelope)),
         "Observation" => parse(text).and_then(|r| observation::rows(&r, envelope)),

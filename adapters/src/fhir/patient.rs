@@ -3,7 +3,7 @@
 use schema::Table;
 use serde::Deserialize;
 
-use super::wire::Modifiers;
+use super::wire::{Identifier, Modifiers};
 use super::{No, Rows, date, own_id};
 use crate::envelope::{self, Envelope};
 
@@ -16,10 +16,22 @@ pub(super) struct Patient {
     deceased_boolean: Option<bool>,
     deceased_date_time: Option<String>,
     #[serde(default)]
+    identifier: Option<Vec<Identifier>>,
+    #[serde(default)]
     modifier_extension: Modifiers,
 }
 
-pub(super) fn rows(patient: &Patient, env: &Envelope<'_>) -> Rows {
+impl Patient {
+    /// The value of the first identifier of a system that is in use.
+    fn id_of(&self, system: &str) -> Option<&str> {
+        let all = self.identifier.as_deref().unwrap_or_default();
+        all.iter()
+            .filter(|i| i.system.as_deref() == Some(system) && i.usage.as_deref() != Some("old"))
+            .find_map(|i| i.value.as_deref().filter(|v| !v.trim().is_empty()))
+    }
+}
+
+pub(super) fn rows(patient: &Patient, env: &Envelope<'_>, linkage: Option<&str>) -> Rows {
     let id = own_id(&patient.id, "Patient")?;
     if !patient.modifier_extension.is_empty() {
         return Err(No::Skipped);
@@ -35,6 +47,9 @@ pub(super) fn rows(patient: &Patient, env: &Envelope<'_>) -> Rows {
         env.row(Table::Patient, person, super::key(env, Table::Patient, id)).with("sex", sex).with("age_capped", false);
     if let Some(birth) = date(&patient.birth_date, "Patient.birthDate", env)? {
         envelope::set_birth(&mut row, &birth);
+    }
+    if let Some(id) = linkage.and_then(|system| patient.id_of(system)) {
+        row.set("linkage_tag", env.linkage(id));
     }
     let mut rows = vec![row];
     let died = date(&patient.deceased_date_time, "Patient.deceasedDateTime", env)?;

@@ -28,6 +28,7 @@ fn context() -> Context {
         source_system: "ehr".to_owned(),
         zone: chrono_tz::Europe::London,
         pseudonyms: schema::record::Pseudonyms::new(&[1; 32]),
+        linkage: None,
         ingest_micros: 1,
         revision: 1,
     }
@@ -36,7 +37,7 @@ fn context() -> Context {
 fn read(bytes: &[u8]) -> (Seen, Read) {
     let mut seen = Seen::default();
     let extract = Extract { name: "x.ndjson", reader: Box::new(Cursor::new(bytes.to_vec())) };
-    let read = Fhir.read(&context(), extract, &mut seen).unwrap();
+    let read = Fhir::new(None).read(&context(), extract, &mut seen).unwrap();
     (seen, read)
 }
 

@@ -19,6 +19,14 @@ pub(crate) struct CodeableConcept {
 }
 
 #[derive(Deserialize)]
+pub(crate) struct Identifier {
+    pub(crate) system: Option<String>,
+    pub(crate) value: Option<String>,
+    #[serde(rename = "use")]
+    pub(crate) usage: Option<String>,
+}
+
+#[derive(Deserialize)]
 pub(crate) struct Period {
     pub(crate) start: Option<String>,
     pub(crate) end: Option<String>,

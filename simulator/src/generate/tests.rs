@@ -136,6 +136,7 @@ fn read(root: &Path) -> (Records, String) {
         source_system: source_system.clone(),
         zone: setting(&site, "time_zone").parse().unwrap(),
         pseudonyms: Pseudonyms::new(&[5; 32]),
+        linkage: None,
         ingest_micros: 0,
         revision: 1,
     };

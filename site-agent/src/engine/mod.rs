@@ -3,11 +3,15 @@
 //! * [`session`]: DataFusion with the site's limits.
 //! * [`sql`]: criteria and features to SQL; every statement keeps the patient's key, so a patient's row depends on that
 //!   patient's rows alone.
+//! * [`tags`]: the linkage tags of a cohort, for counting distinct patients.
 //! * [`bound`]: which codes of a patient count, where there are more than the bound.
 
 pub mod bound;
 pub mod session;
 pub mod sql;
+pub mod tags;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
 use proto::Hash;
 use schema::Table;
 use study::feature::Shape;
@@ -22,7 +27,7 @@ use study::{Plan, Study};
 use summaries::{Column, MISSING, PatientBatch};
 
 use crate::config::Config;
-use crate::lake::{Lake, LakeError};
+use crate::lake::{Gold, Lake, LakeError};
 
 /// Why a cohort could not be built. Texts are about the plan and the machine, never about a row.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +38,9 @@ pub enum EngineError {
     /// The plan asks for what is not there.
     #[error("the analysis can't be built: {0}")]
     Plan(String),
+    /// There is no linkage key, or the tags are of another.
+    #[error("{0}")]
+    Linkage(&'static str),
     /// The query failed. DataFusion's text may hold values, so it stays in the site's own log.
     #[error("the query failed; the site's log says more")]
     Query(String),
@@ -118,21 +126,7 @@ impl Engine {
         if let Some(batch) = held {
             return Ok((batch, gold.version));
         }
-        let ctx = session::context(&config.limits, &config.state_dir().join("lake/spill"))?;
-        for table in Table::ALL {
-            let files: Vec<_> = lake.gold_file(&gold, table).into_iter().collect();
-            session::register(&ctx, table.name(), table, &files, true).await?;
-        }
-        if !everyone {
-            session::register_entry(&ctx, "entry", &lake.entry_file(&gold).ok_or(EngineError::NoData)?).await?;
-        }
-        for step in &queries.cohort {
-            let frame = ctx.sql(step).await?;
-            let schema = Arc::new(frame.schema().as_arrow().clone());
-            let rows = frame.collect().await?;
-            ctx.deregister_table(sql::COHORT)?;
-            ctx.register_table(sql::COHORT, Arc::new(MemTable::try_new(schema, vec![rows])?))?;
-        }
+        let ctx = cohort(config, lake, &gold, &queries.cohort, everyone).await?;
         let batches = ctx.sql(&features).await?.collect().await?;
         let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash).ok_or(EngineError::NoData)?;
         let batch = Arc::new(to_batch(study, &names, &batches, &salt)?);
@@ -144,6 +138,32 @@ impl Engine {
         cache.insert(key, batch.clone());
         Ok((batch, gold.version))
     }
+}
+
+/// A session over gold in which the steps to a cohort were taken. No study's text reads a linkage tag in it.
+async fn cohort(
+    config: &Config,
+    lake: &Lake,
+    gold: &Gold,
+    steps: &[String],
+    everyone: bool,
+) -> Result<SessionContext, EngineError> {
+    let ctx = session::context(&config.limits, &config.state_dir().join("lake/spill"))?;
+    for table in Table::ALL {
+        let files: Vec<_> = lake.gold_file(gold, table).into_iter().collect();
+        session::register_open(&ctx, table, &files).await?;
+    }
+    if !everyone {
+        session::register_entry(&ctx, "entry", &lake.entry_file(gold).ok_or(EngineError::NoData)?).await?;
+    }
+    for step in steps {
+        let frame = ctx.sql(step).await?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let rows = frame.collect().await?;
+        ctx.deregister_table(sql::COHORT)?;
+        ctx.register_table(sql::COHORT, Arc::new(MemTable::try_new(schema, vec![rows])?))?;
+    }
+    Ok(ctx)
 }
 
 fn to_batch(

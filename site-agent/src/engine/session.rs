@@ -6,8 +6,8 @@ use std::sync::Arc;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext, col};
-use schema::Table;
+use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext, col};
+use schema::{Kind, Table};
 
 use crate::config::Limits;
 
@@ -36,10 +36,27 @@ pub fn context(limits: &Limits, spill: &Path) -> Result<SessionContext> {
 /// # Errors
 /// A file can't be read.
 pub async fn register(ctx: &SessionContext, name: &str, table: Table, files: &[PathBuf], sorted: bool) -> Result<()> {
+    ctx.register_table(name, frame(ctx, table, files, sorted).await?.into_view())?;
+    Ok(())
+}
+
+/// Registers a table of gold under its name for the criteria and features of a study: without the columns that no study may read.
+///
+/// # Errors
+/// A file can't be read.
+pub async fn register_open(ctx: &SessionContext, table: Table, files: &[PathBuf]) -> Result<()> {
+    let hidden: Vec<&str> = table.columns().filter(|c| c.kind == Kind::Tag).map(|c| c.name).collect();
+    let mut frame = frame(ctx, table, files, true).await?;
+    if !hidden.is_empty() {
+        frame = frame.drop_columns(&hidden)?;
+    }
+    ctx.register_table(table.name(), frame.into_view())?;
+    Ok(())
+}
+
+async fn frame(ctx: &SessionContext, table: Table, files: &[PathBuf], sorted: bool) -> Result<DataFrame> {
     if files.is_empty() {
-        let empty = MemTable::try_new(table.arrow(), vec![vec![]])?;
-        ctx.register_table(name, Arc::new(empty))?;
-        return Ok(());
+        return ctx.read_table(Arc::new(MemTable::try_new(table.arrow(), vec![vec![]])?));
     }
     let schema = table.arrow();
     let mut options = ParquetReadOptions::default().schema(&schema);
@@ -47,9 +64,7 @@ pub async fn register(ctx: &SessionContext, name: &str, table: Table, files: &[P
         options = options.file_sort_order(vec![vec![col("person_key").sort(true, false)]]);
     }
     let paths: Vec<String> = files.iter().map(|f| f.display().to_string()).collect();
-    let frame = ctx.read_parquet(paths, options).await?;
-    ctx.register_table(name, frame.into_view())?;
-    Ok(())
+    ctx.read_parquet(paths, options).await
 }
 
 /// Registers the table of patients' years of entry under a name.

@@ -21,10 +21,32 @@ pub(super) fn hash_file(path: &Path) -> Result<String, LakeError> {
     Ok(proto::Hash(out).to_string())
 }
 
+/// Whether a file is still what was hashed. A file that is not copied is read where it lies, and might change meanwhile.
+pub(super) fn unchanged(path: &Path, hash: &str) -> Result<(), LakeError> {
+    if hash_file(path)? == hash {
+        return Ok(());
+    }
+    Err(file_error(path, &"it changed while it was read; run site-agent ingest again when it is whole"))
+}
+
+/// Where the copy of a file lies.
+pub(super) fn path(root: &Path, file: &Path, hash: &str) -> PathBuf {
+    let suffix = if file.extension().is_some_and(|e| e == "gz") { ".gz" } else { "" };
+    root.join("bronze").join(format!("{hash}{suffix}"))
+}
+
+/// Removes the copy of a file that lies in its source's folder.
+pub(super) fn remove(root: &Path, file: &Path, hash: &str) -> Result<(), LakeError> {
+    let kept = path(root, file, hash);
+    match std::fs::remove_file(&kept) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(file_error(&kept, &e)),
+        _ => Ok(()),
+    }
+}
+
 /// Copies a file into bronze, unless it is there.
 pub(super) fn keep(root: &Path, path: &Path, hash: &str) -> Result<PathBuf, LakeError> {
-    let suffix = if path.extension().is_some_and(|e| e == "gz") { ".gz" } else { "" };
-    let kept = root.join("bronze").join(format!("{hash}{suffix}"));
+    let kept = self::path(root, path, hash);
     if kept.exists() {
         return Ok(kept);
     }

@@ -31,12 +31,19 @@ pub struct Gold {
     /// The file with each patient's year of entry, relative to the lake.
     #[serde(default)]
     pub entry: String,
+    /// The short name of the linkage key of its tags; none where it has none.
+    #[serde(default)]
+    pub linkage: Option<String>,
+    /// How often rows of silver had been replaced.
+    #[serde(default)]
+    pub relinked: u32,
 }
 
 impl Gold {
-    /// Whether it was built for this schema and holds everything up to a run.
-    pub fn is_current(&self, run: u32) -> bool {
-        self.schema == schema::version::VERSION && self.run == run && !self.entry.is_empty()
+    /// Whether it was built for this schema and holds everything up to a run and a replacement of rows.
+    pub fn is_current(&self, run: u32, relinked: u32) -> bool {
+        let whole = self.schema == schema::version::VERSION && !self.entry.is_empty();
+        whole && self.run == run && self.relinked == relinked
     }
 }
 
@@ -213,6 +220,8 @@ impl Lake {
             files: Vec::new(),
             rows: Vec::new(),
             entry: String::new(),
+            linkage: self.tags_key()?,
+            relinked: self.relinked()?,
         };
         let spill = self.root.join("spill");
         for table in Table::SOURCED {

@@ -1,12 +1,16 @@
 //! From a source's folder to silver.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use adapters::{Context, Extract};
+use adapters::{Adapter, Context, Extract};
 use platform::{Clock, Entropy};
+use schema::linkage::LinkageKey;
 use schema::record::Pseudonyms;
 use serde::{Deserialize, Serialize};
 
+use super::relink::LinkageReport;
 use super::silver::Silver;
 use super::{Ingested, Lake, LakeError, bronze, data_error, file_error};
 use crate::config::{Config, Source};
@@ -43,6 +47,71 @@ pub struct IngestReport {
     pub gold_version: u64,
     /// Rows in gold, by table.
     pub gold_rows: Vec<(String, u64)>,
+    /// What became of linkage ids.
+    #[serde(default)]
+    pub linkage: LinkageReport,
+}
+
+/// A source with its settings read.
+pub(super) struct OpenSource<'a> {
+    pub(super) source: &'a Source,
+    pub(super) root: PathBuf,
+    pub(super) adapter: Box<dyn Adapter>,
+    /// Of the settings that say how a file is read; a part of the file's key.
+    pub(super) mapping_hash: String,
+}
+
+impl<'a> OpenSource<'a> {
+    fn open(config: &Config, source: &'a Source) -> Result<OpenSource<'a>, LakeError> {
+        let mapping_path = source.mapping.as_ref().map(|m| config.home.join(m));
+        let mapping = match &mapping_path {
+            Some(p) => Some(std::fs::read_to_string(p).map_err(|e| file_error(p, &e))?),
+            None => None,
+        };
+        let name = mapping_path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        let system = source.linkage_system.as_deref();
+        let adapter = adapters::open_linking(&source.format, mapping.as_deref(), &name, system)?;
+        let mut settings = mapping.unwrap_or_default();
+        if let Some(system) = system {
+            settings += &format!("\0linkage_system\0{system}");
+        }
+        let mapping_hash = proto::Hash::of(settings.as_bytes()).short();
+        Ok(OpenSource { source, root: config.home.join(&source.path), adapter, mapping_hash })
+    }
+}
+
+/// What one ingestion holds in hand.
+pub(super) struct Run<'a> {
+    config: &'a Config,
+    clock: &'a dyn Clock,
+    entropy: &'a dyn Entropy,
+    pub(super) linkage: Option<Arc<LinkageKey>>,
+    hashes: BTreeMap<PathBuf, String>,
+    pub(super) progress: &'a mut (dyn FnMut(&str, u64, u64) + Send),
+}
+
+impl Run<'_> {
+    /// The hash of a file; it is read once a run.
+    pub(super) fn hash(&mut self, path: &Path) -> Result<String, LakeError> {
+        if let Some(hash) = self.hashes.get(path) {
+            return Ok(hash.clone());
+        }
+        let hash = bronze::hash_file(path)?;
+        self.hashes.insert(path.to_owned(), hash.clone());
+        Ok(hash)
+    }
+
+    /// What an adapter is told.
+    pub(super) fn context(&self, source: &str, revision: u32) -> Result<Context, LakeError> {
+        Ok(Context {
+            source_system: source.to_owned(),
+            zone: self.config.zone().map_err(|e| data_error("reading the time zone", &e))?,
+            pseudonyms: pseudonyms(&self.config.state_dir(), self.entropy)?,
+            linkage: self.linkage.clone(),
+            ingest_micros: self.clock.now().0,
+            revision,
+        })
+    }
 }
 
 /// Files below a folder, in the order of their paths.
@@ -92,12 +161,10 @@ impl Lake {
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     ) -> Result<IngestReport, LakeError> {
         let mut report = IngestReport::default();
-        for source in &config.sources {
-            self.ingest_source(config, source, clock, entropy, &mut report, progress)?;
-        }
+        self.read_sources(config, clock, entropy, &mut report, progress)?;
         // By its run, so that silver that was entered before a crash comes into gold now.
         let gold = match self.gold()? {
-            Some(gold) if gold.is_current(self.last_run()?) => gold,
+            Some(gold) if gold.is_current(self.last_run()?, self.relinked()?) => gold,
             _ => self.rebuild(config).await?,
         };
         report.gold_version = gold.version;
@@ -105,31 +172,46 @@ impl Lake {
         Ok(report)
     }
 
-    fn ingest_source(
+    fn read_sources(
         &self,
         config: &Config,
-        source: &Source,
         clock: &dyn Clock,
         entropy: &dyn Entropy,
         report: &mut IngestReport,
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     ) -> Result<(), LakeError> {
-        let root = config.home.join(&source.path);
-        let mapping_path = source.mapping.as_ref().map(|m| config.home.join(m));
-        let mapping = match &mapping_path {
-            Some(p) => Some(std::fs::read_to_string(p).map_err(|e| file_error(p, &e))?),
-            None => None,
-        };
-        let mapping_name = mapping_path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-        let adapter = adapters::open(&source.format, mapping.as_deref(), &mapping_name)?;
-        let mapping_hash = proto::Hash::of(mapping.unwrap_or_default().as_bytes()).short();
-        for path in files(&root)? {
-            let name = path.strip_prefix(&root).unwrap_or(&path).display().to_string();
+        let sources: Vec<OpenSource<'_>> =
+            config.sources.iter().map(|s| OpenSource::open(config, s)).collect::<Result<_, _>>()?;
+        let linkage = crate::linkage::key(config)?.map(Arc::new);
+        let mut run = Run { config, clock, entropy, linkage, hashes: BTreeMap::new(), progress };
+        self.relink(&mut run, &sources, &mut report.linkage)?;
+        for source in &sources {
+            self.ingest_source(&mut run, source, report)?;
+        }
+        report.linkage.raw_copies = self.raw_copies(&sources)?;
+        report.linkage.say();
+        Ok(())
+    }
+
+    fn ingest_source(
+        &self,
+        run: &mut Run<'_>,
+        open: &OpenSource<'_>,
+        report: &mut IngestReport,
+    ) -> Result<(), LakeError> {
+        let OpenSource { source, root, adapter, mapping_hash } = open;
+        for path in files(root)? {
+            let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
             if !adapter.accepts(&name) {
                 report.ignored.push(name);
                 continue;
             }
-            let hash = bronze::hash_file(&path)?;
+            let hash = run.hash(&path)?;
+            let links = adapter.links(&name);
+            if links {
+                report.linkage.files += 1;
+                bronze::remove(&self.root, &path, &hash)?;
+            }
             let key = format!("{}/{name}/{hash}/{mapping_hash}", source.name);
             if self.known(&key)? {
                 report.files.push(FileReport {
@@ -144,32 +226,32 @@ impl Lake {
                 });
                 continue;
             }
-            let kept = bronze::keep(&self.root, &path, &hash)?;
-            let run = self.last_run()?.saturating_add(1);
-            let context = Context {
-                source_system: source.name.clone(),
-                zone: config.zone().map_err(|e| data_error("reading the time zone", &e))?,
-                pseudonyms: pseudonyms(&config.state_dir(), entropy)?,
-                ingest_micros: clock.now().0,
-                revision: run,
-            };
+            let kept = if links { path.clone() } else { bronze::keep(&self.root, &path, &hash)? };
+            let number = self.last_run()?.saturating_add(1);
+            let context = run.context(&source.name, number)?;
             let size = std::fs::metadata(&kept).map(|m| m.len()).unwrap_or_default();
-            let mut tell = |bytes: u64| progress(&name, bytes, size);
-            let mut sink = Silver::new(&self.root, format!("{run:010}-{}", hash.get(..12).unwrap_or(&hash)), &mut tell);
+            let mut tell = |bytes: u64| (run.progress)(&name, bytes, size);
+            let stem = format!("{number:010}-{}", hash.get(..12).unwrap_or(&hash));
+            let mut sink = Silver::new(&self.root, stem, &mut tell);
             let reader = adapters::reader(&kept).map_err(|e| file_error(&path, &e))?;
             let read = adapter.read(&context, Extract { name: &name, reader }, &mut sink)?;
+            if links {
+                bronze::unchanged(&path, &hash)?;
+            }
             let written = sink.finish()?;
             let ingested = Ingested {
                 source: source.name.clone(),
                 file: name.clone(),
                 hash,
-                run,
+                run: number,
                 items: read.items,
                 records: read.records,
                 quarantined: read.quarantined,
                 skipped: read.skipped,
                 silver: written.silver,
                 quarantine: written.quarantine.clone(),
+                linkage: context.linkage.as_deref().filter(|_| links).map(LinkageKey::id),
+                at_micros: context.ingest_micros,
             };
             self.enter(&key, &ingested)?;
             report.files.push(FileReport {

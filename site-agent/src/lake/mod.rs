@@ -1,7 +1,7 @@
 //! The lake: extracts to Parquet, exactly once.
 //!
 //! ```text
-//!   bronze  the raw files, under the hash of their bytes
+//!   bronze  the raw files, under the hash of their bytes; none whose settings name linkage ids
 //!   silver  typed rows, one a source item, one Parquet file a table, source file and run; rejected records beside them
 //!   gold    the latest revision of each record, sorted by patient, one Parquet file a table and version
 //! ```
@@ -13,10 +13,14 @@
 mod bronze;
 mod gold;
 mod ingest;
+mod relink;
 mod silver;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use gold::Gold;
 pub use ingest::{FileReport, IngestReport};
+pub use relink::LinkageReport;
 
 use std::path::PathBuf;
 
@@ -50,6 +54,15 @@ pub enum LakeError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The site's linkage key can't be read.
+    #[error(transparent)]
+    Linkage(#[from] crate::linkage::Error),
+    /// Tags of two keys stand beside each other.
+    #[error("{file} has linkage tags of another key than other files; run site-agent ingest")]
+    TwoKeys {
+        /// A file.
+        file: String,
+    },
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] platform::entropy::EntropyError),
@@ -85,6 +98,12 @@ pub struct Ingested {
     pub silver: Vec<(String, String)>,
     /// The quarantine's file, relative to the lake.
     pub quarantine: Option<String>,
+    /// The short name of the linkage key that its tags were made with; none where it has no tags.
+    #[serde(default)]
+    pub linkage: Option<String>,
+    /// When it was ingested, in microseconds since 1970; 0 where an older version did not say.
+    #[serde(default)]
+    pub at_micros: i64,
 }
 
 /// The lake of a site.
@@ -95,6 +114,7 @@ pub struct Lake {
 
 const FILES: &str = "lake/file/";
 const RUN: &[u8] = b"lake/run";
+const RELINKED: &[u8] = b"lake/relinked";
 const GOLD: &[u8] = b"lake/gold";
 
 impl Lake {

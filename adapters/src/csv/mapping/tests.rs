@@ -77,6 +77,29 @@ sex = { column = "g", map = { m = "M", w = "W" } }
 }
 
 #[test]
+fn a_linkage_id_comes_from_a_column_as_it_is() {
+    let with = |linkage: &str| {
+        let text = format!(
+            "format = \"csv\"\n[[file]]\nmatch = \"p.csv\"\nperson = {{ column = \"id\" }}\n[[file.row]]\n\
+             table = \"patient\"\n[file.row.set]\n{linkage}\n"
+        );
+        Mapping::parse(&text, "m.toml").map_err(|e| e.to_string())
+    };
+    assert!(with("linkage = { column = \"nr\" }").unwrap().file("p.csv").unwrap().links());
+    assert!(!with("sex = { column = \"nr\" }").unwrap().file("p.csv").unwrap().links());
+    for (wrong, says) in [
+        ("linkage = \"nr\"", "comes from a column"),
+        ("linkage = { column = \"nr\", default = \"0\" }", "\"default\" is not known"),
+        ("linkage = { column = \"nr\", map = { a = \"b\" } }", "\"map\" is not known"),
+        ("linkage_tag = { column = \"nr\" }", "use linkage"),
+    ] {
+        let message = with(wrong).err().unwrap();
+        assert!(message.contains(says) && message.contains("line 8"), "{message}");
+    }
+    assert!(error("event =", "linkage =").contains("has no linkage"));
+}
+
+#[test]
 fn globs() {
     for (pattern, name, fits) in [
         ("*.csv", "a.csv", true),
