@@ -26,6 +26,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "site-agent",
         &["proto", "platform", "schema", "summaries", "certs", "privacy", "learning", "study", "adapters", "streams"],
     ),
+    ("custodian", &["proto", "platform", "schema", "certs", "privacy"]),
     ("coordinator", &["proto", "platform", "schema", "summaries", "certs", "privacy", "learning", "study"]),
 ];
 
@@ -122,6 +123,19 @@ fn coordinator_and_site_never_meet() {
         assert!(EVERYTHING.iter().all(|e| !reached.contains(*e)), "{a} reaches {EVERYTHING:?}");
     }
     assert!(reached("site-agent", &named).contains("summaries"), "the walk itself works");
+}
+
+/// Whoever runs rounds never holds the linkage key, and whoever holds it reads no wire: nothing joins the two programs.
+#[test]
+fn the_custodian_meets_neither_side() {
+    let named = named();
+    let custodian = reached("custodian", &named);
+    for room in ["coordinator", "site-agent", "adapters", "study", "streams"] {
+        assert!(!custodian.contains(room), "the custodian reaches {room}");
+    }
+    for room in ["coordinator", "site-agent"] {
+        assert!(!reached(room, &named).contains("custodian"), "{room} reaches the custodian");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod harness;
 mod heart_disease;
 mod ingested_twice;
 mod ledger_changed;
+mod linkage;
 mod no_way_to_no_noise;
 mod old_backup;
 mod plan_changed;
