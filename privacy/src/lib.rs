@@ -16,12 +16,14 @@
 //! * [`cost`], [`filter`], [`accounting`]: what is spent, what may be, what it means.
 //! * [`mechanism`], [`discrete_gaussian`], [`discrete_laplace`], [`stability`], [`sampler`]: the noise.
 //! * [`distributed`], [`secagg`]: noise in shares, and sums that show no site's part.
+//! * [`audit`]: what an attack that worked proves about ε.
 //! * [`manual`]: how such systems fail, and what prevents it here.
 //!
 //! This room knows no clock, no input, no wire. Its randomness is the operating system's, through OpenSSL or AWS-LC, or arrives
 //! as an argument.
 
 pub mod accounting;
+pub mod audit;
 pub mod cost;
 pub mod discrete_gaussian;
 pub mod discrete_laplace;

@@ -1,4 +1,4 @@
-//! What the evidence shares: where public data lies.
+//! What the evidence shares: where public data lies, and how long it may take.
 //!
 //! The evidence itself is in `tests/`, in rooms by kind:
 //!
@@ -9,6 +9,14 @@
 //! * `e2e`: the processes themselves.
 
 use std::path::PathBuf;
+
+/// The variable that makes the evidence long.
+pub const NIGHTLY: &str = "INSITU_NIGHTLY";
+
+/// `long` where [`NIGHTLY`] is 1, as `./check nightly` sets it, else `short`: how many draws, patients or schedules.
+pub fn sized<T>(short: T, long: T) -> T {
+    if std::env::var(NIGHTLY).is_ok_and(|v| v == "1") { long } else { short }
+}
 
 /// The folder `sub` of the shared public data: below `INSITU_SHARED_DATA` where that is set, else below `shared/data` beside
 /// the workspace. Where it is absent the caller skips its test, and a line says so; on a build server (`CI=true`) a skipped

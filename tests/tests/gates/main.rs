@@ -4,6 +4,7 @@
 //!   sums are sums.
 //! * `worlds`: what a release tells of one patient's presence, against the bound of its charge.
 //! * `aggregation`: the noise in a sum under secure aggregation with dropouts.
+//! * `canary`: what an auditor proves from one run of a whole program, against the ε that was charged.
 //! * `sampler`: the noise that a statistic gets, against the exact mass function of the discrete Gaussian.
 //!
 //! The gates are functions that return what is wrong, so that faults can be planted: a gate that has never refused anything
@@ -11,6 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod aggregation;
+mod canary;
 mod planted;
 mod sampler;
 mod sensitivity;
@@ -123,8 +125,8 @@ fn the_noise_of_every_statistic_has_its_mass_function() {
             continue;
         }
         let (draws, rhos): (usize, &[u64]) = match s.statistic.name() {
-            "count" => (sampler::MANY, &[28_000_000, 500_000_000, 5_000_000_000]),
-            _ => (sampler::SOME, &[28_000_000]),
+            "count" => (sampler::many(), &[28_000_000, 500_000_000, 5_000_000_000]),
+            _ => (sampler::some(), &[28_000_000]),
         };
         for nano in rhos {
             let rho = Rho::from_nano(*nano);
