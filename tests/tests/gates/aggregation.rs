@@ -14,7 +14,10 @@ use crate::sampler;
 
 const SITES: usize = 6;
 const THRESHOLD: usize = 5;
-const LANES: usize = 40_000;
+/// Lanes: each holds one draw of the sum's noise.
+fn lanes() -> usize {
+    insitu_tests::sized(40_000, 400_000)
+}
 
 /// The noise in the sum over exactly the threshold, in lane units, where each share is sized for `parties`.
 fn summed(parties: usize, rho: Rho) -> Vec<f64> {
@@ -28,13 +31,13 @@ fn summed(parties: usize, rho: Rho) -> Vec<f64> {
     let keys = Keys::new(&terms, list).unwrap();
     let sealed: Vec<_> = sites.iter().flat_map(|s| s.share(&keys).unwrap()).collect();
     let survivors: Vec<u32> = (1..SITES as u32).collect();
-    let (mut sum, mut bits, mut peers) = (vec![0u64; LANES], 0, BTreeMap::new());
+    let (mut sum, mut bits, mut peers) = (vec![0u64; lanes()], 0, BTreeMap::new());
     for p in &survivors {
         let own: Vec<_> = sealed.iter().filter(|s| s.to == *p).cloned().collect();
         let got = sites[*p as usize].receive(&keys, &own).unwrap();
         let filter = PrivacyFilter::new(Caps::flat(rho));
         let charge = filter.admit(Cost::gaussian(rho), &[(2020, Spent::default())]).unwrap();
-        let lanes = Sensitive::new(Lanes::zeros(LANES));
+        let lanes = Sensitive::new(Lanes::zeros(lanes()));
         let part = Part { lanes, sensitivity: Sensitivity::cells(1), weight: 1.0 };
         let share = DiscreteGaussian.share(vec![part], charge, parties).unwrap();
         bits = share.scales[0].grid_bits;

@@ -7,7 +7,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use summaries::{Column, Input, Lanes, MISSING, PatientBatch, Statistic};
 
 /// Pairs of groups of patients that are tried for each statistic.
-const CASES: u32 = 1_500;
+fn cases() -> u32 {
+    insitu_tests::sized(1_500, 15_000)
+}
 
 /// One patient's entry in one column.
 #[derive(Clone, Debug)]
@@ -131,7 +133,7 @@ pub(crate) fn fuzz(statistic: &dyn Statistic) -> Result<(), String> {
     let group = || prop::collection::vec(patient(&inputs), 0..6);
     let limit = statistic.sensitivity();
     let wrong = |what: String| TestCaseError::fail(what);
-    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: cases(), failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let outcome = runner.run(&(group(), group()), |(a, b)| {
         for one in a.iter().chain(&b) {

@@ -8,7 +8,9 @@ use summaries::Sensitivity;
 use crate::sampler;
 
 /// Runs of each world.
-const RUNS: usize = 40_000;
+fn runs() -> usize {
+    insitu_tests::sized(40_000, 400_000)
+}
 
 /// The μ that the test at the middle between the worlds shows, and the μ that is due. `worlds` is the noise of both worlds, in runs of
 /// `lanes` lanes; the patient adds `step` to each.
@@ -26,8 +28,8 @@ pub(crate) fn gate(declared: Sensitivity, drawn: Sensitivity, rho: Rho) -> Resul
     // A patient of k cells moves k lanes by one; one of a fixed-point statistic moves one lane by the whole.
     let cells = declared.linf <= 1.0;
     let lanes = if cells { declared.l1.round() as usize } else { 1 };
-    let (first, _) = sampler::draw(drawn, rho, RUNS * lanes)?;
-    let (second, _) = sampler::draw(drawn, rho, RUNS * lanes)?;
+    let (first, _) = sampler::draw(drawn, rho, runs() * lanes)?;
+    let (second, _) = sampler::draw(drawn, rho, runs() * lanes)?;
     let due = (2.0 * rho.value()).sqrt();
     // In grid steps, as the declared sensitivity moves it.
     let grid = privacy::mechanism::grid(privacy::mechanism::grid_bits(drawn.l2 / due));
@@ -36,7 +38,7 @@ pub(crate) fn gate(declared: Sensitivity, drawn: Sensitivity, rho: Rho) -> Resul
     // Two binomial rates at Φ(±μ/2), each with the delta method through Φ⁻¹.
     let p = Normal::standard().cdf(due / 2.0);
     let density = (-(due / 2.0).powi(2) / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
-    let error = (2.0 * p * (1.0 - p) / RUNS as f64).sqrt() / density;
+    let error = (2.0 * p * (1.0 - p) / runs() as f64).sqrt() / density;
     if found <= due + 4.9 * error {
         Ok(found)
     } else {
