@@ -11,6 +11,10 @@
 /// ```
 /// ```compile_fail
 /// let s = privacy::Sensitive::new(1);
+/// let twice = s.clone();
+/// ```
+/// ```compile_fail
+/// let s = privacy::Sensitive::new(1);
 /// let open = s.0;
 /// ```
 /// ```compile_fail

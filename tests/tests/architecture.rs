@@ -257,6 +257,40 @@ fn noise_is_switched_off_in_the_simulator_alone() {
     none(&broken);
 }
 
+/// The files that speak of one of these words outside their tests and are not allowed to.
+fn speak_of(words: &[&str], allowed: &[&str], sources: &[(String, String)]) -> Vec<String> {
+    let mut out = Vec::new();
+    for (path, text) in sources {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let kept = allowed.iter().any(|a| path.starts_with(a)) || path.contains("/tests");
+        out.extend(words.iter().filter(|w| !kept && says(code, w)).map(|w| format!("{path} speaks of {w}")));
+    }
+    out
+}
+
+/// Amplification by sampling is a question that a person may ask (`coordinator privacy epsilon`). No charge is made with it: no
+/// study has sampled rounds, so nothing may claim their smaller cost.
+#[test]
+fn no_charge_is_made_smaller_by_sampling() {
+    let words = ["Accountant", "sampled_gaussian", "sampled_rdp", "Pld", "noise_multiplier"];
+    let allowed = ["privacy/src/accounting/", "privacy/examples/", "coordinator/src/cli.rs"];
+    none(&speak_of(&words, &allowed, &sources()));
+    let planted =
+        ("site-agent/src/agent.rs".to_owned(), "let e = search::epsilon(Accountant::Pld, s, q, 1, d);".to_owned());
+    assert_eq!(speak_of(&words, &allowed, &[planted]).len(), 2);
+}
+
+/// Seeds are for made-up patients and tests. The one place of the privacy room that seeds a generator takes the operating system's
+/// bytes; the identity keys of secure rounds are kept secrets, not noise.
+#[test]
+fn no_noise_comes_from_a_chosen_seed() {
+    let words = ["seed_from_u64", "SeedableRng", "StdRng", "SmallRng", "thread_rng"];
+    let allowed = ["privacy/src/sampler/parallel.rs", "privacy/src/sampler/gates.rs", "simulator/", "tests/"];
+    none(&speak_of(&words, &allowed, &sources()));
+    let planted = ("site-agent/src/agent.rs".to_owned(), "let rng = ChaCha20Rng::seed_from_u64(7);".to_owned());
+    assert_eq!(speak_of(&words, &allowed, &[planted]).len(), 1);
+}
+
 #[test]
 fn files_say_what_they_own_and_stay_small() {
     let mut broken = Vec::new();

@@ -4,6 +4,7 @@
 //!
 //! * [`failures`]: what went wrong in other systems, and what prevents each of those failures here.
 //! * [`mistakes`]: the fifteen mistakes that this room must not make, each with a number, a guard and a test.
+//! * [`guards`]: which test or type holds each of the fifteen off, checked against the tree.
 //! * [`sources`]: the papers, standards and threads behind both. A key in square brackets links to its entry there.
 //!
 //! # How to read it
@@ -37,5 +38,6 @@
 //! lists what is left open. It gives no advice on law.
 
 pub mod failures;
+pub mod guards;
 pub mod mistakes;
 pub mod sources;

@@ -23,3 +23,4 @@ mod resent;
 mod revoked;
 mod secure_round;
 mod synthea;
+mod what_else_leaves;

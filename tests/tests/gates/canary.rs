@@ -13,11 +13,12 @@ use platform::{Entropy as _, OsEntropy};
 use privacy::accounting::epsilon;
 use privacy::audit::Guesses;
 use privacy::mechanism::grid;
-use privacy::{Caps, Cost, Delta, DiscreteGaussian, Mechanism, PrivacyFilter, Rho, Spent};
+use privacy::{Delta, ReleasedPart, Rho};
 use study::Plan;
-use summaries::{Input, Lanes, MergedRelease, MergedRound, PartWork, Step};
+use summaries::{Input, Lanes, PartWork};
 
 use crate::sensitivity::{Value, batch};
+use crate::whole::{self, plan};
 
 /// How often the gate is wrong about a right mechanism, an audit.
 const ALARM: f64 = 1e-6;
@@ -34,24 +35,6 @@ struct World {
     canaries: Vec<Row>,
 }
 
-const HEAD: &str = r#"
-version = "1"
-schema = ">=1.1,<2"
-purpose = "research"
-expires = "2099-12-31"
-[code_systems]
-own = "urn:insitu:canaries"
-[cohorts.target]
-entry = { table = "patient" }
-[privacy]
-epsilon = 1.0
-delta = 1e-6
-"#;
-
-fn plan(text: &str) -> Plan {
-    Plan::new("canaries", study::read::checked(&format!("id = \"canaries\"\n{HEAD}{text}")).unwrap()).unwrap()
-}
-
 /// Codes: every canary has one that nobody else has.
 fn codes(canaries: u32) -> World {
     let list: Vec<String> = (0..canaries).map(|i| format!("\"own:c-{i}\"")).collect();
@@ -61,7 +44,12 @@ fn codes(canaries: u32) -> World {
         list.join(", ")
     );
     let canaries = (0..canaries).map(|i| vec![Value::Codes(vec![i])]).collect::<Vec<_>>();
-    World { plan: plan(&text), inputs: vec![Input::Codes(canaries.len() as u32)], known: Vec::new(), canaries }
+    World {
+        plan: plan("epsilon = 1.0", &text),
+        inputs: vec![Input::Codes(canaries.len() as u32)],
+        known: Vec::new(),
+        canaries,
+    }
 }
 
 /// A logistic model over rounds: every canary has a level that it shares with four patients whom the auditor knows, two of them
@@ -78,7 +66,7 @@ fn model(canaries: u32) -> World {
     );
     let patient = |level: u32, outcome: u32| vec![Value::Level(level), Value::Level(outcome)];
     World {
-        plan: plan(&text),
+        plan: plan("epsilon = 1.0", &text),
         inputs: vec![Input::Level(levels), Input::Level(2)],
         known: (1..levels).flat_map(|l| (0..4).map(move |i| patient(l, i % 2))).collect(),
         canaries: (1..levels).map(|l| patient(l, 1)).collect(),
@@ -123,47 +111,22 @@ fn add_scores(scores: &mut [f64], moves: &[Vec<Move>], seen: &[Vec<f64>]) {
     }
 }
 
-/// Runs the study's analysis once over these patients, as a site and a coordinator do, and returns each canary's score, the
-/// likelihood ratio of its presence up to what all canaries share, and the ρ that was charged. A planted fault divides the noise.
-fn run(world: &World, patients: &[Row], divided: f64) -> Result<(Vec<f64>, Rho), String> {
-    let allocation = study::budget::allocate(&world.plan)?;
-    let mut program = study::compile::program(&world.plan.study, 0).map_err(|e| e.to_string())?;
-    let filter = PrivacyFilter::new(Caps::flat(study::budget::total(&world.plan)));
-    let mut spent = Spent::default();
+/// Runs the study once over these patients, and returns each canary's score, the likelihood ratio of its presence up to what all
+/// canaries share, and the ρ that was charged.
+fn scored(world: &World, patients: &[Row], divided: f64) -> Result<(Vec<f64>, Rho), String> {
     let mut scores = vec![0.0; world.canaries.len()];
-    let (mut round, mut parameters) = (0u32, program.first());
-    loop {
-        let rho = allocation[0][round as usize];
-        let charge = filter.admit(Cost::gaussian(rho), &[(2020, spent.clone())]).map_err(|e| e.to_string())?;
-        for total in [&mut spent.study, &mut spent.year, &mut spent.lifetime] {
-            *total = total.plus(&Cost::gaussian(rho));
-        }
-        let work = program.work(round, &parameters).map_err(|e| e.to_string())?;
-        let known = sums(world, &work, &world.known)?;
-        let asked = program.work(round, &parameters).map_err(|e| e.to_string())?;
-        let mut parts = site_agent::agent::accumulate(asked, &batch(&world.inputs, patients))?;
-        parts.iter_mut().for_each(|p| p.sensitivity.l2 /= divided);
-        let released = DiscreteGaussian.release(parts, charge).map_err(|e| e.to_string())?.into_inner();
+    let (_, rho) = whole::run(&world.plan, &batch(&world.inputs, patients), divided, |work, released| {
         // Known rows taken off, in units of the noise.
-        let mut seen = Vec::with_capacity(released.len());
-        for (part, known) in released.iter().zip(&known) {
+        let known = sums(world, work, &world.known)?;
+        let less = |(part, known): (&ReleasedPart, &Vec<i64>)| -> Vec<f64> {
             let (unit, sigma) = (grid(part.scale.grid_bits), part.scale.sigma());
-            let off = part.lanes.iter().zip(known).map(|(l, k)| (*l as f64 / unit - *k as f64) / (sigma * sigma));
-            seen.push(off.collect::<Vec<f64>>());
-        }
-        add_scores(&mut scores, &moves(world, &work)?, &seen);
-        let merged = released.into_iter().map(|part| MergedRelease {
-            noise_variance: (part.scale.sigma_nano as f64 / 1e9).powi(2),
-            unit: grid(part.scale.grid_bits),
-            lanes: part.lanes,
-            sites: 1,
-        });
-        let merged = MergedRound { parts: merged.collect(), sites: 1 };
-        match program.next(round, &parameters, &merged).map_err(|e| e.to_string())? {
-            Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),
-            Step::Done(_) => return Ok((scores, spent.study.rho)),
-        }
-    }
+            part.lanes.iter().zip(known).map(|(l, k)| (*l as f64 / unit - *k as f64) / (sigma * sigma)).collect()
+        };
+        let seen: Vec<Vec<f64>> = released.iter().zip(&known).map(less).collect();
+        add_scores(&mut scores, &moves(world, work)?, &seen);
+        Ok(())
+    })?;
+    Ok((scores, rho))
 }
 
 /// One audit with so many guesses: the half of them with the highest scores are guessed in, the half with the lowest out. Returns the
@@ -174,7 +137,7 @@ fn audit(world: &World, guesses: usize, divided: f64) -> Result<(f64, f64), Stri
     let coins: Vec<bool> = bytes.iter().map(|b| b & 1 == 1).collect();
     let heads = world.canaries.iter().zip(&coins).filter(|(_, c)| **c).map(|(r, _)| r);
     let patients: Vec<Row> = world.known.iter().chain(heads).cloned().collect();
-    let (scores, rho) = run(world, &patients, divided)?;
+    let (scores, rho) = scored(world, &patients, divided)?;
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b]));
     let half = guesses / 2;

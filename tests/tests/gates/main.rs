@@ -5,6 +5,8 @@
 //! * `worlds`: what a release tells of one patient's presence, against the bound of its charge.
 //! * `aggregation`: the noise in a sum under secure aggregation with dropouts.
 //! * `canary`: what an auditor proves from one run of a whole program, against the ε that was charged.
+//! * `hospitals`: patients who are at several hospitals, against the ε that the study promises.
+//! * `intervals`: how often intervals hold the truth.
 //! * `sampler`: the noise that a statistic gets, against the exact mass function of the discrete Gaussian.
 //!
 //! The gates are functions that return what is wrong, so that faults can be planted: a gate that has never refused anything
@@ -13,9 +15,12 @@
 
 mod aggregation;
 mod canary;
+mod hospitals;
+mod intervals;
 mod planted;
 mod sampler;
 mod sensitivity;
+mod whole;
 mod worlds;
 
 use std::collections::BTreeSet;

@@ -15,6 +15,8 @@ use crate::{sampler, sensitivity, subjects, worlds};
 enum Fault {
     /// It declares its sensitivity times so much.
     Declares(f64),
+    /// It declares L1 for L2 and L2 for L1.
+    SwapsNorms,
     /// It adds something a batch, not a patient.
     CountsBatches,
     /// It adds a patient twice where the first number is missing.
@@ -42,6 +44,7 @@ impl Statistic for Wrong<'_> {
         let s = self.inner.sensitivity();
         match self.fault {
             Fault::Declares(share) => Sensitivity { l2: s.l2 * share, ..s },
+            Fault::SwapsNorms => Sensitivity { l1: s.l2, l2: s.l1, ..s },
             _ => s,
         }
     }
@@ -73,6 +76,17 @@ fn a_sensitivity_that_is_root_k_too_small_is_found() {
     let said = sensitivity::fuzz(&Wrong { inner: codes.as_ref(), fault: Fault::Declares(1.0 / k.sqrt()) }).unwrap_err();
     assert!(said.contains("moves L2"), "{said}");
     println!("{}", said.lines().next().unwrap_or_default());
+}
+
+/// L1 where L2 should stand and the other way round: a tree's L2 is no larger than its L1 unless they were swapped; and a bound of
+/// leaves for a whole tree is found by the fuzz.
+#[test]
+fn swapped_norms_are_found() {
+    let tree = named("quantiles");
+    let swapped = Wrong { inner: tree.as_ref(), fault: Fault::SwapsNorms };
+    assert!(sensitivity::declared(&swapped).unwrap_err().contains("no set of norms"));
+    let leaves = Wrong { inner: tree.as_ref(), fault: Fault::Declares(1.0 / tree.sensitivity().l2) };
+    assert!(sensitivity::fuzz(&leaves).unwrap_err().contains("moves L2"));
 }
 
 /// The fuzz comes near the bound of every statistic: a tenth less than declared is found in at least one of its instances.
