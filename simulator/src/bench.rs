@@ -1,10 +1,18 @@
-//! Figures of this machine: rounds, memory, sizes, each beside its floor.
+//! Figures of this machine, each beside its floor.
+//!
+//! * here: rounds with local noise, memory, sizes.
+//! * [`ledger`]: debits of the ledger.
+//! * [`secure`]: whole secure rounds.
+
+pub mod ledger;
+pub mod secure;
 
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use crate::local::{Local, Options, plan_of};
@@ -29,6 +37,17 @@ bounds = [80, 200]
 epsilon = 100
 "#;
 
+/// What to measure.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// Rounds with local noise, memory, sizes.
+    Rounds,
+    /// Secure rounds, with and without dropouts.
+    Secure,
+    /// Debits of the ledger.
+    Ledger,
+}
+
 /// A vector to measure: a count, or a tree of so many children and levels.
 #[derive(Clone, Copy)]
 struct Size {
@@ -45,6 +64,8 @@ impl Size {
 const ONE: Size = Size { branching: 0, depth: 0 };
 /// 9,724 lanes.
 const TEN_THOUSAND: Size = Size { branching: 21, depth: 3 };
+/// 99,499 lanes.
+const HUNDRED_THOUSAND: Size = Size { branching: 46, depth: 3 };
 /// 1,048,575 lanes.
 const MILLION: Size = Size { branching: 2, depth: 19 };
 
@@ -62,6 +83,9 @@ fn study(id: &str, size: Size, rounds: usize) -> String {
     };
     format!("id = \"{id}\"\n{HEAD}{}", (0..rounds).map(one).collect::<String>())
 }
+
+/// Debits that the ledger's figures rest on.
+const DEBITS: u32 = 2_000;
 
 /// Resident memory of a process, in MiB: now, and at its peak.
 fn memory(pid: u32) -> (f64, f64) {
@@ -124,8 +148,16 @@ async fn measure(agents: usize, rounds: usize, noise: bool, sizes: &[Size]) -> a
 ///
 /// # Errors
 /// A federation does not run.
-pub async fn run(agents: usize, rounds: usize, json_out: bool) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
+pub async fn run(what: What, agents: usize, rounds: usize, json_out: bool) -> anyhow::Result<()> {
+    let rows = match what {
+        What::Rounds => rounds_of(agents, rounds).await?,
+        What::Secure => secure::run(agents, rounds).await?,
+        What::Ledger => ledger::run(DEBITS)?,
+    };
+    print(&rows, agents, json_out)
+}
+
+async fn rounds_of(agents: usize, rounds: usize) -> anyhow::Result<Vec<Value>> {
     let floor = sync_floor()?;
     let mut rows =
         vec![json!({ "what": "one synced write of 4 KiB, median, ms (the floor of a ledger entry)", "value": floor })];
@@ -133,11 +165,21 @@ pub async fn run(agents: usize, rounds: usize, json_out: bool) -> anyhow::Result
     rows.extend(measure(agents, rounds, false, &[ONE, TEN_THOUSAND, MILLION]).await?);
     let size = std::fs::metadata(std::env::current_exe()?)?.len();
     rows.push(json!({ "what": "this program (coordinator, agent and simulator in one), MiB", "value": size as f64 / 1048576.0 }));
+    Ok(rows)
+}
+
+fn print(rows: &[Value], agents: usize, json_out: bool) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
     if json_out {
         writeln!(out, "{:#}", json!(rows))?;
         return Ok(());
     }
-    for r in &rows {
+    let floor = rows.first().and_then(|r| r.get("value")).and_then(Value::as_f64).unwrap_or_default();
+    for r in rows {
+        if let Some(line) = secure::line(r) {
+            writeln!(out, "{line}")?;
+            continue;
+        }
         let what = r.get("what").and_then(Value::as_str).unwrap_or_default();
         match r.get("seconds").and_then(Value::as_f64) {
             Some(s) => writeln!(

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use privacy::{DiscreteGaussian, Mechanism};
 
+use crate::dropping::Dropping;
 use crate::generate;
 use crate::local::{Local, Options, plan};
 use crate::{bench, demo, split};
@@ -95,6 +96,9 @@ enum Verb {
     /// Measure rounds, memory and sizes on this machine
     #[command(after_help = "Example:\n  simulator bench --agents 40")]
     Bench {
+        /// What to measure
+        #[arg(long, value_enum, default_value = "rounds")]
+        what: bench::What,
         /// How many agents
         #[arg(long, default_value_t = 40)]
         agents: usize,
@@ -115,12 +119,17 @@ pub fn main(mut arguments: Vec<OsString>) -> ExitCode {
     let role = arguments.get(1).and_then(|a| a.to_str()).unwrap_or_default().to_owned();
     if role == "agent-process" || role == "coordinator-process" {
         arguments.remove(1);
-        let off = arguments.get(1).is_some_and(|a| a == "--noise-off");
-        if off {
-            arguments.remove(1);
-        }
+        let mut flag = |name: &str| {
+            let given = arguments.get(1).is_some_and(|a| a == name);
+            if given {
+                arguments.remove(1);
+            }
+            given
+        };
+        let (off, drops) = (flag("--noise-off"), flag("--drops-out"));
         return if role == "agent-process" {
-            site_agent::cli::main_with(arguments, mechanism(off))
+            let mechanism = if drops { Box::new(Dropping) } else { mechanism(off) };
+            site_agent::cli::main_with(arguments, mechanism)
         } else {
             coordinator::cli::main_with(arguments, off)
         };
@@ -211,7 +220,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 }
             }
         }
-        Verb::Bench { agents, rounds } => bench::run(agents, rounds, arguments.json).await?,
+        Verb::Bench { what, agents, rounds } => bench::run(what, agents, rounds, arguments.json).await?,
     }
     Ok(())
 }

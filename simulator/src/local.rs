@@ -268,9 +268,21 @@ impl Local {
     /// # Errors
     /// An agent does not come.
     pub async fn start_agents(&mut self) -> anyhow::Result<()> {
+        self.start_agents_of_whom_drop(0).await
+    }
+
+    /// The same; the last so many agents drop out of every secure round.
+    ///
+    /// # Errors
+    /// An agent does not come.
+    pub async fn start_agents_of_whom_drop(&mut self, dropping: usize) -> anyhow::Result<()> {
+        let staying = self.sites.len().saturating_sub(dropping);
         for i in 0..self.sites.len() {
             let Some((id, home)) = self.sites.get(i).map(|s| (s.id.clone(), s.home.clone())) else { continue };
             let mut command = self.command("agent-process", &format!("{id}.log"))?;
+            if i >= staying {
+                command.arg("--drops-out");
+            }
             let child = command.arg("--home").arg(home).arg("run").spawn()?;
             if let Some(site) = self.sites.get_mut(i) {
                 site.process = Some(child);
