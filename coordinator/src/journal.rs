@@ -85,6 +85,9 @@ pub struct Checkpoint {
     pub units: Vec<f64>,
     /// Which attempt it was, in a secure round.
     pub attempt: u32,
+    /// So many sites together owe the noise: 1 with local noise.
+    #[serde(default)]
+    pub shared: u32,
     /// The hash of the merged lanes.
     pub merged_hash: Hash,
     /// When the round began, in microseconds since 1970.
@@ -265,7 +268,13 @@ impl Journal {
                 return Ok(None);
             };
             rest = after;
-            parts.push(MergedRelease { lanes: own.to_vec(), noise_variance: *noise_variance, unit: *unit, sites });
+            parts.push(MergedRelease {
+                lanes: own.to_vec(),
+                noise_variance: *noise_variance,
+                unit: *unit,
+                sites,
+                shared: c.shared.max(1) as usize,
+            });
         }
         Ok(Some(MergedRound { parts, sites }))
     }

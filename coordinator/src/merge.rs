@@ -181,7 +181,7 @@ impl Merge {
             .map(|sum| {
                 let unit = grid(sum.grid_bits);
                 let noise_variance = sum.variance * unit * unit;
-                MergedRelease { lanes: sum.lanes.into_values(), noise_variance, unit, sites }
+                MergedRelease { lanes: sum.lanes.into_values(), noise_variance, unit, sites, shared: 1 }
             })
             .collect();
         (MergedRound { parts, sites }, self.taken)

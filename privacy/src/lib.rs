@@ -14,7 +14,7 @@
 //! (Canonne, Kamath, Steinke 2020), and costs add.
 //!
 //! * [`cost`], [`filter`], [`accounting`]: what is spent, what may be, what it means.
-//! * [`mechanism`], [`discrete_gaussian`], [`discrete_laplace`], [`stability`], [`sampler`]: the noise.
+//! * [`mechanism`], [`discrete_gaussian`], [`discrete_laplace`], [`stability`], [`presence`], [`sampler`]: the noise.
 //! * [`distributed`], [`secagg`]: noise in shares, and sums that show no site's part.
 //! * [`audit`]: what an attack that worked proves about ε.
 //! * [`manual`]: how such systems fail, and what prevents it here.
@@ -31,6 +31,7 @@ pub mod distributed;
 pub mod filter;
 pub mod manual;
 pub mod mechanism;
+pub mod presence;
 pub mod sampler;
 pub mod secagg;
 pub mod sensitive;
@@ -43,4 +44,5 @@ pub use discrete_gaussian::DiscreteGaussian;
 pub use discrete_laplace::DiscreteLaplace;
 pub use filter::{Block, Cap, Caps, Charge, PrivacyFilter, Refusal, Spent};
 pub use mechanism::{Mechanism, MechanismError, MechanismName, Part, ReleasedPart, Scale, Share};
+pub use presence::Presence;
 pub use sensitive::{Released, Sensitive};

@@ -14,6 +14,8 @@ use crate::sensitive::{Released, Sensitive};
 pub enum MechanismName {
     /// The discrete Gaussian mechanism.
     DiscreteGaussian,
+    /// Cells that are set falsely, for the OR of many sites; in secure rounds alone.
+    Presence,
     /// No noise: a simulation over data that the one who runs it holds. Not private.
     None,
 }
@@ -23,6 +25,7 @@ impl MechanismName {
     pub fn word(self) -> &'static str {
         match self {
             MechanismName::DiscreteGaussian => "discrete-gaussian",
+            MechanismName::Presence => "presence",
             MechanismName::None => "none",
         }
     }
@@ -188,7 +191,7 @@ pub fn scale_of(
     parties: usize,
     lanes: usize,
 ) -> Result<Scale, MechanismError> {
-    if mechanism == MechanismName::None {
+    if matches!(mechanism, MechanismName::None | MechanismName::Presence) {
         return Ok(Scale { lanes, sigma_nano: 0, grid_bits: 0 });
     }
     let sigma = gaussian_sigma(sensitivity.l2, share) / (parties as f64).sqrt();

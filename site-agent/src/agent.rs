@@ -8,13 +8,13 @@ use certs::Identity;
 use platform::store::SharedStore;
 use platform::{Clock, Entropy, RocksStore};
 use privacy::secagg::IdentityKey;
-use privacy::{DiscreteLaplace, Mechanism, MechanismName, Part, Rho, Sensitive};
+use privacy::{DiscreteLaplace, Mechanism, MechanismName, Part, Presence, Rho, Sensitive};
 use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan};
 use proto::{Hash, RoundId, SecureManifest, StudyId};
 use study::Plan;
 use study::spec::Aggregation;
-use summaries::{Lanes, PartWork};
+use summaries::{Column, Lanes, PartWork, PatientBatch};
 use tokio::sync::broadcast;
 
 use crate::config::Config;
@@ -408,11 +408,15 @@ impl Agent {
         let work = program
             .work(order.round.round, parameters)
             .map_err(|e| Objection::new("parameters_invalid", e.to_string()))?;
-        let (batch, version) = self
-            .engine
-            .patients(&self.config, &self.lake, plan, order.plan_hash, order.round.analysis, &order.blocks)
-            .await
-            .map_err(|e| self.engine_refusal(&e))?;
+        let mechanism = self.mechanism(plan, order.round.analysis);
+        let (batch, version) = match secure.filter(|_| mechanism.name() == MechanismName::Presence) {
+            Some(attempt) => self.tags(plan, &order, &attempt.instance()).await?,
+            None => self
+                .engine
+                .patients(&self.config, &self.lake, plan, order.plan_hash, order.round.analysis, &order.blocks)
+                .await
+                .map_err(|e| self.engine_refusal(&e))?,
+        };
         self.large_enough(plan, &order, batch.patients())?;
         if secure.is_none() {
             let key = (order.round.analysis, order.round.round, order.parameters_hash);
@@ -427,12 +431,12 @@ impl Agent {
             let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             self.agreed(&order.round.study)?;
             let noise = |charge| match secure {
-                None => Ok(Noised::local(&self.mechanism.release(parts, charge)?)),
+                None => Ok(Noised::local(&mechanism.release(parts, charge)?)),
                 Some(attempt) => {
                     let terms = attempt.terms();
                     let (threshold, colluders) = (terms.threshold, terms.colluders);
                     let parties = privacy::distributed::parties(threshold as usize, colluders as usize);
-                    let share = self.mechanism.share(parts, charge, parties)?;
+                    let share = mechanism.share(parts, charge, parties)?;
                     let scales = share.scales.clone();
                     let masked = attempt.mask(share, threads)?;
                     let secure = SecureManifest { instance: attempt.instance(), threshold, colluders };
@@ -445,12 +449,33 @@ impl Agent {
                 }
             };
             self.releases
-                .seal(&self.ledger, &order, self.clock.now(), (self.mechanism.name(), &names), noise, also)
+                .seal(&self.ledger, &order, self.clock.now(), (mechanism.name(), &names), noise, also)
                 .map_err(|e| self.release_refusal(&e))?
         };
         tracing::info!(round = %order.round, rho = %order.rho, release = %sealed.record.id.short(), "sealed");
         schedule(drawn, lanes).await;
         Ok(sealed)
+    }
+
+    /// The mechanism of an analysis.
+    fn mechanism(&self, plan: &Plan, analysis: u32) -> &dyn Mechanism {
+        match study::secure::mechanism(plan, analysis, self.mechanism.name()) {
+            MechanismName::Presence => &Presence,
+            _ => self.mechanism.as_ref(),
+        }
+    }
+
+    /// The patients' linkage tags, under the key of one release: its instance, which is never used twice.
+    async fn tags(&self, plan: &Plan, order: &Order, instance: &Hash) -> Result<(Arc<PatientBatch>, u64), Refused> {
+        let key = crate::linkage::key(&self.config).map_err(|e| self.internal(&e))?;
+        let cohort = self
+            .engine
+            .linkage_tags(&self.config, &self.lake, plan, order.round.analysis, &order.blocks, key.as_ref())
+            .await
+            .map_err(|e| self.engine_refusal(&e))?;
+        let tags = key.as_ref().map(|k| cohort.for_release(k, &instance.0)).unwrap_or_default();
+        let batch = PatientBatch::new(tags.len(), vec![Column::Tags(tags)]).map_err(|e| self.internal(&e))?;
+        Ok((Arc::new(batch), cohort.gold))
     }
 
     /// Whether a cohort is large enough here to be answered for: on a noisy count that is paid for and stays here.

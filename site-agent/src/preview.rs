@@ -87,6 +87,28 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
         let work = program.work(0, &program.first()).map_err(|e| invalid(e.to_string()))?;
         let first = rounds.first().copied().unwrap_or_default();
         let whole: f64 = work.iter().map(|w| w.weight).sum();
+        let usual = agent.mechanism.name();
+        if study::secure::mechanism(&plan, i as u32, usual) == privacy::MechanismName::Presence {
+            // What would leave is a masked word a cell; there is no example of that which says anything.
+            let cells = work.iter().map(|w| PartPreview {
+                name: w.name.clone(),
+                lanes: w.statistic.layout().lanes,
+                bytes: w.statistic.layout().lanes * 8,
+                sensitivity_l2: 1.0,
+                sigma: 0.0,
+                half_width: 0.0,
+                example: Vec::new(),
+                suppressed: None,
+            });
+            analyses.push(AnalysisPreview {
+                analysis: analysis.label(),
+                rounds: 1,
+                rho: first,
+                parts: cells.collect(),
+                query: crate::engine::sql::analysis(&plan.study, &analysis.cohort, &[]).map_err(invalid)?.text(),
+            });
+            continue;
+        }
         let describe: Vec<_> = work
             .iter()
             .map(|w| {

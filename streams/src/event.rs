@@ -17,6 +17,7 @@ enum Cell {
     Real(u64),
     Level(u32),
     Codes(Vec<u32>),
+    Tag([u8; 32]),
 }
 
 impl Cell {
@@ -24,6 +25,7 @@ impl Cell {
         match column {
             Column::Real(v) => v.first().map(|x| Cell::Real(x.to_bits())),
             Column::Level(v) => v.first().map(|x| Cell::Level(*x)),
+            Column::Tags(v) => v.first().map(|x| Cell::Tag(*x)),
             Column::Codes { offsets, codes } => {
                 let [from, to] = offsets.as_slice() else { return None };
                 codes.get(*from as usize..*to as usize).map(|c| Cell::Codes(c.to_vec()))
@@ -33,7 +35,7 @@ impl Cell {
 
     fn fits(&self, input: &Input) -> bool {
         match (self, input) {
-            (Cell::Real(_), Input::Real) => true,
+            (Cell::Real(_), Input::Real) | (Cell::Tag(_), Input::Tag) => true,
             (Cell::Level(x), Input::Level(levels)) => x < levels || *x == MISSING,
             (Cell::Codes(c), Input::Codes(size)) => c.iter().all(|x| x < size),
             _ => false,
@@ -44,6 +46,7 @@ impl Cell {
         match self {
             Cell::Real(_) => Column::Real(Vec::new()),
             Cell::Level(_) => Column::Level(Vec::new()),
+            Cell::Tag(_) => Column::Tags(Vec::new()),
             Cell::Codes(_) => Column::Codes { offsets: vec![0], codes: Vec::new() },
         }
     }
@@ -53,6 +56,7 @@ impl Cell {
         match (self, column) {
             (Cell::Real(bits), Column::Real(v)) => v.push(f64::from_bits(*bits)),
             (Cell::Level(x), Column::Level(v)) => v.push(*x),
+            (Cell::Tag(x), Column::Tags(v)) => v.push(*x),
             (Cell::Codes(c), Column::Codes { offsets, codes }) => {
                 codes.extend(c);
                 offsets.push(u32::try_from(codes.len()).ok()?);

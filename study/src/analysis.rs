@@ -72,6 +72,13 @@ pub enum What {
         /// The feature.
         of: String,
     },
+    /// How many distinct patients at all hospitals together, by a keyed sketch of their linkage ids. Experimental; in secure rounds
+    /// alone.
+    Distinct {
+        /// Buckets of the sketch, a power of two; more buckets, less error, more bytes.
+        #[serde(default = "buckets")]
+        buckets: u32,
+    },
     /// A table of variables: mean, SD, median and quartiles of numbers; n and share of categories.
     Table1 {
         /// The features.
@@ -102,6 +109,9 @@ fn four() -> u32 {
 fn five() -> u32 {
     5
 }
+fn buckets() -> u32 {
+    summaries::distinct::Distinct::BUCKETS as u32
+}
 fn steps() -> u32 {
     4
 }
@@ -116,6 +126,7 @@ impl What {
             What::Moments { .. } => "moments",
             What::Quantiles { .. } => "quantiles",
             What::Codes { .. } => "codes",
+            What::Distinct { .. } => "distinct",
             What::Table1 { .. } => "table1",
             What::Logistic { .. } => "logistic",
         }
@@ -127,6 +138,7 @@ impl What {
             "count" | "crosstab" => &["by"],
             "histogram" => &["of", "bins"],
             "moments" | "codes" => &["of"],
+            "distinct" => &["buckets"],
             "quantiles" => &["of", "probabilities", "branching", "depth"],
             "table1" => &["variables"],
             "logistic" => &["outcome", "features", "steps", "clip"],
@@ -141,6 +153,7 @@ impl What {
             What::Histogram { of, .. } | What::Moments { of } | What::Quantiles { of, .. } | What::Codes { of } => {
                 vec![of.clone()]
             }
+            What::Distinct { .. } => Vec::new(),
             What::Table1 { variables } => variables.clone(),
             What::Logistic { outcome, features, .. } => {
                 features.iter().chain(std::iter::once(outcome)).cloned().collect()

@@ -4,14 +4,24 @@
 use privacy::accounting::rho;
 use privacy::{Delta, Epsilon, Rho};
 
+use crate::analysis::Analysis;
 use crate::compile;
 use crate::plan::Plan;
-use crate::spec::Aggregation;
+use crate::spec::{Aggregation, Study};
 
 /// The study's ρ at each site. Where a patient may be in m hospitals, each site spends an m-th of what the ε allows with local
 /// noise, where costs add, and an m²-th under secure aggregation, where such a patient moves one sum by m times as much.
 pub fn total(plan: &Plan) -> Rho {
-    let p = &plan.study.privacy;
+    whole(&plan.study)
+}
+
+/// An analysis' part of it.
+pub(crate) fn of(study: &Study, analysis: &Analysis) -> Rho {
+    whole(study).share(analysis.share, study.analysis.iter().map(|a| a.share).sum())
+}
+
+fn whole(study: &Study) -> Rho {
+    let p = &study.privacy;
     let m = f64::from(p.hospitals_per_patient.max(1));
     let whole = rho(Epsilon(p.epsilon), Delta(p.delta));
     match p.aggregation {
@@ -26,11 +36,9 @@ pub fn total(plan: &Plan) -> Rho {
 /// # Errors
 /// A round would get less than a billionth of ρ, or an analysis does not compile.
 pub fn allocate(plan: &Plan) -> Result<Vec<Vec<Rho>>, String> {
-    let whole = total(plan);
-    let shares: f64 = plan.study.analysis.iter().map(|a| a.share).sum();
     let mut out = Vec::with_capacity(plan.study.analysis.len());
     for (i, analysis) in plan.study.analysis.iter().enumerate() {
-        let own = whole.share(analysis.share, shares);
+        let own = of(&plan.study, analysis);
         let program = compile::program(&plan.study, i).map_err(|e| e.to_string())?;
         let weights: Vec<f64> = (0..program.rounds()).map(|r| program.weight(r)).collect();
         let sum: f64 = weights.iter().sum();

@@ -485,11 +485,21 @@ impl Checker<'_> {
             if !distinct(&features) {
                 self.say(&["analysis", &place], "a feature is named twice", "name each once");
             }
-            if features.is_empty() && !matches!(a.what, What::Count { .. }) {
+            if features.is_empty() && !matches!(a.what, What::Count { .. } | What::Distinct { .. }) {
                 self.say(&["analysis", &place], "the analysis names no feature", "name one or more");
             }
             for f in features.iter().filter(|f| !study.features.contains_key(*f)) {
                 self.say(&["analysis", &place], format!("there is no feature '{f}'"), near(f, &known));
+            }
+            if let What::Distinct { buckets } = &a.what {
+                if study.privacy.aggregation != Aggregation::Secure {
+                    let remedy = "set [privacy] aggregation = \"secure\"";
+                    self.say(&["analysis", &place, "kind"], "distinct patients can be counted in secure rounds alone", remedy);
+                }
+                if !buckets.is_power_of_two() || !(64..=1 << 16).contains(buckets) {
+                    let remedy = "4096 is usual; 16384 for more than a million patients";
+                    self.say(&["analysis", &place, "buckets"], "the buckets must be a power of two from 64 to 65536", remedy);
+                }
             }
             if let What::Logistic { outcome, steps, features, clip } = &a.what {
                 if clip.is_some_and(|c| !(c >= 1.0 && c.is_finite())) {

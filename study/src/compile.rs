@@ -5,6 +5,7 @@ use summaries::program::{OneShot, PartPlan};
 use summaries::{Program, Reporting, Statistic};
 
 use crate::analysis::What;
+use crate::budget;
 use crate::feature::{Feature, Shape};
 use crate::spec::Study;
 
@@ -120,6 +121,11 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
             }
             _ => return Err(wrong(format!("'{of}' is no feature of the kind codes"))),
         },
+        What::Distinct { buckets } => {
+            let sketch = privacy::presence::sketch(budget::of(study, a), *buckets as usize);
+            let sketch = sketch.map_err(|e| wrong(e.to_string()))?;
+            vec![one("distinct", made(summaries::distinct::DistinctPatients::new(sketch)), vec![0])]
+        }
         What::Table1 { variables } => {
             let mut parts = Vec::new();
             for (i, v) in variables.iter().enumerate() {

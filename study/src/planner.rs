@@ -8,6 +8,7 @@ use summaries::{Column, Lanes, MergedRelease, MergedRound, PatientBatch, Program
 use privacy::mechanism::gaussian_sigma;
 use privacy::{Epsilon, Rho, accounting, distributed};
 
+use crate::analysis::What;
 use crate::budget;
 use crate::compile;
 use crate::feature::Shape;
@@ -213,6 +214,9 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
     let text = |e: ProgramError| e.to_string();
     let mut program = compile::program(&plan.study, analysis).map_err(|e| e.to_string())?;
     let names = plan.study.analysis.get(analysis).map(|a| a.what.features()).unwrap_or_default();
+    if let Some(What::Distinct { .. }) = plan.study.analysis.get(analysis).map(|a| &a.what) {
+        return distinct(plan, analysis, rounds, sites, patients);
+    }
     let shapes: Option<Vec<Shape>> = names.iter().map(|n| compile::shape(&plan.study, n)).collect();
     let batch = shapes.as_deref().and_then(made_up).ok_or("the features do not fit")?;
     let scale = (sites * patients) as f64 / GRID as f64;
@@ -238,6 +242,7 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
                 noise_variance: sigma * sigma * sites as f64 / shared,
                 unit: 1.0,
                 sites,
+                shared: 1,
             });
         }
         match program.next(round, &parameters, &MergedRound { parts, sites }).map_err(text)? {
@@ -245,4 +250,28 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
             Step::Done(estimate) => return Ok(estimate.rows),
         }
     }
+}
+
+/// What a count of distinct patients would say of so many, all different. With local noise it says nothing.
+fn distinct(
+    plan: &Plan,
+    analysis: usize,
+    rounds: &[Rho],
+    sites: usize,
+    patients: usize,
+) -> Result<Vec<Row>, String> {
+    let privacy = &plan.study.privacy;
+    if privacy.aggregation == Aggregation::Local {
+        return Ok(Vec::new());
+    }
+    let buckets = match plan.study.analysis.get(analysis).map(|a| &a.what) {
+        Some(What::Distinct { buckets }) => *buckets as usize,
+        _ => 0,
+    };
+    let rho = rounds.first().copied().unwrap_or_default();
+    let sketch = privacy::presence::sketch(rho, buckets).map_err(|e| e.to_string())?;
+    let parties = distributed::parties(privacy.threshold(sites), privacy.colluders as usize);
+    let n = (sites * patients) as f64;
+    let z = summaries::interval::normal_quantile(0.5 + plan.study.report.confidence / 2.0);
+    Ok(vec![Row::normal("distinct patients", "n", n, 0.0, sketch.standard_error(n, sites, parties), z)])
 }

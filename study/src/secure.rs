@@ -6,7 +6,16 @@ use proto::secure::{Member, PartTerms, RoundTerms};
 use proto::{Hash, RoundId};
 use summaries::PartWork;
 
+use crate::analysis::What;
 use crate::plan::Plan;
+
+/// The mechanism of an analysis: the usual one, or that of its kind.
+pub fn mechanism(plan: &Plan, analysis: u32, usual: MechanismName) -> MechanismName {
+    match plan.study.analysis.get(analysis as usize).map(|a| &a.what) {
+        Some(What::Distinct { .. }) => MechanismName::Presence,
+        _ => usual,
+    }
+}
 
 /// Which round the terms are for.
 #[derive(Clone, Debug)]
@@ -23,7 +32,7 @@ pub struct Of {
     pub parameters_hash: Hash,
     /// The charge at each site.
     pub rho: Rho,
-    /// The mechanism.
+    /// The usual mechanism.
     pub mechanism: MechanismName,
 }
 
@@ -36,11 +45,12 @@ pub fn terms(plan: &Plan, of: Of, roster: Vec<Member>, work: &[PartWork]) -> Res
     let threshold = privacy.threshold(roster.len());
     let colluders = privacy.colluders;
     let parties = distributed::parties(threshold, colluders as usize);
+    let mechanism = mechanism(plan, of.round.analysis, of.mechanism);
     let whole: f64 = work.iter().map(|w| w.weight).sum();
     let part = |w: &PartWork| {
         let share = of.rho.share(w.weight, whole);
         let lanes = w.statistic.layout().lanes;
-        let scale = scale_of(of.mechanism, &w.statistic.sensitivity(), share, parties, lanes)?;
+        let scale = scale_of(mechanism, &w.statistic.sensitivity(), share, parties, lanes)?;
         Ok(PartTerms {
             name: w.name.clone(),
             lanes: lanes as u64,
@@ -55,7 +65,7 @@ pub fn terms(plan: &Plan, of: Of, roster: Vec<Member>, work: &[PartWork]) -> Res
         round: of.round,
         attempt: of.attempt,
         parameters_hash: of.parameters_hash,
-        mechanism: of.mechanism.word().to_owned(),
+        mechanism: mechanism.word().to_owned(),
         rho_nano: of.rho.nano(),
         threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
         colluders,

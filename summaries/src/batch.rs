@@ -17,6 +17,8 @@ pub enum Column {
         /// Places in the vocabulary.
         codes: Vec<u32>,
     },
+    /// For each patient a tag that only the holders of a key can make.
+    Tags(Vec<[u8; 32]>),
 }
 
 impl Column {
@@ -25,6 +27,7 @@ impl Column {
         match self {
             Column::Real(v) => v.len(),
             Column::Level(v) => v.len(),
+            Column::Tags(v) => v.len(),
             Column::Codes { offsets, .. } => offsets.len().saturating_sub(1),
         }
     }

@@ -112,7 +112,7 @@ mod tests {
             levels: vec![vec!["x".into(), "y".into()]; 2],
         };
         let e = s.estimate(
-            &MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1 },
+            &MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1, shared: 1 },
             &reporting,
         );
         let shown: Vec<_> = e.rows.iter().filter(|r| !r.suppressed).map(|r| r.term.as_str()).collect();

@@ -120,6 +120,8 @@ pub struct MergedRelease {
     pub unit: f64,
     /// How many sites are in.
     pub sites: usize,
+    /// So many sites together owe the noise that makes the sum private: 1 where each site's own release is.
+    pub shared: usize,
 }
 
 impl MergedRelease {

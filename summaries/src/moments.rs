@@ -114,7 +114,7 @@ mod tests {
         s.accumulate(&PatientBatch::new(5, vec![Column::Real(xs)]).unwrap(), &mut lanes).unwrap();
         let reporting = Reporting { confidence: 0.95, min_cell: 0, names: vec!["sbp".into()], levels: vec![vec![]] };
         let e = s.estimate(
-            &MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1 },
+            &MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1, shared: 1 },
             &reporting,
         );
         let get = |name: &str| e.rows.iter().find(|r| r.statistic == name).and_then(|r| r.estimate).unwrap();

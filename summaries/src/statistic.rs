@@ -13,6 +13,8 @@ pub enum Input {
     Level(u32),
     /// A set of codes out of a public vocabulary of so many.
     Codes(u32),
+    /// A keyed tag of the patient.
+    Tag,
 }
 
 /// Why a batch could not be accumulated. The text names columns of the plan, never a patient's value.

@@ -462,6 +462,7 @@ impl Running {
             variances: merged.parts.iter().map(|p| p.noise_variance).collect(),
             units: merged.parts.iter().map(|p| p.unit).collect(),
             attempt,
+            shared: merged.parts.first().map_or(1, |p| u32::try_from(p.shared).unwrap_or(u32::MAX)),
             merged_hash: Hash::of(&lanes),
             releases,
             started_micros: self.started.0,

@@ -45,6 +45,12 @@ pub use identity::{Fingerprint, Identity, IdentityKey};
 pub use party::{Party, Peers};
 pub use terms::{Advertisement, Consent, Keys, Reveal, RevealedShare, SealedShare, Secret, Terms, default_threshold};
 
+/// Uniform words from a key of its own: ChaCha20, as masks are made.
+pub(crate) fn words(key: &[u8; 32]) -> impl FnMut() -> u64 + use<> {
+    let mut words = stream::Words::new(key);
+    move || words.next()
+}
+
 /// The hash of what one aggregation is about. It is never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instance(pub [u8; 32]);

@@ -37,6 +37,7 @@ fn order(study: &StudyId, round: u32, rho: Rho) -> Order {
         parameters_hash: Hash([2; 32]),
         rho,
         blocks: BLOCKS.collect(),
+        reruns: 0,
         question: None,
     }
 }

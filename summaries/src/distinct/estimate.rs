@@ -79,10 +79,8 @@ impl Distinct {
             .chunks(self.buckets)
             .enumerate()
             .map(|(l, cells)| {
-                // The last level takes the rest: 2^−l instead of 2^−(l+1).
-                let exponent = if l + 1 < self.levels { l + 1 } else { l };
                 let zeros = cells.iter().filter(|z| **z).count() as f64;
-                Level { rate: self.keep() * (-(exponent as f64)).exp2() / buckets, zeros, ones: buckets - zeros }
+                Level { rate: self.rate(l), zeros, ones: buckets - zeros }
             })
             .collect();
         if levels.iter().all(|l| l.zeros == 0.0) {
@@ -99,15 +97,28 @@ impl Distinct {
             levels.iter().map(of).sum::<f64>()
         };
         let estimate = crossing(score);
-        let information = levels
-            .iter()
-            .map(|l| {
-                let (p0, p1) = probabilities(background, l.rate, estimate);
-                buckets * l.rate * l.rate * p0 / p1
-            })
-            .sum::<f64>();
-        let least = estimate * (1.0 - self.keep()) / self.keep();
-        let se = (1.0 / information - estimate).max(least).sqrt();
+        let se = self.standard_error(estimate, sites, t);
         Ok(DistinctEstimate { estimate, se, lower: (estimate - z * se).max(0.0), upper: estimate + z * se })
+    }
+
+    /// The standard error of an estimate of n patients from a sum over `sites` sites whose false cells were made for `t`; see
+    /// [`Distinct::estimate`].
+    pub fn standard_error(&self, n: f64, sites: usize, t: usize) -> f64 {
+        let background = self.background_of(sites, t);
+        let information: f64 = (0..self.levels)
+            .map(|l| {
+                let rate = self.rate(l);
+                let (p0, p1) = probabilities(background, rate, n);
+                self.buckets as f64 * rate * rate * p0 / p1
+            })
+            .sum();
+        let least = n * (1.0 - self.keep()) / self.keep();
+        (1.0 / information - n).max(least).sqrt()
+    }
+
+    /// π p_l of a level; the last level takes the rest, 2^−l instead of 2^−(l+1).
+    fn rate(&self, level: usize) -> f64 {
+        let exponent = if level + 1 < self.levels { level + 1 } else { level };
+        self.keep() * (-(exponent as f64)).exp2() / self.buckets as f64
     }
 }

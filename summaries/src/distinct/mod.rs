@@ -21,7 +21,7 @@
 //! For 0 the ratio is e^ε. For 1 it is (1 − e^−ε)/f + e^−ε, which falls in f and is e^ε at f = q. The opposite ratios
 //! are at most 1. This holds for each c, so for their mixture. The sum of one or more uniform numbers is uniform: it
 //! shows whether the cell is set and not how often, and misses a set cell with probability 2^−64. It is made from the
-//! OR alone, so ε stays as it is. ∎ In the ledger, ε-DP is ρ = ε²/2 (Bun and Steinke 2016, proposition 1.4).
+//! OR alone, so ε stays as it is. ∎ What ε-DP costs in the ledger is for the mechanism in `privacy` to say.
 //!
 //! # What must hold
 //! - **A fresh key for each release**, such as a PRF of key and manifest hash. Under one key a tag is kept in both
@@ -32,8 +32,10 @@
 //!   count of m.
 
 pub mod estimate;
+pub mod statistic;
 
 pub use estimate::DistinctEstimate;
+pub use statistic::DistinctPatients;
 
 /// 2^64.
 const RANGE: f64 = 18_446_744_073_709_551_616.0;

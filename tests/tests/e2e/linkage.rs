@@ -5,14 +5,25 @@ use std::process::{Command, Output};
 
 use crate::harness::{Federation, program, run, text};
 
-fn custodian(f: &Federation, args: &[&str]) -> Output {
+pub fn custodian(f: &Federation, args: &[&str]) -> Output {
     let mut c = Command::new(program("custodian"));
     c.arg("--dir").arg(f.path("custodian")).args(args);
     run(c)
 }
 
-fn json(out: &Output) -> serde_json::Value {
+pub fn json(out: &Output) -> serde_json::Value {
     serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{}", text(out)))
+}
+
+/// A site asks for the key, gets it sealed, and takes it in; both fingerprints were compared.
+pub fn hand_over(f: &Federation, site: &str, custodians: &str) {
+    let (request, sealed) = (f.path(&format!("{site}.request")), f.path(&format!("{site}.sealed")));
+    let (request, sealed) = (request.to_str().unwrap(), sealed.to_str().unwrap());
+    let own = f.agent_json(site, &["keys", "show"])["fingerprint"].as_str().unwrap().to_owned();
+    let done = |out: Output| assert!(out.status.success(), "{}", text(&out));
+    done(f.agent_command(site, &["keys", "linkage", "request", "--out", request]));
+    done(custodian(f, &["seal", "--request", request, "--fingerprint", &own, "--out", sealed]));
+    done(f.agent_command(site, &["keys", "linkage", "accept", sealed, "--custodian", custodians]));
 }
 
 /// Every file below a folder that holds some bytes.

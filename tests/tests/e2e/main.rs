@@ -8,6 +8,7 @@ mod budget_spent;
 mod check_problems;
 mod coordinator_killed;
 mod demo;
+mod distinct;
 mod equal_question;
 mod harness;
 mod heart_disease;

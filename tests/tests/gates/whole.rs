@@ -54,6 +54,7 @@ pub(crate) fn run(
             unit: grid(part.scale.grid_bits),
             lanes: part.lanes,
             sites: 1,
+            shared: 1,
         });
         let merged = MergedRound { parts: merged.collect(), sites: 1 };
         match program.next(round, &parameters, &merged).map_err(|e| e.to_string())? {

@@ -329,6 +329,7 @@ impl Running {
             variances: merged.parts.iter().map(|p| p.noise_variance).collect(),
             units: merged.parts.iter().map(|p| p.unit).collect(),
             attempt: 0,
+            shared: 1,
             merged_hash: Hash::of(&lanes),
             releases,
             started_micros: self.started.0,
