@@ -38,6 +38,30 @@ impl Machine {
         *self.power() = Power { on: true, dies };
     }
 
+    /// The state as a backup takes it: all that is written.
+    pub(crate) fn copy(&self) -> Vec<Entry> {
+        self.disk.scan(b"").unwrap()
+    }
+
+    /// Writes what is not part of the trial, whatever dies.
+    pub(crate) fn enter(&self, key: Vec<u8>, value: Vec<u8>) {
+        let mut t = Transaction::new("entered");
+        t.put(key, value);
+        self.disk.commit(t, Durability::Synced).unwrap();
+    }
+
+    /// The state is replaced by a backup.
+    pub(crate) fn replace(&self, copy: Vec<Entry>) {
+        let mut t = Transaction::new("replaced");
+        for (key, _) in self.copy() {
+            t.delete(key);
+        }
+        for (key, value) in copy {
+            t.put(key, value);
+        }
+        self.disk.commit(t, Durability::Synced).unwrap();
+    }
+
     /// It will not die any more.
     pub(crate) fn spare(&self) {
         self.power().dies = None;

@@ -27,6 +27,7 @@ mod conductor;
 mod hospital;
 mod machine;
 mod oracles;
+mod secure;
 mod study;
 mod world;
 

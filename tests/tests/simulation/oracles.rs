@@ -246,7 +246,7 @@ fn sum(
 }
 
 /// The checkpoints follow one from the other: the program, run again over them, asks what was asked, and ends where it ended.
-fn chain(
+pub(crate) fn chain(
     plan: &Prepared,
     checkpoints: &[Checkpoint],
     merged: &[MergedRound],

@@ -11,11 +11,13 @@ use privacy::Rho;
 use proto::wire::SignedPlan;
 use proto::{Hash, StudyId};
 use study::Plan;
-use study::spec::Rounds;
+use study::spec::{Aggregation, Privacy, Rounds};
 use summaries::{Column, PatientBatch};
 
 pub(crate) const MOST_SITES: usize = 6;
 pub(crate) const PATIENTS: usize = 3;
+/// The most sites of a schedule of secure rounds.
+pub(crate) const MOST_SECURE: usize = 9;
 /// How long a round waits, in seconds.
 pub(crate) const DEADLINE: u32 = 10;
 
@@ -42,8 +44,8 @@ impl Prepared {
     }
 }
 
-fn text() -> String {
-    let marks: Vec<String> = (0..MOST_SITES * PATIENTS).map(|i| format!("\"own:p-{i}\"")).collect();
+fn text(sites: usize) -> String {
+    let marks: Vec<String> = (0..sites * PATIENTS).map(|i| format!("\"own:p-{i}\"")).collect();
     format!(
         r#"
 id = "marks"
@@ -101,21 +103,31 @@ pub(crate) fn prepared(id: &str, min_sites: u32, attempts: u32) -> Arc<Prepared>
     let mut made = MADE.lock().unwrap();
     let entry = made.entry((id.to_owned(), min_sites, attempts));
     let make = || {
-        let mut study = study::read::study(&text()).unwrap();
+        let mut study = study::read::study(&text(MOST_SITES)).unwrap();
         study.id = StudyId::parse(id).unwrap();
         study.rounds = Rounds { min_sites, deadline_seconds: DEADLINE, gather_seconds: 5, attempts };
-        let plan = Plan::new("simulated", study).unwrap();
-        let bytes = plan.canonical().unwrap();
-        let hash = study::plan::hash_of(&bytes);
-        let allocation = study::budget::allocate(&plan).unwrap();
-        Arc::new(Prepared {
-            plan,
-            hash,
-            signed: SignedPlan { plan: bytes.into(), ..SignedPlan::default() },
-            allocation,
-        })
+        of(study)
     };
     entry.or_insert_with(make).clone()
+}
+
+fn of(study: study::spec::Study) -> Arc<Prepared> {
+    let plan = Plan::new("simulated", study).unwrap();
+    let bytes = plan.canonical().unwrap();
+    let hash = study::plan::hash_of(&bytes);
+    let allocation = study::budget::allocate(&plan).unwrap();
+    let signed = SignedPlan { plan: bytes.into(), ..SignedPlan::default() };
+    Arc::new(Prepared { plan, hash, signed, allocation })
+}
+
+/// The study with secure rounds: so many of its analyses, the same patients.
+pub(crate) fn secured(rounds: Rounds, analyses: usize, set: impl FnOnce(&mut Privacy)) -> Arc<Prepared> {
+    let mut study = study::read::study(&text(MOST_SECURE)).unwrap();
+    study.rounds = rounds;
+    study.analysis.truncate(analyses);
+    study.privacy.aggregation = Aggregation::Secure;
+    set(&mut study.privacy);
+    of(study)
 }
 
 /// A site's patients, with the columns of an analysis. Patient `p` of site `i` has the code `i · PATIENTS + p`.
