@@ -31,6 +31,8 @@ pub struct Core {
     clock: Arc<dyn Clock>,
     simulation: bool,
     online: BTreeMap<SiteId, Online>,
+    /// The identity keys that sites told, whatever became of their streams: a site whose stream has just come up again is known.
+    identities: BTreeMap<SiteId, Identity>,
     studies: BTreeMap<StudyId, Running>,
     granted: BTreeSet<SiteId>,
     waiting: VecDeque<(SiteId, RoundId, u32)>,
@@ -53,6 +55,7 @@ impl Core {
             clock,
             simulation,
             online: BTreeMap::new(),
+            identities: BTreeMap::new(),
             studies: BTreeMap::new(),
             granted: BTreeSet::new(),
             waiting: VecDeque::new(),
@@ -102,7 +105,8 @@ impl Core {
     pub fn take(&mut self, input: Input) {
         match input {
             Input::Online { site, session, out } => {
-                self.online.insert(site.clone(), Online { session, out, identity: None });
+                let identity = self.identities.get(&site).copied();
+                self.online.insert(site.clone(), Online { session, out, identity });
                 self.each(|_| Some(Event::Online(site.clone())));
             }
             Input::Offline { site, session } => {
@@ -133,6 +137,7 @@ impl Core {
                 if let Some(online) = self.online.get_mut(&site) {
                     online.identity = Some(identity);
                 }
+                self.identities.insert(site, identity);
             }
             Input::Secure { site, message } => {
                 let study = message.round.as_ref().and_then(|r| StudyId::parse(&r.study).ok());

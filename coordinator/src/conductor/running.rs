@@ -295,7 +295,9 @@ impl Running {
         let identity = |site: &SiteId| online.get(site).and_then(|o| o.identity);
         let (known, unknown): (Vec<&SiteId>, Vec<&SiteId>) = roster.iter().partition(|s| identity(s).is_some());
         let unknown: Vec<SiteId> = unknown.into_iter().cloned().collect();
-        if !unknown.is_empty() && known.len() < self.plan.study.privacy.threshold(roster.len()) {
+        // A site takes no part with fewer than the plan asks for.
+        let least = self.plan.study.privacy.threshold(roster.len()).max(self.plan.study.rounds.min_sites as usize);
+        if !unknown.is_empty() && known.len() < least {
             return Ok(unknown);
         }
         let identities: Vec<Identity> = known.iter().filter_map(|s| identity(s)).collect();
