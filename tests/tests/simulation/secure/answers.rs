@@ -242,8 +242,9 @@ impl Site {
                 Ok(Answer::Said(secure_message::Body::Shares(wire::SealedShares { shares })))
             }
             Body::Shares(shares) => {
-                let again = self.fault == Fault::Redraws && self.number > 1;
-                if let Some(sealed) = sealed?.filter(|_| !again) {
+                let sealed = sealed?;
+                let again = self.fault == Fault::Redraws && self.number > 1 && sealed.is_some();
+                if let Some(sealed) = sealed.filter(|_| !again) {
                     return Ok(Answer::Masked(Box::new(sealed)));
                 }
                 let joined = p.rounds.open(&round, number)?;

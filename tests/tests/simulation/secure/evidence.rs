@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coordinator::journal::Journal;
+use coordinator::journal::{Journal, State};
 use proto::wire::{self, from_site, secure_message, secure_reply::Body, to_site};
 use proto::{Hash, Manifest, RoundId, SiteId};
 
@@ -67,7 +67,9 @@ pub(super) struct Evidence {
     /// Signatures by what was signed.
     pub(super) consents: BTreeMap<(RoundId, u32, Vec<u32>), BTreeMap<u32, Vec<u8>>>,
     told: BTreeMap<(RoundId, u32, &'static str, Option<SiteId>), String>,
-    highest: BTreeMap<RoundId, u32>,
+    highest: BTreeMap<(SiteId, RoundId), u32>,
+    /// Where the study stood before what is told now was done.
+    pub(super) before: Option<State>,
     /// The keys and the roster of the attempt that was told last.
     pub(super) last: Option<(wire::SecureReply, Vec<SiteId>)>,
     roster: Vec<SiteId>,
@@ -235,11 +237,12 @@ impl Evidence {
             }
             _ => return Ok(()),
         };
-        let highest = self.highest.entry(round.clone()).or_insert(attempt);
+        let highest = self.highest.entry((site.clone(), round.clone())).or_insert(attempt);
         *highest = attempt.max(*highest);
-        let state = journal.and_then(|j| j.state(&round.study).ok().flatten());
-        let abandoned =
-            state.is_some_and(|s| (s.analysis, s.round) == (round.analysis, round.round) && attempt < s.past.next);
+        let abandoned = self
+            .before
+            .as_ref()
+            .is_some_and(|s| (s.analysis, s.round) == (round.analysis, round.round) && attempt < s.past.next);
         if attempt < *highest || abandoned {
             return Err(format!("the coordinator goes on with attempt {attempt} at {round}, which came to nothing"));
         }

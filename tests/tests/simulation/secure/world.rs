@@ -341,6 +341,9 @@ impl World {
             self.evidence.told(&site, &m, journal.as_ref())?;
             self.post(place, session, Happening::ToSite(place, session, m));
         }
+        if let Some(journal) = journal {
+            self.evidence.before = journal.state(self.plan.id()).map_err(|e| e.to_string())?;
+        }
         if !on && self.center.is_some() {
             self.tally.died_at_a_commit += 1;
             self.crash_coordinator();
