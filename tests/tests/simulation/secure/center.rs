@@ -75,6 +75,10 @@ impl Center {
         true
     }
 
+    pub(super) fn desks_of(&self, place: usize) -> Vec<u64> {
+        self.desks.iter().filter(|(_, d)| d.place == place).map(|(session, _)| *session).collect()
+    }
+
     pub(super) fn ended(&mut self, session: u64) {
         if let Some(desk) = self.desks.remove(&session) {
             self.core.take(Input::Offline { site: desk.site, session });

@@ -44,7 +44,7 @@ impl World {
         let sites = if rng.random_bool(0.05) { MOST_SECURE } else { rng.random_range(4..=6) };
         let min_sites = rng.random_range(3..=(sites as u32 * 2 / 3).max(3));
         let attempts = if rng.random_bool(0.1) { 3 } else { PATIENT };
-        let reruns = if rng.random_bool(0.6) { GENEROUS } else { rng.random_range(0..3) };
+        let reruns = if rng.random_bool(0.7) { GENEROUS } else { rng.random_range(0..3) };
         let analyses = if rng.random_bool(0.2) { 2 } else { 1 };
         let colluders = u32::from(rng.random_bool(0.2));
         let plan = secured(rounds(min_sites, attempts), analyses, |p| (p.reruns, p.colluders) = (reruns, colluders));
@@ -52,7 +52,7 @@ impl World {
         let deadly = rng.random_range(0.0..0.7);
         let mut w = World::over(plan, fault, rng);
         (w.weather, w.deadly) = (weather, deadly);
-        w.malicious = fault.needs_forger() || w.rng.random_bool(0.2);
+        w.malicious = fault.needs_forger() || w.rng.random_bool(0.15);
         let backups = fault == Fault::NeverCompares || !w.malicious && w.rng.random_bool(0.25);
         let pins = pins();
         let mut able = 0;
@@ -86,7 +86,8 @@ impl World {
                 w.within(8, 42, Happening::Restore(place));
             }
         }
-        w.must_end = able >= min_sites && attempts == PATIENT && reruns == GENEROUS && !w.malicious;
+        w.must_close = able >= min_sites && !w.malicious;
+        w.must_end = w.must_close && attempts == PATIENT && reruns == GENEROUS;
         w.calamities(sites);
         w
     }
@@ -143,6 +144,17 @@ impl World {
         w.within(1, 2, Happening::Submit);
         w.at(START, Happening::StartCoordinator);
         w.at(START + SECOND / 4, Happening::Tick);
+        w
+    }
+
+    /// Four willing sites of which all are needed. The last approves while another, which had approved, is away; that one's return
+    /// makes up the number.
+    pub(super) fn returning() -> World {
+        let mut w = World::quiet(None, PATIENT, false, Fault::None);
+        w.sites[3].wish = Decision::Pending;
+        w.at(START + 4 * SECOND, Happening::Leave(2));
+        w.at(START + 8 * SECOND, Happening::Wish(3, Decision::Approved));
+        w.at(START + 10 * SECOND, Happening::Return(2));
         w
     }
 }

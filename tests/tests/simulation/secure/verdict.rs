@@ -44,6 +44,9 @@ pub(super) fn verdict(world: &mut World) -> Result<(), String> {
         let why = state.as_ref().map_or("", |s| s.detail.as_str());
         return Err(format!("the study had enough sites and time, and is {word} ({why}); {:?}", world.refusals));
     }
+    if world.must_close && !state.as_ref().is_some_and(|s| s.over()) {
+        return Err(format!("the study had enough sites and time, and is {word} for ever; {:?}", world.refusals));
+    }
     Ok(())
 }
 
