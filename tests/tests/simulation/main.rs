@@ -10,6 +10,8 @@
 //!     └────────── seed                 └──────────► evidence ──► oracles ◄──────┘
 //! ```
 //!
+//! Secure rounds have a simulation of their own, in [`secure`], which drives the conductor itself.
+//!
 //! `INSITU_NIGHTLY=1` runs 20,000 in place of 2,000, `INSITU_SIMULATION_SEEDS=100000` any number; `INSITU_SIMULATION_SEED=17` runs one. The noise is the operating system's and
 //! no oracle depends on it, so a seed that fails fails again.
 #![allow(

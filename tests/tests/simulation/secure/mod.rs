@@ -53,6 +53,8 @@ struct Tally {
     checkpoints: u64,
     partial: u64,
     burned: u64,
+    /// Studies that are done and name fewer burned attempts than some site paid for.
+    understated: u64,
     done: u64,
     failed: u64,
     open: u64,
@@ -76,6 +78,7 @@ impl Tally {
             (&mut self.checkpoints, b.checkpoints),
             (&mut self.partial, b.partial),
             (&mut self.burned, b.burned),
+            (&mut self.understated, b.understated),
             (&mut self.done, b.done),
             (&mut self.failed, b.failed),
             (&mut self.open, b.open),

@@ -17,8 +17,9 @@ fn text(e: impl std::fmt::Display) -> String {
 }
 
 pub(super) fn verdict(world: &mut World) -> Result<(), String> {
+    let mut reruns = 0;
     for site in &world.sites {
-        ledger(site, world)?;
+        reruns = ledger(site, world)?.max(reruns);
     }
     let journal = Journal::new(world.disk.clone());
     let study = world.plan.id().clone();
@@ -39,7 +40,9 @@ pub(super) fn verdict(world: &mut World) -> Result<(), String> {
         "failed" => world.tally.failed += 1,
         _ => world.tally.open += 1,
     }
-    world.tally.burned += state.as_ref().map_or(0, |s| u64::from(s.past.burned));
+    let burned = state.as_ref().map_or(0, |s| s.past.burned);
+    world.tally.burned += u64::from(burned);
+    world.tally.understated += u64::from(word == "done" && reruns > burned);
     if world.must_end && word != "done" {
         let why = state.as_ref().map_or("", |s| s.detail.as_str());
         return Err(format!("the study had enough sites and time, and is {word} ({why}); {:?}", world.refusals));
@@ -51,7 +54,8 @@ pub(super) fn verdict(world: &mut World) -> Result<(), String> {
 }
 
 /// A site's ledger: one entry an attempt, at the plan's price, within the reruns; every cap holds; nothing left unpaid.
-fn ledger(site: &Site, world: &World) -> Result<(), String> {
+/// Returns how many attempts beyond each round's first it paid for.
+fn ledger(site: &Site, world: &World) -> Result<u32, String> {
     let (id, plan) = (&site.id, &world.plan);
     let process = site.open()?;
     let entries = process.ledger.entries().map_err(|e| format!("{id}: {e}"))?;
@@ -88,7 +92,7 @@ fn ledger(site: &Site, world: &World) -> Result<(), String> {
         }
     }
     process.releases.verify(&process.ledger).map_err(|e| format!("{id}: {e}"))?;
-    Ok(())
+    Ok(reruns)
 }
 
 /// A checkpoint is, to the last unit, the sum over its survivors of their patients and the noise that they drew; of one attempt,
