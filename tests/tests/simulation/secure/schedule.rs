@@ -8,7 +8,7 @@ use proto::SiteId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use site_agent::identity::Pins;
-use study::spec::Rounds;
+use study::spec::{Privacy, Rounds};
 
 use super::site::{Site, key};
 use super::world::{CALM, Happening, RECOVER, SECOND, START, World};
@@ -47,7 +47,9 @@ impl World {
         let reruns = if rng.random_bool(0.7) { GENEROUS } else { rng.random_range(0..3) };
         let analyses = if rng.random_bool(0.2) { 2 } else { 1 };
         let colluders = u32::from(rng.random_bool(0.2));
-        let plan = secured(rounds(min_sites, attempts), analyses, |p| (p.reruns, p.colluders) = (reruns, colluders));
+        let threshold = rng.random_bool(0.15).then(|| min_sites + rng.random_range(0..2));
+        let set = |p: &mut Privacy| (p.reruns, p.colluders, p.threshold) = (reruns, colluders, threshold);
+        let plan = secured(rounds(min_sites, attempts), analyses, set);
         let weather = (rng.random_range(0.0..0.06), rng.random_range(0.0..0.3));
         let deadly = rng.random_range(0.0..0.7);
         let mut w = World::over(plan, fault, rng);
@@ -86,7 +88,7 @@ impl World {
                 w.within(8, 42, Happening::Restore(place));
             }
         }
-        w.must_close = able >= min_sites && !w.malicious;
+        w.must_close = able >= min_sites.max(threshold.unwrap_or(0)) && !w.malicious;
         w.must_end = w.must_close && attempts == PATIENT && reruns == GENEROUS;
         w.calamities(sites);
         w
