@@ -132,7 +132,7 @@ fn no_schedule_of_secure_rounds_breaks_a_promise() {
     assert!(broken.is_empty(), "{} schedules broke; {again}\n{}", broken.len(), first.join("\n"));
     // The schedules do what they are for.
     if n > 100 {
-        assert!(had_to_end > n / 4 && tally.done > n / 2 && tally.failed > 0, "few schedules end");
+        assert!(had_to_end > n / 6 && tally.done > n / 2 && tally.failed > 0, "few schedules end");
         assert!(
             tally.site_crashes > n && tally.coordinator_crashes > n && tally.died_at_a_commit > n / 2,
             "few crashes"
