@@ -1,8 +1,8 @@
 //! The conductor: the one writer. It owns the studies that run, drives their rounds, and makes every step durable before the
 //! next. Handlers hold a cheap handle and send it what happened.
 
-mod core;
 mod running;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::journal::Journal;
 use crate::registry::Registry;
-pub use core::Core;
+pub use state::Core;
 
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(200);

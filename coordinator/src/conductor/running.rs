@@ -13,7 +13,7 @@ use study::Plan;
 use summaries::Program;
 use tokio::sync::watch;
 
-use super::core::Online;
+use super::state::Online;
 use super::to_site as message;
 use crate::journal::{Checkpoint, Journal, State};
 use crate::merge::{Expected, Merge, Terms};
