@@ -275,8 +275,7 @@ impl SecureRound {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         unmask(&self.agreed, keys, &shared, &survivors, &reveals, &mut self.sum, threads).map_err(|e| e.to_string())?;
         let sites = self.taken.len();
-        let shared =
-            privacy::distributed::parties(self.terms.threshold as usize, self.terms.colluders as usize);
+        let shared = privacy::distributed::parties(self.terms.threshold as usize, self.terms.colluders as usize);
         let mut rest: &[u64] = &self.sum;
         let mut parts = Vec::with_capacity(self.terms.parts.len());
         for part in &self.terms.parts {

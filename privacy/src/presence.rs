@@ -16,12 +16,12 @@ use summaries::Sensitivity;
 use summaries::distinct::{Distinct, mask_values};
 use zeroize::Zeroizing;
 
+use crate::Charge;
 use crate::accounting::Rho;
 use crate::discrete_gaussian::seeds;
 use crate::mechanism::{Mechanism, MechanismError, MechanismName, Part, ReleasedPart, Scale};
 use crate::secagg::words;
 use crate::sensitive::Released;
-use crate::Charge;
 
 /// The ε that a charge buys, a hair less so that rounding never costs privacy; 0 for none.
 pub fn epsilon(share: Rho) -> f64 {
@@ -106,7 +106,8 @@ mod tests {
 
     fn share(cells: Vec<i64>, parties: usize) -> Vec<i64> {
         let rho = Rho::from_nano(500_000_000);
-        let charge = PrivacyFilter::new(Caps::flat(rho)).admit(Cost::gaussian(rho), &[(2020, Spent::default())]).unwrap();
+        let charge =
+            PrivacyFilter::new(Caps::flat(rho)).admit(Cost::gaussian(rho), &[(2020, Spent::default())]).unwrap();
         let part =
             Part { lanes: Sensitive::new(Lanes::from_values(cells)), sensitivity: Sensitivity::cells(1), weight: 1.0 };
         Presence.share(vec![part], charge, parties).unwrap().lanes.open().into_values()
@@ -136,7 +137,8 @@ mod tests {
         // 128,000 of 256,000 expected; false alarm 1e-6.
         assert!((f64::from(ones) - 128_000.0).abs() < 4.9 * 253.0, "{ones}");
         let rho = Rho::from_nano(500_000_000);
-        let charge = PrivacyFilter::new(Caps::flat(rho)).admit(Cost::gaussian(rho), &[(2020, Spent::default())]).unwrap();
+        let charge =
+            PrivacyFilter::new(Caps::flat(rho)).admit(Cost::gaussian(rho), &[(2020, Spent::default())]).unwrap();
         assert!(Presence.release(Vec::new(), charge).is_err());
     }
 }

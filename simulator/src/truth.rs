@@ -132,7 +132,13 @@ fn model(people: &[Person]) -> anyhow::Result<Vec<summaries::Row>> {
         for w in program.work(round, &parameters)? {
             let mut lanes = Lanes::zeros(w.statistic.layout().lanes);
             w.statistic.accumulate(&batch, &mut lanes)?;
-            parts.push(MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1, shared: 1 });
+            parts.push(MergedRelease {
+                lanes: lanes.into_values(),
+                noise_variance: 0.0,
+                unit: 1.0,
+                sites: 1,
+                shared: 1,
+            });
         }
         match program.next(round, &parameters, &MergedRound { parts, sites: 1 })? {
             Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),

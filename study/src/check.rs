@@ -494,11 +494,19 @@ impl Checker<'_> {
             if let What::Distinct { buckets } = &a.what {
                 if study.privacy.aggregation != Aggregation::Secure {
                     let remedy = "set [privacy] aggregation = \"secure\"";
-                    self.say(&["analysis", &place, "kind"], "distinct patients can be counted in secure rounds alone", remedy);
+                    self.say(
+                        &["analysis", &place, "kind"],
+                        "distinct patients can be counted in secure rounds alone",
+                        remedy,
+                    );
                 }
                 if !buckets.is_power_of_two() || !(64..=1 << 16).contains(buckets) {
                     let remedy = "4096 is usual; 16384 for more than a million patients";
-                    self.say(&["analysis", &place, "buckets"], "the buckets must be a power of two from 64 to 65536", remedy);
+                    self.say(
+                        &["analysis", &place, "buckets"],
+                        "the buckets must be a power of two from 64 to 65536",
+                        remedy,
+                    );
                 }
             }
             if let What::Logistic { outcome, steps, features, clip } = &a.what {

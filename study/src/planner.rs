@@ -253,13 +253,7 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
 }
 
 /// What a count of distinct patients would say of so many, all different. With local noise it says nothing.
-fn distinct(
-    plan: &Plan,
-    analysis: usize,
-    rounds: &[Rho],
-    sites: usize,
-    patients: usize,
-) -> Result<Vec<Row>, String> {
+fn distinct(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients: usize) -> Result<Vec<Row>, String> {
     let privacy = &plan.study.privacy;
     if privacy.aggregation == Aggregation::Local {
         return Ok(Vec::new());

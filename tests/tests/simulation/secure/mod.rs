@@ -32,6 +32,8 @@ use privacy::Block;
 use world::World;
 
 const SEEDS: u64 = 300;
+/// Schedules of the long gates.
+const NIGHTLY_SEEDS: u64 = 5_000;
 /// The years of entry of every site's patients.
 const BLOCKS: [Block; 2] = [2000, 2001];
 
@@ -121,7 +123,9 @@ fn run(seeds: std::ops::Range<u64>, fault: Fault) -> (Tally, u64, Vec<(u64, Stri
 fn no_schedule_of_secure_rounds_breaks_a_promise() {
     let seeds = match crate::number("INSITU_SIMULATION_SEED") {
         Some(one) => one..one + 1,
-        None => 0..crate::number("INSITU_SIMULATION_SEEDS").unwrap_or(SEEDS),
+        None => {
+            0..crate::number("INSITU_SIMULATION_SEEDS").unwrap_or_else(|| insitu_tests::sized(SEEDS, NIGHTLY_SEEDS))
+        }
     };
     let n = seeds.end - seeds.start;
     let started = Instant::now();
@@ -137,7 +141,10 @@ fn no_schedule_of_secure_rounds_breaks_a_promise() {
             tally.site_crashes > n && tally.coordinator_crashes > n && tally.died_at_a_commit > n / 2,
             "few crashes"
         );
-        assert!(tally.lost > n && tally.repeated > n && tally.forged > n && tally.pauses > n / 20, "a calm network");
+        assert!(
+            tally.lost > n && tally.repeated > n && tally.forged > n / 3 && tally.pauses > n / 20,
+            "a calm network"
+        );
         assert!(tally.restored > n / 10 && tally.repaired > n / 50, "few old copies");
         assert!(tally.burned > n / 20 && tally.partial > n / 10, "every attempt comes through");
     }
