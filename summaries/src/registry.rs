@@ -3,6 +3,7 @@
 use crate::codes::Codes;
 use crate::count::Count;
 use crate::crosstab::CrossTab;
+use crate::distinct::{Distinct, DistinctPatients};
 use crate::histogram::Histogram;
 use crate::moments::Moments;
 use crate::quantiles::Quantiles;
@@ -15,5 +16,7 @@ pub fn examples() -> Vec<Box<dyn Statistic>> {
     out.extend(Histogram::new(vec![0.0, 10.0, 20.0, 50.0]).map(|s| Box::new(s) as Box<dyn Statistic>));
     out.extend(Moments::new(-3.0, 7.0).map(|s| Box::new(s) as Box<dyn Statistic>));
     out.extend(Quantiles::new(0.0, 100.0, 4, 3, vec![0.5]).map(|s| Box::new(s) as Box<dyn Statistic>));
+    // Nearly every tag is kept, so that the gates see one.
+    out.extend(Distinct::new(16, 4, 16.0).map(|s| Box::new(DistinctPatients::new(s)) as Box<dyn Statistic>));
     out
 }

@@ -28,6 +28,7 @@ fn federation() -> (Federation, [&'static str; 4]) {
         std::fs::write(home.join("extract/patients.csv"), rows).unwrap();
         if id != "s-4" {
             hand_over(&f, id, &print);
+            assert!(f.agent_command(id, &["ingest"]).status.success());
         }
     }
     f.pin(&ids);
@@ -44,6 +45,7 @@ fn who_was_at_two_hospitals_counts_once() {
     let (mut f, ids) = federation();
     let print = json(&custodian(&f, &["show", "--json"]))["fingerprint"].as_str().unwrap().to_owned();
     hand_over(&f, "s-4", &print);
+    assert!(f.agent_command("s-4", &["ingest"]).status.success());
     ids.iter().for_each(|id| f.start_agent(id));
     let out = f.submit(&plan("distinct", DISTINCT));
     assert!(out.status.success(), "{}", text(&out));
@@ -54,13 +56,14 @@ fn who_was_at_two_hospitals_counts_once() {
     let (n, se) = (row["estimate"].as_f64().unwrap(), row["se"].as_f64().unwrap());
     // 1,300 within 5 standard errors, and not the 1,600 of a plain sum; both are clear at this ε.
     assert!((n - 1_300.0).abs() < 5.0 * se && n + 2.0 * se < 1_600.0, "{row}");
+    println!("{row}");
     assert!(row["note"].as_str().unwrap().contains("experimental"), "{row}");
     for id in ids {
         let entries = ledger(&f, id);
         assert_eq!(entries.len(), 1, "{entries:?}");
         assert!(f.agent_command(id, &["releases", "verify"]).status.success());
     }
-    let preview = f.agent_json("s-1", &["studies", "preview", "distinct"]);
+    let preview = f.agent_json("s-1", &["preview", "distinct"]);
     assert_eq!(preview["analyses"][0]["parts"][0]["lanes"], 98_304, "{preview:#}");
     // With local noise there is no such study.
     let local = f.submit(&plan("plain", DISTINCT).replace("aggregation = \"secure\"", ""));

@@ -7,9 +7,6 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use summaries::{Column, Input, Lanes, MISSING, PatientBatch, Statistic};
 
 /// Pairs of groups of patients that are tried for each statistic.
-/// The registry has no such statistic: what reads tags is private by the presence mechanism, which has tests of its own.
-const TAGS: &str = "no statistic of the registry reads tags";
-
 fn cases() -> u32 {
     insitu_tests::sized(1_500, 15_000)
 }
@@ -20,6 +17,7 @@ pub(crate) enum Value {
     Real(f64),
     Level(u32),
     Codes(Vec<u32>),
+    Tag([u8; 32]),
 }
 
 /// Entries that fit the type of an input, and of which many are nonsense.
@@ -62,7 +60,7 @@ fn value(input: Input) -> BoxedStrategy<Value> {
         ]
         .prop_map(Value::Level)
         .boxed(),
-        Input::Tag => unreachable!("{TAGS}"),
+        Input::Tag => any::<[u8; 32]>().prop_map(Value::Tag).boxed(),
         Input::Codes(n) => {
             let code = prop_oneof![8 => 0..n.max(1), 1 => Just(n), 1 => any::<u32>()];
             prop::collection::vec(code, 0..24).prop_map(Value::Codes).boxed()
@@ -86,7 +84,7 @@ pub(crate) fn batch(inputs: &[Input], patients: &[Vec<Value>]) -> PatientBatch {
                 Input::Level(_) => {
                     Column::Level(own.map(|v| if let Value::Level(l) = v { *l } else { MISSING }).collect())
                 }
-                Input::Tag => unreachable!("{TAGS}"),
+                Input::Tag => Column::Tags(own.map(|v| if let Value::Tag(t) = v { *t } else { [0; 32] }).collect()),
                 Input::Codes(_) => {
                     let (mut offsets, mut codes) = (vec![0u32], Vec::new());
                     for v in own {
@@ -163,18 +161,22 @@ pub(crate) fn fuzz(statistic: &dyn Statistic) -> Result<(), String> {
 }
 
 /// Columns of every type, for so many patients.
-fn columns(patients: usize) -> [Column; 3] {
+fn columns(patients: usize) -> [Column; 4] {
     [
         Column::Real(vec![1.0; patients]),
         Column::Level(vec![0; patients]),
         Column::Codes { offsets: (0..=patients as u32).collect(), codes: vec![0; patients] },
+        Column::Tags(vec![[0; 32]; patients]),
     ]
 }
 
 fn fits(input: Input, column: &Column) -> bool {
     matches!(
         (input, column),
-        (Input::Real, Column::Real(_)) | (Input::Level(_), Column::Level(_)) | (Input::Codes(_), Column::Codes { .. })
+        (Input::Real, Column::Real(_))
+            | (Input::Level(_), Column::Level(_))
+            | (Input::Codes(_), Column::Codes { .. })
+            | (Input::Tag, Column::Tags(_))
     )
 }
 
