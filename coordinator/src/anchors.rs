@@ -96,6 +96,15 @@ impl Anchors {
         Ok(self.store.scan(key(site, "entry/").as_bytes())?.into_iter().map(|(_, v)| v).collect())
     }
 
+    /// What a site's ledger has of a study.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn of_study(&self, site: &SiteId, study: &StudyId) -> Result<Vec<Entry>, StoreError> {
+        let all = self.entries(site)?.into_iter().filter_map(|bytes| serde_json::from_slice::<Entry>(&bytes).ok());
+        Ok(all.filter(|e| e.round.study == *study).collect())
+    }
+
     /// Takes news of a ledger: entries that follow what was seen, up to a head that the site signed. Signs it, and makes it durable.
     ///
     /// # Errors

@@ -1,13 +1,15 @@
-//! Results and provenance of a study, put together from the journal.
+//! Results and provenance of a study, put together from the journal and the sites' ledgers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use certs::Peer;
+use certs::entry::Kind;
 use platform::Micros;
-use privacy::{Delta, Rho, accounting};
+use privacy::{Cost, Delta, Rho};
 use proto::StudyId;
 use study::Plan;
 
+use crate::anchors::Anchors;
 use crate::federation::Federation;
 use crate::journal::Journal;
 use crate::registry::Registry;
@@ -52,7 +54,7 @@ pub enum CollectError {
 pub fn collect(
     federation: &Federation,
     registry: &Registry,
-    journal: &Journal,
+    (journal, anchors): (&Journal, &Anchors),
     id: &StudyId,
     simulation: bool,
 ) -> Result<Collected, CollectError> {
@@ -67,14 +69,11 @@ pub fn collect(
     let signer = certs::identity::chain(&signed.signer_chain_pem).ok().and_then(|c| Peer::of(c.first()?).ok());
     let delta = Delta(plan.study.privacy.delta);
     let total = study::budget::total(&plan);
-    let mut spent: BTreeMap<String, Rho> = BTreeMap::new();
+    let mut merged = BTreeSet::new();
     let mut rounds = Vec::new();
     for c in journal.checkpoints(id)? {
         let label = plan.study.analysis.get(c.analysis as usize).map(study::analysis::Analysis::label);
-        for (site, taken) in &c.releases {
-            let sum = spent.entry(site.to_string()).or_default();
-            *sum = sum.plus(Rho::from_nano(taken.rho_nano));
-        }
+        merged.insert((c.analysis, c.round, c.attempt));
         rounds.push(RoundProvenance {
             analysis: label.unwrap_or_default(),
             round: c.round,
@@ -96,18 +95,31 @@ pub fn collect(
         });
     }
     let decisions = journal.decisions(id)?;
+    // The sites' own ledgers say what was paid: a round that came to nothing and a cohort check are in them too.
+    let mut spent: BTreeMap<String, Cost> = BTreeMap::new();
+    let mut burned = BTreeSet::new();
+    for (site, _) in registry.sites()? {
+        for e in anchors.of_study(&site, id)? {
+            let attempt = (e.round.analysis, e.round.round, e.attempt);
+            if e.kind == Kind::SecureRelease && !merged.contains(&attempt) {
+                burned.insert(attempt);
+            }
+            let sum = spent.entry(site.to_string()).or_default();
+            *sum = sum.plus(&e.cost);
+        }
+    }
     let sites = registry
         .members(certs::Role::Site)?
         .into_iter()
         .map(|m| {
             let (decision, reason) = decisions.get(&m.id).cloned().unwrap_or_else(|| ("none".into(), String::new()));
-            let rho = spent.get(&m.id).copied().unwrap_or_default();
+            let cost = spent.get(&m.id).cloned().unwrap_or_default();
             SiteProvenance {
                 country: m.country,
                 decision,
                 reason,
-                rho: rho.value(),
-                epsilon: accounting::epsilon(rho, delta).0,
+                rho: cost.rho.value(),
+                epsilon: cost.epsilon(delta).0,
                 id: m.id,
             }
         })
@@ -135,7 +147,7 @@ pub fn collect(
             study::spec::Aggregation::Local => "local".to_owned(),
             study::spec::Aggregation::Secure => "secure".to_owned(),
         },
-        burned: state.past.burned,
+        burned: u32::try_from(burned.len()).unwrap_or(u32::MAX),
         mechanism: if simulation { "none" } else { "discrete-gaussian" }.to_owned(),
         schema: study.schema.clone(),
         started: Micros(state.submitted_micros).to_string(),

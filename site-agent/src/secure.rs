@@ -308,8 +308,9 @@ impl Attempt {
         if self.stored.keys.is_empty() {
             return Err(no("secure_round", "the round's keys have not come yet"));
         }
-        let bytes = self.stored.keys.iter().map(|k| Ok(unhex::<{ Advertisement::BYTES }>(k)?.to_vec()));
-        self.keys(&bytes.collect::<Result<Vec<_>, _>>().map_err(wrong)?)
+        let bytes = self.stored.keys.iter().map(|k| unhex::<{ Advertisement::BYTES }>(k));
+        let list = bytes.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        Ok(Keys::kept(&self.terms, list.iter().filter_map(|b| Advertisement::from_bytes(b)).collect()))
     }
 
     /// Keys and peers, as they were taken.

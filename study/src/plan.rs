@@ -8,7 +8,7 @@ use crate::check::{self, Problem};
 use crate::spec::Study;
 
 /// The format of the canonical bytes.
-pub const FORMAT: &str = "insitu-plan-1";
+pub const FORMAT: &str = "insitu-plan-2";
 /// No plan is larger.
 pub const MOST_BYTES: usize = 1 << 20;
 

@@ -150,7 +150,7 @@ fn the_plan_and_its_hash() {
     let bytes = plan().canonical().unwrap();
     let text = String::from_utf8(bytes.clone()).unwrap();
     assert!(
-        text.starts_with(r#"{"format":"insitu-plan-1","federation":"golden-federation","study":{"id":"golden""#),
+        text.starts_with(r#"{"format":"insitu-plan-2","federation":"golden-federation","study":{"id":"golden""#),
         "{text}"
     );
     assert_eq!(

@@ -61,12 +61,35 @@ fn summary(p: &Provenance, private: bool) -> String {
 
 fn methods(p: &Provenance, plan: &Plan, private: bool, level: &str) -> String {
     let noise = if private {
+        let seen = match p.aggregation.as_str() {
+            "secure" => {
+                "Each site computed totals over its own patients, added its part of a random noise to them, and masked \
+                 them before anything left it (secure aggregation; noise {}). The coordinator saw only the sum over the \
+                 sites, with the noise of all. It"
+            }
+            _ => {
+                "Each site computed totals over its own patients and added random noise to them before anything left it \
+                 ({}). The coordinator saw only the noisy totals, and added them up. The noise"
+            }
+        };
+        // A unit that says how many hospitals a patient may have has their costs in it.
+        let several = match p.unit.contains("at most") {
+            true => "",
+            false => " A patient of several hospitals is counted at each, and bears the cost of each.",
+        };
+        let burned = match p.burned {
+            0 => String::new(),
+            n => format!(
+                " {} of secure rounds came to nothing after sites had paid; their cost stands in the sites' ledgers \
+                 and in the table of sites.",
+                analyses::some(n, "attempt")
+            ),
+        };
         format!(
-            "Each site computed totals over its own patients and added random noise to them before anything left it \
-             ({}). The coordinator saw only the noisy totals, and added them up. The noise limits what anyone can learn \
+            "{} limits what anyone can learn \
              about one {}: the whole study costs at most ρ = {} in zero-concentrated differential privacy, which is \
-             ε = {} at δ = {}. A patient of several hospitals is counted at each, and bears the cost of each.",
-            escape(&p.mechanism),
+             ε = {} at δ = {}.{several}{burned}",
+            seen.replace("{}", &escape(&p.mechanism)),
             escape(&p.unit),
             number(p.rho, Style::Plain),
             number(p.epsilon, Style::Plain),

@@ -234,8 +234,9 @@ impl FederationService for Service {
     async fn results(&self, request: Request<wire::StudyRef>) -> Result<Response<wire::StudyResults>, Status> {
         self.caller(&request, &[Role::Analyst, Role::Operator])?;
         let study = StudyId::parse(&request.get_ref().study)?;
-        let collected = collect::collect(&self.federation, &self.registry, &self.journal, &study, self.simulation)
-            .map_err(|e| Status::failed_precondition(e.to_string()))?;
+        let collected =
+            collect::collect(&self.federation, &self.registry, (&self.journal, &self.anchors), &study, self.simulation)
+                .map_err(|e| Status::failed_precondition(e.to_string()))?;
         Ok(Response::new(wire::StudyResults {
             plan: collected.plan.into(),
             estimates_json: serde_json::to_vec(&collected.results).map_err(|e| internal(&e))?.into(),
