@@ -155,12 +155,12 @@ fn the_plan_and_its_hash() {
     );
     assert_eq!(
         Hash::of(&bytes).to_string(),
-        "cb6253058f02465559a8bc56d43e84569184f040779334ed9490211c73899a48",
+        "72793e41df127357c416905446c4e256b8fee6e9fbd69162d89affa7339213b5",
         "{text}"
     );
     assert_eq!(
         plan().hash().unwrap().to_string(),
-        "9194735597a9bb94f5e7e053b2fa972c68100774e64e347f1915ddf0b579c0bc",
+        "350d44507c76cb7ac9eb4865f8421796ad9df34cd3a98d0078a4584fb7ca99dc",
         "{text}"
     );
     assert_eq!(Plan::parse(&bytes).unwrap(), plan());
