@@ -117,6 +117,9 @@ enum SiteVerb {
         /// Its country, two letters
         #[arg(long)]
         country: String,
+        /// Invite a site that is enrolled already, for a new machine: whoever uses the invitation takes its place
+        #[arg(long)]
+        again: bool,
         /// Write it to a file that only the owner reads
         #[arg(long)]
         out: Option<PathBuf>,
@@ -218,6 +221,9 @@ enum AnalystVerb {
     Invite {
         /// The analyst's id: a-z, 0-9 and -
         id: String,
+        /// Invite an analyst who is enrolled already, for a new certificate
+        #[arg(long)]
+        again: bool,
         /// Write it to a file that only the owner reads
         #[arg(long)]
         out: Option<PathBuf>,
@@ -395,9 +401,9 @@ async fn run(a: Arguments, simulation: bool) -> anyhow::Result<ExitCode> {
         }
         Verb::Site { verb } => {
             let (operation, out) = match verb {
-                SiteVerb::Invite { id, country, out } => {
+                SiteVerb::Invite { id, country, again, out } => {
                     let country = country.to_ascii_uppercase();
-                    (Operation::Invite { role: Role::Site, id: id.clone(), country }, out.clone())
+                    (Operation::Invite { role: Role::Site, id: id.clone(), country, again: *again }, out.clone())
                 }
                 SiteVerb::Revoke { id } => (Operation::Revoke { role: Role::Site, id: id.clone() }, None),
                 SiteVerb::Ledger { id, out } => (Operation::Ledger { site: SiteId::parse(id)? }, out.clone()),
@@ -415,8 +421,13 @@ async fn run(a: Arguments, simulation: bool) -> anyhow::Result<ExitCode> {
                     say(a.json, &value, &format!("enrolled as {}", peer.name))?;
                     return Ok(ExitCode::SUCCESS);
                 }
-                AnalystVerb::Invite { id, out } => {
-                    let operation = Operation::Invite { role: Role::Analyst, id: id.clone(), country: String::new() };
+                AnalystVerb::Invite { id, again, out } => {
+                    let operation = Operation::Invite {
+                        role: Role::Analyst,
+                        id: id.clone(),
+                        country: String::new(),
+                        again: *again,
+                    };
                     (operation, out.clone())
                 }
                 AnalystVerb::Revoke { id } => (Operation::Revoke { role: Role::Analyst, id: id.clone() }, None),
@@ -450,7 +461,9 @@ fn privacy(a: &Arguments, verb: &PrivacyVerb) -> anyhow::Result<()> {
         "accountant": accountant,
     });
     let text = format!(
-        "ε = {epsilon:.4} at δ = {delta:e}: noise multiplier {noise:.4}, sampling rate {rate}, {rounds} round(s), {accountant}"
+        "ε = {:.4} at δ = {delta:e}: noise multiplier {noise:.4}, sampling rate {rate}, {rounds} round(s), {accountant}",
+        // Never below the bound: the last digit is rounded up.
+        (epsilon * 1e4).ceil() / 1e4,
     );
     say(a.json, &value, &text)
 }
@@ -468,7 +481,9 @@ fn wanted(text: &str) -> anyhow::Result<Wanted> {
 }
 
 fn needed_text(needed: &[Needed]) -> String {
-    let shown = |e: Option<f64>| e.map_or_else(|| "out of reach".to_owned(), |e| format!("ε {e:.3}"));
+    let shown = |e: Option<f64>| {
+        e.map_or_else(|| "no ε (the error of sampling alone is larger)".to_owned(), |e| format!("ε {e:.3}"))
+    };
     let one = |n: &Needed| {
         format!(
             "± {} for {} of {} takes {} with local noise, {} under secure aggregation\n",
@@ -550,16 +565,18 @@ async fn study(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitCode> {
                     (at.federation, d.into_inner().sites.len())
                 }
             };
+            anyhow::ensure!(known > 0 && *patients > 0, "a study is planned for one site and one patient or more");
             match analyst::read(file, &federation)? {
                 Ok(plan) => {
-                    let cost = study::planner::cost(&plan, known.max(1), *patients)
+                    let least = plan.study.rounds.min_sites as usize;
+                    anyhow::ensure!(known >= least, "the study needs {least} sites, and {known} are planned with");
+                    let cost = study::planner::cost(&plan, known, *patients)
                         .map_err(|e| anyhow::anyhow!("the study can't be planned: {e}"))?;
                     let needed = want
                         .iter()
                         .map(|w| {
                             let wanted = wanted(w)?;
-                            study::planner::needed(&plan, known.max(1), *patients, wanted)
-                                .map_err(|e| anyhow::anyhow!(e))
+                            study::planner::needed(&plan, known, *patients, wanted).map_err(|e| anyhow::anyhow!(e))
                         })
                         .collect::<anyhow::Result<Vec<_>>>()?;
                     let mut value = json!(cost);
@@ -615,6 +632,10 @@ async fn study(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitCode> {
             let reply = client.bundle(reference(study)).await.map_err(|s| analyst::refusal(&s))?.into_inner();
             let bundle: Bundle = serde_json::from_slice(&reply.bundle_json)?;
             let verified = bundle.verify()?;
+            anyhow::ensure!(
+                verified.entries > 0,
+                "no ledger has an entry of the study '{study}'; see coordinator study list"
+            );
             platform::files::write_atomic(out, &serde_json::to_vec_pretty(&bundle)?)
                 .with_context(|| format!("{} can't be written", out.display()))?;
             let text =

@@ -85,7 +85,14 @@ pub enum Input {
         attempt: u32,
     },
     /// A granted release is over, one way or another.
-    Granted(SiteId),
+    Granted {
+        /// From which site.
+        site: SiteId,
+        /// For which round.
+        round: RoundId,
+        /// Which attempt at it.
+        attempt: u32,
+    },
     /// A site can't answer.
     Refusal {
         /// Which.
@@ -98,6 +105,8 @@ pub enum Input {
         reason: String,
         /// Which attempt, in a secure round.
         attempt: u32,
+        /// Other sites whose doing it is.
+        sites: Vec<SiteId>,
     },
     /// A plan was submitted and checked.
     Submit {

@@ -23,6 +23,9 @@ pub enum Operation {
         id: String,
         /// Of which country; empty for analysts.
         country: String,
+        /// Though it is enrolled already.
+        #[serde(default)]
+        again: bool,
     },
     /// Revokes.
     Revoke {
@@ -56,7 +59,13 @@ pub fn execute(
     entropy: &dyn Entropy,
 ) -> Result<Value, RegistryError> {
     Ok(match operation {
-        Operation::Invite { role, id, country } => {
+        Operation::Invite { role, id, country, again } => {
+            if !again && registry.member(*role, id)?.is_some_and(|m| m.serial.is_some() && !m.revoked) {
+                let why = format!(
+                    "{role} {id} is enrolled; an invitation would let its holder take its place. For a new machine, invite it with --again"
+                );
+                return Err(RegistryError::Refused(why));
+            }
             let invitation = registry.invite(federation, *role, id, country, clock, entropy)?;
             json!({ "invitation": invitation.to_text()?, "for": invitation.subject, "expires_seconds": invitation.expires_seconds })
         }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use certs::head::{hex, unhex};
 use privacy::secagg::aggregator::{add, unmask};
 use privacy::secagg::{
-    Advertisement, Consent, Identity, Instance, Keys, Reveal, RevealedShare, SealedShare, Secret, Terms,
+    Advertisement, Consent, Identity, Instance, Keys, Reveal, RevealedShare, SealedShare, Secret, Shared, Terms,
 };
 use proto::SiteId;
 use proto::parse::Release;
@@ -19,6 +19,7 @@ use summaries::{MergedRelease, MergedRound};
 use zeroize::Zeroizing;
 
 use crate::merge::{Misfit, Taken};
+use crate::round::secure::Step;
 
 /// What is durable of an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,16 @@ pub struct SecureRound {
     sum: Vec<u64>,
     consents: BTreeMap<u32, Consent>,
     reveals: BTreeMap<u32, Reveal>,
+}
+
+/// The phase that a message is of.
+pub fn phase(body: &secure_message::Body) -> Step {
+    match body {
+        secure_message::Body::Advertisement(_) => Step::Advertise,
+        secure_message::Body::Shares(_) => Step::Share,
+        secure_message::Body::Consent(_) => Step::Consent,
+        secure_message::Body::Reveal(_) => Step::Reveal,
+    }
 }
 
 fn misfit(what: &'static str) -> Misfit {
@@ -156,8 +167,8 @@ impl SecureRound {
             (3, secure_message::Body::Consent(signature)) => {
                 let signature = signature.as_ref().try_into().map_err(|_| misfit("signature can't be read"))?;
                 let consent = Consent { place, signature };
-                let keys = self.keys.as_ref().ok_or_else(|| misfit("keys are not frozen"))?;
-                if !self.taken.contains_key(site) || !consent.verifies(&self.agreed, keys, &self.survivors()) {
+                let shared = self.shared().map_err(|_| misfit("those who shared are not frozen"))?;
+                if !self.taken.contains_key(site) || !consent.verifies(&self.agreed, &shared, &self.survivors()) {
                     return Err(misfit("signature is not on the survivors"));
                 }
                 self.consents.insert(place, consent);
@@ -217,6 +228,13 @@ impl SecureRound {
         Ok(())
     }
 
+    /// U2: those whose shares came.
+    fn shared(&self) -> Result<Shared, String> {
+        let keys = self.keys.as_ref().ok_or("the keys are not frozen")?;
+        let places: Vec<u32> = self.shares.keys().copied().collect();
+        Shared::new(&self.agreed, keys, &places).map_err(|e| e.to_string())
+    }
+
     fn survivors(&self) -> Vec<u32> {
         self.taken.keys().filter_map(|s| self.terms.place(s)).collect::<BTreeSet<u32>>().into_iter().collect()
     }
@@ -229,6 +247,9 @@ impl SecureRound {
         if self.step == 0 {
             let list = self.advertised.values().cloned().collect();
             self.keys = Some(Keys::new(&self.agreed, list).map_err(|e| e.to_string())?);
+        }
+        if self.step == 1 {
+            self.shared()?;
         }
         if self.step == 2 && !self.keys.as_ref().is_some_and(|k| k.holds_together(&self.survivors())) {
             return Err("those who came through do not hold together, and no site would unmask them".to_owned());
@@ -250,7 +271,8 @@ impl SecureRound {
                 let own = self.shares.values().flatten().filter(|s| s.to == place);
                 let one =
                     |s: &SealedShare| wire::SealedShare { from: s.from, to: s.to, sealed: s.sealed.clone().into() };
-                let shares = wire::SealedShares { shares: own.map(one).collect() };
+                let shared = self.shares.keys().copied().collect();
+                let shares = wire::SealedShares { shares: own.map(one).collect(), shared };
                 vec![keys(), secure_reply::Body::Shares(shares)]
             }
             3 => vec![secure_reply::Body::Survivors(wire::Survivors { places: self.survivors() })],
@@ -269,11 +291,11 @@ impl SecureRound {
     /// Too few revealed, or what they revealed gives no secrets.
     pub fn merge(&mut self) -> Result<(MergedRound, BTreeMap<SiteId, Taken>), String> {
         let keys = self.keys.as_ref().ok_or("the keys are not frozen")?;
-        let shared = self.shares.keys().copied().collect();
+        let told = self.shared()?;
         let survivors = self.survivors().into_iter().collect();
         let reveals: Vec<Reveal> = self.reveals.values().cloned().collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        unmask(&self.agreed, keys, &shared, &survivors, &reveals, &mut self.sum, threads).map_err(|e| e.to_string())?;
+        unmask(&self.agreed, keys, &told, &survivors, &reveals, &mut self.sum, threads).map_err(|e| e.to_string())?;
         let sites = self.taken.len();
         let shared = privacy::distributed::parties(self.terms.threshold as usize, self.terms.colluders as usize);
         let mut rest: &[u64] = &self.sum;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use privacy::accounting::{Accountant, search};
 use privacy::secagg::aggregator::{add, unmask};
-use privacy::secagg::{IdentityKey, Instance, Keys, Party, Terms, default_threshold};
+use privacy::secagg::{IdentityKey, Instance, Keys, Party, Shared, Terms, default_threshold};
 use privacy::{Sensitive, sampler};
 use summaries::Lanes;
 use zeroize::Zeroizing;
@@ -46,6 +46,7 @@ fn round(lanes: usize, dropped: usize) {
     timed(&mut site, t);
     bytes += (SITES - 1) * privacy::secagg::SealedShare::BYTES;
 
+    let everyone: Vec<u32> = (0..SITES as u32).collect();
     let survivors: Vec<u32> = (dropped as u32..SITES as u32).collect();
     let mut sum = vec![0u64; lanes];
     let mut peers = BTreeMap::new();
@@ -53,7 +54,7 @@ fn round(lanes: usize, dropped: usize) {
         let own: Vec<_> = sealed.iter().filter(|s| s.to == *p).cloned().collect();
         let t = Instant::now();
         let party = &parties[*p as usize];
-        let got = party.receive(&round_keys, &own).unwrap();
+        let got = party.receive(&round_keys, &everyone, &own).unwrap();
         let masked = party.mask(&round_keys, &got, Sensitive::new(Lanes::from_values(vec![7; lanes])), 1).unwrap();
         timed(&mut site, t);
         let t = Instant::now();
@@ -71,7 +72,7 @@ fn round(lanes: usize, dropped: usize) {
     timed(&mut site, t);
     bytes += 64 + (SITES - 1) * privacy::secagg::shamir::SHARE_BYTES;
     let t = Instant::now();
-    let shared: BTreeSet<u32> = (0..SITES as u32).collect();
+    let shared = Shared::new(&terms, &round_keys, &everyone).unwrap();
     let alive: BTreeSet<u32> = survivors.iter().copied().collect();
     unmask(&terms, &round_keys, &shared, &alive, &reveals, &mut sum, 2).unwrap();
     timed(&mut coordinator, t);

@@ -53,6 +53,21 @@ impl Cap {
         let order = self.order();
         sum.at(order) <= Cost::gaussian(self.rho).at(order)
     }
+
+    /// How much Gaussian noise it still holds beside a sum.
+    pub fn left(&self, sum: &Cost) -> Rho {
+        if sum.delta > self.delta {
+            return Rho::ZERO;
+        }
+        if sum.rdp.is_zero() {
+            return self.rho.minus(sum.rho);
+        }
+        let order = self.order();
+        let room = Cost::gaussian(self.rho).at(order).saturating_sub(sum.at(order));
+        let alpha = ORDERS.get(order).copied().unwrap_or(f64::INFINITY);
+        // Two billionths to the safe side: sums round up.
+        Rho::from_nano(((room as f64 / alpha) as u64).saturating_sub(2))
+    }
 }
 
 /// What may be spent of a block at most.
@@ -224,6 +239,23 @@ mod tests {
                 for b in 0..3 {
                     prop_assert!(caps.study.holds(&studies[b][study]) && caps.year.holds(&all[b]) && caps.lifetime.holds(&all[b]));
                 }
+            }
+        }
+    }
+
+    proptest! {
+        /// What is said to be left is held, and hardly more is.
+        #[test]
+        fn what_is_left_is_held(cap in 1_000_000u64..500_000_000, part in 0.0..1.0f64, checks in 0u32..30) {
+            let cap = Cap::new(Rho::from_nano(cap), 1e-6);
+            let mut spent = Cost::gaussian(Rho::from_nano((cap.rho.nano() as f64 * part) as u64));
+            (0..checks).for_each(|_| spent = spent.plus(&Cost::laplace(20.0)));
+            let left = cap.left(&spent);
+            if cap.holds(&spent) {
+                prop_assert!(left == Rho::ZERO || cap.holds(&spent.plus(&Cost::gaussian(left))));
+                prop_assert!(!cap.holds(&spent.plus(&Cost::gaussian(Rho::from_nano(left.nano() + 5)))));
+            } else {
+                prop_assert_eq!(left, Rho::ZERO);
             }
         }
     }

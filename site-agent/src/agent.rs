@@ -94,6 +94,8 @@ pub struct Agent {
     pub entropy: Arc<dyn Entropy>,
     /// Decisions made, for the uplink.
     decisions: broadcast::Sender<Record>,
+    /// Says that the uplink should connect anew.
+    again: tokio::sync::Notify,
     /// One ingestion at a time.
     ingesting: tokio::sync::Mutex<()>,
     /// A decision and a seal never overlap: after a pause is told, nothing more is sealed.
@@ -141,6 +143,7 @@ impl Agent {
             clock,
             entropy,
             decisions,
+            again: tokio::sync::Notify::new(),
             ingesting: tokio::sync::Mutex::new(()),
             gate: Mutex::new(()),
             prepared: Mutex::new(None),
@@ -151,6 +154,16 @@ impl Agent {
     /// Decisions as they are made.
     pub fn decisions(&self) -> broadcast::Receiver<Record> {
         self.decisions.subscribe()
+    }
+
+    /// Has the uplink connect anew, as after a recovery: the ledgers are compared at the beginning of a connection.
+    pub fn reconnect(&self) {
+        self.again.notify_one();
+    }
+
+    /// Waits until somebody asks for a new connection.
+    pub async fn asked_to_reconnect(&self) {
+        self.again.notified().await;
     }
 
     /// Ingests every source.
@@ -417,7 +430,7 @@ impl Agent {
                 .await
                 .map_err(|e| self.engine_refusal(&e))?,
         };
-        self.large_enough(plan, &order, batch.patients())?;
+        self.large_enough(plan, &order, batch.patients(), version)?;
         if secure.is_none() {
             let key = (order.round.analysis, order.round.round, order.parameters_hash);
             order.question = study::question::hash(&plan.study, key, &order.blocks, version);
@@ -479,7 +492,7 @@ impl Agent {
     }
 
     /// Whether a cohort is large enough here to be answered for: on a noisy count that is paid for and stays here.
-    fn large_enough(&self, plan: &Plan, order: &Order, patients: usize) -> Result<(), Refused> {
+    fn large_enough(&self, plan: &Plan, order: &Order, patients: usize, version: u64) -> Result<(), Refused> {
         let least = self.config.disclosure.min_cohort.max(plan.study.suppression.min_cohort);
         if least == 0 || self.mechanism.name() == MechanismName::None {
             return Ok(());
@@ -496,9 +509,14 @@ impl Agent {
         // Asked once more, since the query took its time: after a pause nothing is charged.
         let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.agreed(&order.round.study)?;
+        let of_tags = self.mechanism(plan, order.round.analysis).name() == MechanismName::Presence;
+        let asked = study::question::cohort(&plan.study, cohort, &order.blocks, version).map(|q| {
+            let settings = format!("{least} {} {of_tags}", self.config.disclosure.cohort_epsilon);
+            Hash::of_parts(&[&q.0, settings.as_bytes()])
+        });
         let passed = self
             .releases
-            .check_cohort(&self.ledger, what, cohort, laplace.cost(), self.clock.now(), passes)
+            .check_cohort(&self.ledger, what, (cohort, asked), laplace.cost(), self.clock.now(), passes)
             .map_err(|e| self.release_refusal(&e))?;
         if passed {
             return Ok(());

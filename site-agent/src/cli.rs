@@ -170,6 +170,9 @@ enum KeysVerb {
         site: String,
         /// Its fingerprint, 64 hexadecimal digits
         fingerprint: String,
+        /// Take the place of the key that is pinned; ask the other site by telephone why it changed
+        #[arg(long)]
+        replace: bool,
     },
     /// Take a pin away
     #[command(after_help = "Example:\n  site-agent keys unpin fr-02")]
@@ -266,10 +269,12 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         }
         Verb::Keys { verb: KeysVerb::Show | KeysVerb::List } => Command::Keys,
         Verb::Keys { verb: KeysVerb::Linkage { verb } } => return verbs::run(&config, verb, arguments.json),
-        Verb::Keys { verb: KeysVerb::Pin { site, fingerprint } } => {
-            Command::Pin { site: SiteId::parse(site)?, fingerprint: Some(fingerprint.clone()) }
+        Verb::Keys { verb: KeysVerb::Pin { site, fingerprint, replace } } => {
+            Command::Pin { site: SiteId::parse(site)?, fingerprint: Some(fingerprint.clone()), replace: *replace }
         }
-        Verb::Keys { verb: KeysVerb::Unpin { site } } => Command::Pin { site: SiteId::parse(site)?, fingerprint: None },
+        Verb::Keys { verb: KeysVerb::Unpin { site } } => {
+            Command::Pin { site: SiteId::parse(site)?, fingerprint: None, replace: false }
+        }
         Verb::Releases { verb: ReleasesVerb::List } => Command::Releases,
         Verb::Releases { verb: ReleasesVerb::Verify { bundle: Some(file) } } => return bundle(file, arguments.json),
         Verb::Releases { verb: ReleasesVerb::Verify { bundle: None } } => Command::ReleasesVerify,

@@ -71,6 +71,8 @@ pub enum Command {
         site: SiteId,
         /// The fingerprint; none takes the pin away.
         fingerprint: Option<String>,
+        /// Whether it may take the place of another.
+        replace: bool,
     },
     /// What left.
     Releases,
@@ -122,7 +124,8 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
                     json!({
                         "entered": block, "year": spent.year, "lifetime": spent.lifetime,
                         "year_cap_rho": yearly.rho, "lifetime_cap_rho": caps.lifetime.rho,
-                        "year_left_rho": yearly.rho.minus(spent.year.rho), "lifetime_left_rho": caps.lifetime.rho.minus(spent.lifetime.rho),
+                        "year_left_rho": yearly.left(&spent.year), "lifetime_left_rho": caps.lifetime.left(&spent.lifetime),
+                        "year_cap_epsilon": Cost::gaussian(yearly.rho).epsilon(delta),
                         "year_epsilon": spent.year.epsilon(delta), "lifetime_epsilon": spent.lifetime.epsilon(delta),
                         "lifetime_cap_epsilon": Cost::gaussian(caps.lifetime.rho).epsilon(delta),
                     })
@@ -136,6 +139,7 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
         }
         Command::LedgerVerify => {
             let entries = agent.ledger.entries()?;
+            agent.ledger.admits()?;
             let cosigned = export::receipt(agent)?;
             json!({ "entries": entries.len(), "head": agent.ledger.head().1, "intact": true, "cosigned": cosigned })
         }
@@ -150,6 +154,7 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
                 .collect();
             let also = |t: &mut platform::Transaction| agent.secure.forget_all(t);
             let taken = agent.ledger.recover(&missing, &copy.head, &agent.config.id, &agent.identity, also)?;
+            agent.reconnect();
             json!({ "recovered": taken, "entries": agent.ledger.head().0, "head": agent.ledger.head().1 })
         }
         Command::Keys => {
@@ -159,10 +164,14 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
             let own = agent.identity.public();
             json!({ "site": agent.config.id, "fingerprint": certs::bundle::shown(&own.fingerprint()), "pinned": all })
         }
-        Command::Pin { site, fingerprint } => {
+        Command::Pin { site, fingerprint, replace } => {
             let mut pins = Pins::read(&agent.config)?;
             match &fingerprint {
-                Some(text) => pins.pin(site.clone(), identity::parse(&site, text)?),
+                Some(text) => {
+                    let print = identity::parse(&site, text)?;
+                    pins.check(&site, &print, &agent.config.id, &agent.identity.public(), replace)?;
+                    pins.pin(site.clone(), print);
+                }
                 None => anyhow::ensure!(pins.unpin(&site), "{site} was not pinned; see site-agent keys list"),
             }
             pins.write(&agent.config)?;

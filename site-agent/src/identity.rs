@@ -33,6 +33,14 @@ pub enum IdentityError {
         /// What was given.
         fingerprint: String,
     },
+    /// A fingerprint is not pinned.
+    #[error("{site} is not pinned: {why}")]
+    Pin {
+        /// For which site.
+        site: String,
+        /// Why not.
+        why: String,
+    },
     /// The key.
     #[error(transparent)]
     Key(#[from] certs::CertError),
@@ -89,6 +97,36 @@ impl Pins {
         let peers = self.peers.iter().map(|(s, f)| (s.clone(), certs::bundle::shown(f))).collect();
         let text = toml::to_string(&File { peers }).map_err(|e| file(&path, &e))?;
         files::write_atomic(&path, text.as_bytes()).map_err(|e| file(&path, &e))
+    }
+
+    /// Whether a fingerprint may be pinned for a site.
+    ///
+    /// # Errors
+    /// It is this site's own, stands for another site, or another is pinned and is not to be replaced.
+    pub fn check(
+        &self,
+        site: &SiteId,
+        print: &Fingerprint,
+        own_id: &SiteId,
+        own: &Identity,
+        replace: bool,
+    ) -> Result<(), IdentityError> {
+        let no = |why: String| Err(IdentityError::Pin { site: site.to_string(), why });
+        if site == own_id || *print == own.fingerprint() {
+            return no("this is the site's own id or key; pin those of the others".to_owned());
+        }
+        if let Some((other, _)) = self.peers.iter().find(|(s, f)| *s != site && *f == print) {
+            return no(format!("the same key is pinned for {other}; one of the two is wrong"));
+        }
+        if !replace && self.peers.get(site).is_some_and(|f| f != print) {
+            return no("another key is pinned for it. Ask its staff by telephone why it changed; then run again with --replace".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether a fingerprint is pinned for a site that is not the identity's.
+    pub fn contradicts(&self, site: &SiteId, identity: &Identity) -> bool {
+        self.peers.get(site).is_some_and(|f| *f != identity.fingerprint())
     }
 
     /// Pins a site's fingerprint; another one replaces it.

@@ -21,12 +21,22 @@ pub struct Objection {
     pub code: String,
     /// In plain words.
     pub reason: String,
+    /// Other sites whose doing it is, where that can be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sites: Vec<String>,
 }
 
 impl Objection {
     /// An objection.
     pub fn new(code: &str, reason: impl Into<String>) -> Objection {
-        Objection { code: code.to_owned(), reason: reason.into() }
+        Objection { code: code.to_owned(), reason: reason.into(), sites: Vec::new() }
+    }
+
+    /// The same, laid to other sites.
+    #[must_use]
+    pub fn of(mut self, sites: impl IntoIterator<Item = impl Into<String>>) -> Objection {
+        self.sites = sites.into_iter().map(Into::into).collect();
+        self
     }
 }
 
@@ -130,8 +140,10 @@ pub fn allowed(config: &Config, plan: &Plan, analyst: &str, signer_key: Option<&
         _ => {}
     }
     let delta = Delta(s.privacy.delta);
-    if let Some(most) = d.max_epsilon.filter(|most| s.privacy.epsilon > *most) {
-        let reason = format!("the study asks for ε = {:.2}, the site allows {most:.2}", s.privacy.epsilon);
+    // As it is written, and at a fixed δ, so that a study can't look small by a large δ of its own.
+    let asked = s.privacy.epsilon.max(accounting::epsilon(study::budget::total(plan), Delta(1e-6)).0);
+    if let Some(most) = d.max_epsilon.filter(|most| asked > *most * (1.0 + 1e-9)) {
+        let reason = format!("the study asks for ε = {asked:.2}, the site allows {most:.2}");
         return Err(Objection::new("epsilon_above_cap", reason));
     }
     let (whole, cap) = (whole_cost(config, plan), config.budget.caps().study);

@@ -48,6 +48,9 @@ struct Stored {
     /// As sealed.
     #[serde(default)]
     shares: Vec<(u32, String)>,
+    /// All whose shares were handed on, as it was told.
+    #[serde(default)]
+    shared: Vec<u32>,
     /// As signed.
     #[serde(default)]
     survivors: Vec<u32>,
@@ -131,12 +134,26 @@ impl SecureRounds {
             .filter(|(m, i)| if m.site == self.site { **i != own } else { !pins.knows(&m.site, i) })
             .map(|(m, _)| m.site.as_str())
             .collect();
+        let changed: Vec<&str> = terms
+            .roster
+            .iter()
+            .zip(identities)
+            .filter(|(m, i)| pins.contradicts(&m.site, i))
+            .map(|(m, _)| m.site.as_str())
+            .collect();
+        if !changed.is_empty() {
+            let reason = format!(
+                "the identity keys of {} are not the ones that the site has pinned; its staff asks theirs by telephone",
+                changed.join(", ")
+            );
+            return Err(no("peer_key_changed", reason).of(changed));
+        }
         if !unknown.is_empty() {
             let reason = format!(
                 "the site has not pinned the identity keys of {}; its staff compares fingerprints and runs site-agent keys pin",
                 unknown.join(", ")
             );
-            return Err(no("peer_not_pinned", reason));
+            return Err(no("peer_not_pinned", reason).of(unknown));
         }
         let _turn = self.turn();
         if let Some(attempt) = self.open(&terms.round, terms.attempt)? {
@@ -151,8 +168,8 @@ impl SecureRounds {
         let seed = hex(Zeroizing::new(seed().map_err(|e| SecureRounds::internal(&e))?).as_slice());
         let parameters = parameters.iter().map(|p| p.to_bits()).collect();
         let identities = identities.iter().map(|i| hex(&i.0)).collect();
-        let (keys, shares, survivors) = (Vec::new(), Vec::new(), Vec::new());
-        let stored = Stored { terms, identities, seed, parameters, keys, shares, survivors };
+        let (keys, shares, shared, survivors) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let stored = Stored { terms, identities, seed, parameters, keys, shares, shared, survivors };
         let attempt = Attempt::new(stored, &self.site)?;
         self.put("secure/join", &attempt)?;
         Ok(attempt.party.advertise(identity)?)
@@ -292,13 +309,20 @@ impl Attempt {
         Ok(self.party.keys(list.collect::<Result<_, _>>()?)?)
     }
 
-    /// Takes the peers' shares, for the seal.
+    /// Takes the peers' shares, for the seal, and who shared.
     ///
     /// # Errors
-    /// The keys did not come before, or a share does not open.
-    pub fn take_shares(&mut self, shares: &[SealedShare]) -> Result<(), Objection> {
+    /// The keys did not come before, or a share does not open: then whose it is is named.
+    pub fn take_shares(&mut self, shared: &[u32], shares: &[SealedShare]) -> Result<(), Objection> {
         let keys = self.stored_keys()?;
-        self.party.receive(&keys, shares)?;
+        self.party.receive(&keys, shared, shares).map_err(|e| match e {
+            SecaggError::Share { from } => {
+                let site = self.stored.terms.site(from).map(ToString::to_string).unwrap_or_default();
+                no("bad_share", format!("the share of {site} does not open")).of([site])
+            }
+            other => other.into(),
+        })?;
+        self.stored.shared = shared.to_vec();
         self.stored.shares = shares.iter().map(|s| (s.from, hex(&s.sealed))).collect();
         Ok(())
     }
@@ -324,7 +348,8 @@ impl Attempt {
         let shares = self.stored.shares.iter().map(|(from, sealed)| {
             Ok(SealedShare { from: *from, to: place, sealed: unhex::<{ SealedShare::BYTES }>(sealed)?.to_vec() })
         });
-        let peers = self.party.receive(&keys, &shares.collect::<Result<Vec<_>, _>>().map_err(wrong)?)?;
+        let shares = shares.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        let peers = self.party.receive(&keys, &self.stored.shared, &shares)?;
         Ok((keys, peers))
     }
 

@@ -183,20 +183,21 @@ pub fn text(command: &Command, value: &Value) -> String {
             }
             let _ = writeln!(
                 out,
-                "\n{:<16} {:>12} {:>12} {:>12} {:>12} {:>10}",
-                "entered", "this year ρ", "left", "ever ρ", "left", "ever ε"
+                "\n{:<10} {:>13} {:>8} {:>11} {:>13} {:>8} {:>11}",
+                "entered", "this year ρ", "ε", "left ρ", "ever ρ", "ε", "left ρ"
             );
             for b in list(part("blocks")) {
                 let cost = |key: &str| rho(b.get(key).unwrap_or(&empty), "rho");
                 let _ = writeln!(
                     out,
-                    "{:<16} {:>12} {:>12} {:>12} {:>12} {:>10.3}",
+                    "{:<10} {:>13} {:>8.3} {:>11} {:>13} {:>8.3} {:>11}",
                     text_of(b, "entered"),
                     cost("year"),
+                    number(b, "year_epsilon"),
                     rho(b, "year_left_rho"),
                     cost("lifetime"),
+                    number(b, "lifetime_epsilon"),
                     rho(b, "lifetime_left_rho"),
-                    number(b, "lifetime_epsilon")
                 );
             }
             let caps = part("caps");
@@ -208,6 +209,9 @@ pub fn text(command: &Command, value: &Value) -> String {
                 cap("year"),
                 cap("tranche"),
                 cap("lifetime")
+            );
+            out.push_str(
+                "ρ counts Gaussian noise; checks of a cohort's size cost as well, and stand in ε and in what is left\n",
             );
             if let Some(why) = part("halted").as_str() {
                 let _ = writeln!(out, "STOPPED: {why}");
@@ -237,7 +241,7 @@ pub fn text(command: &Command, value: &Value) -> String {
                 let _ = writeln!(out, "{site:<12} {}", fingerprint.as_str().unwrap_or_default());
             }
         }
-        Command::Pin { site, fingerprint } => {
+        Command::Pin { site, fingerprint, .. } => {
             let done = if fingerprint.is_some() { "is pinned" } else { "is no longer pinned" };
             let _ = writeln!(out, "the identity of {site} {done}");
         }

@@ -116,6 +116,10 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
                     let _ = out.send(decision(&record)).await;
                 }
             }
+            () = agent.asked_to_reconnect() => {
+                tracing::info!("connecting anew");
+                return Ok(());
+            }
             _ = renewal.tick() => {
                 let now = agent.clock.now().seconds();
                 // A head a day, though nothing was spent.
@@ -260,7 +264,13 @@ async fn receive(
 
 fn refusal(round: Option<wire::RoundRef>, attempt: u32, refused: Refused) -> from_site::Message {
     tracing::info!(code = %refused.code, "refused a round: {}", refused.reason);
-    from_site::Message::Refusal(wire::Refusal { round, code: refused.code, reason: refused.reason, attempt })
+    from_site::Message::Refusal(wire::Refusal {
+        round,
+        code: refused.code,
+        reason: refused.reason,
+        attempt,
+        sites: refused.sites,
+    })
 }
 
 async fn answer(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &Anchor, order: wire::RoundOrder) {
@@ -297,7 +307,10 @@ async fn go_on(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &
         Ok(SecureAnswer::Masked(sealed)) => return hand_on(agent, out, anchor, *sealed).await,
         Ok(SecureAnswer::Shares(shares)) => {
             let one = |s: SealedShare| wire::SealedShare { from: s.from, to: s.to, sealed: s.sealed.into() };
-            secure_message::Body::Shares(wire::SealedShares { shares: shares.into_iter().map(one).collect() })
+            secure_message::Body::Shares(wire::SealedShares {
+                shares: shares.into_iter().map(one).collect(),
+                shared: Vec::new(),
+            })
         }
         Ok(SecureAnswer::Consent(consent)) => secure_message::Body::Consent(consent.signature.to_vec().into()),
         Ok(SecureAnswer::Reveal(reveal)) => {
@@ -355,6 +368,7 @@ async fn send_chunks(round: &RoundId, sealed: &Sealed, out: &mpsc::Sender<wire::
             round: Some(round.into()),
             offset: (i * CHUNK_BYTES) as u64,
             data: data.to_vec().into(),
+            attempt: sealed.record.manifest.attempt,
         };
         if out.send(message(from_site::Message::Chunk(chunk))).await.is_err() {
             return;

@@ -122,7 +122,7 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
             _ => return Err(wrong(format!("'{of}' is no feature of the kind codes"))),
         },
         What::Distinct { buckets } => {
-            let sketch = privacy::presence::sketch(budget::of(study, a), *buckets as usize);
+            let sketch = privacy::presence::sketch(budget::of(study, a).share(1.0, 1.0), *buckets as usize);
             let sketch = sketch.map_err(|e| wrong(e.to_string()))?;
             vec![one("distinct", made(summaries::distinct::DistinctPatients::new(sketch)), vec![0])]
         }

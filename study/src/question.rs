@@ -25,6 +25,14 @@ pub fn hash(
     Some(Hash::of_parts(&[b"insitu question v1\0", question.to_string().as_bytes()]))
 }
 
+/// The hash of the question how large a cohort is, among the patients of some years of entry, in a version of the data. `None`
+/// where there is no such cohort.
+pub fn cohort(study: &Study, name: &str, entered: &[u16], version: u64) -> Option<Hash> {
+    let cohort = canonical(study, serde_json::to_value(study.cohorts.get(name)?).ok()?);
+    let question = serde_json::json!([cohort, entered, version]);
+    Some(Hash::of_parts(&[b"insitu cohort v1\0", question.to_string().as_bytes()]))
+}
+
 /// Names of concept sets become what they stand for; lists whose order means nothing are sorted.
 fn canonical(study: &Study, value: Value) -> Value {
     match value {

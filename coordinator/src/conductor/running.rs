@@ -232,6 +232,10 @@ impl Running {
                                     let why = "its agent has not told its identity key; bring it up to date".to_owned();
                                     events.push(Event::Refused(site, why));
                                 }
+                                if self.secure.is_none() {
+                                    let why = "too few of the sites have told their identity keys".to_owned();
+                                    events.push(Event::Stuck(why));
+                                }
                             }
                             Err(e) => events.push(Event::Broken(e.to_string())),
                         }
@@ -481,6 +485,7 @@ impl Running {
                         Decision::Paused => wire::DecisionKind::DecisionPaused,
                     };
                     let reason = site.out.clone().unwrap_or(reason);
+                    let reason = reason.strip_prefix(&format!("{code}: ")).map_or(reason.clone(), str::to_owned);
                     wire::SiteStatus { id: id.to_string(), online: site.online, decision: kind.into(), code, reason }
                 })
                 .collect(),

@@ -1,9 +1,9 @@
 //! What the conductor knows and does, without its loop.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use platform::{Clock, StoreError};
+use platform::{Clock, Micros, StoreError};
 use privacy::secagg::Identity;
 use proto::wire::{self, StudyStatus, to_site};
 use proto::{RoundId, SiteId, StudyId};
@@ -16,6 +16,11 @@ use crate::round::{Decision, Event};
 
 /// Large releases that may be on their way at once, so that memory stays bounded.
 const GRANTS: usize = 4;
+/// A grant that came to nothing in so many seconds makes room for another.
+const GRANT_SECONDS: i64 = 120;
+
+/// A large release: from which site, for which round and attempt.
+type Upload = (SiteId, RoundId, u32);
 
 pub(super) struct Online {
     session: u64,
@@ -34,8 +39,9 @@ pub struct Core {
     /// The identity keys that sites told, whatever became of their streams: a site whose stream has just come up again is known.
     identities: BTreeMap<SiteId, Identity>,
     studies: BTreeMap<StudyId, Running>,
-    granted: BTreeSet<SiteId>,
-    waiting: VecDeque<(SiteId, RoundId, u32)>,
+    /// Large releases that were asked for, and since when.
+    granted: BTreeMap<Upload, Micros>,
+    waiting: VecDeque<Upload>,
 }
 
 impl Core {
@@ -57,7 +63,7 @@ impl Core {
             online: BTreeMap::new(),
             identities: BTreeMap::new(),
             studies: BTreeMap::new(),
-            granted: BTreeSet::new(),
+            granted: BTreeMap::new(),
             waiting: VecDeque::new(),
         };
         core.resume()?;
@@ -66,6 +72,7 @@ impl Core {
 
     /// Looks at the deadlines.
     pub fn tick(&mut self) {
+        self.grant();
         self.each(|_| Some(Event::Tick));
     }
 
@@ -112,7 +119,7 @@ impl Core {
             Input::Offline { site, session } => {
                 if self.online.get(&site).is_some_and(|o| o.session == session) {
                     self.online.remove(&site);
-                    self.done_granting(&site);
+                    self.gone(&site);
                     self.each(|_| Some(Event::Offline(site.clone())));
                 }
             }
@@ -120,7 +127,7 @@ impl Core {
                 if let Some(online) = self.online.remove(&site) {
                     let _ = online.out.send(Err(tonic::Status::permission_denied("the site was revoked")));
                 }
-                self.done_granting(&site);
+                self.gone(&site);
                 self.each(|_| Some(Event::Offline(site.clone())));
                 self.each(|_| Some(Event::Revoked(site.clone())));
             }
@@ -128,12 +135,18 @@ impl Core {
             Input::Decision { site, decision } => self.decided(&site, &decision),
             Input::Release { site, round, release } => {
                 let now = self.clock.now();
+                let attempt = release.manifest.attempt;
                 if let Some(running) = self.studies.get_mut(&round.study) {
                     running.release(&self.journal, &self.online, &site, &round, *release, now);
                 }
-                self.done_granting(&site);
+                self.done_granting(&(site, round, attempt));
             }
             Input::Identity { site, identity } => {
+                // As its ledger's heads: a site's key does not change.
+                if self.identities.get(&site).is_some_and(|known| *known != identity) {
+                    tracing::error!(%site, "it tells another identity key than before; it takes part in no secure round with it");
+                    return;
+                }
                 if let Some(online) = self.online.get_mut(&site) {
                     online.identity = Some(identity);
                 }
@@ -147,12 +160,15 @@ impl Core {
                 }
             }
             Input::Offer { site, round, attempt } => {
+                // What an earlier attempt at the round offered is of no use any more.
+                self.waiting.retain(|(s, r, _)| (s, r) != (&site, &round));
+                self.granted.retain(|(s, r, a), _| (s, r) != (&site, &round) || *a == attempt);
                 self.waiting.push_back((site, round, attempt));
                 self.grant();
             }
-            Input::Granted(site) => self.done_granting(&site),
-            Input::Refusal { site, round, code, reason, attempt } => {
-                self.refused(&site, &round, attempt, &code, &reason)
+            Input::Granted { site, round, attempt } => self.done_granting(&(site, round, attempt)),
+            Input::Refusal { site, round, code, reason, attempt, sites } => {
+                self.refused(&site, (&round, attempt), &code, &reason, sites);
             }
             Input::Submit { plan, signed, reply } => {
                 let _ = reply.send(self.submit(*plan, &signed));
@@ -192,7 +208,14 @@ impl Core {
         self.one(&study, Event::Decided(site.clone(), kind));
     }
 
-    fn refused(&mut self, site: &SiteId, round: &RoundId, attempt: u32, code: &str, reason: &str) {
+    fn refused(
+        &mut self,
+        site: &SiteId,
+        (round, attempt): (&RoundId, u32),
+        code: &str,
+        reason: &str,
+        sites: Vec<SiteId>,
+    ) {
         tracing::warn!(%site, %round, code, "round refused: {reason}");
         let Some(running) = self.studies.get_mut(&round.study) else { return };
         if !running.is_at(round) || !running.attempt_is(attempt) {
@@ -202,6 +225,10 @@ impl Core {
         let event = match code {
             "paused" => Event::Decided(site.clone(), Decision::Paused),
             "not_approved" => Event::Decided(site.clone(), Decision::Pending),
+            // It is no fault of the site: the attempt goes on without it, and the next one without whoever is to blame.
+            "peer_not_pinned" | "peer_key_changed" | "bad_share" | "secure_round" | "not_compared" => {
+                Event::Spoiled(site.clone(), sites)
+            }
             _ => {
                 if let Err(e) = self.journal.decided(&round.study, site, "out", &format!("{code}: {reason}")) {
                     tracing::error!("journal: {e}");
@@ -239,20 +266,30 @@ impl Core {
     }
 
     fn grant(&mut self) {
+        let now = self.clock.now();
+        self.granted.retain(|_, since| now < since.plus_seconds(GRANT_SECONDS));
         while self.granted.len() < GRANTS {
             let Some((site, round, attempt)) = self.waiting.pop_front() else { return };
             if let Some(online) = self.online.get(&site) {
                 let grant = wire::Grant { round: Some((&round).into()), attempt };
                 let _ = online.out.send(Ok(message(to_site::Message::Grant(grant))));
-                self.granted.insert(site);
+                self.granted.insert((site, round, attempt), now);
             }
         }
     }
 
-    fn done_granting(&mut self, site: &SiteId) {
-        self.waiting.retain(|(s, _, _)| s != site);
-        if self.granted.remove(site) {
+    /// A release came, or won't.
+    fn done_granting(&mut self, upload: &Upload) {
+        self.waiting.retain(|u| u != upload);
+        if self.granted.remove(upload).is_some() {
             self.grant();
         }
+    }
+
+    /// A site's stream broke: nothing more comes of what it offered.
+    fn gone(&mut self, site: &SiteId) {
+        self.waiting.retain(|(s, _, _)| s != site);
+        self.granted.retain(|(s, _, _), _| s != site);
+        self.grant();
     }
 }

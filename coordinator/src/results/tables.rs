@@ -64,7 +64,7 @@ pub(super) fn flat(results: &Results, provenance: &Provenance) -> Vec<Flat> {
             values: values.map(|v| v.filter(|v| !suppressed && v.is_finite())),
             sites: a.sites,
             cost: [a.epsilon, provenance.delta].map(|v| Some(v).filter(|v| private && v.is_finite())),
-            mechanism: provenance.mechanism.clone(),
+            mechanism: if a.kind == "distinct" { "presence".to_owned() } else { provenance.mechanism.clone() },
             suppressed,
             note: note.to_owned(),
             private,

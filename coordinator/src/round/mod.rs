@@ -68,6 +68,8 @@ pub enum Event {
     Reported(SiteId, Hash),
     /// A site answered in a phase of a secure round, and what it said was taken.
     Stepped(SiteId, Step),
+    /// A site can't go on with the running attempt, and names those whose doing it is, if any.
+    Spoiled(SiteId, Vec<SiteId>),
     /// An attempt at a secure round can't go on.
     Stuck(String),
     /// A site can't or won't answer the running round, with the named reason; it is out of the study.
@@ -300,6 +302,7 @@ impl Run {
                 }
             }
             Event::Stepped(id, step) => self.stepped(&id, step),
+            Event::Spoiled(id, sites) => self.spoiled(id, sites),
             Event::Stuck(why) => {
                 let charged = self.attempt().is_some_and(|a| a.step >= Step::Mask) || self.phase == Phase::Merging;
                 actions.extend(self.fail_attempt(charged, why));

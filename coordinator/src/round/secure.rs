@@ -9,7 +9,7 @@
 //! A phase ends when all who are in it have answered, or a while after the threshold has, or at its deadline. What an attempt had
 //! charged at the sites when it fails is burned; the next is a new aggregation with fresh keys, masks, noise and charge.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use platform::Micros;
 use proto::SiteId;
@@ -70,6 +70,8 @@ pub struct Attempt {
     pub deadline: Micros,
     /// Since when enough have answered.
     pub enough_since: Option<Micros>,
+    /// Those who can't go on with it, and whom they named.
+    pub spoiled: BTreeMap<SiteId, BTreeSet<SiteId>>,
 }
 
 impl Attempt {
@@ -83,7 +85,8 @@ impl Run {
     pub(super) fn begin_secure(&mut self, roster: BTreeSet<SiteId>, now: Micros) -> Vec<Action> {
         let most = self.secure.map_or(0, |p| p.most_sites());
         let roster: BTreeSet<SiteId> = roster.into_iter().take(most).collect();
-        let threshold = self.secure.map_or(usize::MAX, |p| p.threshold(roster.len()));
+        let threshold =
+            self.secure.map_or(usize::MAX, |p| p.threshold(roster.len())).max(self.settings.min_sites as usize);
         if threshold > roster.len() {
             // A threshold that the plan fixes may be above those who are there now.
             self.phase = Phase::Selection { enough_since: None };
@@ -112,6 +115,7 @@ impl Run {
             done: BTreeSet::new(),
             deadline: now.plus_seconds(i64::from(self.settings.deadline_seconds)),
             enough_since: None,
+            spoiled: BTreeMap::new(),
         });
     }
 
@@ -125,6 +129,58 @@ impl Run {
         }
     }
 
+    /// A site can't go on with the attempt.
+    pub(super) fn spoiled(&mut self, id: SiteId, sites: Vec<SiteId>) {
+        if let Phase::Secure(attempt) = &mut self.phase
+            && attempt.expected.contains(&id)
+        {
+            attempt.done.remove(&id);
+            let named: Vec<SiteId> = sites.into_iter().filter(|s| *s != id && attempt.expected.contains(s)).collect();
+            attempt.spoiled.entry(id).or_default().extend(named);
+        }
+    }
+
+    /// Puts those out with whom the others can't go on: one after the other whoever stands in most complaints, made or received, until
+    /// nobody is left who complains of somebody who is left. Where two stand in as many, the one who complains of more. Whether
+    /// anybody was put out.
+    fn settle_complaints(&mut self) -> bool {
+        let Phase::Secure(attempt) = &self.phase else { return false };
+        let mut open = attempt.spoiled.clone();
+        let mut out: BTreeMap<SiteId, String> = BTreeMap::new();
+        loop {
+            let mut stands: BTreeMap<&SiteId, (BTreeSet<&SiteId>, usize)> = BTreeMap::new();
+            for (from, against) in &open {
+                for of in against {
+                    stands.entry(from).or_default().0.insert(of);
+                    stands.entry(of).or_default().0.insert(from);
+                }
+                if !against.is_empty() {
+                    stands.entry(from).or_default().1 = against.len();
+                }
+            }
+            let worst = stands.iter().max_by_key(|(_, (with, made))| (with.len(), *made));
+            let Some((id, why)) = worst.map(|(id, (with, _))| {
+                let names: Vec<&str> = with.iter().map(|s| s.as_str()).take(5).collect();
+                let more = if with.len() > 5 { format!(" and {} more", with.len() - 5) } else { String::new() };
+                (
+                    (*id).clone(),
+                    format!("no secure round holds it together with {}{more}; see their reasons", names.join(", ")),
+                )
+            }) else {
+                break;
+            };
+            open.remove(&id);
+            open.values_mut().for_each(|against| {
+                against.remove(&id);
+            });
+            out.insert(id, why);
+        }
+        for (id, why) in &out {
+            self.out(id, why);
+        }
+        !out.is_empty()
+    }
+
     /// Ends the phase where it can be ended.
     pub(super) fn secure(&mut self, now: Micros) -> Vec<Action> {
         let Phase::Secure(attempt) = &mut self.phase else { return Vec::new() };
@@ -133,6 +189,7 @@ impl Run {
             self.sites
                 .get(id)
                 .is_some_and(|s| s.out.is_some() || matches!(s.decision, Decision::Refused | Decision::Paused))
+                || attempt.spoiled.contains_key(id)
         };
         let waiting = attempt.expected.iter().filter(|id| attempt.owes(id) && !gone(id)).count();
         let enough = attempt.done.len() >= attempt.threshold;
@@ -141,7 +198,8 @@ impl Run {
         }
         let patient = |since: Micros| now >= since.plus_seconds(attempt.step.grace(self.settings));
         let late = now >= attempt.deadline || attempt.enough_since.is_some_and(patient);
-        let hopeless = attempt.done.len() + waiting < attempt.threshold;
+        // With complaints, all are heard before anybody is put out.
+        let hopeless = attempt.done.len() + waiting < attempt.threshold && attempt.spoiled.is_empty();
         if !(waiting == 0 || late || hopeless) {
             return Vec::new();
         }
@@ -173,7 +231,9 @@ impl Run {
 
     /// An attempt came to nothing: another one, where there may be one.
     pub(super) fn fail_attempt(&mut self, charged: bool, why: String) -> Vec<Action> {
-        self.failed_attempts += 1;
+        // An attempt that put somebody out and cost nothing is not counted: each such one leaves fewer.
+        let settled = self.settle_complaints();
+        self.failed_attempts += u32::from(charged || !settled);
         self.burned += u32::from(charged);
         let reruns = self.secure.map_or(0, |p| p.reruns);
         if self.burned > reruns || self.failed_attempts >= self.settings.attempts {

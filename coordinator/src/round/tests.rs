@@ -154,3 +154,53 @@ fn failed_attempts_are_remembered() {
     assert!(matches!(end.as_slice(), [Action::Close(Outcome::Failed(_))]), "two attempts and one rerun were allowed");
     assert_eq!(run.past(), Past { next: 4, failed: 2, burned: 2 });
 }
+
+fn began(sites: usize) -> Run {
+    let mut run = secure(None, 0);
+    (0..sites).for_each(|n| drop(run.apply(Event::Joined(id(n)), Micros(0))));
+    for n in 0..sites {
+        run.apply(Event::Online(id(n)), Micros(0));
+        run.apply(Event::Decided(id(n), Decision::Approved), Micros(0));
+    }
+    assert!(run.attempt().is_some());
+    run
+}
+
+fn out(run: &Run) -> Vec<usize> {
+    (0..9).filter(|n| run.sites().get(&id(*n)).is_some_and(|s| s.out.is_some())).collect()
+}
+
+/// A hospital that the others have not pinned is left out; the others go on, in an attempt that nothing was paid for and that counts
+/// for nothing.
+#[test]
+fn a_stranger_is_left_out_and_not_those_who_say_so() {
+    let mut run = began(5);
+    for n in 0..4 {
+        assert_eq!(run.apply(Event::Spoiled(id(n), vec![id(4)]), Micros(1)), []);
+    }
+    let actions = run.apply(Event::Spoiled(id(4), (0..4).map(id).collect()), Micros(1));
+    assert_eq!(actions, [Action::Abandon]);
+    let again = run.apply(Event::Tick, Micros(2));
+    assert!(matches!(again.as_slice(), [Action::Begin { attempt: 1, roster }] if roster.len() == 4), "{again:?}");
+    assert_eq!((out(&run), run.past().failed), (vec![4], 0));
+}
+
+/// One who alone complains of many goes; so does one whose shares open for nobody.
+#[test]
+fn whoever_stands_in_most_complaints_goes() {
+    let mut run = began(5);
+    run.apply(Event::Spoiled(id(2), (0..5).map(id).collect()), Micros(1));
+    for n in [0, 1, 3, 4] {
+        run.apply(Event::Stepped(id(n), Step::Advertise), Micros(1));
+    }
+    assert_eq!(out(&run), Vec::<usize>::new(), "the others are enough, and go on without it");
+    assert!(run.attempt().is_some_and(|a| a.step == Step::Share && a.expected.len() == 4));
+    for n in [0, 1, 3, 4] {
+        run.apply(Event::Stepped(id(n), Step::Share), Micros(2));
+    }
+    for n in [0, 1, 3] {
+        run.apply(Event::Spoiled(id(n), vec![id(4)]), Micros(3));
+    }
+    run.apply(Event::Stepped(id(4), Step::Mask), Micros(4));
+    assert_eq!(out(&run), [2, 4]);
+}

@@ -15,9 +15,14 @@ use crate::conductor::{Conductor, Input, Outbound};
 /// The most bytes that a release may have.
 const MOST_BYTES: u64 = 128 << 20;
 
+/// How many large releases of one site may be on their way: one a study that runs.
+const MOST_OFFERS: usize = 16;
+
+/// A round, and which attempt at it.
+type Which = (RoundId, u32);
+
 /// A large release on its way.
 struct Assembly {
-    round: RoundId,
     manifest: Manifest,
     expected: u64,
     data: Vec<u8>,
@@ -78,7 +83,7 @@ impl Desk {
 
 /// Reads a site's stream until it ends.
 pub(super) async fn read(mut desk: Desk, mut stream: Streaming<wire::FromSite>) {
-    let mut offers: BTreeMap<RoundId, Assembly> = BTreeMap::new();
+    let mut offers: BTreeMap<Which, Assembly> = BTreeMap::new();
     let site = desk.site.clone();
     loop {
         let m = match stream.message().await {
@@ -95,7 +100,7 @@ pub(super) async fn read(mut desk: Desk, mut stream: Streaming<wire::FromSite>) 
     }
 }
 
-fn take(desk: &mut Desk, m: wire::FromSite, offers: &mut BTreeMap<RoundId, Assembly>) -> Result<(), ParseError> {
+fn take(desk: &mut Desk, m: wire::FromSite, offers: &mut BTreeMap<Which, Assembly>) -> Result<(), ParseError> {
     let (site, conductor) = (&desk.site.clone(), &desk.conductor.clone());
     match m.message {
         Some(from_site::Message::Hello(h)) => desk.hello(&h),
@@ -117,34 +122,43 @@ fn take(desk: &mut Desk, m: wire::FromSite, offers: &mut BTreeMap<RoundId, Assem
             if o.payload_bytes > MOST_BYTES || Some(o.payload_bytes) != manifest.lanes().checked_mul(8) {
                 return Err(ParseError::Field { field: "payload_bytes", wanted: "8 for each lane of the manifest" });
             }
-            let assembly = Assembly { round: round.clone(), manifest, expected: o.payload_bytes, data: Vec::new() };
-            offers.clear(); // A site has one large release under way.
-            let attempt = assembly.manifest.attempt;
-            offers.insert(round.clone(), assembly);
+            let attempt = manifest.attempt;
+            let assembly = Assembly { manifest, expected: o.payload_bytes, data: Vec::new() };
+            // Older attempts at the round are over; of other rounds the oldest goes, where there are too many.
+            offers.retain(|(r, a), _| *r != round || *a == attempt);
+            if offers.len() >= MOST_OFFERS
+                && let Some(((r, a), _)) = offers.pop_first()
+            {
+                conductor.tell(Input::Granted { site: site.clone(), round: r, attempt: a });
+            }
+            offers.insert((round.clone(), attempt), assembly);
             conductor.tell(Input::Offer { site: site.clone(), round, attempt });
         }
         Some(from_site::Message::Chunk(c)) => {
             let round = proto::parse::round(c.round)?;
-            let Some(mut a) = offers.remove(&round) else {
+            let granted = || Input::Granted { site: site.clone(), round: round.clone(), attempt: c.attempt };
+            let Some(mut a) = offers.remove(&(round.clone(), c.attempt)) else {
+                conductor.tell(granted());
                 return Err(ParseError::Field { field: "chunk.round", wanted: "a round that was offered" });
             };
             let length = a.data.len() as u64;
             if c.offset != length || length + c.data.len() as u64 > a.expected {
-                conductor.tell(Input::Granted(site.clone()));
+                conductor.tell(granted());
                 return Err(ParseError::Field { field: "chunk.offset", wanted: "where the last chunk ended" });
             }
             a.data.extend_from_slice(&c.data);
             if a.data.len() as u64 == a.expected {
-                finish(site, a.round, Ok(a.manifest), &a.data, conductor);
+                finish(site, round, Ok(a.manifest), &a.data, conductor);
             } else {
-                offers.insert(round, a);
+                offers.insert((round, c.attempt), a);
             }
         }
         Some(from_site::Message::Refusal(r)) => {
             let round = proto::parse::round(r.round)?;
             let cut = |s: String| s.chars().take(500).collect();
             let (code, reason, attempt) = (cut(r.code), cut(r.reason), r.attempt);
-            conductor.tell(Input::Refusal { site: site.clone(), round, code, reason, attempt });
+            let sites = r.sites.iter().take(10_000).filter_map(|s| SiteId::parse(s).ok()).collect();
+            conductor.tell(Input::Refusal { site: site.clone(), round, code, reason, attempt, sites });
         }
         None => {}
     }
@@ -165,13 +179,14 @@ fn finish(
         }
         Err(e) => {
             tracing::warn!(%site, %round, "release: {e}");
-            conductor.tell(Input::Granted(site.clone()));
+            conductor.tell(Input::Granted { site: site.clone(), round: round.clone(), attempt });
             conductor.tell(Input::Refusal {
                 site: site.clone(),
                 round,
                 code: "malformed".to_owned(),
                 reason: e.to_string(),
                 attempt,
+                sites: Vec::new(),
             });
         }
     }

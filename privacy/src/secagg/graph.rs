@@ -10,7 +10,10 @@
 //! * a secret needs `degree/2 + 1 > c` shares, so colluders alone never have one;
 //! * every `degree/2` consecutive places of the ring hold more than `c` survivors ([`Graph::holds_together`]). Then each of them
 //!   holds an honest survivor, so two honest survivors that follow each other on the ring are neighbours, and the honest
-//!   survivors are one connected piece: no part of their masks cancels before all of it does.
+//!   survivors are one connected piece.
+//! * all parties whose masks cancel were told the same U2, whose hash is in the masks' keys. So where one honest survivor's input is
+//!   laid open, so must be all its neighbours' among the survivors, whether they signed or not, and so on through the whole piece:
+//!   no part of it is learned before all of it is.
 //!
 //! The draw makes it likely that this holds though sites drop out by chance.
 

@@ -8,7 +8,7 @@
 //!     │  AdvertiseKeys    two fresh X25519 keys, signed ──► U1: at least t
 //!     │ ◄──────────────────────────────────── keys of U1     (each site checks every signature against its pins)
 //!     │  ShareKeys        Shamir shares, sealed a peer ──► U2: at least t
-//!     │ ◄──────────────────────────── shares for this site
+//!     │ ◄───────────────── shares for this site, and all U2
 //!     │  MaskedInputCollection   x + noise + masks ──────► U3: at least t; running sum
 //!     │ ◄───────────────────────────────── survivors, U3
 //!     │  ConsistencyCheck        signature on U3 ────────► U4: at least t
@@ -17,7 +17,8 @@
 //!     │                   mask key's share for the others ─► sum over U3
 //! ```
 //!
-//! What is added to the paper: the instance (a hash of query, parameters, cohort, charge, model, round, attempt and roster) is in
+//! What is added to the paper: every site is told U2, and its hash is in masks and consents, so that the graph of masks is the same
+//! for all; the instance (a hash of query, parameters, cohort, charge, model, round, attempt and roster) is in
 //! every signature and every derivation; a commitment to the self-mask's seed is advertised, so that a wrong reconstruction is
 //! noticed; above [`graph::COMPLETE_TO`] parties the graph is regular (Bell et al. 2020).
 //!
@@ -43,7 +44,9 @@ mod tests;
 
 pub use identity::{Fingerprint, Identity, IdentityKey};
 pub use party::{Party, Peers};
-pub use terms::{Advertisement, Consent, Keys, Reveal, RevealedShare, SealedShare, Secret, Terms, default_threshold};
+pub use terms::{
+    Advertisement, Consent, Keys, Reveal, RevealedShare, SealedShare, Secret, Shared, Terms, default_threshold,
+};
 
 /// Uniform words from a key of its own: ChaCha20, as masks are made.
 pub(crate) fn words(key: &[u8; 32]) -> impl FnMut() -> u64 + use<> {
@@ -80,6 +83,12 @@ pub enum SecaggError {
     /// A message is not what the protocol says.
     #[error("a message of the secure round does not fit: {0}")]
     Message(&'static str),
+    /// A party's share does not open, or says another than it should: its doing, or that of who handed it on.
+    #[error("the share of the party at place {from} does not open")]
+    Share {
+        /// Its place in the roster.
+        from: u32,
+    },
     /// A primitive failed.
     #[error("{0} failed")]
     Crypto(&'static str),

@@ -15,7 +15,7 @@ use super::identity::IdentityKey;
 use super::shamir::{self, SHARE_BYTES, Share};
 use super::stream::{Mask, Sign, Words, apply};
 use super::terms::{
-    Advertisement, Consent, Keys, Reveal, RevealedShare, SealedShare, Secret, Terms, commitment, pair_mask_key,
+    Advertisement, Consent, Keys, Reveal, RevealedShare, SealedShare, Secret, Shared, Terms, commitment, pair_mask_key,
     self_mask_key, take,
 };
 use crate::sensitive::{Released, Sensitive};
@@ -34,8 +34,7 @@ pub struct Party {
 /// What a party got in ShareKeys: its peers' shares, opened.
 pub struct Peers {
     shares: BTreeMap<u32, (Share, Share)>,
-    /// Everyone whose shares came, the party itself included.
-    places: BTreeSet<u32>,
+    shared: Shared,
 }
 
 impl Party {
@@ -128,24 +127,26 @@ impl Party {
         Ok(out)
     }
 
-    /// Opens what the peers shared. Those whose shares did not come are left out of the round.
+    /// Opens what the peers shared. `shared` are all whose shares were handed on, this party included; the others are left out of
+    /// the round.
     ///
     /// # Errors
-    /// A share does not open or is not from a neighbour; fewer shared than the threshold.
-    pub fn receive(&self, keys: &Keys, sealed: &[SealedShare]) -> Result<Peers, SecaggError> {
-        let neighbours = keys.neighbours(self.place);
+    /// A share does not open, is not from a neighbour that shared, or is missing; those who shared are no set to go on with.
+    pub fn receive(&self, keys: &Keys, shared: &[u32], sealed: &[SealedShare]) -> Result<Peers, SecaggError> {
+        let shared = Shared::new(&self.terms, keys, shared)?;
+        let neighbours: BTreeSet<u32> = keys.neighbours(self.place).intersection(&shared.places).copied().collect();
         let mut shares = BTreeMap::new();
         for s in sealed {
             if s.to != self.place || !neighbours.contains(&s.from) || s.sealed.len() != SealedShare::BYTES {
                 return Err(SecaggError::Message("a share is not from a neighbour to this party"));
             }
             let key = self.share_key(keys, s.from, s.from, s.to)?;
-            let plain = open(&key, &s.sealed).ok_or(SecaggError::Message("a share does not open"))?;
+            let plain = open(&key, &s.sealed).ok_or(SecaggError::Share { from: s.from })?;
             let mut rest = plain.as_slice();
             let named = (take(&mut rest).map(u32::from_be_bytes), take(&mut rest).map(u32::from_be_bytes));
             let halves = (take::<SHARE_BYTES>(&mut rest), take::<SHARE_BYTES>(&mut rest));
             let (true, (Some(mask), Some(own))) = (named == (Some(s.from), Some(s.to)), halves) else {
-                return Err(SecaggError::Message("a share names other parties"));
+                return Err(SecaggError::Share { from: s.from });
             };
             if shares.insert(s.from, (Zeroizing::new(mask), Zeroizing::new(own))).is_some() {
                 return Err(SecaggError::Message("a party shared twice"));
@@ -155,8 +156,12 @@ impl Party {
         if shares.len() + 1 < t {
             return Err(SecaggError::TooFew { phase: "ShareKeys", given: shares.len() + 1, needed: t });
         }
-        let places = shares.keys().copied().chain([self.place]).collect();
-        Ok(Peers { shares, places })
+        if !shared.places.contains(&self.place) || shares.len() != neighbours.len() {
+            return Err(SecaggError::Message(
+                "a neighbour's share is missing, or this party is not among those who shared",
+            ));
+        }
+        Ok(Peers { shares, shared })
     }
 
     /// MaskedInputCollection: the noised input, which may not leave, becomes uniform words, which may:
@@ -172,16 +177,20 @@ impl Party {
         threads: usize,
     ) -> Result<Released<Vec<u64>>, SecaggError> {
         let instance = &self.terms.instance;
-        let mut masks = vec![Mask { key: self_mask_key(instance, self.place, &self.self_seed)?, sign: Sign::Plus }];
+        let mut masks = vec![Mask { key: self.self_mask()?, sign: Sign::Plus }];
         for peer in peers.shares.keys() {
             let other = keys.of(*peer).ok_or(SecaggError::Message("a peer has no keys"))?;
             let shared = self.mask.agree(&other.mask_key)?;
-            let key = pair_mask_key(instance, self.place, *peer, &shared)?;
+            let key = pair_mask_key(instance, (self.place, *peer), &shared, &peers.shared)?;
             masks.push(Mask { key, sign: sign(self.place, *peer) });
         }
         let mut words: Vec<u64> = input.open().into_values().into_iter().map(i64::cast_unsigned).collect();
         apply(&mut words, &masks, threads);
         Ok(Released::new(words))
+    }
+
+    pub(crate) fn self_mask(&self) -> Result<Zeroizing<[u8; 32]>, SecaggError> {
+        self_mask_key(&self.terms.instance, self.place, &self.self_seed)
     }
 
     /// ConsistencyCheck: signs a set of survivors. Whoever drives the party has it on disk that this set and no other was
@@ -197,7 +206,7 @@ impl Party {
         identity: &IdentityKey,
     ) -> Result<Consent, SecaggError> {
         self.survivors(keys, peers, survivors)?;
-        Ok(Consent::signed(self.place, &self.terms.instance, keys, survivors, identity))
+        Ok(Consent::signed(self.place, &self.terms.instance, &peers.shared, survivors, identity))
     }
 
     fn survivors(&self, keys: &Keys, peers: &Peers, survivors: &[u32]) -> Result<(), SecaggError> {
@@ -206,10 +215,7 @@ impl Party {
             return Err(SecaggError::TooFew { phase: "MaskedInputCollection", given: survivors.len(), needed: t });
         }
         let ascending = survivors.windows(2).all(|w| matches!(w, [a, b] if a < b));
-        let neighbours = keys.neighbours(self.place);
-        let known = |p: &u32| {
-            peers.places.contains(p) || (!neighbours.contains(p) && keys.of(*p).is_some() && *p != self.place)
-        };
+        let known = |p: &u32| peers.shared.places.contains(p);
         if !ascending || !survivors.contains(&self.place) || !survivors.iter().all(known) {
             return Err(SecaggError::Message(
                 "the survivors are not a set of the round's parties with this one among them",
@@ -240,7 +246,7 @@ impl Party {
             let (given, needed) = (signers.len(), self.terms.threshold);
             return Err(SecaggError::TooFew { phase: "ConsistencyCheck", given, needed });
         }
-        if !consents.iter().all(|c| c.verifies(&self.terms, keys, survivors)) {
+        if !consents.iter().all(|c| c.verifies(&self.terms, &peers.shared, survivors)) {
             return Err(SecaggError::Signature { phase: "ConsistencyCheck" });
         }
         let shares = peers

@@ -6,6 +6,7 @@ use super::identity::Identity;
 use super::shamir::SHARE_BYTES;
 use super::{Instance, SecaggError};
 use aws_lc_rs::digest::{Context, SHA256};
+use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
 const ADVERTISE: &[u8] = b"insitu secagg advertise v1\0";
@@ -172,10 +173,7 @@ impl Keys {
         let mut context = Context::new(&SHA256);
         context.update(b"insitu secagg graph v1\0");
         list.iter().for_each(|a| context.update(&a.message(&terms.instance)));
-        let mut seed = [0; 32];
-        for (to, from) in seed.iter_mut().zip(context.finish().as_ref()) {
-            *to = *from;
-        }
+        let seed = digest_of(context);
         let graph = Graph::new(list.iter().map(|a| a.place).collect(), terms.colluders, &seed);
         Keys { list, graph, digest: seed }
     }
@@ -205,6 +203,51 @@ impl Keys {
     }
 }
 
+/// U2: those whose shares were handed on. Every party is told all of it, and its hash is in every pair's mask and in every consent:
+/// parties that were told different sets have masks that do not cancel, and signatures that do not count for each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared {
+    pub(crate) places: BTreeSet<u32>,
+    pub(crate) digest: [u8; 32],
+}
+
+impl Shared {
+    /// Checks a set: in ascending order, with keys, at least the threshold, and in one piece.
+    ///
+    /// # Errors
+    /// Which of these does not hold.
+    pub fn new(terms: &Terms, keys: &Keys, places: &[u32]) -> Result<Shared, SecaggError> {
+        if places.len() < terms.threshold {
+            return Err(SecaggError::TooFew { phase: "ShareKeys", given: places.len(), needed: terms.threshold });
+        }
+        let ascending = places.windows(2).all(|w| matches!(w, [a, b] if a < b));
+        if !ascending || !places.iter().all(|p| keys.of(*p).is_some()) {
+            return Err(SecaggError::Message("those who shared are not a set of the round's parties"));
+        }
+        if !keys.graph.holds_together(places) {
+            return Err(SecaggError::Message("those who shared fall apart"));
+        }
+        let mut context = Context::new(&SHA256);
+        context.update(b"insitu secagg shared v1\0");
+        context.update(&keys.digest);
+        places.iter().for_each(|p| context.update(&p.to_be_bytes()));
+        Ok(Shared { places: places.iter().copied().collect(), digest: digest_of(context) })
+    }
+
+    /// Who.
+    pub fn places(&self) -> &BTreeSet<u32> {
+        &self.places
+    }
+}
+
+fn digest_of(context: Context) -> [u8; 32] {
+    let mut out = [0; 32];
+    for (to, from) in out.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    out
+}
+
 /// ShareKeys: both secrets' shares for one peer, sealed for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedShare {
@@ -221,18 +264,18 @@ impl SealedShare {
     pub const BYTES: usize = 8 + 2 * SHARE_BYTES + 16;
 }
 
-/// ConsistencyCheck: a party's signature on the one set of survivors, and the one list of keys, that it will help to unmask.
+/// ConsistencyCheck: a party's signature on the one set of survivors, and the one set of those who shared (with the one list of keys), that it will help to unmask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consent {
     /// Who.
     pub place: u32,
-    /// Over the survivors, the round's keys and the instance.
+    /// Over the survivors, those who shared, the round's keys and the instance.
     pub signature: [u8; 64],
 }
 
 impl Consent {
-    fn message(instance: &Instance, keys: &Keys, survivors: &[u32]) -> Vec<u8> {
-        let mut out = [instance.0, keys.digest].concat();
+    fn message(instance: &Instance, shared: &Shared, survivors: &[u32]) -> Vec<u8> {
+        let mut out = [instance.0, shared.digest].concat();
         survivors.iter().for_each(|s| out.extend(s.to_be_bytes()));
         out
     }
@@ -240,16 +283,16 @@ impl Consent {
     pub(crate) fn signed(
         place: u32,
         instance: &Instance,
-        keys: &Keys,
+        shared: &Shared,
         survivors: &[u32],
         key: &super::IdentityKey,
     ) -> Consent {
-        Consent { place, signature: key.sign(CONSENT, &Consent::message(instance, keys, survivors)) }
+        Consent { place, signature: key.sign(CONSENT, &Consent::message(instance, shared, survivors)) }
     }
 
-    /// Whether the party at its place signed these survivors of a round with these keys.
-    pub fn verifies(&self, terms: &Terms, keys: &Keys, survivors: &[u32]) -> bool {
-        let message = Consent::message(&terms.instance, keys, survivors);
+    /// Whether the party at its place signed these survivors of those who shared.
+    pub fn verifies(&self, terms: &Terms, shared: &Shared, survivors: &[u32]) -> bool {
+        let message = Consent::message(&terms.instance, shared, survivors);
         terms.identity(self.place).is_some_and(|i| i.verifies(CONSENT, &message, &self.signature))
     }
 }
@@ -300,9 +343,10 @@ pub(crate) fn self_mask_key(
 /// The key of the mask of a pair; the same from both sides.
 pub(crate) fn pair_mask_key(
     instance: &Instance,
-    a: u32,
-    b: u32,
-    shared: &[u8; 32],
+    (a, b): (u32, u32),
+    secret: &[u8; 32],
+    shared: &Shared,
 ) -> Result<Zeroizing<[u8; 32]>, SecaggError> {
-    derive(instance, shared, "pair", a.min(b), a.max(b))
+    let secret = Zeroizing::new([secret.as_slice(), &shared.digest].concat());
+    derive(instance, &secret, "pair", a.min(b), a.max(b))
 }

@@ -7,6 +7,7 @@ use summaries::Lanes;
 use zeroize::Zeroizing;
 
 use super::aggregator::{add, unmask};
+use super::stream::{Mask, Sign, apply};
 use super::*;
 use crate::sensitive::Sensitive;
 
@@ -55,14 +56,15 @@ fn run(terms: &Terms, sites: &[Site], gone: &[BTreeSet<u32>; 5]) -> Result<(BTre
     for p in &alive {
         sealed.extend(at(*p).party.share(&at(*p).party.keys(list.clone())?)?);
     }
-    let shared: BTreeSet<u32> = alive.iter().copied().collect();
+    let together = alive.clone();
+    let shared = Shared::new(terms, &keys, &together)?;
 
     leave(&mut alive, 2);
     let mut sum = vec![0; lanes];
     let mut peers = std::collections::BTreeMap::new();
     for p in &alive {
         let own: Vec<_> = sealed.iter().filter(|s| s.to == *p).cloned().collect();
-        let got = at(*p).party.receive(&keys, &own)?;
+        let got = at(*p).party.receive(&keys, &together, &own)?;
         let input = Sensitive::new(Lanes::from_values(at(*p).input.clone()));
         let masked = at(*p).party.mask(&keys, &got, input, 2)?;
         assert!(add(&mut sum, masked.get()));
@@ -156,8 +158,9 @@ fn midway(n: usize, t: usize) -> Midway {
     let list: Vec<_> = sites.iter().map(|s| s.party.advertise(&s.identity).unwrap()).collect();
     let keys = Keys::new(&terms, list).unwrap();
     let sealed: Vec<_> = sites.iter().flat_map(|s| s.party.share(&keys).unwrap()).collect();
+    let all: Vec<u32> = (0..n as u32).collect();
     let own = |i: usize| sealed.iter().filter(|s| s.to == i as u32).cloned().collect::<Vec<_>>();
-    let peers: Vec<_> = sites.iter().enumerate().map(|(i, s)| s.party.receive(&keys, &own(i)).unwrap()).collect();
+    let peers: Vec<_> = sites.iter().enumerate().map(|(i, s)| s.party.receive(&keys, &all, &own(i)).unwrap()).collect();
     let mut sum = vec![0; 4];
     for (s, p) in sites.iter().zip(&peers) {
         let input = Sensitive::new(Lanes::from_values(s.input.clone()));
@@ -256,10 +259,14 @@ fn two_lists_of_keys_are_two_rounds() {
     let survivors = [0, 1, 2, 3];
     let sealed: Vec<_> = sites[..5].iter().flat_map(|s| s.party.share(&five).unwrap()).collect();
     let own: Vec<_> = sealed.iter().filter(|s| s.to == 0).cloned().collect();
-    let peers = sites[0].party.receive(&five, &own).unwrap();
-    assert!(sites[0].party.receive(&all, &own).is_err(), "sealed for the other list");
+    let told = [0, 1, 2, 3, 4];
+    let peers = sites[0].party.receive(&five, &told, &own).unwrap();
+    assert!(sites[0].party.receive(&all, &told, &own).is_err(), "sealed for the other list");
     let consent = sites[0].party.consent(&five, &peers, &survivors, &sites[0].identity).unwrap();
-    assert!(consent.verifies(&terms, &five, &survivors) && !consent.verifies(&terms, &all, &survivors));
+    let of = |keys: &Keys, told: &[u32]| Shared::new(&terms, keys, told).unwrap();
+    assert!(consent.verifies(&terms, &of(&five, &told), &survivors));
+    assert!(!consent.verifies(&terms, &of(&all, &told), &survivors), "another list of keys");
+    assert!(!consent.verifies(&terms, &of(&five, &told[..4]), &survivors), "another set of those who shared");
     let other = sites[1].party.share(&all).unwrap();
     let one = sites[1].party.share(&five).unwrap();
     assert!(one.iter().all(|s| other.iter().all(|o| o.sealed != s.sealed)));
@@ -288,16 +295,23 @@ fn a_share_for_another_or_changed_is_refused() {
     let keys = Keys::new(&terms, list).unwrap();
     let sealed: Vec<_> = sites.iter().flat_map(|s| s.party.share(&keys).unwrap()).collect();
     let own: Vec<_> = sealed.iter().filter(|s| s.to == 0).cloned().collect();
-    assert!(sites[0].party.receive(&keys, &own).is_ok());
+    let receive = |shared: &[u32], own: &[SealedShare]| sites[0].party.receive(&keys, shared, own);
+    let all = [0, 1, 2, 3];
+    assert!(receive(&all, &own).is_ok());
+    assert!(receive(&all[..3], &own).is_err(), "a share of one who did not share");
+    assert!(receive(&all[..3], &own[..2]).is_ok());
+    assert!(receive(&[1, 2, 3], &own).is_err(), "this party is not among them");
+    assert!(receive(&[0, 2, 1, 3], &own).is_err(), "one order, so one hash");
     let mut changed = own.clone();
     changed[0].sealed[3] ^= 1;
-    assert!(sites[0].party.receive(&keys, &changed).is_err());
+    assert_eq!(receive(&all, &changed).err(), Some(SecaggError::Share { from: own[0].from }));
     let mut moved = own.clone();
     moved[0].from = 2;
-    assert!(sites[0].party.receive(&keys, &moved).is_err());
-    assert!(sites[0].party.receive(&keys, &own[..1]).is_err(), "two with itself, and three are needed");
+    assert!(receive(&all, &moved).is_err());
+    assert!(receive(&all, &own[..2]).is_err(), "one was held back");
+    assert!(receive(&all[..2], &own[..1]).is_err(), "two with itself, and three are needed");
     let twice = [own.clone(), own[..1].to_vec()].concat();
-    assert!(sites[0].party.receive(&keys, &twice).is_err());
+    assert!(receive(&all, &twice).is_err());
 }
 
 #[test]
@@ -311,11 +325,65 @@ fn a_wrong_share_is_passed_over_where_one_can_be_spared_and_noticed_where_not() 
         s.share[0] ^= 1;
     }
     let mut sum = m.sum.clone();
-    unmask(&m.terms, &m.keys, &shared, &shared, &reveals, &mut sum, 1).unwrap();
+    let told = Shared::new(&m.terms, &m.keys, &all).unwrap();
+    unmask(&m.terms, &m.keys, &told, &shared, &reveals, &mut sum, 1).unwrap();
     let found: Vec<i64> = sum.into_iter().map(u64::cast_signed).collect();
     assert_eq!(found, truth(&m.sites, &shared));
     let mut sum = m.sum.clone();
-    assert!(unmask(&m.terms, &m.keys, &shared, &shared, &reveals[..5], &mut sum, 1).is_err());
+    assert!(unmask(&m.terms, &m.keys, &told, &shared, &reveals[..5], &mut sum, 1).is_err());
+}
+
+/// Wrong shares at places that no run of the threshold can pass by: the sum is found where enough good ones are there.
+#[test]
+fn several_wrong_shares_are_passed_over_wherever_they_stand() {
+    let m = midway(12, 8);
+    let all: Vec<u32> = (0..12).collect();
+    let everyone: BTreeSet<u32> = all.iter().copied().collect();
+    let consents = m.consents(&all);
+    let mut reveals: Vec<Reveal> = (0..12).map(|p| m.reveal(p, &all, &consents).unwrap()).collect();
+    for liar in [1, 5, 9] {
+        for s in &mut reveals[liar].shares {
+            s.share[3] ^= 4;
+        }
+    }
+    let told = Shared::new(&m.terms, &m.keys, &all).unwrap();
+    let mut sum = m.sum.clone();
+    unmask(&m.terms, &m.keys, &told, &everyone, &reveals, &mut sum, 1).unwrap();
+    let found: Vec<i64> = sum.into_iter().map(u64::cast_signed).collect();
+    assert_eq!(found, truth(&m.sites, &everyone));
+}
+
+/// A coordinator that tells a part of a regular graph that only they shared, and the others the truth: the part's masks are of
+/// another set, so nothing that the others reveal opens the part's sum.
+#[test]
+fn parties_that_were_told_other_sets_have_no_masks_in_common() {
+    let (terms, sites) = federation(6, 4, 1, 4);
+    let list: Vec<_> = sites.iter().map(|s| s.party.advertise(&s.identity).unwrap()).collect();
+    let keys = Keys::new(&terms, list).unwrap();
+    let sealed: Vec<_> = sites.iter().flat_map(|s| s.party.share(&keys).unwrap()).collect();
+    let masked = |place: u32, shared: &[u32]| {
+        let own: Vec<_> = sealed.iter().filter(|s| s.to == place && shared.contains(&s.from)).cloned().collect();
+        let party = &sites[place as usize].party;
+        let peers = party.receive(&keys, shared, &own).unwrap();
+        party.mask(&keys, &peers, Sensitive::new(Lanes::zeros(1)), 1).unwrap().get()[0]
+    };
+    let (all, four) = ([0, 1, 2, 3, 4, 5], [0, 1, 2, 3]);
+    // Self-masks out of the way: what is left of two parties' inputs is the mask of the pair, and of those outside.
+    let selves = |shared: &[u32]| shared.iter().map(|p| masked(*p, shared)).fold(0u64, u64::wrapping_add);
+    assert_eq!(selves(&all).wrapping_sub(selves(&four)), masked_selves(&sites, &[4, 5]));
+    let mixed = four.iter().map(|p| masked(*p, if *p < 2 { &four } else { &all })).fold(0u64, u64::wrapping_add);
+    assert_ne!(mixed, selves(&four));
+}
+
+/// The sum of self-masks alone, as the seeds say.
+fn masked_selves(sites: &[Site], places: &[u32]) -> u64 {
+    let of = |p: &u32| {
+        let mut word = vec![0u64];
+        let key = sites[*p as usize].party.self_mask().unwrap();
+        apply(&mut word, &[Mask { key, sign: Sign::Plus }], 1);
+        word[0]
+    };
+    places.iter().map(of).fold(0, u64::wrapping_add)
 }
 
 #[test]
@@ -338,7 +406,7 @@ fn a_masked_input_alone_is_uniform() {
     let list: Vec<_> = sites.iter().map(|s| s.party.advertise(&s.identity).unwrap()).collect();
     let keys = Keys::new(&terms, list).unwrap();
     let sealed: Vec<_> = sites.iter().flat_map(|s| s.party.share(&keys).unwrap()).filter(|s| s.to == 0).collect();
-    let peers = sites[0].party.receive(&keys, &sealed).unwrap();
+    let peers = sites[0].party.receive(&keys, &[0, 1, 2], &sealed).unwrap();
     let masked = sites[0].party.mask(&keys, &peers, Sensitive::new(Lanes::zeros(400)), 1).unwrap();
     let ones: u32 = masked.get().iter().map(|w| w.count_ones()).sum();
     assert!((f64::from(ones) - 12_800.0).abs() < 4.9 * 80.0, "{ones}");

@@ -81,18 +81,17 @@ impl Agent {
                 let keys: Vec<Vec<u8>> = keys.advertisements.iter().map(|a| a.to_vec()).collect();
                 Ok(SecureAnswer::Shares(self.secure.share(&round, number, &keys)?))
             }
-            Body::Shares(shares) => {
+            Body::Shares(wire::SealedShares { shares, shared }) => {
                 if let Some(sealed) = self.releases.get(&round, number).map_err(|e| self.release_refusal(&e))? {
                     return Ok(SecureAnswer::Masked(Box::new(sealed)));
                 }
                 let joined = self.secure.open(&round, number)?;
                 let mut attempt = joined.ok_or_else(|| no("secure_round", "this attempt was not joined"))?;
                 let shares: Vec<SealedShare> = shares
-                    .shares
                     .into_iter()
                     .map(|s| SealedShare { from: s.from, to: s.to, sealed: s.sealed.to_vec() })
                     .collect();
-                attempt.take_shares(&shares)?;
+                attempt.take_shares(&shared, &shares)?;
                 let order = wire::RoundOrder {
                     round: Some((&round).into()),
                     plan_hash: attempt.terms().plan_hash.0.to_vec().into(),

@@ -114,19 +114,13 @@ impl Engine {
             .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
         let names = a.what.features();
         let queries = sql::analysis(study, &a.cohort, &names).map_err(EngineError::Plan)?;
-        let last = blocks.last().copied().unwrap_or_default();
-        let everyone = config.budget.blocks(last, None) == blocks;
-        let features = if everyone {
-            queries.features.clone()
-        } else {
-            sql::entered(&queries.features, config.budget.first_block, blocks)
-        };
+        let features = sql::entered(&queries.features, config.budget.first_block, blocks);
         let key = (hash, queries.text() + &features, gold.version);
         let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(batch) = held {
             return Ok((batch, gold.version));
         }
-        let ctx = cohort(config, lake, &gold, &queries.cohort, everyone).await?;
+        let ctx = cohort(config, lake, &gold, &queries.cohort).await?;
         let batches = ctx.sql(&features).await?.collect().await?;
         let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash).ok_or(EngineError::NoData)?;
         let batch = Arc::new(to_batch(study, &names, &batches, &salt)?);
@@ -141,21 +135,14 @@ impl Engine {
 }
 
 /// A session over gold in which the steps to a cohort were taken. No study's text reads a linkage tag in it.
-async fn cohort(
-    config: &Config,
-    lake: &Lake,
-    gold: &Gold,
-    steps: &[String],
-    everyone: bool,
-) -> Result<SessionContext, EngineError> {
+async fn cohort(config: &Config, lake: &Lake, gold: &Gold, steps: &[String]) -> Result<SessionContext, EngineError> {
     let ctx = session::context(&config.limits, &config.state_dir().join("lake/spill"))?;
     for table in Table::ALL {
         let files: Vec<_> = lake.gold_file(gold, table).into_iter().collect();
         session::register_open(&ctx, table, &files).await?;
     }
-    if !everyone {
-        session::register_entry(&ctx, "entry", &lake.entry_file(gold).ok_or(EngineError::NoData)?).await?;
-    }
+    // Whoever is read is whoever is charged: always by the years of entry, never by a guess that they are all.
+    session::register_entry(&ctx, "entry", &lake.entry_file(gold).ok_or(EngineError::NoData)?).await?;
     for step in steps {
         let frame = ctx.sql(step).await?;
         let schema = Arc::new(frame.schema().as_arrow().clone());

@@ -59,15 +59,14 @@ impl Engine {
             .get(analysis as usize)
             .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
         let queries = sql::analysis(study, &a.cohort, &[]).map_err(EngineError::Plan)?;
-        let everyone = config.budget.blocks(blocks.last().copied().unwrap_or_default(), None) == blocks;
-        let ctx = cohort(config, lake, &gold, &queries.cohort, everyone).await?;
+        let ctx = cohort(config, lake, &gold, &queries.cohort).await?;
         let files: Vec<_> = lake.gold_file(&gold, Table::Patient).into_iter().collect();
         session::register(&ctx, TAGS, Table::Patient, &files, true).await?;
         let all = format!(
             "SELECT c.person_key, t.linkage_tag FROM {} c JOIN {TAGS} t ON t.person_key = c.person_key",
             sql::COHORT
         );
-        let all = if everyone { all } else { sql::entered(&all, config.budget.first_block, blocks) };
+        let all = sql::entered(&all, config.budget.first_block, blocks);
         let sorted = format!("SELECT * FROM ({all}) s ORDER BY person_key, linkage_tag NULLS LAST");
         let mut out = CohortTags { tags: Vec::new(), without: 0, gold: gold.version };
         let mut last: Option<Vec<u8>> = None;

@@ -86,15 +86,41 @@ async fn no_study_reads_a_tag() {
     hospital.ingest().await;
     let gold = hospital.lake.gold().unwrap().unwrap();
     let steps = ["SELECT person_key, linkage_tag, CAST(NULL AS DATE) AS index_date FROM patient".to_owned()];
-    let read = cohort(&hospital.config, &hospital.lake, &gold, &steps, true).await;
+    let read = cohort(&hospital.config, &hospital.lake, &gold, &steps).await;
     assert!(
         matches!(read, Err(EngineError::Query(text)) if text.contains("linkage_tag")),
         "no text of SQL can name it"
     );
-    let ctx = cohort(&hospital.config, &hospital.lake, &gold, &[], true).await.unwrap_or_else(|e| panic!("{e}"));
+    let ctx = cohort(&hospital.config, &hospital.lake, &gold, &[]).await.unwrap_or_else(|e| panic!("{e}"));
     for table in Table::ALL {
         let frame = ctx.sql(&format!("SELECT * FROM {}", table.name())).await.unwrap();
         assert!(frame.schema().fields().iter().all(|f| f.name() != "linkage_tag"), "{}", table.name());
     }
     assert!(ctx.sql("SELECT * FROM linkage").await.is_err());
+}
+
+/// The patients that a release reads are those whose budget pays, whichever years those are: both of these entered in 2023.
+#[tokio::test]
+async fn only_patients_of_the_blocks_that_pay_are_read() {
+    let hospital = Hospital::csv();
+    install(&hospital.config, 7, 1);
+    hospital.ingest().await;
+    let (plan, key) = (plan(STUDY).unwrap(), LinkageKey::new(&[7; 32]));
+    let until = |year| hospital.config.budget.blocks(year, None);
+    let (none, both) = ((0, 0), (2, 1)); // One of them has no linkage id.
+    for (blocks, there) in [
+        (vec![2000], none),
+        (until(2022), none),
+        (vec![2022], none),
+        (vec![2023], both),
+        (until(2023), both),
+        (until(2026), both),
+    ] {
+        let hash = Hash([1; 32]);
+        let (batch, _) =
+            Engine::new().patients(&hospital.config, &hospital.lake, &plan, hash, 0, &blocks).await.unwrap();
+        let tags =
+            Engine::new().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await.unwrap();
+        assert_eq!((batch.patients(), tags.tags.len()), there, "{blocks:?}");
+    }
 }

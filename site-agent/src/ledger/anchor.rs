@@ -13,7 +13,7 @@ use proto::{Hash, SiteId};
 
 use certs::entry::{Entry, follows};
 
-use super::{Ledger, LedgerError, write};
+use super::{HALTED, Ledger, LedgerError, write};
 
 /// Ranges of entries that were brought back, as sequences with both ends.
 const RECOVERED: &[u8] = b"ledger/recovered";
@@ -44,7 +44,18 @@ impl Ledger {
             Some(Some(_)) => Some((entries, held, true)),
             Some(None) => Some((entries, held, false)),
         };
-        *self.halted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = state;
+        let mut held = self.halted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *held != state {
+            // It is known after a restart as well, before the next connection.
+            let mut t = Transaction::new("ledger/halted");
+            match state {
+                Some(state) => t.put(HALTED, serde_json::to_vec(&state).unwrap_or_default()),
+                None => t.delete(HALTED),
+            };
+            self.store.commit(t, Durability::Synced)?;
+            *held = state;
+        }
+        drop(held);
         self.admits()
     }
 
@@ -135,6 +146,7 @@ impl Ledger {
             ranges.push([first.sequence, end.sequence]);
             t.put(RECOVERED, serde_json::to_vec(&ranges).unwrap_or_default());
         }
+        t.delete(HALTED);
         also(&mut t)?;
         self.store.commit(t, Durability::Synced)?;
         new.iter().for_each(|e| self.committed(e));

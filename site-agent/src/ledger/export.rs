@@ -98,7 +98,7 @@ pub fn receipt(agent: &Agent) -> Result<Option<Receipt>, AgentError> {
 pub fn years(entered: &[[Block; 2]], first: Block) -> String {
     let one = |[from, to]: &[Block; 2]| match (*from <= first, from == to) {
         (true, true) => format!("{first} and before"),
-        (true, false) => format!("up to {to}"),
+        (true, false) => format!("the years up to {to}"),
         (false, true) => to.to_string(),
         (false, false) => format!("{from} to {to}"),
     };
@@ -152,6 +152,8 @@ fn disclosure(agent: &Agent, e: &Entry, first: Block) -> Result<Disclosure, Agen
             format!("the bytes of an earlier release once more, for an equal question: {label}, round {round}")
         }
     };
+    // A check of a cohort discloses nothing by itself: no bytes left.
+    let left = |h: proto::Hash| if e.kind == Kind::CohortCheck { "none".to_owned() } else { h.to_string() };
     let signer = record.as_ref().map_or("unknown", |r| r.signer.as_str());
     Ok(Disclosure {
         sequence: e.sequence,
@@ -169,8 +171,8 @@ fn disclosure(agent: &Agent, e: &Entry, first: Block) -> Result<Disclosure, Agen
         patients: format!("patients who entered in {}", years(&e.entered, first)),
         epsilon: e.cost.epsilon(Delta(DELTA)).0,
         rho: e.cost.rho.value(),
-        release: e.release.to_string(),
-        payload_sha256: e.payload_hash.to_string(),
+        release: left(e.release),
+        payload_sha256: left(e.payload_hash),
         entry: e.hash().to_string(),
     })
 }
@@ -181,7 +183,7 @@ mod tests {
 
     #[test]
     fn years_in_words() {
-        assert_eq!(years(&[[2000, 2026]], 2000), "up to 2026");
+        assert_eq!(years(&[[2000, 2026]], 2000), "the years up to 2026");
         assert_eq!(years(&[[2000, 2000], [2003, 2004], [2007, 2007]], 2000), "2000 and before, 2003 to 2004, 2007");
     }
 }

@@ -28,6 +28,9 @@ const PREFIX: &str = "ledger/entry/";
 /// shows as well.
 const HEAD: &[u8] = b"ledger/head";
 
+/// Why nothing may be charged, where the ledger was found to be an old copy.
+const HALTED: &[u8] = b"ledger/halted";
+
 /// The calendar year of an instant, in UTC.
 pub fn year(at: Micros) -> Block {
     let year = chrono::DateTime::from_timestamp_micros(at.0).map_or(0, |t| t.year());
@@ -114,7 +117,8 @@ impl Ledger {
         for entry in read(&store)? {
             totals.add(&entry);
         }
-        Ok(Ledger { store, totals: Mutex::new(totals), halted: Mutex::new(None) })
+        let halted = store.get(HALTED)?.and_then(|v| serde_json::from_slice(&v).ok());
+        Ok(Ledger { store, totals: Mutex::new(totals), halted: Mutex::new(halted) })
     }
 
     fn totals(&self) -> MutexGuard<'_, Totals> {

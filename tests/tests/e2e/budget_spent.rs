@@ -17,7 +17,7 @@ fn a_spent_budget_is_a_named_refusal() {
     assert!(f.submit(&study("second", "min_sites = 2\ngather_seconds = 5", COUNT)).status.success());
     assert_eq!(f.over("second")["state"], "done");
     let poor = f.site_status("second", "s-poor");
-    assert!(poor["reason"].as_str().unwrap().contains("budget_spent"), "{poor}");
+    assert_eq!(poor["code"], "budget_spent", "{poor}");
     assert!(poor["reason"].as_str().unwrap().contains("site-year"), "{poor}");
     assert_eq!(ledger(&f, "s-poor").len(), 1);
     let (_, provenance) = f.results("second");

@@ -77,6 +77,6 @@ fn a_site_without_the_key_is_a_named_refusal() {
     assert!(f.submit(&plan("keyless", DISTINCT)).status.success());
     let status = f.over("keyless");
     let site = status["sites"].as_array().unwrap().iter().find(|s| s["id"] == "s-4").unwrap();
-    assert!(site["reason"].as_str().unwrap().contains("no_linkage_tags"), "{status:#}");
+    assert_eq!(site["code"], "no_linkage_tags", "{status:#}");
     assert!(ledger(&f, "s-4").is_empty(), "it paid for nothing");
 }

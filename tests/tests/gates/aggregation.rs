@@ -1,11 +1,11 @@
 //! Gate 5: secure aggregation end to end, with dropouts down to the threshold: the noise in the sum is at least what one central
 //! holder owes. Finds noise that was sized for all sites (a wrong √K).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use privacy::mechanism::grid;
 use privacy::secagg::aggregator::{add, unmask};
-use privacy::secagg::{IdentityKey, Instance, Keys, Party, Terms};
+use privacy::secagg::{IdentityKey, Instance, Keys, Party, Shared, Terms};
 use privacy::{Caps, Cost, DiscreteGaussian, Mechanism, Part, PrivacyFilter, Rho, Sensitive, Spent};
 use summaries::{Lanes, Sensitivity};
 use zeroize::Zeroizing;
@@ -30,11 +30,12 @@ fn summed(parties: usize, rho: Rho) -> Vec<f64> {
     let list: Vec<_> = sites.iter().enumerate().map(|(i, s)| s.advertise(&key(i)).unwrap()).collect();
     let keys = Keys::new(&terms, list).unwrap();
     let sealed: Vec<_> = sites.iter().flat_map(|s| s.share(&keys).unwrap()).collect();
+    let everyone: Vec<u32> = (0..SITES as u32).collect();
     let survivors: Vec<u32> = (1..SITES as u32).collect();
     let (mut sum, mut bits, mut peers) = (vec![0u64; lanes()], 0, BTreeMap::new());
     for p in &survivors {
         let own: Vec<_> = sealed.iter().filter(|s| s.to == *p).cloned().collect();
-        let got = sites[*p as usize].receive(&keys, &own).unwrap();
+        let got = sites[*p as usize].receive(&keys, &everyone, &own).unwrap();
         let filter = PrivacyFilter::new(Caps::flat(rho));
         let charge = filter.admit(Cost::gaussian(rho), &[(2020, Spent::default())]).unwrap();
         let lanes = Sensitive::new(Lanes::zeros(lanes()));
@@ -50,7 +51,7 @@ fn summed(parties: usize, rho: Rho) -> Vec<f64> {
         survivors.iter().map(|p| party(p).consent(&keys, &peers[p], &survivors, &key(*p as usize)).unwrap()).collect();
     let reveals: Vec<_> =
         survivors.iter().map(|p| party(p).reveal(&keys, &peers[p], &survivors, &consents).unwrap()).collect();
-    let shared: BTreeSet<u32> = (0..SITES as u32).collect();
+    let shared = Shared::new(&terms, &keys, &everyone).unwrap();
     unmask(&terms, &keys, &shared, &survivors.into_iter().collect(), &reveals, &mut sum, 2).unwrap();
     sum.into_iter().map(|v| v.cast_signed() as f64 / grid(bits)).collect()
 }

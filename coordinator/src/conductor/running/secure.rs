@@ -9,6 +9,7 @@ use proto::manifest::parameters_hash;
 use proto::secure::Member;
 use proto::wire::{self, to_site};
 use proto::{Hash, SiteId};
+use study::spec::Aggregation;
 
 use super::{Online, Running, RunningError};
 use crate::journal::Journal;
@@ -103,10 +104,12 @@ impl Running {
             return; // Late, or for an attempt that is over.
         };
         let Some(step) = Step::of(round.step()) else { return };
+        if crate::secure::phase(&body) != step {
+            return; // Of another phase: said twice, as after a new connection.
+        }
         match round.take(site, body) {
             Ok(()) => self.apply(journal, online, Event::Stepped(site.clone(), step), now),
             Err(e) => {
-                // A message of an earlier phase that was sent twice is no fault.
                 tracing::warn!(%site, "set aside: {e}");
                 self.said(site, "set aside", e.code, &e.to_string());
             }
@@ -115,6 +118,9 @@ impl Running {
 
     /// Whether a refusal is of the running attempt.
     pub(in crate::conductor) fn attempt_is(&self, attempt: u32) -> bool {
-        self.secure.as_ref().is_none_or(|s| s.terms().attempt == attempt)
+        match &self.secure {
+            Some(secure) => secure.terms().attempt == attempt,
+            None => self.plan.study.privacy.aggregation == Aggregation::Local,
+        }
     }
 }

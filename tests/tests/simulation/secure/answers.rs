@@ -239,9 +239,9 @@ impl Site {
                 let keys: Vec<Vec<u8>> = keys.advertisements.iter().map(|a| a.to_vec()).collect();
                 let one = |s: SealedShare| wire::SealedShare { from: s.from, to: s.to, sealed: s.sealed.into() };
                 let shares = p.rounds.share(&round, number, &keys)?.into_iter().map(one).collect();
-                Ok(Answer::Said(secure_message::Body::Shares(wire::SealedShares { shares })))
+                Ok(Answer::Said(secure_message::Body::Shares(wire::SealedShares { shares, shared: Vec::new() })))
             }
-            Body::Shares(shares) => {
+            Body::Shares(wire::SealedShares { shares, shared }) => {
                 let sealed = sealed?;
                 let again = self.fault == Fault::Redraws && self.number > 1 && sealed.is_some();
                 if let Some(sealed) = sealed.filter(|_| !again) {
@@ -250,8 +250,8 @@ impl Site {
                 let joined = p.rounds.open(&round, number)?;
                 let mut attempt = joined.ok_or_else(|| no("secure_round", "this attempt was not joined"))?;
                 let one = |s: wire::SealedShare| SealedShare { from: s.from, to: s.to, sealed: s.sealed.to_vec() };
-                let shares: Vec<SealedShare> = shares.shares.into_iter().map(one).collect();
-                attempt.take_shares(&shares)?;
+                let shares: Vec<SealedShare> = shares.into_iter().map(one).collect();
+                attempt.take_shares(&shared, &shares)?;
                 let order = self.asked(&round, number, &attempt.parameters())?;
                 if again {
                     let aside: SharedStore = Arc::new(MemoryStore::new());
@@ -324,5 +324,11 @@ enum Answer {
 }
 
 fn refusal(round: Option<wire::RoundRef>, attempt: u32, refused: Objection) -> from_site::Message {
-    from_site::Message::Refusal(wire::Refusal { round, code: refused.code, reason: refused.reason, attempt })
+    from_site::Message::Refusal(wire::Refusal {
+        round,
+        code: refused.code,
+        reason: refused.reason,
+        attempt,
+        sites: refused.sites,
+    })
 }

@@ -138,7 +138,8 @@ impl Center {
             from_site::Message::Refusal(r) => {
                 let round = proto::parse::round(r.round).map_err(text)?;
                 let (code, reason, attempt) = (r.code, r.reason, r.attempt);
-                self.core.take(Input::Refusal { site, round, code, reason, attempt });
+                let sites = r.sites.iter().filter_map(|s| SiteId::parse(s).ok()).collect();
+                self.core.take(Input::Refusal { site, round, code, reason, attempt, sites });
             }
             from_site::Message::Offer(_) | from_site::Message::Chunk(_) => {}
         }
