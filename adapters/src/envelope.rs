@@ -21,6 +21,11 @@ impl<'a> Envelope<'a> {
         self.ctx.zone
     }
 
+    /// When this run took the data, in microseconds since 1970.
+    pub(crate) fn ingested(&self) -> i64 {
+        self.ctx.ingest_micros
+    }
+
     /// The pseudonym of a person.
     pub(crate) fn person(&self, id: &str) -> Key {
         self.ctx.pseudonyms.key(&["person", &self.ctx.source_system, id])

@@ -13,11 +13,12 @@
 //! * `lines`: bounded lines out of any bytes. `open`: which format is read by what.
 //! * `time`: dates of any precision, zones, and the hours that a clock skips or repeats.
 //! * `envelope`, `measurement`: what rows of every format share.
-//! * `csv`: delimited text, described by a TOML mapping. `fhir`: FHIR R4 as NDJSON.
+//! * `csv`: delimited text, described by a TOML mapping. `fhir`: FHIR R4 as NDJSON. `hl7`: HL7 v2 files and batches.
 
 mod csv;
 mod envelope;
 mod fhir;
+mod hl7;
 mod lines;
 mod measurement;
 mod open;

@@ -103,7 +103,7 @@ impl<R: BufRead> Lines<R> {
 }
 
 /// Whether an error means that the compressed stream is short or damaged, and not that the disk failed.
-fn broken(error: &io::Error) -> bool {
+pub(crate) fn broken(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
 }
 

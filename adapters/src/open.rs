@@ -8,10 +8,11 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::csv::Csv;
 use crate::fhir::Fhir;
+use crate::hl7::Hl7;
 use crate::sink::{Adapter, AdapterError};
 
 /// The formats there are.
-pub const FORMATS: &[&str] = &["csv", "fhir-ndjson"];
+pub const FORMATS: &[&str] = &["csv", "fhir-ndjson", "hl7v2"];
 
 const BUFFER: usize = 128 * 1024;
 
@@ -23,7 +24,8 @@ pub fn open(format: &str, mapping_toml: Option<&str>, mapping_name: &str) -> Res
     open_linking(format, mapping_toml, mapping_name, None)
 }
 
-/// The same, with the `system` of the identifiers that are linkage ids, for FHIR. CSV names them in its mapping.
+/// The same, with the `system` of the identifiers that are linkage ids, for FHIR, or their authority (CX.4) or
+/// type (CX.5), for HL7 v2. CSV names them in its mapping.
 ///
 /// # Errors
 /// As [`open`]; or the format takes no system.
@@ -33,17 +35,18 @@ pub fn open_linking(
     mapping_name: &str,
     linkage_system: Option<&str>,
 ) -> Result<Box<dyn Adapter>, AdapterError> {
-    if linkage_system.is_some() && format != "fhir-ndjson" {
+    if linkage_system.is_some() && !matches!(format, "fhir-ndjson" | "hl7v2") {
         return Err(AdapterError::NoLinkageSystem { format: format.to_owned() });
     }
     match (format, mapping_toml) {
         ("csv", Some(text)) => Ok(Box::new(Csv::new(text, mapping_name)?)),
         ("csv", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
         ("fhir-ndjson", None) => Ok(Box::new(Fhir::new(linkage_system))),
-        ("fhir-ndjson", Some(_)) => Err(AdapterError::Mapping {
+        ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system))),
+        ("fhir-ndjson" | "hl7v2", Some(_)) => Err(AdapterError::Mapping {
             file: mapping_name.to_owned(),
             line: 1,
-            message: "fhir-ndjson takes no mapping; remove `mapping` from the source".to_owned(),
+            message: format!("{format} takes no mapping; remove `mapping` from the source"),
         }),
         _ => Err(AdapterError::UnknownFormat { format: format.to_owned(), known: FORMATS.join(", ") }),
     }
@@ -68,8 +71,8 @@ mod tests {
 
     #[test]
     fn an_unknown_format_says_what_there_is() {
-        let error = open("hl7v2", None, "").err().unwrap().to_string();
-        assert!(error.contains("csv") && error.contains("fhir-ndjson"), "{error}");
+        let error = open("hl7v3", None, "").err().unwrap().to_string();
+        assert!(FORMATS.iter().all(|f| error.contains(f)), "{error}");
         assert!(matches!(open("csv", None, ""), Err(AdapterError::NoMapping { .. })));
         let error = open_linking("csv", Some(""), "m.toml", Some("urn:x")).err().unwrap().to_string();
         assert!(error.contains("linkage = { column"), "{error}");

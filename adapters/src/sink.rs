@@ -82,6 +82,12 @@ pub enum Reason {
     UnknownCodeSystem,
     /// A column that the schema requires is empty.
     Incomplete,
+    /// Text outside any HL7 message, or a message header that can't be read.
+    NotHl7,
+    /// An HL7 message, or a segment of it, is longer than is taken.
+    MessageTooLong,
+    /// A character set that is not known here.
+    UnknownCharset,
 }
 
 impl Reason {
@@ -106,6 +112,9 @@ impl Reason {
             Reason::UnknownLevel => "unknown_level",
             Reason::UnknownCodeSystem => "unknown_code_system",
             Reason::Incomplete => "incomplete",
+            Reason::NotHl7 => "not_hl7",
+            Reason::MessageTooLong => "message_too_long",
+            Reason::UnknownCharset => "unknown_charset",
         }
     }
 }

@@ -1,0 +1,89 @@
+//! Coded elements: code, text and system, and the same again in another system.
+
+use schema::codes;
+use schema::{Cell, Record};
+
+use super::scan::Field;
+use super::segment::{No, Segment};
+use crate::sink::Reason;
+
+/// Names of code systems that senders write and HL7's table 0396 does not have.
+const SPELLINGS: &[(&str, &str)] = &[
+    ("I9", "I9C"),
+    ("ICD9", "I9C"),
+    ("ICD-9", "I9C"),
+    ("ICD-9-CM", "I9C"),
+    ("ICD-10", "I10"),
+    ("ICD-10-CM", "I10C"),
+    ("ICD10-CM", "I10C"),
+    ("SNM3", "SCT"),
+    ("SNOMED", "SCT"),
+    ("LOINC", "LN"),
+    ("RXN", "RXNORM"),
+];
+
+/// A code and its system.
+pub(crate) struct Coded {
+    /// The code.
+    pub(crate) code: String,
+    /// The system's URI, where it is known.
+    pub(crate) system: Option<String>,
+}
+
+fn system(name: &str) -> Option<String> {
+    let known = SPELLINGS.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(name));
+    codes::canonical(known.map_or(name, |(_, usual)| usual))
+}
+
+/// The code to keep: the one of a system known here, else the first. Both triplets of the field are looked into.
+pub(crate) fn choose<const N: usize>(
+    segment: &Segment<'_, N>,
+    n: usize,
+    field: Field<'_>,
+    fallback: Option<&str>,
+) -> Result<Option<Coded>, No> {
+    let triplet = |at: usize| -> Result<Option<Coded>, No> {
+        let read = |c: usize| {
+            field.component(c).text().map_err(|_| {
+                segment.bad(n, Reason::NotUtf8, "not UTF-8; have the sender name its character set in MSH-18")
+            })
+        };
+        let Some(code) = read(at)? else { return Ok(None) };
+        let system = match read(at + 2)? {
+            Some(name) => system(&name),
+            None => fallback.and_then(system),
+        };
+        Ok(Some(Coded { code: code.into_owned(), system }))
+    };
+    let first = triplet(1)?;
+    if first.as_ref().is_some_and(|c| c.system.is_some()) {
+        return Ok(first);
+    }
+    let other = triplet(4)?;
+    Ok(match (first, other) {
+        (Some(_), Some(other)) if other.system.is_some() => Some(other),
+        (first, other) => first.or(other),
+    })
+}
+
+/// Sets the code of a row from a field.
+pub(crate) fn set<const N: usize>(
+    row: &mut Record,
+    segment: &Segment<'_, N>,
+    n: usize,
+    fallback: Option<&str>,
+) -> Result<(), No> {
+    match choose(segment, n, segment.field(n), fallback)? {
+        Some(coded) => {
+            row.set("code", coded.code);
+            row.set("code_system", coded.system);
+            Ok(())
+        }
+        None => Err(segment.bad(n, Reason::MissingCode, "the code is missing; map it at the source")),
+    }
+}
+
+/// A field's bare code.
+pub(crate) fn bare<const N: usize>(segment: &Segment<'_, N>, n: usize) -> Result<Cell, No> {
+    Ok(segment.text(n)?.map_or(Cell::Null, |t| Cell::from(t.into_owned())))
+}

@@ -1,0 +1,101 @@
+//! DG1 and PR1: diagnoses and procedures. Both are known by their own identifier, else by visit, code and date.
+
+use schema::{Record, Table};
+
+use super::code;
+use super::message::Told;
+use super::patient::Person;
+use super::segment::{No, Rows, Segment};
+use super::visit::Visit;
+use crate::envelope;
+
+/// What a diagnosis or a procedure belongs to: the visit, else the person.
+fn home<'v>(visit: &'v Visit, person: &'v Person) -> [&'v str; 2] {
+    match &visit.id {
+        Some(id) => ["visit", id],
+        None => ["person", &person.id],
+    }
+}
+
+fn retract<const N: usize>(row: &mut Record, segment: &Segment<'_, N>, action: usize) {
+    if segment.field(action).component(1).bytes() == b"D" {
+        row.set("op", "retract");
+        row.set("status", "error");
+    }
+}
+
+/// A number such as a rank.
+fn rank<const N: usize>(segment: &Segment<'_, N>, n: usize) -> Result<Option<i64>, No> {
+    Ok(segment.text(n)?.and_then(|t| t.parse().ok()).filter(|r| (0..10_000).contains(r)))
+}
+
+/// The condition of a DG1.
+pub(crate) fn condition(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, told: &Told<'_>) -> Rows {
+    let env = told.env;
+    let method = dg1.text(2)?;
+    let kind = dg1.text(6)?.unwrap_or_default();
+    let [scope, of] = home(visit, person);
+    let mut row = Record::new(Table::Condition);
+    code::set(&mut row, dg1, 3, method.as_deref())?;
+    let (coded, system) = (row.get("code").clone(), row.get("code_system").clone());
+    let own = dg1.entity(20)?;
+    let key = match &own {
+        Some([id, space]) => env.record(Table::Condition, &["id", id, space]),
+        None => env.record(Table::Condition, &[scope, of, &kind, text(&coded), text(&system)]),
+    };
+    let mut row = told.row(Table::Condition, person.key, key).with("code", coded).with("code_system", system);
+    let rank = rank(dg1, 15)?;
+    row.set("rank", rank);
+    row.set(
+        "role",
+        match (rank, kind.as_ref()) {
+            (_, "A") => "admit",
+            (Some(1), _) => "primary",
+            _ => "secondary",
+        },
+    );
+    row.set("verification", if kind == "W" { "provisional" } else { "confirmed" });
+    row.set("status", if kind == "W" { "preliminary" } else { "final" });
+    row.set("present_on_admission", code::bare(dg1, 26)?);
+    if let Some(key) = visit.key {
+        row.set("visit_key", key);
+    }
+    let diagnosed = dg1.time(5, env)?;
+    if let Some(when) = diagnosed.as_ref().or(visit.start.as_ref()) {
+        envelope::set_event(&mut row, when);
+    }
+    retract(&mut row, dg1, 21);
+    Ok(vec![row])
+}
+
+/// The procedure of a PR1.
+pub(crate) fn procedure(pr1: &Segment<'_, 21>, visit: &Visit, person: &Person, told: &Told<'_>) -> Rows {
+    let env = told.env;
+    let method = pr1.text(2)?;
+    let [scope, of] = home(visit, person);
+    let mut row = Record::new(Table::Procedure);
+    code::set(&mut row, pr1, 3, method.as_deref())?;
+    let (coded, system) = (row.get("code").clone(), row.get("code_system").clone());
+    let when = pr1.time(5, env)?;
+    let written = pr1.text(5)?.unwrap_or_default();
+    let key = match pr1.entity(19)? {
+        Some([id, space]) => env.record(Table::Procedure, &["id", &id, &space]),
+        None => env.record(Table::Procedure, &[scope, of, &written, text(&coded), text(&system)]),
+    };
+    let mut row = told.row(Table::Procedure, person.key, key).with("code", coded).with("code_system", system);
+    if let Some(key) = visit.key {
+        row.set("visit_key", key);
+    }
+    if let Some(when) = &when {
+        envelope::set_event(&mut row, when);
+    }
+    retract(&mut row, pr1, 20);
+    Ok(vec![row])
+}
+
+fn text(cell: &schema::Cell) -> &str {
+    match cell {
+        schema::Cell::Text(t) => t,
+        _ => "",
+    }
+}

@@ -1,0 +1,137 @@
+//! RXE, RXD, RXA and RXO: drugs ordered, dispensed and given.
+
+use schema::{Record, Table};
+
+use super::code;
+use super::message::Told;
+use super::patient::Person;
+use super::segment::{No, Rows, Segment};
+use super::value::number;
+use super::visit::Visit;
+use crate::envelope;
+use crate::sink::Reason;
+use crate::time::When;
+
+/// The order that a drug belongs to: ORC, with its timing.
+#[derive(Default)]
+pub(crate) struct Order {
+    /// ORC-3, the filler's number.
+    pub(crate) filler: Option<[String; 2]>,
+    /// ORC-2, the placer's number.
+    pub(crate) placer: Option<[String; 2]>,
+    /// Whether ORC-1 cancels it.
+    pub(crate) cancelled: bool,
+    /// ORC-15, else ORC-9.
+    pub(crate) when: Option<When>,
+    /// TQ1-7.
+    pub(crate) start: Option<When>,
+    /// TQ1-8.
+    pub(crate) end: Option<When>,
+}
+
+impl Order {
+    /// The order of an ORC.
+    pub(crate) fn read(orc: &Segment<'_, 16>, told: &Told<'_>) -> Result<Order, No> {
+        let when = match orc.time(15, told.env)? {
+            Some(when) => Some(when),
+            None => orc.time(9, told.env)?,
+        };
+        Ok(Order {
+            filler: orc.entity(3)?,
+            placer: orc.entity(2)?,
+            cancelled: matches!(orc.field(1).component(1).bytes(), b"CA" | b"OC" | b"CR"),
+            when,
+            start: None,
+            end: None,
+        })
+    }
+}
+
+/// A drug segment: which, of what kind, and where its fields are.
+struct Plan {
+    kind: &'static str,
+    code: usize,
+    /// Amount and unit, the better ones first.
+    amounts: &'static [(usize, usize)],
+}
+
+const RXO: Plan = Plan { kind: "ordered", code: 1, amounts: &[(2, 4)] };
+const RXE: Plan = Plan { kind: "ordered", code: 2, amounts: &[(10, 11), (3, 5)] };
+const RXD: Plan = Plan { kind: "dispensed", code: 2, amounts: &[(4, 5)] };
+const RXA: Plan = Plan { kind: "given", code: 5, amounts: &[(6, 7)] };
+
+/// The exposure of a drug segment; none where nothing was given.
+pub(crate) fn row(
+    rx: &Segment<'_, 22>,
+    name: &[u8],
+    order: &Order,
+    visit: &Visit,
+    person: &Person,
+    told: &Told<'_>,
+) -> Rows {
+    let env = told.env;
+    let plan = match name {
+        b"RXO" => RXO,
+        b"RXE" => RXE,
+        b"RXD" => RXD,
+        _ => RXA,
+    };
+    let given = plan.code == RXA.code;
+    // Refused, or not given at all.
+    if given && matches!(rx.field(20).bytes(), b"RE" | b"NA") {
+        return Ok(Vec::new());
+    }
+    let timing = rx.field(1);
+    let (start, end) = match name {
+        b"RXE" => (rx.moment(1, timing.component(4), b"", env)?, rx.moment(1, timing.component(5), b"", env)?),
+        b"RXD" => (rx.time(3, env)?, None),
+        b"RXA" => (rx.time(3, env)?, rx.time(4, env)?),
+        _ => (None, None),
+    };
+    let prescription = if plan.kind == "dispensed" { rx.entity(7)? } else { None };
+    let Some([id, space]) = order.filler.as_ref().or(order.placer.as_ref()).or(prescription.as_ref()) else {
+        let remedy = "no number of the order in ORC-3, ORC-2 or RXD-7; have the sender set it";
+        return Err(rx.bad(plan.code, Reason::MissingId, remedy));
+    };
+    // A drug is dispensed and given many times for one order.
+    let place = match name {
+        b"RXD" => [rx.text(1)?.unwrap_or_default(), rx.text(3)?.unwrap_or_default()],
+        b"RXA" => [rx.text(2)?.unwrap_or_default(), rx.text(3)?.unwrap_or_default()],
+        _ => Default::default(),
+    };
+    let mut row = Record::new(Table::DrugExposure);
+    code::set(&mut row, rx, plan.code, None)?;
+    let (coded, system) = (row.get("code").clone(), row.get("code_system").clone());
+    let component = rx.field(plan.code).component(1);
+    let component = if given { rx.read(plan.code, component)?.unwrap_or_default() } else { Default::default() };
+    let key = env.record(Table::DrugExposure, &[plan.kind, id, space, &place[0], &place[1], &component]);
+    let mut row = told.row(Table::DrugExposure, person.key, key).with("code", coded).with("code_system", system);
+    // What a parent remembers was not given here.
+    let reported = given && rx.field(9).component(1).bytes() == b"01";
+    row.set("kind", if reported { "reported" } else { plan.kind });
+    for (amount, unit) in plan.amounts {
+        // 999 is how a vaccination says that the amount is not known.
+        let qty = rx.text(*amount)?.and_then(|t| number(&t)).map(|(v, _)| v).filter(|v| !given || *v != 999.0);
+        if qty.is_some() {
+            row.set("qty", qty);
+            row.set("unit", code::bare(rx, *unit)?);
+            break;
+        }
+    }
+    if let Some(key) = visit.key {
+        row.set("visit_key", key);
+    }
+    let began = if given || name == b"RXD" { start } else { order.start.or(start).or(order.when) };
+    if let Some(when) = &began {
+        envelope::set_event(&mut row, when);
+    }
+    if let Some(when) = order.end.filter(|_| plan.kind == "ordered").or(end) {
+        envelope::set_end(&mut row, &when);
+        row.set("end_kind", "explicit");
+    }
+    if order.cancelled || (given && rx.field(21).bytes() == b"D") {
+        row.set("op", "retract");
+        row.set("status", "error");
+    }
+    Ok(vec![row])
+}

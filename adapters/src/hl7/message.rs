@@ -1,0 +1,152 @@
+//! What a message says of itself: its kind, its time, and so its place among the others.
+//!
+//! **Order.** The latest revision of a record wins, so a revision is the message's time, in seconds, and not the
+//! order of arrival: a feed that comes shuffled or twice gives what it gives in order. MSH-7 is the time, else EVN-2;
+//! a message without either comes before all others.
+//!
+//! **Mentions.** An ADT message is a snapshot of the patient and the visit. Results and orders mention both, with
+//! fewer fields, so a mention has a revision below all snapshots: it counts where no ADT message is.
+
+use schema::{Cell, Key, Record, Table};
+
+use super::segment::{No, Segment};
+use crate::envelope::Envelope;
+use crate::sink::Reason;
+use crate::time::When;
+
+/// 1990-01-01, from which revisions count seconds for 68 years.
+const EPOCH: i64 = 631_152_000;
+/// Revisions of snapshots begin here; those of mentions lie below.
+const SNAPSHOT: i64 = 1 << 31;
+/// How far a sender's clock may be ahead, in microseconds.
+const AHEAD: i64 = 86_400_000_000;
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Admissions, discharges, transfers, and the patient's data.
+    Adt,
+    /// Results.
+    Oru,
+    /// Orders of drugs as the physician wrote them (ORM, OMP).
+    Order,
+    /// Orders of drugs as the pharmacy encoded them.
+    Rde,
+    /// Drugs handed out.
+    Rds,
+    /// Drugs given.
+    Ras,
+    /// Vaccinations.
+    Vxu,
+    /// Documents, of which only the patient and the visit are read.
+    Mdm,
+    /// Charges and accounts, of which diagnoses and procedures are read.
+    Dft,
+}
+
+/// A message's own words about itself.
+pub(crate) struct Header {
+    /// What it is about.
+    pub(crate) kind: Kind,
+    /// The trigger event, such as A01.
+    pub(crate) trigger: [u8; 3],
+    /// When it was sent.
+    pub(crate) sent: Option<When>,
+    /// When the event was (EVN-6, else EVN-2).
+    pub(crate) event: Option<When>,
+    seconds: i64,
+}
+
+impl Header {
+    /// Reads MSH and EVN. `None` for a message that has no place in the schema.
+    pub(crate) fn read(
+        msh: &Segment<'_, 19>,
+        evn: Option<&Segment<'_, 8>>,
+        env: &Envelope<'_>,
+    ) -> Result<Option<Header>, No> {
+        let field = msh.field(9);
+        let code = field.component(1).bytes();
+        let split = code.iter().position(|b| *b == b'_');
+        let (code, inner) = match split {
+            Some(at) => (code.get(..at).unwrap_or_default(), code.get(at + 1..).unwrap_or_default()),
+            None => (code, [].as_slice()),
+        };
+        if code.is_empty() {
+            return Err(msh.bad(9, Reason::Incomplete, "the type of the message is missing; have the sender set it"));
+        }
+        let mut trigger = field.component(2).bytes();
+        if trigger.is_empty() {
+            trigger =
+                if inner.is_empty() { evn.map_or([].as_slice(), |e| e.field(1).component(1).bytes()) } else { inner };
+        }
+        let kind = match code {
+            b"ADT" => Kind::Adt,
+            b"ORU" | b"OUL" => Kind::Oru,
+            b"ORM" | b"OMP" => Kind::Order,
+            b"RDE" => Kind::Rde,
+            b"RDS" => Kind::Rds,
+            b"RAS" => Kind::Ras,
+            b"VXU" => Kind::Vxu,
+            b"MDM" => Kind::Mdm,
+            b"DFT" | b"BAR" => Kind::Dft,
+            _ => return Ok(None),
+        };
+        let sent = msh.time(7, env)?;
+        let (recorded, occurred) = match evn {
+            Some(evn) => (evn.time(2, env)?, evn.time(6, env)?),
+            None => (None, None),
+        };
+        let micros = sent.as_ref().or(recorded.as_ref()).map(instant);
+        if micros.is_some_and(|m| m > env.ingested().saturating_add(AHEAD)) {
+            let remedy =
+                "the message is of more than a day from now, and would outlive every later one; set the sender's clock";
+            return Err(msh.bad(7, Reason::BadDate, remedy));
+        }
+        let seconds = micros.map_or(0, |m| m.div_euclid(1_000_000).saturating_sub(EPOCH).clamp(1, SNAPSHOT - 1));
+        let trigger = <[u8; 3]>::try_from(trigger).unwrap_or_default();
+        let event = occurred.or(recorded);
+        Ok(Some(Header { kind, trigger, sent, event, seconds }))
+    }
+
+    /// Whether it is an ADT snapshot of a visit.
+    pub(crate) fn is(&self, triggers: &[&[u8; 3]]) -> bool {
+        self.kind == Kind::Adt && triggers.contains(&&self.trigger)
+    }
+}
+
+/// A time as microseconds; a date as its midnight in UTC.
+fn instant(when: &When) -> i64 {
+    match (when.instant_cell(), when.date_cell()) {
+        (Cell::Instant(micros), _) => micros,
+        (_, Cell::Date(days)) => i64::from(days) * 86_400_000_000,
+        _ => 0,
+    }
+}
+
+/// What makes the rows of one message.
+pub(crate) struct Told<'e> {
+    /// What rows begin with.
+    pub(crate) env: &'e Envelope<'e>,
+    /// The message's header.
+    pub(crate) header: Header,
+}
+
+impl Told<'_> {
+    /// A row of the message.
+    pub(crate) fn row(&self, table: Table, person: Key, record: Key) -> Record {
+        self.at(self.env.row(table, person, record), true)
+    }
+
+    /// A row that only mentions what another message tells in full.
+    pub(crate) fn mention(&self, table: Table, person: Key, record: Key) -> Record {
+        self.at(self.env.row(table, person, record), false)
+    }
+
+    fn at(&self, mut row: Record, snapshot: bool) -> Record {
+        row.set("rev", self.header.seconds + if snapshot { SNAPSHOT } else { 0 });
+        if let Some(sent) = &self.header.sent {
+            row.set("t_known", sent.instant_cell());
+        }
+        row
+    }
+}

@@ -1,0 +1,184 @@
+//! HL7 v2: files and batches of messages, whatever lies between them.
+//!
+//! ```text
+//! bytes ──framing──► message ──charset──► header ──walk──► patient, visit, diagnosis, result, drug ──► rows
+//! ```
+//!
+//! * `framing`: messages out of any bytes. `charset`: MSH-18. `scan`: fields and their parts. `escape`: their escapes.
+//! * `message`: the kind of a message, and its place in time, which is the revision of its rows. `dtm`: times.
+//! * `segment`: a segment that can say where it is. `code`, `value`: coded elements and observed values.
+//! * `walk`: the segments in order. `patient`, `visit`, `diagnosis`, `result`, `drug`: what each becomes.
+//!
+//! A field that is empty says nothing; `""` deletes. An ADT message is a snapshot, so both leave the column empty: what a
+//! later snapshot does not repeat is gone. Segments of no place in the schema, Z-segments among them, are passed over, and
+//! messages that give no row are counted as skipped.
+
+mod charset;
+mod code;
+mod diagnosis;
+mod drug;
+mod dtm;
+mod escape;
+mod framing;
+mod message;
+mod patient;
+mod result;
+mod scan;
+mod segment;
+mod value;
+mod visit;
+mod walk;
+
+use self::charset::Charset;
+use self::framing::{Bounds, Frame, Frames, Span};
+use self::message::{Header, Told};
+use self::scan::{Fields, Separators};
+use self::segment::{Raw, Segment};
+use self::walk::Walk;
+use crate::envelope::Envelope;
+use crate::sink::{Adapter, AdapterError, Context, Extract, Out, Read, Reason};
+
+/// Reads HL7 v2.
+pub(crate) struct Hl7 {
+    /// The authority or the type of the identifiers that are linkage ids.
+    linkage_system: Option<String>,
+}
+
+impl Hl7 {
+    pub(crate) fn new(linkage_system: Option<&str>) -> Hl7 {
+        Hl7 { linkage_system: linkage_system.map(str::to_owned) }
+    }
+}
+
+impl Adapter for Hl7 {
+    fn format(&self) -> &'static str {
+        "hl7v2"
+    }
+
+    fn accepts(&self, file: &str) -> bool {
+        let lower = file.to_ascii_lowercase();
+        let bare = lower.strip_suffix(".gz").unwrap_or(&lower);
+        [".hl7", ".hl7v2", ".mllp", ".er7"].iter().any(|end| bare.ends_with(end))
+    }
+
+    fn links(&self, _file: &str) -> bool {
+        self.linkage_system.is_some()
+    }
+
+    fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
+        let mut out = Out::new(sink, extract.name);
+        let mut frames = Frames::new(extract.reader, Bounds::default());
+        let envelope = Envelope::new(ctx, "hl7v2");
+        loop {
+            let frame = frames.advance().map_err(|e| out.io(e))?;
+            if (out.tally.items & 0xff) == 0 {
+                out.progress(frames.read_bytes());
+            }
+            let (number, line) = (frames.number(), frames.line());
+            let fault = match frame {
+                Frame::End => break,
+                Frame::Message => {
+                    out.tally.items += 1;
+                    let (bytes, spans) = frames.message();
+                    message(bytes, spans, number, &envelope, self.linkage_system.as_deref(), &mut out)?;
+                    continue;
+                }
+                Frame::Stray => (Reason::NotHl7, "text that belongs to no message; is this an HL7 v2 file?".to_owned()),
+                Frame::Over(limit) => {
+                    out.tally.items += 1;
+                    (Reason::MessageTooLong, format!("message {number}: {limit}; send documents by reference"))
+                }
+                Frame::Truncated => {
+                    out.tally.items += 1;
+                    let remedy = "the file breaks off here; copy it again and ingest it again";
+                    (Reason::Truncated, format!("message {number}: {remedy}"))
+                }
+            };
+            out.quarantine(line, fault.0, fault.1)?;
+        }
+        out.progress(frames.read_bytes());
+        Ok(out.tally)
+    }
+}
+
+/// A message in UTF-8, or in ASCII with what nobody reads. One in another character set is decoded segment by segment.
+fn decoded(
+    bytes: &[u8],
+    spans: &[Span],
+    charset: Charset,
+) -> Result<Option<(Vec<u8>, Vec<Span>)>, (Reason, &'static str)> {
+    if memchr::memchr(0, bytes).is_some() {
+        return Err((Reason::NotText, "the message holds NUL bytes; is the file in UTF-16, or damaged?"));
+    }
+    let encoding = match charset {
+        Charset::Plain => return Ok(None),
+        Charset::Decode(encoding) => encoding,
+        Charset::Unknown => {
+            let remedy = "a character set that is not known here; have the sender use UNICODE UTF-8";
+            return Err((Reason::UnknownCharset, remedy));
+        }
+    };
+    let mut out = (Vec::with_capacity(bytes.len()), Vec::with_capacity(spans.len()));
+    for span in spans {
+        let (text, broken) = encoding.decode_without_bom_handling(bytes.get(span.start..span.end).unwrap_or_default());
+        if broken {
+            return Err((
+                Reason::NotUtf8,
+                "the message is not in the character set that is named; have the sender correct it",
+            ));
+        }
+        let start = out.0.len();
+        out.0.extend_from_slice(text.as_bytes());
+        out.1.push(Span { start, end: out.0.len(), line: span.line });
+    }
+    Ok(Some(out))
+}
+
+/// Reads one message.
+fn message(
+    bytes: &[u8],
+    spans: &[Span],
+    number: u64,
+    envelope: &Envelope<'_>,
+    linkage: Option<&str>,
+    out: &mut Out<'_>,
+) -> Result<(), AdapterError> {
+    let line = spans.first().map_or(0, |s| s.line);
+    let head = spans.first().and_then(|s| bytes.get(s.start..s.end)).unwrap_or_default();
+    let Some(seps) = Separators::of(head) else {
+        let detail = format!(
+            "message {number}, MSH[1]-2: the separators are not told apart; have the sender correct MSH-1 and MSH-2"
+        );
+        return out.quarantine(line, Reason::NotHl7, detail);
+    };
+    let declared = Fields::<19>::of(head, seps).get(18).component(1);
+    let other = match decoded(bytes, spans, charset::of(declared.bytes())) {
+        Ok(other) => other,
+        Err((reason, remedy)) => return out.quarantine(line, reason, format!("message {number}, MSH[1]-18: {remedy}")),
+    };
+    let (bytes, spans) = other.as_ref().map_or((bytes, spans), |(bytes, spans)| (bytes, spans));
+    let raws = || (0..spans.len()).map(|at| Raw { bytes, spans, at });
+    let Some(first) = raws().next() else { return Ok(()) };
+    let msh: Segment<'_, 19> = first.fields(seps);
+    let evn: Option<Segment<'_, 8>> = raws().find(|r| r.name() == b"EVN").map(|r| r.fields(seps));
+    let header = match Header::read(&msh, evn.as_ref(), envelope) {
+        Ok(Some(header)) => header,
+        Ok(None) => {
+            out.tally.skipped += 1;
+            return Ok(());
+        }
+        Err(no) => return out.quarantine(no.line, no.reason, format!("message {number}, {}", no.detail)),
+    };
+    if !raws().any(|r| r.name() == b"PID") {
+        let detail = format!("message {number}, PID[1]-3: the message names no patient; have the sender add PID");
+        return out.quarantine(line, Reason::MissingPatient, detail);
+    }
+    let mut walk = Walk { told: Told { env: envelope, header }, seps, linkage, number, out };
+    if !walk.run(raws())? {
+        out.tally.skipped += 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

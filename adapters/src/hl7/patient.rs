@@ -1,0 +1,117 @@
+//! PID: the person, the death where one is told, and who was merged into whom (MRG).
+
+use schema::{Cell, Key, Table};
+
+use super::message::{Kind, Told};
+use super::scan::Field;
+use super::segment::{No, Rows, Segment};
+use crate::envelope;
+use crate::sink::Reason;
+
+/// Whom a message is about.
+pub(crate) struct Person {
+    /// The identifier.
+    pub(crate) id: String,
+    /// Its pseudonym.
+    pub(crate) key: Key,
+}
+
+/// The patient's identifier among the repetitions of PID-3 or MRG-1: the medical record number, else the hospital's
+/// own patient number, else the first.
+fn identifier<'m, const N: usize>(segment: &Segment<'m, N>, n: usize) -> Result<Option<String>, No> {
+    let rank = |f: &Field<'m>| match f.component(5).bytes() {
+        b"MR" | b"MRN" => 0,
+        b"PI" | b"PT" => 1,
+        b"" => 2,
+        _ => 3,
+    };
+    let named = |f: &Field<'m>| !f.component(1).is_empty() && !f.component(1).is_null();
+    let chosen = segment.field(n).repetitions().filter(named).min_by_key(rank);
+    let Some(field) = chosen else { return Ok(None) };
+    Ok(segment.read(n, field.component(1))?.map(|t| t.into_owned()))
+}
+
+/// The person of a PID.
+pub(crate) fn person(pid: &Segment<'_, 31>, told: &Told<'_>) -> Result<Person, No> {
+    let id = match identifier(pid, 3)? {
+        Some(id) => Some(id),
+        None => identifier(pid, 2)?,
+    };
+    let id =
+        id.ok_or_else(|| pid.bad(3, Reason::MissingPatient, "no identifier of the patient; have the sender set it"))?;
+    let key = told.env.person(&id);
+    Ok(Person { id, key })
+}
+
+/// The linkage id: of the repetition whose authority (CX.4) or type (CX.5) is the one that the site named.
+fn linkage_id(pid: &Segment<'_, 31>, system: &str) -> Result<Option<String>, No> {
+    for field in pid.field(3).repetitions() {
+        let authority = field.component(4);
+        let oid = system.strip_prefix("urn:oid:").unwrap_or(system);
+        let names = [authority.sub(1), authority.sub(2), field.component(5)];
+        if names.iter().any(|f| !f.is_empty() && (f.bytes() == system.as_bytes() || f.bytes() == oid.as_bytes())) {
+            return Ok(pid.read(3, field.component(1))?.map(|t| t.into_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// The patient's row and, where a death is told or taken back, the death's.
+pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, linkage: Option<&str>) -> Rows {
+    let env = told.env;
+    let make = |table| {
+        let key = env.record(table, &[&person.id]);
+        match told.header.kind {
+            Kind::Adt => told.row(table, person.key, key),
+            _ => told.mention(table, person.key, key),
+        }
+    };
+    let sex = match pid.field(8).component(1).bytes() {
+        b"F" => "F",
+        b"M" => "M",
+        b"O" | b"A" => "O",
+        _ => "U",
+    };
+    let mut row = make(Table::Patient).with("sex", sex).with("age_capped", false);
+    if let Some(birth) = pid.time(7, env)? {
+        envelope::set_birth(&mut row, &birth);
+    }
+    if let Some(system) = linkage
+        && let Some(id) = linkage_id(pid, system)?
+    {
+        row.set("linkage_tag", env.linkage(&id));
+    }
+    if told.header.is(&[b"A29"]) {
+        row.set("op", "retract");
+    }
+    let mut rows = vec![row];
+    let died = pid.time(29, env)?;
+    let taken_back = pid.field(30).bytes() == b"N" || pid.field(29).is_null() || pid.field(30).is_null();
+    if died.is_some() || pid.field(30).bytes() == b"Y" || taken_back {
+        let mut death = make(Table::Death).with("death_source", "ehr");
+        if let Some(when) = &died {
+            envelope::set_event(&mut death, when);
+        } else if taken_back {
+            death.set("op", "retract");
+        }
+        rows.push(death);
+    }
+    Ok(rows)
+}
+
+/// A merge: the patient of the old identifier is retracted in favour of the one that stays. The retraction carries the
+/// key of the person who stays, which says whose the old one's events are now.
+pub(crate) fn merge(mrg: &Segment<'_, 8>, stays: &Person, told: &Told<'_>) -> Rows {
+    let Some(old) = identifier(mrg, 1)? else {
+        return Err(mrg.bad(
+            1,
+            Reason::MissingPatient,
+            "no identifier of the patient who is merged; have the sender set it",
+        ));
+    };
+    if old == stays.id {
+        return Ok(Vec::new());
+    }
+    let row = told.row(Table::Patient, stays.key, told.env.record(Table::Patient, &[&old]));
+    Ok(vec![row.with("op", "retract").with("sex", "U").with("age_capped", Cell::Flag(false))])
+}

@@ -1,0 +1,144 @@
+//! OBR and OBX: measurements. A result is known by its filler order, OBX-3 and OBX-4, so that a correction replaces it.
+
+use schema::{Record, Table};
+
+use super::code;
+use super::message::Told;
+use super::patient::Person;
+use super::segment::{No, Rows, Segment};
+use super::value;
+use super::visit::Visit;
+use crate::envelope;
+use crate::sink::Reason;
+
+/// The order that results answer, and those seen of it.
+pub(crate) struct Report<'m> {
+    /// OBR, of which results take what they lack.
+    pub(crate) obr: Segment<'m, 27>,
+    /// The filler's number of the order and who assigned it: OBR-3, else ORC-3.
+    pub(crate) filler: Option<[String; 2]>,
+    /// What was read so far, with how often, for results that repeat their code.
+    seen: Vec<(Vec<u8>, u32)>,
+}
+
+impl<'m> Report<'m> {
+    /// The report of an OBR, after the ORC before it.
+    pub(crate) fn new(obr: Segment<'m, 27>, orc_filler: Option<[String; 2]>) -> Result<Report<'m>, No> {
+        let filler = obr.entity(3)?.or(orc_filler);
+        Ok(Report { obr, filler, seen: Vec::new() })
+    }
+
+    /// How often a result of that code and sub-id came before; a page of text is one.
+    fn before(&mut self, obx: &Segment<'_, 20>) -> u32 {
+        let mut id = obx.field(3).bytes().to_vec();
+        id.push(0);
+        id.extend_from_slice(obx.field(4).bytes());
+        match self.seen.iter_mut().find(|(seen, _)| *seen == id) {
+            Some((_, times)) => {
+                *times += 1;
+                *times
+            }
+            None => {
+                self.seen.push((id, 0));
+                0
+            }
+        }
+    }
+}
+
+/// What OBX-11 says (HL7's table 0085); `None` where there is no result to speak of.
+fn status(code: &[u8]) -> Option<(&'static str, bool)> {
+    Some(match code {
+        b"F" | b"U" | b"V" => ("final", false),
+        b"C" | b"A" => ("corrected", false),
+        b"P" | b"R" | b"S" | b"B" => ("preliminary", false),
+        b"D" | b"W" => ("error", true),
+        b"X" => ("cancelled", false),
+        b"I" | b"N" | b"O" => return None,
+        _ => ("unknown", false),
+    })
+}
+
+/// The measurements of an OBX: one, or one a repetition of OBX-5. None for a line of text, and where nothing was observed.
+pub(crate) fn rows(
+    obx: &Segment<'_, 20>,
+    report: &mut Report<'_>,
+    visit: &Visit,
+    person: &Person,
+    told: &Told<'_>,
+) -> Rows {
+    let env = told.env;
+    let sent = match obx.field(11).component(1) {
+        f if f.is_empty() => report.obr.field(25).component(1).bytes(),
+        f => f.bytes(),
+    };
+    let Some((status, retracted)) = status(sent) else { return Ok(Vec::new()) };
+    let text = matches!(obx.field(2).component(1).bytes(), b"TX" | b"FT" | b"ED" | b"RP");
+    let nth = report.before(obx);
+    if text && (nth > 0 || obx.field(3).is_empty()) {
+        return Ok(Vec::new());
+    }
+    let Some([filler, space]) = &report.filler else {
+        let remedy = "no filler order number, and ORC-3 has none either, so that a correction could not find its result; have the sender set it";
+        return Err(report.obr.bad(3, Reason::MissingId, remedy));
+    };
+    let coded = code::choose(obx, 3, obx.field(3), None)?
+        .ok_or_else(|| obx.bad(3, Reason::MissingCode, "the code is missing; map it at the source"))?;
+    let read = |c: usize| obx.part(3, c);
+    let (own, system) = (read(1)?.unwrap_or_default(), read(3)?.unwrap_or_default());
+    let sub = obx.text(4)?.unwrap_or_default();
+    let result = match obx.time(19, env)? {
+        Some(when) => Some(when),
+        None => report.obr.time(22, env)?,
+    };
+    let collected = match obx.time(14, env)? {
+        Some(when) => Some(when),
+        None => report.obr.time(7, env)?,
+    };
+    let specimen = report.obr.field(15).component(1).sub(1);
+    let specimen = report.obr.read(15, specimen)?;
+    let mut rows = Vec::new();
+    for (repetition, value) in obx.field(5).repetitions().enumerate() {
+        let place = format!("{nth}.{repetition}");
+        let key = env.record(Table::Measurement, &[filler, space, &own, &system, &sub, &place]);
+        let mut row = told.row(Table::Measurement, person.key, key);
+        row.set("code", coded.code.as_str());
+        row.set("code_system", coded.system.as_deref());
+        row.set("specimen", specimen.as_deref());
+        if let Some(key) = visit.key {
+            row.set("visit_key", key);
+        }
+        if let Some(when) = &collected {
+            envelope::set_event(&mut row, when);
+        }
+        if let Some(when) = &result {
+            row.set("t_known", when.instant_cell());
+            row.set("t_result", when.instant_cell());
+        }
+        fill(&mut row, obx, value, status, retracted)?;
+        rows.push(row);
+        if text {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+fn fill(
+    row: &mut Record,
+    obx: &Segment<'_, 20>,
+    value: super::scan::Field<'_>,
+    status: &'static str,
+    retracted: bool,
+) -> Result<(), No> {
+    row.set("status", status);
+    if retracted {
+        row.set("op", "retract");
+    }
+    // A result that is taken back or could not be had has no value, whatever its field says.
+    if retracted || status == "cancelled" {
+        crate::measurement::fill(row, None, crate::measurement::Comparator::Eq, None);
+        return Ok(());
+    }
+    value::set(row, obx, value)
+}

@@ -1,0 +1,113 @@
+//! PV1: the visit, as an ADT message snapshots it or another message mentions it.
+
+use schema::{Key, Table};
+
+use super::code;
+use super::message::{Kind, Told};
+use super::patient::Person;
+use super::segment::{No, Rows, Segment};
+use crate::envelope;
+use crate::sink::Reason;
+use crate::time::When;
+
+/// The visit that a message's rows belong to.
+#[derive(Default)]
+pub(crate) struct Visit {
+    /// PV1-19, else PID-18.
+    pub(crate) id: Option<String>,
+    /// Its pseudonym.
+    pub(crate) key: Option<Key>,
+    /// When it began (PV1-44).
+    pub(crate) start: Option<When>,
+}
+
+/// Events after which there is no such visit: cancelled admissions, deleted visits.
+const RETRACT: &[&[u8; 3]] = &[b"A11", b"A23"];
+/// Events of a visit that has not been, or of a person without one.
+const NO_VISIT: &[&[u8; 3]] = &[
+    b"A05", b"A14", b"A15", b"A16", b"A24", b"A25", b"A26", b"A27", b"A28", b"A29", b"A31", b"A37", b"A38", b"A18",
+    b"A30", b"A34", b"A36", b"A39", b"A40", b"A47", b"A60",
+];
+
+/// The schema's class of HL7's table 0004.
+fn class(code: &[u8]) -> Option<&'static str> {
+    Some(match code {
+        b"I" | b"B" | b"INPATIENT" => "IP",
+        b"E" | b"EMERGENCY" => "ER",
+        b"O" | b"R" | b"C" | b"OUTPATIENT" => "OP",
+        b"OBS" | b"V" => "OBS",
+        _ => return None,
+    })
+}
+
+/// The visit that PV1 and PID name.
+pub(crate) fn visit(pv1: Option<&Segment<'_, 46>>, pid: &Segment<'_, 31>, told: &Told<'_>) -> Result<Visit, No> {
+    let id = match pv1 {
+        Some(pv1) => pv1.text(19)?,
+        None => None,
+    };
+    let id = match id {
+        Some(id) => Some(id),
+        None => pid.text(18)?,
+    };
+    // A start that can't be read is told by the visit's own row; the events keep their visit.
+    let start = pv1.and_then(|pv1| pv1.time(44, told.env).ok().flatten());
+    let key = id.as_deref().map(|id| told.env.visit(id));
+    Ok(Visit { id: id.map(|t| t.into_owned()), key, start })
+}
+
+/// The visit's row. Without a number or a class, a mention gives none, and an ADT event is at fault.
+pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: &Told<'_>) -> Rows {
+    let (env, header) = (told.env, &told.header);
+    let patient_class = pv1.field(2).component(1).bytes();
+    // Pre-admissions have not been, and persons without a visit have class N.
+    if header.is(NO_VISIT) || matches!(patient_class, b"P" | b"N") {
+        return Ok(Vec::new());
+    }
+    let snapshot = header.kind == Kind::Adt;
+    let retracted = header.is(RETRACT);
+    let (Some(id), Some(key)) = (&visit.id, visit.key) else {
+        let remedy = "no number of the visit, and PID-18 has none either; have the sender set it";
+        return if snapshot { Err(pv1.bad(19, Reason::MissingId, remedy)) } else { Ok(Vec::new()) };
+    };
+    let Some(class) = class(patient_class).or(retracted.then_some("OP")) else {
+        let remedy = "the class is none of I, B, E, O, R, C, OBS, V, P, N; have the interface translate it";
+        return if snapshot { Err(pv1.bad(2, Reason::UnknownLevel, remedy)) } else { Ok(Vec::new()) };
+    };
+    let record = env.record(Table::Visit, &[id]);
+    let row = if snapshot {
+        told.row(Table::Visit, person.key, record)
+    } else {
+        told.mention(Table::Visit, person.key, record)
+    };
+    let mut row = row.with("visit_key", key).with("class", class);
+    // The event's own time is the admission's or the discharge's, where PV1 has none.
+    let admits = header.is(&[b"A01", b"A04"]);
+    let told_start = pv1.time(44, env)?;
+    let start = told_start.as_ref().or(header.event.as_ref().filter(|_| admits));
+    if let Some(start) = start {
+        envelope::set_event(&mut row, start);
+        envelope::set_start(&mut row, start);
+    }
+    let discharges = header.is(&[b"A03"]);
+    let mut open = !discharges && (snapshot || visit.start.is_some());
+    // A cancelled discharge has no end, whatever PV1-45 still says.
+    if !header.is(&[b"A13"]) {
+        let end = pv1.time(45, env)?;
+        if let Some(end) = end.as_ref().or(header.event.as_ref().filter(|_| discharges)) {
+            envelope::set_end(&mut row, end);
+            row.set("end_kind", "explicit");
+            open = false;
+        }
+        row.set("discharge_to", code::bare(pv1, 36)?);
+    }
+    row.set("open", open);
+    row.set("status", if open { "preliminary" } else { "final" });
+    row.set("admit_from", code::bare(pv1, 14)?);
+    row.set("ward", code::bare(pv1, 3)?);
+    if retracted {
+        row.set("op", "retract");
+        row.set("status", "cancelled");
+    }
+    Ok(vec![row])
+}

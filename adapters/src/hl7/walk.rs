@@ -1,0 +1,163 @@
+//! The segments of a message, one after the other, and what they give to those behind them.
+
+use schema::Record;
+
+use super::drug::{self, Order};
+use super::message::{Kind, Told};
+use super::patient::{self, Person};
+use super::result::{self, Report};
+use super::scan::Separators;
+use super::segment::{No, Raw, Segment};
+use super::visit::{self, Visit};
+use super::{code, diagnosis};
+use crate::sink::{AdapterError, Out};
+
+/// One message on its way through.
+pub(crate) struct Walk<'m, 'o, 'f> {
+    /// What makes its rows.
+    pub(crate) told: Told<'m>,
+    /// Its separators.
+    pub(crate) seps: Separators,
+    /// The authority of linkage ids.
+    pub(crate) linkage: Option<&'m str>,
+    /// Its number in the file.
+    pub(crate) number: u64,
+    /// Where its rows go.
+    pub(crate) out: &'o mut Out<'f>,
+}
+
+/// What segments before the current one said.
+#[derive(Default)]
+struct State<'m> {
+    pid: Option<Segment<'m, 31>>,
+    person: Option<Person>,
+    visit: Visit,
+    order: Order,
+    report: Option<Report<'m>>,
+    /// A drug that waits for its route and its timing, which come behind it.
+    drug: Option<(Record, Raw<'m>)>,
+}
+
+impl<'m> Walk<'m, '_, '_> {
+    /// Reads the segments. What is at fault is quarantined, and the rest goes on.
+    pub(crate) fn run(&mut self, segments: impl Iterator<Item = Raw<'m>>) -> Result<bool, AdapterError> {
+        let mut state = State::default();
+        let before = (self.out.tally.records, self.out.tally.quarantined);
+        for raw in segments {
+            if matches!(raw.name(), b"PID" | b"ORC" | b"RXO" | b"RXE" | b"RXD" | b"RXA") {
+                self.finish_drug(&mut state)?;
+            }
+            let got = self.segment(&raw, &mut state);
+            self.put(got, raw.line())?;
+        }
+        self.finish_drug(&mut state)?;
+        Ok((self.out.tally.records, self.out.tally.quarantined) != before)
+    }
+
+    /// Hands rows over, or says what is wrong.
+    pub(crate) fn put(&mut self, rows: Result<Vec<Record>, No>, line: u64) -> Result<(), AdapterError> {
+        match rows {
+            Ok(rows) => rows.into_iter().try_for_each(|row| self.out.record(row, line)),
+            Err(no) => {
+                let detail = format!("message {}, {}", self.number, no.detail);
+                self.out.quarantine(no.line, no.reason, detail)
+            }
+        }
+    }
+
+    fn segment(&self, raw: &Raw<'m>, state: &mut State<'m>) -> Result<Vec<Record>, No> {
+        let kind = self.told.header.kind;
+        match raw.name() {
+            b"PID" => self.pid(raw, state),
+            b"PV1" => {
+                let pv1 = raw.fields::<46>(self.seps);
+                let (Some(pid), Some(person)) = (&state.pid, &state.person) else { return Ok(Vec::new()) };
+                state.visit = visit::visit(Some(&pv1), pid, &self.told)?;
+                visit::rows(&pv1, &state.visit, person, &self.told)
+            }
+            b"MRG" if self.told.header.is(&[b"A18", b"A30", b"A34", b"A36", b"A39", b"A40"]) => match &state.person {
+                Some(person) => patient::merge(&raw.fields(self.seps), person, &self.told),
+                None => Ok(Vec::new()),
+            },
+            b"DG1" if matches!(kind, Kind::Adt | Kind::Dft) => match &state.person {
+                Some(person) => diagnosis::condition(&raw.fields(self.seps), &state.visit, person, &self.told),
+                None => Ok(Vec::new()),
+            },
+            b"PR1" if matches!(kind, Kind::Adt | Kind::Dft) => match &state.person {
+                Some(person) => diagnosis::procedure(&raw.fields(self.seps), &state.visit, person, &self.told),
+                None => Ok(Vec::new()),
+            },
+            b"ORC" => {
+                state.order = Order::default();
+                state.report = None;
+                state.order = Order::read(&raw.fields(self.seps), &self.told)?;
+                Ok(Vec::new())
+            }
+            b"OBR" if kind == Kind::Oru => {
+                state.report = None;
+                state.report = Some(Report::new(raw.fields(self.seps), state.order.filler.clone())?);
+                Ok(Vec::new())
+            }
+            b"OBX" if kind == Kind::Oru => match (&mut state.report, &state.person) {
+                (Some(report), Some(person)) => {
+                    result::rows(&raw.fields(self.seps), report, &state.visit, person, &self.told)
+                }
+                _ => Ok(Vec::new()),
+            },
+            b"RXO" if kind == Kind::Order => self.drug(raw, state),
+            b"RXE" if kind == Kind::Rde => self.drug(raw, state),
+            b"RXD" if kind == Kind::Rds => self.drug(raw, state),
+            b"RXA" if matches!(kind, Kind::Ras | Kind::Vxu) => self.drug(raw, state),
+            b"RXR" => {
+                if let Some((row, _)) = &mut state.drug
+                    && row.get("route") == &schema::Cell::Null
+                {
+                    row.set("route", code::bare(&raw.fields::<3>(self.seps), 1)?);
+                }
+                Ok(Vec::new())
+            }
+            b"TQ1" => {
+                let tq1 = raw.fields::<9>(self.seps);
+                state.order.start = tq1.time(7, self.told.env)?;
+                state.order.end = tq1.time(8, self.told.env)?;
+                self.timed(state);
+                Ok(Vec::new())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn pid(&self, raw: &Raw<'m>, state: &mut State<'m>) -> Result<Vec<Record>, No> {
+        *state = State::default();
+        let pid = raw.fields::<31>(self.seps);
+        let person = patient::person(&pid, &self.told)?;
+        let visit = visit::visit(None, &pid, &self.told)?;
+        let rows = patient::rows(&pid, &person, &self.told, self.linkage);
+        (state.visit, state.pid, state.person) = (visit, Some(pid), Some(person));
+        rows
+    }
+
+    fn drug(&self, raw: &Raw<'m>, state: &mut State<'m>) -> Result<Vec<Record>, No> {
+        let Some(person) = &state.person else { return Ok(Vec::new()) };
+        let rows = drug::row(&raw.fields(self.seps), raw.name(), &state.order, &state.visit, person, &self.told)?;
+        state.drug = rows.into_iter().next().map(|row| (row, *raw));
+        Ok(Vec::new())
+    }
+
+    /// A drug takes its timing from the TQ1 behind it.
+    fn timed(&self, state: &mut State<'m>) {
+        let (Some(person), Some((old, raw))) = (&state.person, &state.drug) else { return };
+        let (raw, route) = (*raw, old.get("route").clone());
+        if let Ok(rows) = drug::row(&raw.fields(self.seps), raw.name(), &state.order, &state.visit, person, &self.told)
+        {
+            state.drug = rows.into_iter().next().map(|row| (row.with("route", route), raw));
+        }
+    }
+
+    fn finish_drug(&mut self, state: &mut State<'m>) -> Result<(), AdapterError> {
+        match state.drug.take() {
+            Some((row, raw)) => self.out.record(row, raw.line()),
+            None => Ok(()),
+        }
+    }
+}
