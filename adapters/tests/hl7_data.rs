@@ -1,0 +1,99 @@
+//! HL7 v2 messages as others wrote them: what is read of them, file by file.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use adapters::{AdapterError, Context, Extract, Quarantined, Read, Sink};
+use schema::{Cell, Record};
+
+#[derive(Default)]
+struct Tally {
+    tables: BTreeMap<&'static str, u64>,
+    reasons: BTreeMap<String, u64>,
+    keys: std::collections::HashSet<[u8; 16]>,
+    standardised: u64,
+}
+
+impl Sink for Tally {
+    fn record(&mut self, r: Record) -> Result<(), AdapterError> {
+        assert_eq!(r.missing(), None);
+        *self.tables.entry(r.table().name()).or_default() += 1;
+        if let Cell::Key(k) = r.get("record_key") {
+            self.keys.insert(*k);
+        }
+        self.standardised += u64::from(matches!(r.get("value_std"), Cell::Real(_)));
+        Ok(())
+    }
+    fn quarantine(&mut self, q: Quarantined) -> Result<(), AdapterError> {
+        let place = q.detail.split(": ").next().unwrap_or_default();
+        let place = place.rsplit(", ").next().unwrap_or_default();
+        let field: String = place.chars().filter(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '-' || *c == '[').collect();
+        let field = field.split_once('[').map_or(field.clone(), |(s, f)| format!("{s}-{}", f.rsplit('-').next().unwrap_or_default()));
+        *self.reasons.entry(format!("{} {field}", q.reason.code())).or_default() += 1;
+        Ok(())
+    }
+}
+
+/// The folder of the shared data, or `None` where this machine has none, which is a failure in CI.
+fn shared(folder: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("INSITU_SHARED_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
+    let path = root.join("hl7v2").join(folder);
+    if path.is_dir() {
+        return Some(path);
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{folder} is missing; set INSITU_SHARED_DATA");
+    println!("skipped: {folder} is not here; set INSITU_SHARED_DATA to run this test");
+    None
+}
+
+fn read(folder: &Path) -> (Tally, Read) {
+    let ctx = Context {
+        source_system: "test".to_owned(),
+        zone: chrono_tz::Europe::London,
+        pseudonyms: schema::record::Pseudonyms::new(&[9; 32]),
+        linkage: None,
+        ingest_micros: 1_900_000_000_000_000,
+        revision: 1,
+    };
+    let adapter = adapters::open("hl7v2", None, "").unwrap();
+    let (mut tally, mut all) = (Tally::default(), Read::default());
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    for path in files {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let reader = adapters::reader(&path).unwrap();
+        let read = adapter.read(&ctx, Extract { name: &name, reader }, &mut tally).unwrap();
+        all.items += read.items;
+        all.records += read.records;
+        all.quarantined += read.quarantined;
+        all.skipped += read.skipped;
+    }
+    println!("{}: {all:?}\n  {:?}\n  {:?}\n  {} keys, {} standardised", folder.display(), tally.tables, tally.reasons, tally.keys.len(), tally.standardised);
+    (tally, all)
+}
+
+#[test]
+fn simhospital() {
+    let Some(folder) = shared("simhospital") else { return };
+    let (tally, all) = read(&folder);
+    assert_eq!(all.items, 744);
+    let _ = tally;
+}
+
+#[test]
+fn microsoft() {
+    let Some(folder) = shared("microsoft") else { return };
+    let (tally, all) = read(&folder);
+    assert_eq!(all.items, 93);
+    let _ = tally;
+}
+
+#[test]
+fn the_others() {
+    for folder in ["linuxforhealth", "hapi", "hl7-parser-rs", "python-hl7"] {
+        let Some(folder) = shared(folder) else { return };
+        read(&folder);
+    }
+}
