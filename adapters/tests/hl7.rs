@@ -67,7 +67,9 @@ fn read(bytes: &[u8]) -> (Kept, Read) {
 const PID: &str = "PID|1||9^^^HOSP^MR||DOE^JANE||19610215|F";
 
 fn oru(obx: &str) -> String {
-    format!("MSH|^~\\&|LAB|H|EHR|H|20240301120000||ORU^R01|7|P|2.5\r{PID}\rORC|RE|P1|F1\rOBR|1|P1|F1|PANEL|||20240301080000|||||||||||||||20240301110000|||F\r{obx}")
+    format!(
+        "MSH|^~\\&|LAB|H|EHR|H|20240301120000||ORU^R01|7|P|2.5\r{PID}\rORC|RE|P1|F1\rOBR|1|P1|F1|PANEL|||20240301080000|||||||||||||||20240301110000|||F\r{obx}"
+    )
 }
 
 fn adt(event: &str, pv1: &str) -> String {
@@ -123,7 +125,10 @@ fn a_result_with_its_order_its_unit_and_its_times() {
     assert_eq!((r.get("t_zone_src"), r.get("utc_offset_min")), (&Cell::from("site"), &Cell::Int(60)));
     assert_eq!(r.get("t_known"), &Cell::Instant(1_709_287_200_000_000));
     let p = kept.one(Table::Patient);
-    assert_eq!((p.get("sex"), p.get("birth_year"), p.get("birth_month")), (&Cell::from("F"), &Cell::Int(1961), &Cell::Int(2)));
+    assert_eq!(
+        (p.get("sex"), p.get("birth_year"), p.get("birth_month")),
+        (&Cell::from("F"), &Cell::Int(1961), &Cell::Int(2))
+    );
 }
 
 #[test]
@@ -131,7 +136,13 @@ fn values_of_every_type() {
     let comparator = |fields: &str| {
         let kept = obx(fields);
         let r = kept.one(Table::Measurement);
-        (r.get("comparator").clone(), real(r, "value_num"), real(r, "value_lo"), real(r, "value_hi"), r.get("flag").clone())
+        (
+            r.get("comparator").clone(),
+            real(r, "value_num"),
+            real(r, "value_lo"),
+            real(r, "value_hi"),
+            r.get("flag").clone(),
+        )
     };
     let none = Cell::Null;
     assert_eq!(comparator("SN|X||<^5||||||F"), (Cell::from("lt"), Some(5.0), None, Some(5.0), none.clone()));
@@ -161,7 +172,9 @@ fn values_of_every_type() {
 fn what_obx_11_says() {
     let of = |s: &str| {
         let kept = obx(&format!("NM|X||5||||||{s}"));
-        kept.of(Table::Measurement).first().map(|r| (r.get("op").clone(), r.get("status").clone(), real(r, "value_num")))
+        kept.of(Table::Measurement)
+            .first()
+            .map(|r| (r.get("op").clone(), r.get("status").clone(), real(r, "value_num")))
     };
     let row = |op: &str, status: &str, v| Some((Cell::from(op), Cell::from(status), v));
     assert_eq!(of("F"), row("upsert", "final", Some(5.0)));
@@ -178,7 +191,10 @@ fn what_obx_11_says() {
 #[test]
 fn a_correction_has_the_key_of_what_it_corrects_and_a_later_revision() {
     let first = oru("OBX|1|NM|718-7^Hb^LN|1|13.8|g/dL|||||F");
-    let later = first.replace("20240301120000", "20240301130000").replace("13.8|g/dL|||||F", "12.8|g/dL|||||C").replace("OBX|1", "OBX|4");
+    let later = first
+        .replace("20240301120000", "20240301130000")
+        .replace("13.8|g/dL|||||F", "12.8|g/dL|||||C")
+        .replace("OBX|1", "OBX|4");
     let other = first.replace("|F1|", "|F2|").replace("P1|F1", "P1|F2");
     let [a, b, c] = [first, later, other].map(|m| read(m.as_bytes()).0);
     let [a, b, c] = [&a, &b, &c].map(|k| k.one(Table::Measurement));
@@ -214,7 +230,10 @@ fn times_keep_their_precision_and_their_offset() {
     assert_eq!(at("20240229+0100"), day(0, "day"));
     let micros = |s: i64| Cell::Instant(s * 1_000_000);
     assert_eq!(at("202402291430"), Some((0, micros(1_709_213_400), Cell::from("minute"), Cell::from("site"))));
-    assert_eq!(at("20240229143000-0500"), Some((0, micros(1_709_235_000), Cell::from("second"), Cell::from("explicit"))));
+    assert_eq!(
+        at("20240229143000-0500"),
+        Some((0, micros(1_709_235_000), Cell::from("second"), Cell::from("explicit")))
+    );
     // 23:30 at -0500 is the next day in Berlin.
     assert_eq!(at("20240229233000-0500").unwrap().0, 1);
     assert_eq!(at("20240229143000.1234").unwrap().2, Cell::from("us"));
@@ -364,7 +383,8 @@ fn a_hundred_megabytes_on_one_line_are_passed_over() {
     let good = oru("OBX|1|NM|X||5||||||F\r");
     let open = oru("OBX|1|ED|X||");
     let reader = Cursor::new(open.into_bytes());
-    let reader = std::io::Read::chain(reader, Long(100 << 20, format!("||||||F\rOBX|2|NM|Y||5||||||F\r{good}").into_bytes()));
+    let reader =
+        std::io::Read::chain(reader, Long(100 << 20, format!("||||||F\rOBX|2|NM|Y||5||||||F\r{good}").into_bytes()));
     let ctx = Context {
         source_system: "his".to_owned(),
         zone: chrono_tz::Europe::Berlin,
@@ -385,7 +405,8 @@ fn a_hundred_megabytes_on_one_line_are_passed_over() {
 fn a_gzip_that_breaks_off_keeps_what_was_whole() {
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     for i in 0..3000 {
-        write!(gz, "{}", oru(&format!("OBX|1|NM|X||{}||||||F\r", i * 7919 % 1009)).replace("|F1", &format!("|F{i}"))).unwrap();
+        write!(gz, "{}", oru(&format!("OBX|1|NM|X||{}||||||F\r", i * 7919 % 1009)).replace("|F1", &format!("|F{i}")))
+            .unwrap();
     }
     let whole = gz.finish().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -413,11 +434,17 @@ fn admission_discharge_and_their_cancellation() {
     let (a01, a03, a13, a11) = (v("A01", ""), v("A03", "20240301"), v("A13", "20240301"), v("A11", ""));
     let [a01, a03, a13, a11] = [&a01, &a03, &a13, &a11].map(|k| k.one(Table::Visit));
     assert!([a03, a13, a11].iter().all(|r| key(r) == key(a01)));
-    assert_eq!((a01.get("open"), a01.get("class"), a01.get("ward")), (&Cell::Flag(true), &Cell::from("IP"), &Cell::from("W1")));
+    assert_eq!(
+        (a01.get("open"), a01.get("class"), a01.get("ward")),
+        (&Cell::Flag(true), &Cell::from("IP"), &Cell::from("W1"))
+    );
     assert_eq!((a03.get("open"), a03.get("discharge_to")), (&Cell::Flag(false), &Cell::from("01")));
     assert_eq!(a03.get("end_date"), &Cell::Date(19_783));
     // A discharge that was cancelled has no end, whatever the segment still says.
-    assert_eq!((a13.get("open"), a13.get("end_date"), a13.get("discharge_to")), (&Cell::Flag(true), &Cell::Null, &Cell::Null));
+    assert_eq!(
+        (a13.get("open"), a13.get("end_date"), a13.get("discharge_to")),
+        (&Cell::Flag(true), &Cell::Null, &Cell::Null)
+    );
     assert_eq!((a11.get("op"), a11.get("status")), (&Cell::from("retract"), &Cell::from("cancelled")));
     // A cancelled transfer is a snapshot like any other.
     assert_eq!(v("A12", "").one(Table::Visit).get("op"), &Cell::from("upsert"));
@@ -459,10 +486,12 @@ fn a_merge_retracts_the_old_patient_for_the_one_who_stays() {
     let merge = adt("A40", "").replace("ADT^A40", "ADT^A40^ADT_A39") + "MRG|3^^^HOSP^MR\r";
     let kept = read(merge.as_bytes()).0;
     let rows = kept.of(Table::Patient);
-    assert_eq!(rows.len(), 2);
+    assert_eq!(rows.len(), 3);
     let old = read(adt("A28", "").replace("9^^^HOSP", "3^^^HOSP").as_bytes()).0;
-    assert_eq!(key(rows[1]), key(old.one(Table::Patient)));
-    assert_eq!((rows[1].get("op"), rows[1].get("person_key")), (&Cell::from("retract"), &person("9")));
+    assert!(rows[1..].iter().all(|r| key(r) == key(old.one(Table::Patient))));
+    assert_eq!((rows[1].get("op"), rows[1].get("person_key")), (&Cell::from("upsert"), &person("3")));
+    assert!(rev(rows[1]) < rev(rows[2]));
+    assert_eq!((rows[2].get("op"), rows[2].get("person_key")), (&Cell::from("retract"), &person("9")));
     // Nobody is merged into themselves.
     let same = merge.replace("MRG|3", "MRG|9");
     assert_eq!(read(same.as_bytes()).0.of(Table::Patient).len(), 1);
@@ -498,9 +527,15 @@ fn diagnoses_and_procedures() {
     let kept = read((adt("A01", &pv1("I", "V1", "20240228", "")) + tail).as_bytes()).0;
     let rows = kept.of(Table::Condition);
     let say = |r: &Record| (r.get("role").clone(), r.get("verification").clone(), r.get("code_system").clone());
-    assert_eq!(say(rows[0]), (Cell::from("admit"), Cell::from("confirmed"), Cell::from("http://hl7.org/fhir/sid/icd-10-cm")));
+    assert_eq!(
+        say(rows[0]),
+        (Cell::from("admit"), Cell::from("confirmed"), Cell::from("http://hl7.org/fhir/sid/icd-10-cm"))
+    );
     assert_eq!(rows[0].get("event_date"), &Cell::Date(19_781));
-    assert_eq!(say(rows[1]), (Cell::from("primary"), Cell::from("confirmed"), Cell::from("http://hl7.org/fhir/sid/icd-9-cm")));
+    assert_eq!(
+        say(rows[1]),
+        (Cell::from("primary"), Cell::from("confirmed"), Cell::from("http://hl7.org/fhir/sid/icd-9-cm"))
+    );
     assert_eq!(rows[1].get("event_date"), &Cell::Date(19_782));
     assert_eq!(say(rows[2]), (Cell::from("secondary"), Cell::from("provisional"), Cell::Null));
     let p = kept.one(Table::Procedure);
@@ -517,22 +552,44 @@ fn drugs_ordered_dispensed_given_and_vaccinations() {
         let text = format!("MSH|^~\\&|RX|H|E|H|20240301120000||{kind}|1|P|2.5\r{PID}\r{tail}\r");
         read(text.as_bytes()).0
     };
-    let rde = msg("RDE^O11", "ORC|NW|P7|F7||||||20240301\rRXO|1^x\rRXE|^^^20240302^20240309|197361^amlodipine^RXNORM|5||mg|||||30|tab\rRXR|PO^oral\rORC|CA|P8|F8\rRXE||1^y^L|1||g");
+    let rde = msg(
+        "RDE^O11",
+        "ORC|NW|P7|F7||||||20240301\rRXO|1^x\rRXE|^^^20240302^20240309|197361^amlodipine^RXNORM|5||mg|||||30|tab\rRXR|PO^oral\rORC|CA|P8|F8\rRXE||1^y^L|1||g",
+    );
     let rows = rde.of(Table::DrugExposure);
     assert_eq!(rows.len(), 2);
-    assert_eq!((rows[0].get("kind"), rows[0].get("route"), real(rows[0], "qty")), (&Cell::from("ordered"), &Cell::from("PO"), Some(30.0)));
+    assert_eq!(
+        (rows[0].get("kind"), rows[0].get("route"), real(rows[0], "qty")),
+        (&Cell::from("ordered"), &Cell::from("PO"), Some(30.0))
+    );
     assert_eq!((rows[0].get("event_date"), rows[0].get("end_date")), (&Cell::Date(19_784), &Cell::Date(19_791)));
     assert_eq!(rows[1].get("op"), &Cell::from("retract"));
-    let tq1 = msg("RDE^O11", "ORC|NW|P7|F7||||||20240301\rRXE||197361^amlodipine^RXNORM|5||mg\rRXR|PO\rTQ1|||||||20240305|20240306");
-    assert_eq!((tq1.one(Table::DrugExposure).get("event_date"), tq1.one(Table::DrugExposure).get("route")), (&Cell::Date(19_787), &Cell::from("PO")));
+    let tq1 = msg(
+        "RDE^O11",
+        "ORC|NW|P7|F7||||||20240301\rRXE||197361^amlodipine^RXNORM|5||mg\rRXR|PO\rTQ1|||||||20240305|20240306",
+    );
+    assert_eq!(
+        (tq1.one(Table::DrugExposure).get("event_date"), tq1.one(Table::DrugExposure).get("route")),
+        (&Cell::Date(19_787), &Cell::from("PO"))
+    );
     let rds = msg("RDS^O13", "ORC|RE|P7|F7\rRXE||1^x^L|5||mg\rRXD|1|197361^amlodipine^RXNORM|20240302|30|tab||RX1");
-    assert_eq!((rds.one(Table::DrugExposure).get("kind"), real(rds.one(Table::DrugExposure), "qty")), (&Cell::from("dispensed"), Some(30.0)));
-    let ras = msg("RAS^O17", "ORC|RE|P7|F7\rRXA|0|1|20240302080000|20240302081000|197361^amlodipine^RXNORM|5|mg\rRXA|0|2|20240303080000||197361^amlodipine^RXNORM|5|mg\rRXA|0|3|20240304080000||197361^amlodipine^RXNORM|5|mg|||||||||||||RE");
+    assert_eq!(
+        (rds.one(Table::DrugExposure).get("kind"), real(rds.one(Table::DrugExposure), "qty")),
+        (&Cell::from("dispensed"), Some(30.0))
+    );
+    let ras = msg(
+        "RAS^O17",
+        "ORC|RE|P7|F7\rRXA|0|1|20240302080000|20240302081000|197361^amlodipine^RXNORM|5|mg\rRXA|0|2|20240303080000||197361^amlodipine^RXNORM|5|mg\rRXA|0|3|20240304080000||197361^amlodipine^RXNORM|5|mg|||||||||||||RE",
+    );
     let keys: Vec<Key> = ras.of(Table::DrugExposure).iter().map(|r| key(r)).collect();
     assert!(keys.len() == 2 && keys[0] != keys[1]);
-    let vxu = msg("VXU^V04", "ORC|RE||F9\rRXA|0|1|20240302||08^HepB^CVX|999|||01^historical\rRXR|IM\rOBX|1|CE|x||y||||||F");
+    let vxu =
+        msg("VXU^V04", "ORC|RE||F9\rRXA|0|1|20240302||08^HepB^CVX|999|||01^historical\rRXR|IM\rOBX|1|CE|x||y||||||F");
     let r = vxu.one(Table::DrugExposure);
-    assert_eq!((r.get("kind"), r.get("qty"), r.get("code_system")), (&Cell::from("reported"), &Cell::Null, &Cell::from("http://hl7.org/fhir/sid/cvx")));
+    assert_eq!(
+        (r.get("kind"), r.get("qty"), r.get("code_system")),
+        (&Cell::from("reported"), &Cell::Null, &Cell::from("http://hl7.org/fhir/sid/cvx"))
+    );
     let none = msg("RDE^O11", "RXE||1^x^L|5||mg");
     assert_eq!(none.reasons(), ["missing_id"]);
 }
@@ -544,4 +601,12 @@ fn what_has_no_place_is_skipped_and_counted() {
     // A type with one component takes its event from EVN.
     let kept = read(adt("A11", &pv1("I", "V1", "20240228", "")).replace("ADT^A11", "ADT").as_bytes()).0;
     assert_eq!(kept.one(Table::Visit).get("op"), &Cell::from("retract"));
+}
+
+#[test]
+fn an_order_with_a_broken_time_keeps_its_number() {
+    let text =
+        oru("OBX|1|NM|X||5||||||F").replace("OBR|1|P1|F1", "OBR|1|P1|").replace("P1|F1", "P1|F1||||||31.12.2024");
+    let kept = read(text.as_bytes()).0;
+    assert_eq!((kept.reasons(), kept.of(Table::Measurement).len()), (vec!["bad_date"], 1));
 }

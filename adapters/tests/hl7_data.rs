@@ -28,8 +28,11 @@ impl Sink for Tally {
     fn quarantine(&mut self, q: Quarantined) -> Result<(), AdapterError> {
         let place = q.detail.split(": ").next().unwrap_or_default();
         let place = place.rsplit(", ").next().unwrap_or_default();
-        let field: String = place.chars().filter(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '-' || *c == '[').collect();
-        let field = field.split_once('[').map_or(field.clone(), |(s, f)| format!("{s}-{}", f.rsplit('-').next().unwrap_or_default()));
+        let field: String =
+            place.chars().filter(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || *c == '-' || *c == '[').collect();
+        let field = field
+            .split_once('[')
+            .map_or(field.clone(), |(s, f)| format!("{s}-{}", f.rsplit('-').next().unwrap_or_default()));
         *self.reasons.entry(format!("{} {field}", q.reason.code())).or_default() += 1;
         Ok(())
     }
@@ -70,7 +73,14 @@ fn read(folder: &Path) -> (Tally, Read) {
         all.quarantined += read.quarantined;
         all.skipped += read.skipped;
     }
-    println!("{}: {all:?}\n  {:?}\n  {:?}\n  {} keys, {} standardised", folder.display(), tally.tables, tally.reasons, tally.keys.len(), tally.standardised);
+    println!(
+        "{}: {all:?}\n  {:?}\n  {:?}\n  {} keys, {} standardised",
+        folder.display(),
+        tally.tables,
+        tally.reasons,
+        tally.keys.len(),
+        tally.standardised
+    );
     (tally, all)
 }
 
@@ -78,22 +88,30 @@ fn read(folder: &Path) -> (Tally, Read) {
 fn simhospital() {
     let Some(folder) = shared("simhospital") else { return };
     let (tally, all) = read(&folder);
-    assert_eq!(all.items, 744);
-    let _ = tally;
+    assert_eq!((all.items, all.quarantined, all.skipped), (744, 0, 0));
+    let want: BTreeMap<&str, u64> = [("measurement", 2481), ("patient", 746), ("visit", 595)].into();
+    assert_eq!(tally.tables, want);
+    assert_eq!(tally.standardised, 692);
 }
 
 #[test]
 fn microsoft() {
     let Some(folder) = shared("microsoft") else { return };
     let (tally, all) = read(&folder);
-    assert_eq!(all.items, 93);
-    let _ = tally;
+    assert_eq!((all.items, all.skipped), (93, 18));
+    assert_eq!(tally.reasons, [("bad_date ORC-15".to_owned(), 1)].into());
+    for (table, rows) in
+        [("condition", 24), ("drug_exposure", 11), ("measurement", 20), ("procedure", 17), ("visit", 30)]
+    {
+        assert_eq!(tally.tables.get(table), Some(&rows), "{table}");
+    }
 }
 
 #[test]
 fn the_others() {
     for folder in ["linuxforhealth", "hapi", "hl7-parser-rs", "python-hl7"] {
         let Some(folder) = shared(folder) else { return };
-        read(&folder);
+        let (tally, all) = read(&folder);
+        assert!(all.records > 0 && all.quarantined <= 10, "{:?}", tally.reasons);
     }
 }

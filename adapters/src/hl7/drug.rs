@@ -30,20 +30,22 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// The order of an ORC.
-    pub(crate) fn read(orc: &Segment<'_, 16>, told: &Told<'_>) -> Result<Order, No> {
-        let when = match orc.time(15, told.env)? {
-            Some(when) => Some(when),
-            None => orc.time(9, told.env)?,
-        };
+    /// The numbers of an ORC.
+    pub(crate) fn read(orc: &Segment<'_, 16>) -> Result<Order, No> {
         Ok(Order {
             filler: orc.entity(3)?,
             placer: orc.entity(2)?,
             cancelled: matches!(orc.field(1).component(1).bytes(), b"CA" | b"OC" | b"CR"),
-            when,
-            start: None,
-            end: None,
+            ..Order::default()
         })
+    }
+
+    /// The time of an ORC.
+    pub(crate) fn time(orc: &Segment<'_, 16>, told: &Told<'_>) -> Result<Option<When>, No> {
+        match orc.time(15, told.env)? {
+            Some(when) => Ok(Some(when)),
+            None => orc.time(9, told.env),
+        }
     }
 }
 

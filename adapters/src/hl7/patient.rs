@@ -112,6 +112,9 @@ pub(crate) fn merge(mrg: &Segment<'_, 8>, stays: &Person, told: &Told<'_>) -> Ro
     if old == stays.id {
         return Ok(Vec::new());
     }
-    let row = told.row(Table::Patient, stays.key, told.env.record(Table::Patient, &[&old]));
-    Ok(vec![row.with("op", "retract").with("sex", "U").with("age_capped", Cell::Flag(false))])
+    let record = told.env.record(Table::Patient, &[&old]);
+    let finish = |row: schema::Record| row.with("sex", "U").with("age_capped", Cell::Flag(false));
+    // The old one is mentioned, so that the record names both persons also where nothing else does.
+    let was = finish(told.mention(Table::Patient, told.env.person(&old), record));
+    Ok(vec![was, finish(told.row(Table::Patient, stays.key, record)).with("op", "retract")])
 }

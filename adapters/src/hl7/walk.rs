@@ -90,7 +90,10 @@ impl<'m> Walk<'m, '_, '_> {
             b"ORC" => {
                 state.order = Order::default();
                 state.report = None;
-                state.order = Order::read(&raw.fields(self.seps), &self.told)?;
+                let orc = raw.fields(self.seps);
+                state.order = Order::read(&orc)?;
+                // An order whose time can't be read keeps its numbers.
+                state.order.when = Order::time(&orc, &self.told)?;
                 Ok(Vec::new())
             }
             b"OBR" if kind == Kind::Oru => {

@@ -54,14 +54,27 @@ fn columns(table: Table) -> String {
     table.columns().map(|c| c.name).collect::<Vec<_>>().join(", ")
 }
 
-/// The latest revision of each record that was not retracted, sorted by patient.
-fn latest(table: Table) -> String {
+/// Which of a record's rows comes first. HL7 rows of one second have one revision: then what was known later counts, a
+/// retraction before a row, a correction before what it corrects, and at last what came later.
+pub(super) const LATEST_FIRST: &str = "rev DESC, t_known DESC NULLS LAST, op, status, t_ingest DESC";
+
+/// The latest revision of each record that was not retracted, sorted by patient. `merged` says whether there is a table of
+/// patients who are another one now.
+fn latest(table: Table, merged: bool) -> String {
     let date = crate::engine::date_of(table);
-    format!(
-        "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY record_key ORDER BY rev DESC, t_ingest DESC, op) AS place \
-         FROM silver) WHERE place = 1 AND op = 'upsert' ORDER BY person_key, {date} NULLS FIRST, record_key",
-        columns = columns(table)
-    )
+    let columns = columns(table);
+    let mut from = format!(
+        "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY record_key ORDER BY {LATEST_FIRST}) AS place \
+         FROM silver) WHERE place = 1 AND op = 'upsert'"
+    );
+    if merged {
+        let others = columns.replacen("person_key, ", "", 1);
+        from = format!(
+            "SELECT {columns} FROM (SELECT coalesce(m.new_key, s.person_key) AS person_key, {others} FROM ({from}) s \
+             LEFT JOIN merged m ON s.person_key = m.old_key)"
+        );
+    }
+    format!("{from} ORDER BY person_key, {date} NULLS FIRST, record_key")
 }
 
 /// The columns of a derived row's envelope.
@@ -224,13 +237,17 @@ impl Lake {
             relinked: self.relinked()?,
         };
         let spill = self.root.join("spill");
+        let merged = self.merged(config).await?;
         for table in Table::SOURCED {
             let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
+            if !merged.is_empty() {
+                merged.register(&ctx)?;
+            }
             session::register(&ctx, "silver", table, &self.silver_of(table)?, false)
                 .await
                 .map_err(|e| data_error("building gold", &e))?;
             let file = format!("{folder}/{}.parquet", table.name());
-            let rows = write(&ctx, &latest(table), &table.arrow(), &self.root.join(&file)).await?;
+            let rows = write(&ctx, &latest(table, !merged.is_empty()), &table.arrow(), &self.root.join(&file)).await?;
             gold.files.push((table.name().to_owned(), file));
             gold.rows.push((table.name().to_owned(), rows));
         }

@@ -13,6 +13,7 @@
 mod bronze;
 mod gold;
 mod ingest;
+mod merge;
 mod relink;
 mod silver;
 #[cfg(test)]

@@ -12,6 +12,8 @@ use super::*;
 use crate::config::Config;
 use crate::linkage::tests::install;
 
+mod hl7;
+
 const MAPPING: &str = r#"
 format = "csv"
 [[file]]
