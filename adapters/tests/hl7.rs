@@ -359,6 +359,8 @@ fn bad_input_names_its_place_and_the_rest_goes_on() {
     assert_eq!(kept.of(Table::Measurement).len(), 4);
     assert_eq!((kept.bad[0].line, kept.bad[1].line), (1, 3 + 5 + 5));
     assert!(kept.bad[1].detail.starts_with("message 2, OBX[2]-5: not a number"), "{:?}", kept.bad[1]);
+    let crlf = format!("{good}{bad}").replace('\r', "\r\n");
+    assert_eq!(read(crlf.as_bytes()).0.bad[0].line, 5 + 6);
     let nul = good.replace("|X|", "|\0|");
     assert_eq!(read(nul.as_bytes()).0.reasons(), ["not_text"]);
 }

@@ -111,6 +111,13 @@ fn memory_is_bounded_by_segment_by_message_and_by_their_number() {
     }
 }
 
+#[test]
+fn a_text_that_was_broken_in_two_reads_with_a_space() {
+    let got = frames(b"MSH|^~\\&|A\rOBX|a\nb c|d\r\n\r\n e|f\rNTE|1", 4, Bounds::default());
+    let segments: Vec<&[u8]> = got.first().unwrap().1.iter().map(Vec::as_slice).collect();
+    assert_eq!(segments, [b"MSH|^~\\&|A".as_slice(), b"OBX|a b c|d  e|f", b"NTE|1"]);
+}
+
 /// Bytes that look like messages often enough to get past the header.
 fn pieces() -> impl Strategy<Value = Vec<u8>> {
     let words = [
