@@ -612,3 +612,10 @@ fn an_order_with_a_broken_time_keeps_its_number() {
     let kept = read(text.as_bytes()).0;
     assert_eq!((kept.reasons(), kept.of(Table::Measurement).len()), (vec!["bad_date"], 1));
 }
+
+#[test]
+fn a_broken_event_time_costs_no_message() {
+    let kept = read(adt("A08", &pv1("I", "V1", "20240228", "")).replace("20240301115900", "yesterday").as_bytes()).0;
+    assert_eq!((kept.reasons(), kept.of(Table::Visit).len()), (vec!["bad_date"], 1));
+    assert!(kept.bad[0].detail.starts_with("message 1, EVN[1]-2: "), "{:?}", kept.bad);
+}

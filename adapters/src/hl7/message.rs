@@ -92,10 +92,9 @@ impl Header {
             _ => return Ok(None),
         };
         let sent = msh.time(7, env)?;
-        let (recorded, occurred) = match evn {
-            Some(evn) => (evn.time(2, env)?, evn.time(6, env)?),
-            None => (None, None),
-        };
+        // A time of EVN that can't be read is told where EVN is read; it costs no message.
+        let lenient = |n| evn.and_then(|evn| evn.time(n, env).ok().flatten());
+        let (recorded, occurred) = (lenient(2), lenient(6));
         let micros = sent.as_ref().or(recorded.as_ref()).map(instant);
         if micros.is_some_and(|m| m > env.ingested().saturating_add(AHEAD)) {
             let remedy =

@@ -68,6 +68,12 @@ impl<'m> Walk<'m, '_, '_> {
     fn segment(&self, raw: &Raw<'m>, state: &mut State<'m>) -> Result<Vec<Record>, No> {
         let kind = self.told.header.kind;
         match raw.name() {
+            b"EVN" => {
+                let evn = raw.fields::<8>(self.seps);
+                evn.time(2, self.told.env)?;
+                evn.time(6, self.told.env)?;
+                Ok(Vec::new())
+            }
             b"PID" => self.pid(raw, state),
             b"PV1" => {
                 let pv1 = raw.fields::<46>(self.seps);
