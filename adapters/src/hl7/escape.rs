@@ -70,7 +70,7 @@ fn meaning(code: &str, seps: &Separators, out: &mut String) -> bool {
 /// `\Xdd..\`: bytes; text where they are UTF-8, else Latin-1.
 fn hexadecimal(digits: &str, out: &mut String) -> bool {
     let digits = digits.as_bytes();
-    if digits.is_empty() || digits.len() % 2 != 0 || !digits.iter().all(u8::is_ascii_hexdigit) {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
         return false;
     }
     let value = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok()).unwrap_or_default();

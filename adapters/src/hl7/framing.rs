@@ -114,7 +114,7 @@ impl<R: BufRead> Frames<R> {
     }
 
     /// The line on which what was last given began.
-    pub(crate) fn line(&self) -> u64 {
+    pub(crate) fn began(&self) -> u64 {
         self.first_line
     }
 

@@ -74,7 +74,7 @@ impl Adapter for Hl7 {
             if (out.tally.items & 0xff) == 0 {
                 out.progress(frames.read_bytes());
             }
-            let (number, line) = (frames.number(), frames.line());
+            let (number, line) = (frames.number(), frames.began());
             let fault = match frame {
                 Frame::End => break,
                 Frame::Message => {
@@ -101,12 +101,11 @@ impl Adapter for Hl7 {
     }
 }
 
+/// A message's bytes in another character set than they came in, and its segments there.
+type Decoded = (Vec<u8>, Vec<Span>);
+
 /// A message in UTF-8, or in ASCII with what nobody reads. One in another character set is decoded segment by segment.
-fn decoded(
-    bytes: &[u8],
-    spans: &[Span],
-    charset: Charset,
-) -> Result<Option<(Vec<u8>, Vec<Span>)>, (Reason, &'static str)> {
+fn decoded(bytes: &[u8], spans: &[Span], charset: Charset) -> Result<Option<Decoded>, (Reason, &'static str)> {
     if memchr::memchr(0, bytes).is_some() {
         return Err((Reason::NotText, "the message holds NUL bytes; is the file in UTF-16, or damaged?"));
     }
