@@ -141,8 +141,8 @@ impl Record {
     /// Sets a column. Returns whether the table has the column and the cell fits it; nothing is set otherwise.
     pub fn set(&mut self, column: &str, cell: impl Into<Cell>) -> bool {
         let cell = cell.into();
-        match (self.table.index(column), self.table.column(column)) {
-            (Some(i), Some(c)) if cell.fits(c.kind) => match self.cells.get_mut(i) {
+        match self.table.find(column) {
+            Some((i, c)) if cell.fits(c.kind) => match self.cells.get_mut(i) {
                 Some(slot) => {
                     *slot = cell;
                     true

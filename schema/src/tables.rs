@@ -251,14 +251,20 @@ impl Table {
         ENVELOPE.iter().chain(self.extra())
     }
 
+    /// A column and its place, counted from 0 over the envelope and the extra columns.
+    pub fn find(self, column: &str) -> Option<(usize, &'static Column)> {
+        let among = |columns: &'static [Column]| columns.iter().enumerate().find(|(_, c)| c.name == column);
+        among(ENVELOPE).or_else(|| among(self.extra()).map(|(i, c)| (i + ENVELOPE.len(), c)))
+    }
+
     /// The place of a column, counted from 0 over the envelope and the extra columns.
     pub fn index(self, column: &str) -> Option<usize> {
-        self.columns().position(|c| c.name == column)
+        self.find(column).map(|(i, _)| i)
     }
 
     /// The column of that name.
     pub fn column(self, name: &str) -> Option<&'static Column> {
-        self.columns().find(|c| c.name == name)
+        self.find(name).map(|(_, c)| c)
     }
 
     /// The values a closed category may take, where the schema closes it.

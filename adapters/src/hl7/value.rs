@@ -51,6 +51,9 @@ pub(crate) fn range(text: &str) -> (Option<f64>, Option<f64>) {
 /// The unit of OBX-6: the code where it is known, else the text, else the code.
 fn unit<'m>(obx: &Segment<'m, 20>) -> Result<Option<std::borrow::Cow<'m, str>>, No> {
     let first = obx.part(6, 1)?;
+    if obx.field(6).component(2).is_empty() {
+        return Ok(first);
+    }
     if first.as_deref().is_some_and(|u| schema::units::ucum(u).is_some()) {
         return Ok(first);
     }
