@@ -8,7 +8,7 @@
 //! on the draw, only on what each party checks for itself, at any colluders `c` (of all parties):
 //!
 //! * a secret needs `degree/2 + 1 > c` shares, so colluders alone never have one;
-//! * every `degree/2` consecutive places of the ring hold more than `c` survivors ([`Graph::holds_together`]). Then each of them
+//! * every `degree/2` consecutive places of the ring hold more than `c` survivors (`Graph::holds_together`). Then each of them
 //!   holds an honest survivor, so two honest survivors that follow each other on the ring are neighbours, and the honest
 //!   survivors are one connected piece.
 //! * all parties whose masks cancel were told the same U2, whose hash is in the masks' keys. So where one honest survivor's input is
