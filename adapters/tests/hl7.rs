@@ -45,15 +45,19 @@ fn person(id: &str) -> Cell {
     Cell::Key(pseudonyms().key(&["person", "his", id]))
 }
 
-fn read(bytes: &[u8]) -> (Kept, Read) {
-    let ctx = Context {
+fn context(revision: u32) -> Context {
+    Context {
         source_system: "his".to_owned(),
         zone: chrono_tz::Europe::Berlin,
         pseudonyms: pseudonyms(),
         linkage: None,
         ingest_micros: 1_800_000_000_000_000,
-        revision: 3,
-    };
+        revision,
+    }
+}
+
+fn read(bytes: &[u8]) -> (Kept, Read) {
+    let ctx = context(3);
     let mut kept = Kept::default();
     let adapter = adapters::open("hl7v2", None, "").unwrap();
     // A small buffer, so that everything lies across its edges.
@@ -387,14 +391,7 @@ fn a_hundred_megabytes_on_one_line_are_passed_over() {
     let reader = Cursor::new(open.into_bytes());
     let reader =
         std::io::Read::chain(reader, Long(100 << 20, format!("||||||F\rOBX|2|NM|Y||5||||||F\r{good}").into_bytes()));
-    let ctx = Context {
-        source_system: "his".to_owned(),
-        zone: chrono_tz::Europe::Berlin,
-        pseudonyms: pseudonyms(),
-        linkage: None,
-        ingest_micros: 1_800_000_000_000_000,
-        revision: 1,
-    };
+    let ctx = context(1);
     let mut kept = Kept::default();
     let adapter = adapters::open("hl7v2", None, "").unwrap();
     let reader = Box::new(BufReader::with_capacity(1 << 16, reader));
@@ -416,14 +413,7 @@ fn a_gzip_that_breaks_off_keeps_what_was_whole() {
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let adapter = adapters::open("hl7v2", None, "").unwrap();
     assert!(adapter.accepts("x/a.HL7.gz") && adapter.accepts("a.hl7") && !adapter.accepts("a.csv"));
-    let ctx = Context {
-        source_system: "his".to_owned(),
-        zone: chrono_tz::Europe::Berlin,
-        pseudonyms: pseudonyms(),
-        linkage: None,
-        ingest_micros: 1_800_000_000_000_000,
-        revision: 1,
-    };
+    let ctx = context(1);
     let mut kept = Kept::default();
     adapter.read(&ctx, Extract { name: "a.hl7.gz", reader: adapters::reader(&path).unwrap() }, &mut kept).unwrap();
     assert_eq!(kept.reasons(), ["truncated"]);

@@ -1,10 +1,13 @@
 //! HL7 v2 messages as others wrote them: what is read of them, file by file.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod given;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use adapters::{AdapterError, Context, Extract, Quarantined, Read, Sink};
+use given::shared;
 use schema::{Cell, Record};
 
 #[derive(Default)]
@@ -36,19 +39,6 @@ impl Sink for Tally {
         *self.reasons.entry(format!("{} {field}", q.reason.code())).or_default() += 1;
         Ok(())
     }
-}
-
-/// The folder of the shared data, or `None` where this machine has none, which is a failure in CI.
-fn shared(folder: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("INSITU_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    let path = root.join("hl7v2").join(folder);
-    if path.is_dir() {
-        return Some(path);
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{folder} is missing; set INSITU_SHARED_DATA");
-    println!("skipped: {folder} is not here; set INSITU_SHARED_DATA to run this test");
-    None
 }
 
 fn read(folder: &Path) -> (Tally, Read) {
@@ -86,7 +76,7 @@ fn read(folder: &Path) -> (Tally, Read) {
 
 #[test]
 fn simhospital() {
-    let Some(folder) = shared("simhospital") else { return };
+    let Some(folder) = shared("hl7v2/simhospital") else { return };
     let (tally, all) = read(&folder);
     assert_eq!((all.items, all.quarantined, all.skipped), (744, 0, 0));
     let want: BTreeMap<&str, u64> = [("measurement", 2481), ("patient", 746), ("visit", 595)].into();
@@ -96,7 +86,7 @@ fn simhospital() {
 
 #[test]
 fn microsoft() {
-    let Some(folder) = shared("microsoft") else { return };
+    let Some(folder) = shared("hl7v2/microsoft") else { return };
     let (tally, all) = read(&folder);
     assert_eq!((all.items, all.skipped), (93, 18));
     assert_eq!(tally.reasons, [("bad_date ORC-15".to_owned(), 1)].into());
@@ -110,7 +100,7 @@ fn microsoft() {
 #[test]
 fn the_others() {
     for folder in ["linuxforhealth", "hapi", "hl7-parser-rs", "python-hl7"] {
-        let Some(folder) = shared(folder) else { return };
+        let Some(folder) = shared(&format!("hl7v2/{folder}")) else { return };
         let (tally, all) = read(&folder);
         assert!(all.records > 0 && all.quarantined <= 10, "{:?}", tally.reasons);
     }

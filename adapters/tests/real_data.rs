@@ -1,11 +1,14 @@
 //! Real extracts: the Synthea FHIR export and the four hospitals of UCI Heart Disease, with their published counts.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod given;
+
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use adapters::{Adapter, AdapterError, Context, Extract, Quarantined, Read, Sink};
+use given::shared;
 use schema::{Cell, Record, Table};
 
 /// Counts; keeps the records of small files only.
@@ -61,19 +64,6 @@ fn context() -> Context {
         ingest_micros: 0,
         revision: 1,
     }
-}
-
-/// The folder of the shared data, or `None` where this machine has none, which is a failure in CI.
-fn shared(folder: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("INSITU_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    let path = root.join(folder);
-    if path.is_dir() {
-        return Some(path);
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{folder} is missing; set INSITU_SHARED_DATA");
-    println!("skipped: {folder} is not here; set INSITU_SHARED_DATA to run this test");
-    None
 }
 
 fn read(adapter: &dyn Adapter, path: &Path, tally: &mut Tally) -> Read {

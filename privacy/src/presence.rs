@@ -62,7 +62,8 @@ impl Mechanism for Presence {
         parties: usize,
         share: Rho,
     ) -> Result<(), MechanismError> {
-        let sketch = sketch(share, Distinct::BUCKETS).map_err(|_| MechanismError::Charge(share))?;
+        // Of the sketch its ε alone matters here, not its size.
+        let sketch = Distinct::with_epsilon(epsilon(share)).map_err(|_| MechanismError::Charge(share))?;
         let mut seed = Zeroizing::new([0; 32]);
         seeds(seed.as_mut_slice()).map_err(MechanismError::Sampler)?;
         let mut random = words(&seed);

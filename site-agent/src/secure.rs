@@ -127,20 +127,12 @@ impl SecureRounds {
         seed: impl FnOnce() -> Result<[u8; 32], platform::entropy::EntropyError>,
     ) -> Result<Advertisement, Objection> {
         let own = identity.public();
-        let unknown: Vec<&str> = terms
-            .roster
-            .iter()
-            .zip(identities)
-            .filter(|(m, i)| if m.site == self.site { **i != own } else { !pins.knows(&m.site, i) })
-            .map(|(m, _)| m.site.as_str())
-            .collect();
-        let changed: Vec<&str> = terms
-            .roster
-            .iter()
-            .zip(identities)
-            .filter(|(m, i)| pins.contradicts(&m.site, i))
-            .map(|(m, _)| m.site.as_str())
-            .collect();
+        let those = |wrong: &dyn Fn(&SiteId, &Identity) -> bool| -> Vec<&str> {
+            let roster = terms.roster.iter().zip(identities);
+            roster.filter(|(m, i)| wrong(&m.site, i)).map(|(m, _)| m.site.as_str()).collect()
+        };
+        let unknown = those(&|site, i| if *site == self.site { *i != own } else { !pins.knows(site, i) });
+        let changed = those(&|site, i| pins.contradicts(site, i));
         if !changed.is_empty() {
             let reason = format!(
                 "the identity keys of {} are not the ones that the site has pinned; its staff asks theirs by telephone",

@@ -35,14 +35,11 @@ impl Ledger {
     /// # Errors
     /// The ledger is an old copy.
     pub fn anchored(&self, entries: u64, last: Hash) -> Result<(), LedgerError> {
-        let hashes = self.hashes();
-        let held = hashes.len() as u64;
-        let place = entries.checked_sub(1).and_then(|i| usize::try_from(i).ok());
-        let state = match place.map(|i| hashes.get(i)) {
-            None => None,
-            Some(Some(hash)) if *hash == last => None,
-            Some(Some(_)) => Some((entries, held, true)),
-            Some(None) => Some((entries, held, false)),
+        let (held, _) = self.head();
+        let state = match self.hash_at(entries) {
+            _ if entries == 0 => None,
+            Some(hash) if hash == last => None,
+            other => Some((entries, held, other.is_some())),
         };
         let mut held = self.halted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if *held != state {
@@ -89,10 +86,9 @@ impl Ledger {
 
     /// Whether a head is one of this ledger, now or earlier.
     pub fn goes_through(&self, head: &Head) -> bool {
-        let t = self.totals();
-        match head.entries.checked_sub(1).and_then(|i| usize::try_from(i).ok()) {
-            None => head.last == Hash([0; 32]),
-            Some(i) => t.hashes.get(i) == Some(&head.last),
+        match head.entries {
+            0 => head.last == Hash([0; 32]),
+            entries => self.hash_at(entries) == Some(head.last),
         }
     }
 

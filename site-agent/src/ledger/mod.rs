@@ -158,9 +158,10 @@ impl Ledger {
         (t.hashes.len() as u64, t.hashes.last().copied().unwrap_or(Hash([0; 32])))
     }
 
-    /// The hashes of all entries: the chain, and the leaves of the tree over what left.
-    pub fn hashes(&self) -> Vec<Hash> {
-        self.totals().hashes.clone()
+    /// The hash of the entry at a place, counted from 1.
+    fn hash_at(&self, sequence: u64) -> Option<Hash> {
+        let place = usize::try_from(sequence.checked_sub(1)?).ok()?;
+        self.totals().hashes.get(place).copied()
     }
 
     /// The root of the tree over the entries.

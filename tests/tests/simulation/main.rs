@@ -33,6 +33,7 @@ mod secure;
 mod study;
 mod world;
 
+use std::fmt::Debug;
 use std::time::Instant;
 
 use world::{Fault, Tally, World};
@@ -44,6 +45,14 @@ const PLANTED: u64 = 400;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// The schedules to run: so many, or so many in the long gates, where the environment does not say.
+fn seeds(short: u64, long: u64) -> std::ops::Range<u64> {
+    match number("INSITU_SIMULATION_SEED") {
+        Some(one) => one..one + 1,
+        None => 0..number("INSITU_SIMULATION_SEEDS").unwrap_or_else(|| insitu_tests::sized(short, long)),
+    }
 }
 
 fn add(a: Tally, b: Tally) -> Tally {
@@ -67,10 +76,7 @@ fn add(a: Tally, b: Tally) -> Tally {
 
 #[test]
 fn no_schedule_breaks_a_promise() {
-    let seeds = match number("INSITU_SIMULATION_SEED") {
-        Some(one) => one..one + 1,
-        None => 0..number("INSITU_SIMULATION_SEEDS").unwrap_or_else(|| insitu_tests::sized(SEEDS, NIGHTLY_SEEDS)),
-    };
+    let seeds = seeds(SEEDS, NIGHTLY_SEEDS);
     let many = seeds.end - seeds.start > 1;
     let started = Instant::now();
     let mut tally = Tally::default();
@@ -134,15 +140,19 @@ fn a_seed_is_a_schedule() {
 }
 
 /// Runs schedules with a fault until an oracle speaks, which must be with these words.
-fn found(fault: Fault, words: &[&str]) {
+fn oracle_finds<T>(fault: impl Debug, words: &[&str], run: impl Fn(u64) -> Result<T, String>) {
     for seed in 0..PLANTED {
-        if let Err(said) = World::new(seed, fault).run() {
+        if let Err(said) = run(seed) {
             println!("{fault:?} was found by seed {seed}: {said}");
             assert!(words.iter().any(|w| said.contains(w)), "another oracle spoke: {said}");
             return;
         }
     }
     panic!("{fault:?} was not found in {PLANTED} schedules");
+}
+
+fn found(fault: Fault, words: &[&str]) {
+    oracle_finds(fault, words, |seed| World::new(seed, fault).run());
 }
 
 #[test]

@@ -121,12 +121,7 @@ fn run(seeds: std::ops::Range<u64>, fault: Fault) -> (Tally, u64, Vec<(u64, Stri
 
 #[test]
 fn no_schedule_of_secure_rounds_breaks_a_promise() {
-    let seeds = match crate::number("INSITU_SIMULATION_SEED") {
-        Some(one) => one..one + 1,
-        None => {
-            0..crate::number("INSITU_SIMULATION_SEEDS").unwrap_or_else(|| insitu_tests::sized(SEEDS, NIGHTLY_SEEDS))
-        }
-    };
+    let seeds = crate::seeds(SEEDS, NIGHTLY_SEEDS);
     let n = seeds.end - seeds.start;
     let started = Instant::now();
     let (tally, had_to_end, broken) = run(seeds, Fault::None);

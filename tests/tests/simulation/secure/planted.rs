@@ -3,9 +3,6 @@
 use super::disk::Flaw;
 use super::world::World;
 
-/// A planted fault must show within so many schedules.
-const PLANTED: u64 = 400;
-
 /// What is planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -45,16 +42,8 @@ impl Fault {
     }
 }
 
-/// Runs schedules with a fault until an oracle speaks, which must be with these words.
 fn found(fault: Fault, words: &[&str]) {
-    for seed in 0..PLANTED {
-        if let Err(said) = World::new(seed, fault).run() {
-            println!("{fault:?} was found by seed {seed}: {said}");
-            assert!(words.iter().any(|w| said.contains(w)), "another oracle spoke: {said}");
-            return;
-        }
-    }
-    panic!("{fault:?} was not found in {PLANTED} schedules");
+    crate::oracle_finds(fault, words, |seed| World::new(seed, fault).run());
 }
 
 #[test]
