@@ -1,6 +1,6 @@
 //! From what an EHR exports to the rows of the common schema.
 //!
-//! An [`Adapter`] reads one extract, line by line and in bounded memory, and hands a [`Sink`] two things: records
+//! An [`Adapter`] reads one extract, piece by piece and in bounded memory, and hands a [`Sink`] two things: records
 //! of the common schema, and quarantined items with the file, the line and the reason. Bad input never stops the
 //! good input beside it, and no message ever carries a value of a patient.
 //!
@@ -14,7 +14,9 @@
 //! * `time`: dates of any precision, zones, and the hours that a clock skips or repeats.
 //! * `envelope`, `measurement`: what rows of every format share.
 //! * `csv`: delimited text, described by a TOML mapping. `fhir`: FHIR R4 as NDJSON. `hl7`: HL7 v2 files and batches.
+//!   `ccda`: C-CDA and its relatives, one document a file.
 
+mod ccda;
 mod csv;
 mod envelope;
 mod fhir;

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::ccda::Ccda;
 use crate::csv::Csv;
 use crate::fhir::Fhir;
 use crate::hl7::Hl7;
 use crate::sink::{Adapter, AdapterError};
 
 /// The formats there are.
-pub const FORMATS: &[&str] = &["csv", "fhir-ndjson", "hl7v2"];
+pub const FORMATS: &[&str] = &["csv", "fhir-ndjson", "hl7v2", "ccda"];
 
 const BUFFER: usize = 128 * 1024;
 
@@ -24,7 +25,7 @@ pub fn open(format: &str, mapping_toml: Option<&str>, mapping_name: &str) -> Res
     open_linking(format, mapping_toml, mapping_name, None)
 }
 
-/// The same, with the `system` of the identifiers that are linkage ids, for FHIR, or their authority (CX.4) or
+/// The same, with the `system` of the identifiers that are linkage ids, for FHIR and C-CDA, or their authority (CX.4) or
 /// type (CX.5), for HL7 v2. CSV names them in its mapping.
 ///
 /// # Errors
@@ -35,7 +36,7 @@ pub fn open_linking(
     mapping_name: &str,
     linkage_system: Option<&str>,
 ) -> Result<Box<dyn Adapter>, AdapterError> {
-    if linkage_system.is_some() && !matches!(format, "fhir-ndjson" | "hl7v2") {
+    if linkage_system.is_some() && !matches!(format, "fhir-ndjson" | "hl7v2" | "ccda") {
         return Err(AdapterError::NoLinkageSystem { format: format.to_owned() });
     }
     match (format, mapping_toml) {
@@ -43,7 +44,8 @@ pub fn open_linking(
         ("csv", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
         ("fhir-ndjson", None) => Ok(Box::new(Fhir::new(linkage_system))),
         ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system))),
-        ("fhir-ndjson" | "hl7v2", Some(_)) => Err(AdapterError::Mapping {
+        ("ccda", None) => Ok(Box::new(Ccda::new(linkage_system))),
+        ("fhir-ndjson" | "hl7v2" | "ccda", Some(_)) => Err(AdapterError::Mapping {
             file: mapping_name.to_owned(),
             line: 1,
             message: format!("{format} takes no mapping; remove `mapping` from the source"),

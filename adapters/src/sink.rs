@@ -56,6 +56,16 @@ pub enum Reason {
     Truncated,
     /// The line is not JSON, or a field has another type than FHIR R4 gives it.
     BadJson,
+    /// The document is not well-formed XML.
+    BadXml,
+    /// The document has a DTD, which could declare entities.
+    DtdForbidden,
+    /// The elements are nested deeper than in any real document.
+    TooDeep,
+    /// A tag, a value or an entry is larger than is read.
+    TooLarge,
+    /// The file is XML, and no clinical document.
+    NotCda,
     /// The line is JSON without `resourceType`.
     NoResourceType,
     /// The item has no identity.
@@ -99,6 +109,11 @@ impl Reason {
             Reason::LineTooLong => "line_too_long",
             Reason::Truncated => "truncated",
             Reason::BadJson => "bad_json",
+            Reason::BadXml => "bad_xml",
+            Reason::DtdForbidden => "dtd_forbidden",
+            Reason::TooDeep => "too_deep",
+            Reason::TooLarge => "too_large",
+            Reason::NotCda => "not_cda",
             Reason::NoResourceType => "no_resource_type",
             Reason::MissingId => "missing_id",
             Reason::MissingPatient => "missing_patient",

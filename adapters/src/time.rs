@@ -77,6 +77,13 @@ impl When {
     pub(crate) fn offset_cell(&self) -> Cell {
         self.offset_min.map_or(Cell::Null, Cell::Int)
     }
+    /// Seconds since 1970: of the instant, else of the day's beginning.
+    pub(crate) fn seconds(&self) -> i64 {
+        match self.instant {
+            Some(micros) => micros.div_euclid(1_000_000),
+            None => i64::from(self.date.to_epoch_days()) * 86_400,
+        }
+    }
     pub(crate) fn year(&self) -> i64 {
         i64::from(self.date.year())
     }
