@@ -54,14 +54,15 @@ fn state() -> PathBuf {
 pub struct Source {
     /// Its name; the source system of its rows.
     pub name: String,
-    /// Its format: `csv`, `fhir-ndjson` or `hl7v2`.
+    /// Its format: `csv`, `fhir-ndjson`, `hl7v2` or `ccda`.
     pub format: String,
     /// The folder with the extract's files, relative to `site.toml`.
     pub path: PathBuf,
     /// The mapping, for CSV.
     #[serde(default)]
     pub mapping: Option<PathBuf>,
-    /// The `system` of the patients' identifiers that are linkage ids, for FHIR; their authority or type, for HL7 v2. A CSV mapping names its column itself.
+    /// The `system` of the patients' identifiers that are linkage ids, for FHIR; their root, for C-CDA; their authority or
+    /// type, for HL7 v2. A CSV mapping names its column itself.
     #[serde(default)]
     pub linkage_system: Option<String>,
 }

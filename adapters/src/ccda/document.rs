@@ -306,9 +306,7 @@ impl<'a> Document<'a> {
             // They have their own, made of the visit's id or the person's.
             Table::Visit | Table::Death => key_of(&row),
             // Without an id, what it says is what it is.
-            _ if root.is_empty() => {
-                self.env.record(table, &[person, "", &system, &code, &time, &content.to_string()])
-            }
+            _ if root.is_empty() => self.env.record(table, &[person, "", &system, &code, &time, &content.to_string()]),
             _ => self.env.record(table, &[person, root, extension, &system, &code]),
         };
         if !self.facts.insert((first, content)) {
@@ -330,10 +328,7 @@ impl<'a> Document<'a> {
                 *times += 1;
                 match *times {
                     1 => again,
-                    n => self.env.record(
-                        table,
-                        &[person, root, extension, &system, &code, &time, &n.to_string()],
-                    ),
+                    n => self.env.record(table, &[person, root, extension, &system, &code, &time, &n.to_string()]),
                 }
             }
         };

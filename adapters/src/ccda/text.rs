@@ -112,8 +112,7 @@ impl<'a> Text<'a> {
             };
             let last = input.is_empty();
             self.ready.resize(CHUNK, 0);
-            let (result, read, written) =
-                self.decoder.decode_to_utf8_without_replacement(input, &mut self.ready, last);
+            let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(input, &mut self.ready, last);
             self.inner.consume(read);
             self.read += read as u64;
             self.ready.truncate(written);

@@ -133,7 +133,12 @@ fn interval(row: &mut Record, value: &Element) -> Result<(), No> {
         }
         (None, None) => {
             let centre = quantity(value.child("center"), "value/center")?;
-            measurement::fill(row, centre.map(|(v, _)| v), Comparator::Eq, value.child("center").and_then(|c| c.get("unit")));
+            measurement::fill(
+                row,
+                centre.map(|(v, _)| v),
+                Comparator::Eq,
+                value.child("center").and_then(|c| c.get("unit")),
+            );
         }
     }
     Ok(())

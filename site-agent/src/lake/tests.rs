@@ -12,6 +12,7 @@ use super::*;
 use crate::config::Config;
 use crate::linkage::tests::install;
 
+mod formats;
 mod hl7;
 
 const MAPPING: &str = r#"
