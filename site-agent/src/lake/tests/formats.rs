@@ -169,7 +169,7 @@ impl Hospital {
     fn gold_rows(&self) -> Vec<String> {
         let mut rows = Vec::new();
         for table in Table::ALL {
-            let Ok(file) = self.lake.gold_file(&self.gold(), table) else { continue };
+            let Some(file) = self.lake.gold_file(&self.gold(), table) else { continue };
             for batch in batches(&file) {
                 let options = FormatOptions::default();
                 for i in 0..batch.num_rows() {
