@@ -204,6 +204,8 @@ fn a_problem_with_its_code_in_a_translation() {
     );
     assert_eq!((c.get("t_prec"), c.get("role")), (&Cell::from("month"), &Cell::from("problem")));
     assert_ne!(c.get("end_date"), &Cell::Null);
+    let both = r#"<value xsi:type="CD" nullFlavor="OTH" code="1" codeSystem="2.16.840.1.113883.6.96"><translation code="Y" codeSystem="1.2"/></value>"#;
+    assert_eq!(one("11450-4", &problem(both)).get("code"), &Cell::from("Y"), "a null code is none");
     let local = one("11450-4", &problem(r#"<value xsi:type="CD" code="X" codeSystem="1.2.3.4"/>"#));
     assert_eq!((local.get("code_system"), local.get("event_date")), (&Cell::from("urn:oid:1.2.3.4"), &Cell::Null));
     let recorded = one(
@@ -262,6 +264,8 @@ fn documents_of_other_countries() {
     let allergy =
         ihe.replace("<id root=\"1.9\"", "<templateId root=\"1.3.6.1.4.1.19376.1.5.3.1.4.6\"/><id root=\"1.9\"");
     none("48765-2", &allergy);
+    let (six, five) = ("1.3.6.1.4.1.19376.1.5.3.1.4.6\"", "1.3.6.1.4.1.19376.1.5.3.1.4.5\"");
+    none("48765-2", &allergy.replace(six, "@").replace(five, six).replace('@', five));
     // No template that is known, in a section that is.
     let bare = result(r#"<value xsi:type="PQ" value="3" unit="mg/L"/>"#)
         .replace("2.16.840.1.113883.10.20.22.4.2\"", "1.2.40.0.34.11\"");

@@ -35,6 +35,7 @@ class = { column = "class" }
 start = { column = "start" }
 end = { column = "end" }
 discharge_to = { column = "to" }
+end_kind = "explicit"
 [[file]]
 match = "problems.csv"
 dates = ["%Y-%m-%d", "%Y-%m"]
@@ -70,7 +71,7 @@ code_system = { column = "system" }
 code = { column = "code" }
 event = { column = "from" }
 end = { column = "to" }
-end_kind = { column = "to", map = { }, unmapped = "explicit" }
+end_kind = { column = "ends" }
 qty = { column = "qty" }
 unit = { column = "unit" }
 [[file]]
@@ -96,8 +97,8 @@ const TABLES: [(&str, &str); 6] = [
     ),
     (
         "drugs.csv",
-        "pid,kind,system,code,from,to,qty,unit\n1.2|a,reported,rxnorm,197361,2023-01-03,2023-06-30,,\n\
-         1.2|b,given,cvx,88,2022-11-01,,0.5,mL\n",
+        "pid,kind,system,code,from,to,ends,qty,unit\n1.2|a,reported,rxnorm,197361,2023-01-03,2023-06-30,explicit,,\n\
+         1.2|b,given,cvx,88,2022-11-01,,,0.5,mL\n",
     ),
     ("procedures.csv", "pid,code,on\n1.2|a,73761001,2023-01-04\n"),
 ];
