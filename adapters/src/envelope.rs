@@ -26,11 +26,6 @@ impl<'a> Envelope<'a> {
         self.ctx.ingest_micros
     }
 
-    /// When this run took the data, in seconds since 1970.
-    pub(crate) fn ingest_seconds(&self) -> i64 {
-        self.ctx.ingest_micros.div_euclid(1_000_000)
-    }
-
     /// The pseudonym of a person.
     pub(crate) fn person(&self, id: &str) -> Key {
         self.ctx.pseudonyms.key(&["person", &self.ctx.source_system, id])

@@ -167,7 +167,7 @@ impl<'a> Document<'a> {
             "effectiveTime" => match when::moment(Some(&element), "effectiveTime", self.env.zone()) {
                 // A document of the future is one with a slip; it would win over every later one.
                 Ok(Some(when)) => {
-                    let latest = self.env.ingest_seconds().clamp(0, i64::from(u32::MAX));
+                    let latest = self.env.ingested().div_euclid(1_000_000).clamp(0, i64::from(u32::MAX));
                     self.revision = when.seconds().clamp(0, latest);
                 }
                 Ok(None) => {}
