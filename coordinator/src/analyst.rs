@@ -72,17 +72,18 @@ pub fn read(file: &Path, federation: &str) -> anyhow::Result<Result<Plan, Vec<Pr
         .map_err(|problems| study::read::located(&text, problems)))
 }
 
-/// Signs a plan.
+/// Signs a plan. With `anew` it is paid for though a study in secure rounds has answered the same.
 ///
 /// # Errors
 /// The key can't be read.
-pub fn sign(plan: &Plan, identity: &Identity) -> anyhow::Result<wire::SignedPlan> {
+pub fn sign(plan: &Plan, identity: &Identity, anew: bool) -> anyhow::Result<wire::SignedPlan> {
     let bytes = plan.canonical()?;
     let signature = certs::signature::sign(identity, &study::plan::hash_of(&bytes).0)?;
     Ok(wire::SignedPlan {
         plan: bytes.into(),
         signature: signature.into(),
         signer_chain_pem: identity.chain_pem.clone(),
+        anew,
     })
 }
 

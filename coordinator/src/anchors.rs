@@ -12,6 +12,7 @@ use platform::store::SharedStore;
 use platform::{Durability, StoreError, Transaction};
 use privacy::secagg::{Identity, IdentityKey};
 use proto::merkle::Frontier;
+use proto::wire;
 use proto::{Hash, SiteId, StudyId, merkle};
 use serde_json::{Value, json};
 
@@ -54,6 +55,20 @@ fn entry_key(site: &SiteId, sequence: u64) -> String {
     key(site, &format!("entry/{sequence:020}"))
 }
 
+/// The identity key that a site told, where it proved that it is its own: by a head of its ledger that names the site.
+pub fn identity_of(site: &SiteId, hello: &wire::Hello) -> Option<Identity> {
+    let told = Identity(<[u8; 32]>::try_from(hello.identity.as_ref()).ok()?);
+    let head: SignedHead = serde_json::from_slice(&hello.signed_head).ok()?;
+    (head.head.site == *site && head.verify().is_ok_and(|signer| signer == told)).then_some(told)
+}
+
+/// What a site is told of its own ledger, as it signed it.
+pub fn welcome(seen: Option<&SignedHead>) -> wire::Welcome {
+    let (anchor_entries, last) = seen.map_or((0, Hash([0; 32])), |s| (s.head.entries, s.head.last));
+    let anchor_signed = seen.and_then(|s| serde_json::to_vec(s).ok()).unwrap_or_default().into();
+    wire::Welcome { anchor_entries, anchor_head: last.0.to_vec().into(), anchor_signed, ..wire::Welcome::default() }
+}
+
 impl Anchors {
     /// Over a store.
     pub fn new(store: SharedStore) -> Anchors {
@@ -77,15 +92,6 @@ impl Anchors {
     /// The store fails.
     pub fn head(&self, site: &SiteId) -> Result<Option<(SignedHead, Cosignature)>, StoreError> {
         Ok(self.store.get(key(site, "head").as_bytes())?.and_then(|v| serde_json::from_slice(&v).ok()))
-    }
-
-    /// How many entries were seen, and the last one's hash.
-    ///
-    /// # Errors
-    /// The store fails.
-    pub fn seen(&self, site: &SiteId) -> Result<(u64, Hash), StoreError> {
-        let head = self.head(site)?.map(|(h, _)| h.head);
-        Ok(head.map_or((0, Hash([0; 32])), |h| (h.entries, h.last)))
     }
 
     /// A site's entries, as they came.
@@ -207,4 +213,31 @@ impl Anchors {
 fn leaves(entries: &[Vec<u8>]) -> Vec<Hash> {
     let hash = |bytes: &Vec<u8>| serde_json::from_slice::<Entry>(bytes).map_or(Hash([0; 32]), |e| e.hash());
     entries.iter().map(|e| merkle::leaf(&hash(e).0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use certs::head::Head;
+
+    use super::*;
+
+    /// A key that another site holds is taken from nobody.
+    #[test]
+    fn a_site_proves_the_identity_that_it_tells() {
+        let site = |n: u32| SiteId::parse(&format!("s-{n}")).unwrap();
+        let (own, other) =
+            (IdentityKey::from_seed(&[1; 32].into()).unwrap(), IdentityKey::from_seed(&[2; 32].into()).unwrap());
+        let hello = |told: &IdentityKey, of: u32, by: &IdentityKey| {
+            let head = Head { site: site(of), entries: 0, last: Hash([0; 32]), root: Hash([0; 32]), at_micros: 1 };
+            let signed_head = serde_json::to_vec(&SignedHead::sign(head, by)).unwrap().into();
+            wire::Hello { identity: told.public().0.to_vec().into(), signed_head, ..wire::Hello::default() }
+        };
+        assert_eq!(identity_of(&site(1), &hello(&own, 1, &own)), Some(own.public()));
+        assert_eq!(identity_of(&site(1), &hello(&other, 1, &own)), None, "another's key");
+        assert_eq!(identity_of(&site(1), &hello(&other, 2, &other)), None, "another's proof");
+        assert_eq!(
+            identity_of(&site(1), &wire::Hello { signed_head: Vec::new().into(), ..hello(&own, 1, &own) }),
+            None
+        );
+    }
 }

@@ -278,6 +278,9 @@ enum StudyVerb {
         /// Watch it until it is over
         #[arg(long)]
         watch: bool,
+        /// Ask and pay again, though a study has answered the same: as when the sites' data are newer
+        #[arg(long)]
+        anew: bool,
     },
     /// Follow a study until it is over
     #[command(after_help = "Example:\n  coordinator study watch ckd-feas")]
@@ -588,13 +591,13 @@ async fn study(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitCode> {
                 Err(problems) => return problems_found(a, file, &problems),
             }
         }
-        StudyVerb::Submit { file, watch } => {
+        StudyVerb::Submit { file, watch, anew } => {
             let (mut client, identity, at) = analyst::connect(&a.identity).await?;
             let plan = match analyst::read(file, &at.federation)? {
                 Ok(plan) => plan,
                 Err(problems) => return problems_found(a, file, &problems),
             };
-            let signed = analyst::sign(&plan, &identity)?;
+            let signed = analyst::sign(&plan, &identity, *anew)?;
             let status = client.submit(signed).await.map_err(|s| analyst::refusal(&s))?.into_inner();
             if *watch {
                 return over(a, &analyst::watch(&a.identity, &status.study, a.json).await?);

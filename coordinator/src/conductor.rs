@@ -61,12 +61,14 @@ pub enum Input {
         /// Its manifest and integers, checked for form.
         release: Box<proto::parse::Release>,
     },
-    /// A site told its identity key, and how far its ledger goes.
-    Identity {
+    /// A site told which keys it has.
+    Keys {
         /// Which site.
         site: SiteId,
         /// Its identity.
         identity: Identity,
+        /// The id of its linkage key; empty where it has none.
+        linkage: String,
     },
     /// A site's message in a secure round.
     Secure {

@@ -50,6 +50,9 @@ pub struct State {
     /// Attempts at secure rounds.
     #[serde(default)]
     pub past: Past,
+    /// Sites that were put out for what they did in secure rounds, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub out: BTreeMap<SiteId, String>,
     /// When it was submitted, in microseconds since 1970.
     pub submitted_micros: i64,
     /// When something last changed.

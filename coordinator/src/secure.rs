@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use certs::head::{hex, unhex};
 use privacy::secagg::aggregator::{add, unmask};
 use privacy::secagg::{
-    Advertisement, Consent, Identity, Instance, Keys, Reveal, RevealedShare, SealedShare, Secret, Shared, Terms,
+    Advertisement, Consent, Identity, Instance, Keys, Reveal, RevealedShare, SealedShare, SecaggError, Secret, Shared,
+    Terms,
 };
 use proto::SiteId;
 use proto::parse::Release;
@@ -41,6 +42,21 @@ pub struct Stored {
     pub sum: String,
     /// U4: signatures, hexadecimal.
     pub consents: Vec<(u32, String)>,
+}
+
+/// Why a sum can't be unmasked.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Spoilt {
+    /// Why.
+    pub why: String,
+    /// Whose doing it is, where that can be told.
+    pub by: Option<SiteId>,
+}
+
+impl<T: Into<String>> From<T> for Spoilt {
+    fn from(why: T) -> Spoilt {
+        Spoilt { why: why.into(), by: None }
+    }
 }
 
 /// An attempt at a secure round.
@@ -181,6 +197,10 @@ impl SecureRound {
                 };
                 let shares = reveal.shares.into_iter().map(one).collect::<Result<Vec<_>, Misfit>>()?;
                 let survivors: BTreeSet<u32> = self.survivors().into_iter().collect();
+                let of: BTreeSet<u32> = shares.iter().map(|s| s.of).collect();
+                if of.len() != shares.len() || of != self.owed(place)? {
+                    return Err(misfit("shares are not one for each neighbour that shared"));
+                }
                 if shares.iter().any(|s| (s.secret == Secret::SelfMask) != survivors.contains(&s.of)) {
                     return Err(misfit("share is of the wrong secret"));
                 }
@@ -226,6 +246,15 @@ impl SecureRound {
         let taken = Taken { release: release.id, payload_hash: m.payload_hash, rho_nano: m.rho_nano };
         self.taken.insert(site.clone(), taken);
         Ok(())
+    }
+
+    /// Of whom a survivor reveals a share: of its neighbours in U2 and itself.
+    fn owed(&self, place: u32) -> Result<BTreeSet<u32>, Misfit> {
+        let keys = self.keys.as_ref().ok_or_else(|| misfit("keys are not frozen"))?;
+        let mut owed: BTreeSet<u32> =
+            keys.neighbours(place).into_iter().filter(|p| self.shares.contains_key(p)).collect();
+        owed.insert(place);
+        Ok(owed)
     }
 
     /// U2: those whose shares came.
@@ -285,17 +314,30 @@ impl SecureRound {
         }
     }
 
+    /// Whose doing it is that nothing can be unmasked: of one whose secret does not come out though there are more shares of it than
+    /// the threshold and as many as could be wrong.
+    fn spoilt(&self, e: &SecaggError) -> Spoilt {
+        let by = match e {
+            SecaggError::Secret { of, spare } if *spare > self.terms.colluders as usize => {
+                self.terms.site(*of).cloned()
+            }
+            _ => None,
+        };
+        Spoilt { why: e.to_string(), by }
+    }
+
     /// The sum over the survivors, without masks.
     ///
     /// # Errors
     /// Too few revealed, or what they revealed gives no secrets.
-    pub fn merge(&mut self) -> Result<(MergedRound, BTreeMap<SiteId, Taken>), String> {
+    pub fn merge(&mut self) -> Result<(MergedRound, BTreeMap<SiteId, Taken>), Spoilt> {
         let keys = self.keys.as_ref().ok_or("the keys are not frozen")?;
         let told = self.shared()?;
         let survivors = self.survivors().into_iter().collect();
         let reveals: Vec<Reveal> = self.reveals.values().cloned().collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        unmask(&self.agreed, keys, &told, &survivors, &reveals, &mut self.sum, threads).map_err(|e| e.to_string())?;
+        let unmasked = unmask(&self.agreed, keys, &told, &survivors, &reveals, &mut self.sum, threads);
+        unmasked.map_err(|e| self.spoilt(&e))?;
         let sites = self.taken.len();
         let shared = privacy::distributed::parties(self.terms.threshold as usize, self.terms.colluders as usize);
         let mut rest: &[u64] = &self.sum;

@@ -56,6 +56,9 @@ pub struct RoundTerms {
     pub roster: Vec<Member>,
     /// The vectors.
     pub parts: Vec<PartTerms>,
+    /// The id of the linkage key, where distinct patients are counted: under two keys one person would be two. Else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub linkage_key: String,
 }
 
 impl RoundTerms {
@@ -104,6 +107,7 @@ mod tests {
             colluders: 0,
             roster: vec![Member { site: SiteId::parse("a").unwrap(), fingerprint: Hash([3; 32]) }],
             parts: vec![PartTerms { name: "n".into(), lanes: 1, sigma_nano: "1".into(), grid_bits: 0 }],
+            linkage_key: String::new(),
         };
         let same = terms.instance().unwrap();
         let with = |change: &dyn Fn(&mut RoundTerms)| {
@@ -111,7 +115,7 @@ mod tests {
             change(&mut t);
             t.instance().unwrap()
         };
-        let changes: [&dyn Fn(&mut RoundTerms); 11] = [
+        let changes: [&dyn Fn(&mut RoundTerms); 12] = [
             &|t| t.federation.push('x'),
             &|t| t.plan_hash.0[0] ^= 1,
             &|t| t.round.round += 1,
@@ -123,6 +127,7 @@ mod tests {
             &|t| t.colluders += 1,
             &|t| t.roster[0].fingerprint.0[0] ^= 1,
             &|t| t.parts[0].lanes += 1,
+            &|t| t.linkage_key.push('x'),
         ];
         assert!(changes.iter().all(|c| with(*c) != same));
     }

@@ -324,7 +324,7 @@ impl Local {
     /// The study fails.
     pub async fn finish(&self, plan: &Plan) -> anyhow::Result<analyst::Client> {
         let (mut client, identity, _) = analyst::connect(&self.analyst()).await?;
-        let signed = analyst::sign(plan, &identity)?;
+        let signed = analyst::sign(plan, &identity, true)?;
         client.submit(signed).await.map_err(|s| analyst::refusal(&s))?;
         let progress = bar(self.quiet, 1, "rounds");
         let mut stream = client

@@ -12,6 +12,7 @@ use privacy::{DiscreteLaplace, Mechanism, MechanismName, Part, Presence, Rho, Se
 use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan};
 use proto::{Hash, RoundId, SecureManifest, StudyId};
+use schema::linkage::LinkageKey;
 use study::Plan;
 use study::spec::Aggregation;
 use summaries::{Column, Lanes, PartWork, PatientBatch};
@@ -25,9 +26,8 @@ use crate::ledger::{self, Ledger, LedgerError};
 use crate::policy::{self, Objection};
 use crate::releases::{LAST_ATTEMPT, Noised, Order, ReleaseError, Releases, Sealed, State};
 use crate::secure::{Attempt, SecureRounds};
-
 use crate::studies::{Decision, Record, Studies};
-pub use secure_round::SecureAnswer;
+pub use secure_round::{OTHER_LINKAGE_KEY, SecureAnswer};
 
 /// What stopped the agent from starting or from doing what it was told.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +129,7 @@ impl Agent {
         let store: SharedStore = Arc::new(RocksStore::open(&config.state_dir().join("store"))?);
         let lake = Lake::open(config.state_dir().join("lake"), store.clone())?;
         let ledger = Ledger::open(store.clone())?;
+        ledger.keep_first_block(config.budget.first_block)?;
         let releases = Releases::new(store.clone(), config.id.clone(), config.budget.caps());
         let (decisions, _) = broadcast::channel(256);
         Ok(Agent {
@@ -296,6 +297,7 @@ impl Agent {
     /// # Errors
     /// The store fails.
     pub fn closed(&self, study: &StudyId, outcome: &str) -> Result<(), AgentError> {
+        let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut record) = self.studies.get(study)? {
             record.outcome = Some(outcome.to_owned());
             self.studies.put(&record, None)?;
@@ -387,6 +389,14 @@ impl Agent {
         Err(Objection::new(code, reason))
     }
 
+    /// Nothing new is sealed for a study that is over: its secrets were forgotten.
+    fn not_over(&self, study: &StudyId) -> Result<(), Refused> {
+        match self.studies.get(study).map_err(|e| self.internal(&e))?.and_then(|r| r.outcome) {
+            Some(_) => Err(Objection::new("study_over", "the coordinator has said that the study is over")),
+            None => Ok(()),
+        }
+    }
+
     /// Whether bytes of a sealed release may be sent now.
     pub fn may_send(&self, study: &StudyId) -> bool {
         self.agreed(study).is_ok()
@@ -423,7 +433,7 @@ impl Agent {
             .map_err(|e| Objection::new("parameters_invalid", e.to_string()))?;
         let mechanism = self.mechanism(plan, order.round.analysis);
         let (batch, version) = match secure.filter(|_| mechanism.name() == MechanismName::Presence) {
-            Some(attempt) => self.tags(plan, &order, &attempt.instance()).await?,
+            Some(attempt) => self.tags(plan, &order, attempt).await?,
             None => self
                 .engine
                 .patients(&self.config, &self.lake, plan, order.plan_hash, order.round.analysis, &order.blocks)
@@ -443,6 +453,7 @@ impl Agent {
             // Asked once more, since the query took its time.
             let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             self.agreed(&order.round.study)?;
+            self.not_over(&order.round.study)?;
             let noise = |charge| match secure {
                 None => Ok(Noised::local(&mechanism.release(parts, charge)?)),
                 Some(attempt) => {
@@ -479,14 +490,18 @@ impl Agent {
     }
 
     /// The patients' linkage tags, under the key of one release: its instance, which is never used twice.
-    async fn tags(&self, plan: &Plan, order: &Order, instance: &Hash) -> Result<(Arc<PatientBatch>, u64), Refused> {
+    async fn tags(&self, plan: &Plan, order: &Order, attempt: &Attempt) -> Result<(Arc<PatientBatch>, u64), Refused> {
         let key = crate::linkage::key(&self.config).map_err(|e| self.internal(&e))?;
+        // It may have changed since the round was joined.
+        if key.as_ref().map(LinkageKey::id).unwrap_or_default() != attempt.terms().linkage_key {
+            return Err(secure_round::other_linkage_key());
+        }
         let cohort = self
             .engine
             .linkage_tags(&self.config, &self.lake, plan, order.round.analysis, &order.blocks, key.as_ref())
             .await
             .map_err(|e| self.engine_refusal(&e))?;
-        let tags = key.as_ref().map(|k| cohort.for_release(k, &instance.0)).unwrap_or_default();
+        let tags = key.as_ref().map(|k| cohort.for_release(k, &attempt.instance().0)).unwrap_or_default();
         let batch = PatientBatch::new(tags.len(), vec![Column::Tags(tags)]).map_err(|e| self.internal(&e))?;
         Ok((Arc::new(batch), cohort.gold))
     }
@@ -510,13 +525,13 @@ impl Agent {
         let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.agreed(&order.round.study)?;
         let of_tags = self.mechanism(plan, order.round.analysis).name() == MechanismName::Presence;
-        let asked = study::question::cohort(&plan.study, cohort, &order.blocks, version).map(|q| {
-            let settings = format!("{least} {} {of_tags}", self.config.disclosure.cohort_epsilon);
-            Hash::of_parts(&[&q.0, settings.as_bytes()])
-        });
+        let settings = format!("{least} {} {of_tags}", self.config.disclosure.cohort_epsilon);
+        let asked = study::question::cohort(&plan.study, cohort, &order.blocks, version)
+            .map(|q| Hash::of_parts(&[&q.0, settings.as_bytes()]));
+        let name = format!("{cohort}/{settings}");
         let passed = self
             .releases
-            .check_cohort(&self.ledger, what, (cohort, asked), laplace.cost(), self.clock.now(), passes)
+            .check_cohort(&self.ledger, what, (&name, asked), laplace.cost(), self.clock.now(), passes)
             .map_err(|e| self.release_refusal(&e))?;
         if passed {
             return Ok(());

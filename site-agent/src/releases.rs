@@ -398,7 +398,7 @@ impl Releases {
     }
 
     /// Charges a number that stays here, and enters what was decided by it, in one synced transaction. One check a study and
-    /// cohort, and one for an equal question (the cohort, the data and what is asked of them) of whatever study: the stored answer is
+    /// cohort (its name, and what the site's settings ask of it), and one for an equal question (the cohort, the data and what is asked of them) of whatever study: the stored answer is
     /// given where there is one.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use proto::{RoundId, StudyId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::agent::{Agent, Refused, SecureAnswer};
+use crate::agent::{Agent, OTHER_LINKAGE_KEY, Refused, SecureAnswer};
 use crate::enroll;
 use crate::releases::{Sealed, State};
 use crate::studies::Record;
@@ -85,16 +85,8 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
     let mut client =
         FederationClient::new(channel.clone()).max_decoding_message_size(16 << 20).max_encoding_message_size(16 << 20);
     let (out, outbound) = mpsc::channel::<wire::FromSite>(64);
-    let (entries, head) = agent.ledger.head();
-    let hello = wire::Hello {
-        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        schema_version: schema::version::VERSION.to_owned(),
-        schema_hash: schema::version::hash_hex(),
-        ledger_entries: entries,
-        ledger_head: head.0.to_vec().into(),
-        identity: agent.identity.public().0.to_vec().into(),
-    };
-    let _ = out.send(message(from_site::Message::Hello(hello))).await;
+    let mut told = hello(agent);
+    let _ = out.send(message(from_site::Message::Hello(told.clone()))).await;
     let mut inbound = client
         .attach(ReceiverStream::new(outbound))
         .await
@@ -122,6 +114,11 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
             }
             _ = renewal.tick() => {
                 let now = agent.clock.now().seconds();
+                let again = hello(agent);
+                if again.linkage_key != told.linkage_key {
+                    told = again;
+                    let _ = out.send(message(from_site::Message::Hello(told.clone()))).await;
+                }
                 // A head a day, though nothing was spent.
                 tell_ledger(agent, &out, &anchor).await;
                 if peer.should_renew(now) {
@@ -136,6 +133,25 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
                 }
             }
         }
+    }
+}
+
+/// What this site says of itself.
+fn hello(agent: &Agent) -> wire::Hello {
+    let head = agent.ledger.signed_head(&agent.config.id, &agent.identity, agent.clock.now());
+    let linkage_key = crate::linkage::key_id(&agent.config).unwrap_or_else(|e| {
+        tracing::error!("linkage key: {e}");
+        String::new()
+    });
+    wire::Hello {
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        schema_version: schema::version::VERSION.to_owned(),
+        schema_hash: schema::version::hash_hex(),
+        ledger_entries: head.head.entries,
+        ledger_head: head.head.last.0.to_vec().into(),
+        identity: agent.identity.public().0.to_vec().into(),
+        linkage_key,
+        signed_head: serde_json::to_vec(&head).unwrap_or_default().into(),
     }
 }
 
@@ -190,7 +206,9 @@ async fn receive(
         Some(to_site::Message::Welcome(w)) => {
             tracing::info!(federation = %w.federation, coordinator = %w.coordinator_version, "welcomed");
             let last = proto::Hash::from_slice(&w.anchor_head).unwrap_or(proto::Hash([0; 32]));
-            match agent.ledger.anchored(w.anchor_entries, last) {
+            let shown = serde_json::from_slice(&w.anchor_signed).ok();
+            let said = (w.anchor_entries, last);
+            match agent.ledger.anchored(said, shown.as_ref(), &agent.config.id, &agent.identity) {
                 Ok(()) => {
                     *anchor.told.lock().await = Some(Told { known: w.anchor_entries, day: 0 });
                     tell_ledger(agent, out, anchor).await;
@@ -217,18 +235,14 @@ async fn receive(
                 Ok(()) => agent.join(federation, &order),
                 Err(refused) => Err(refused),
             };
-            let reply = match joined {
-                Ok(advertisement) => {
-                    let attempt = order.secure.as_ref().map_or(0, |s| s.attempt);
-                    let body = secure_message::Body::Advertisement(advertisement.to_bytes().into());
-                    from_site::Message::Secure(wire::SecureMessage { round: order.round, attempt, body: Some(body) })
-                }
-                Err(refused) => {
-                    let attempt = order.secure.as_ref().map_or(0, |s| s.attempt);
-                    refusal(order.round, attempt, refused)
-                }
+            let attempt = order.secure.as_ref().map_or(0, |s| s.attempt);
+            let advertisement = match joined {
+                Ok(advertisement) => advertisement.to_bytes(),
+                Err(refused) => return refuse(agent, out, (order.round, attempt), refused).await,
             };
-            let _ = out.send(message(reply)).await;
+            let body = Some(secure_message::Body::Advertisement(advertisement.into()));
+            let said = wire::SecureMessage { round: order.round, attempt, body };
+            let _ = out.send(message(from_site::Message::Secure(said))).await;
         }
         Some(to_site::Message::Round(order)) => {
             let (agent, out, anchor) = (agent.clone(), out.clone(), anchor.clone());
@@ -262,15 +276,19 @@ async fn receive(
     }
 }
 
-fn refusal(round: Option<wire::RoundRef>, attempt: u32, refused: Refused) -> from_site::Message {
+async fn refuse(
+    agent: &Agent,
+    out: &mpsc::Sender<wire::FromSite>,
+    (round, attempt): (Option<wire::RoundRef>, u32),
+    refused: Refused,
+) {
     tracing::info!(code = %refused.code, "refused a round: {}", refused.reason);
-    from_site::Message::Refusal(wire::Refusal {
-        round,
-        code: refused.code,
-        reason: refused.reason,
-        attempt,
-        sites: refused.sites,
-    })
+    if refused.code == OTHER_LINKAGE_KEY {
+        // The coordinator may not have heard yet of the key that the site has now.
+        let _ = out.send(message(from_site::Message::Hello(hello(agent)))).await;
+    }
+    let Refused { code, reason, sites } = refused;
+    let _ = out.send(message(from_site::Message::Refusal(wire::Refusal { round, code, reason, attempt, sites }))).await;
 }
 
 async fn answer(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &Anchor, order: wire::RoundOrder) {
@@ -282,7 +300,7 @@ async fn answer(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: 
     match answered {
         Ok(sealed) => hand_on(agent, out, anchor, sealed).await,
         Err(refused) => {
-            let _ = out.send(message(refusal(round, 0, refused))).await;
+            refuse(agent, out, (round, 0), refused).await;
         }
     }
 }
@@ -322,7 +340,7 @@ async fn go_on(agent: &Arc<Agent>, out: &mpsc::Sender<wire::FromSite>, anchor: &
             secure_message::Body::Reveal(wire::Reveal { shares: reveal.shares.iter().map(one).collect() })
         }
         Err(refused) => {
-            let _ = out.send(message(refusal(round, attempt, refused))).await;
+            refuse(agent, out, (round, attempt), refused).await;
             return;
         }
     };

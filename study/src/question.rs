@@ -1,9 +1,11 @@
 //! Questions in canonical form: two rounds of two studies that ask for the same vector over the same patients have the same hash,
 //! whatever their names, their cost and the order of their lists. A site answers the second from the bytes of the first.
 
+use privacy::Rho;
 use proto::Hash;
 use serde_json::Value;
 
+use crate::plan::Plan;
 use crate::spec::Study;
 
 /// The hash of the question of a round: analysis, round and parameters, over the patients of some years of entry, in a version of
@@ -21,7 +23,7 @@ pub fn hash(
     let features = features.collect::<Option<Vec<Value>>>()?;
     let mut what = serde_json::to_value(&a.what).ok()?;
     rename(&mut what, &names);
-    let question = serde_json::json!([cohort, features, what, round, parameters, entered, version]);
+    let question = serde_json::json!([cohort, features, what, round, parameters, entered, version, systems(study)]);
     Some(Hash::of_parts(&[b"insitu question v1\0", question.to_string().as_bytes()]))
 }
 
@@ -29,8 +31,32 @@ pub fn hash(
 /// where there is no such cohort.
 pub fn cohort(study: &Study, name: &str, entered: &[u16], version: u64) -> Option<Hash> {
     let cohort = canonical(study, serde_json::to_value(study.cohorts.get(name)?).ok()?);
-    let question = serde_json::json!([cohort, entered, version]);
+    let question = serde_json::json!([cohort, entered, version, systems(study)]);
     Some(Hash::of_parts(&[b"insitu cohort v1\0", question.to_string().as_bytes()]))
+}
+
+/// The questions of a plan, whatever the years that sites pay for and the version of their data, with what each analysis costs.
+///
+/// # Errors
+/// The plan's budget can't be divided.
+pub fn of_plan(plan: &Plan) -> Result<Vec<(Hash, Rho)>, String> {
+    let allocation = crate::budget::allocate(plan)?;
+    let entered = plan.study.privacy.entered.map(|e| e.to_vec()).unwrap_or_default();
+    let one = |(i, rounds): (u32, Vec<Rho>)| {
+        let cost = rounds.into_iter().fold(Rho::default(), Rho::plus);
+        Some((hash(&plan.study, (i, 0, Hash([0; 32])), &entered, 0)?, cost))
+    };
+    Ok((0..).zip(allocation).filter_map(one).collect())
+}
+
+/// Whether a second plan asks nothing that a first one does not answer, with as much precision or more.
+pub fn answers(first: &[(Hash, Rho)], second: &[(Hash, Rho)]) -> bool {
+    !second.is_empty() && second.iter().all(|(asked, cost)| first.iter().any(|(q, paid)| q == asked && paid >= cost))
+}
+
+/// What the study's own names of code systems stand for: a code `x:1` says nothing without it.
+fn systems(study: &Study) -> Value {
+    serde_json::json!(study.code_systems)
 }
 
 /// Names of concept sets become what they stand for; lists whose order means nothing are sorted.
@@ -46,7 +72,8 @@ fn canonical(study: &Study, value: Value) -> Value {
                             let mut codes = codes.clone();
                             codes.sort();
                             codes.dedup();
-                            (uri.unwrap_or_else(|| alias.clone()), codes)
+                            // The name stays beside it: how a code is written depends on it.
+                            (format!("{alias} {}", uri.unwrap_or_default()), codes)
                         });
                         (key, serde_json::json!(sorted.collect::<std::collections::BTreeMap<_, _>>()))
                     }
@@ -143,6 +170,22 @@ epsilon = 0.5
         assert_eq!(of(STUDY, 1), of(&other, 1));
     }
 
+    /// Of a plan for the one that has its results.
+    #[test]
+    fn a_plan_is_answered_by_one_that_asked_as_much_as_precisely() {
+        let questions = |text: &str| of_plan(&Plan::new("f", toml::from_str(text).unwrap()).unwrap()).unwrap();
+        let first = questions(STUDY);
+        let fewer = STUDY.replace("[[analysis]]\nkind = \"count\"\nby = [\"failure\"]\n", "");
+        let renamed = STUDY.replace("id = \"a\"", "id = \"b\"").replace("t2d", "diabetes");
+        assert!(answers(&first, &questions(&renamed)));
+        assert!(!answers(&questions(&fewer), &first), "one of its questions was not asked");
+        assert!(!answers(&first, &questions(&STUDY.replace("epsilon = 0.5", "epsilon = 0.51"))), "more precise");
+        assert!(!answers(&first, &questions(&STUDY.replace("\"first\"", "\"last\""))));
+        let years = STUDY.replace("epsilon = 0.5", "epsilon = 0.5\nentered = [2001, 2005]");
+        assert!(!answers(&first, &questions(&years)), "other patients");
+        assert!(!answers(&first, &[]));
+    }
+
     #[test]
     fn another_question_is_another() {
         let base = of(STUDY, 0);
@@ -151,6 +194,7 @@ epsilon = 0.5
             ("\"E11*\"", "\"E10*\""),
             ("[18, 120]", "[19, 120]"),
             ("\"first\"", "\"last\""),
+            ("[concept_sets.hf]", "[code_systems]\nx = \"urn:x\"\n[concept_sets.hf]"),
         ] {
             assert_ne!(of(&STUDY.replace(from, to), 0), base, "{from} to {to}");
         }

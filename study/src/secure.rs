@@ -34,6 +34,8 @@ pub struct Of {
     pub rho: Rho,
     /// The usual mechanism.
     pub mechanism: MechanismName,
+    /// The id of the linkage key; of no account but to an analysis that counts distinct patients.
+    pub linkage_key: String,
 }
 
 /// The terms for a roster, in ascending order of ids. The noise is sized for the threshold less the colluders.
@@ -70,5 +72,6 @@ pub fn terms(plan: &Plan, of: Of, roster: Vec<Member>, work: &[PartWork]) -> Res
         threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
         colluders,
         roster,
+        linkage_key: if mechanism == MechanismName::Presence { of.linkage_key } else { String::new() },
     })
 }

@@ -66,6 +66,7 @@ impl Running {
             parameters: program.first(),
             rounds_done: 0,
             past: Past::default(),
+            out: BTreeMap::new(),
             submitted_micros: now.0,
             updated_micros: now.0,
         };
@@ -102,6 +103,7 @@ impl Running {
             run.apply(Event::Cancel, now);
         } else {
             run.past_attempts(state.past);
+            run.put_out(&state.out);
         }
         if let Some(stored) = journal.last_secure(id)?.filter(|_| !state.over()) {
             let here = stored.terms.round.analysis == state.analysis && stored.terms.round.round == state.round;
@@ -151,8 +153,19 @@ impl Running {
         self.status.subscribe()
     }
 
+    /// Its plan, where it has all its results.
+    pub(super) fn done(&self) -> Option<&Plan> {
+        (self.state.state == "done").then_some(&self.plan)
+    }
+
     pub(super) fn is_at(&self, round: &RoundId) -> bool {
         round.analysis == self.state.analysis && round.round == self.state.round
+    }
+
+    /// Whether a site's release in an attempt is still to come.
+    pub(super) fn waits_for(&self, site: &SiteId, round: &RoundId, attempt: u32) -> bool {
+        let here = self.secure.as_ref().is_none_or(|s| s.terms().attempt == attempt && s.step() == Step::Mask as u8);
+        !self.state.over() && self.is_at(round) && here && self.run.owes(site)
     }
 
     pub(super) fn said(&mut self, site: &SiteId, word: &str, code: &str, reason: &str) {
@@ -227,13 +240,13 @@ impl Running {
                     }
                     Action::Begin { attempt, roster } => {
                         match self.begin_secure(journal, online, attempt, &roster, now) {
-                            Ok(unknown) => {
-                                for site in unknown {
-                                    let why = "its agent has not told its identity key; bring it up to date".to_owned();
-                                    events.push(Event::Refused(site, why));
+                            Ok(without) => {
+                                for (site, lacks) in without {
+                                    self.said(&site, "left out", lacks.code, lacks.why);
+                                    events.push(lacks.event(site));
                                 }
                                 if self.secure.is_none() {
-                                    let why = "too few of the sites have told their identity keys".to_owned();
+                                    let why = "too few of the sites have told the keys that it takes".to_owned();
                                     events.push(Event::Stuck(why));
                                 }
                             }
@@ -254,6 +267,10 @@ impl Running {
                         }
                     }
                     Action::Accept(_) => {} // `release` has taken it.
+                    Action::PutOut(site, why) => {
+                        self.said(&site, "out", "set_aside", &why);
+                        self.state.out.insert(site, why);
+                    }
                     Action::Checkpoint => match self.checkpoint(journal, online, now) {
                         Ok(event) => events.push(event),
                         Err(e) => events.push(Event::Broken(e.to_string())),
@@ -278,6 +295,7 @@ impl Running {
                 .members()
                 .map(|(site, identity)| wire::Member { site: site.to_string(), identity: identity.0.to_vec().into() })
                 .collect(),
+            linkage_key: s.terms().linkage_key.clone(),
         });
         wire::RoundOrder {
             round: Some((&self.round()).into()),
@@ -351,7 +369,7 @@ impl Running {
         let (merged, releases) = match (self.secure.take(), self.merge.take()) {
             (Some(mut round), _) => match round.merge() {
                 Ok(merged) => merged,
-                Err(why) => return Ok(Event::Stuck(why)),
+                Err(spoilt) => return Ok(Event::Spoilt(spoilt.by, spoilt.why)),
             },
             (None, Some(merge)) => merge.finish(),
             (None, None) => return Err(RunningError::Other("there is nothing to merge".to_owned())),

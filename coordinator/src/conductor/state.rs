@@ -25,7 +25,15 @@ type Upload = (SiteId, RoundId, u32);
 pub(super) struct Online {
     session: u64,
     pub(super) out: Outbound,
-    pub(super) identity: Option<Identity>,
+    pub(super) keys: Option<TellsKeys>,
+}
+
+/// What a site says of its keys.
+#[derive(Clone)]
+pub(super) struct TellsKeys {
+    pub(super) identity: Identity,
+    /// The id of its linkage key, or nothing.
+    pub(super) linkage: String,
 }
 
 /// The conductor's state: what happened goes in, messages go out on the sites' streams. It does not wait, and has no clock but the
@@ -36,8 +44,8 @@ pub struct Core {
     clock: Arc<dyn Clock>,
     simulation: bool,
     online: BTreeMap<SiteId, Online>,
-    /// The identity keys that sites told, whatever became of their streams: a site whose stream has just come up again is known.
-    identities: BTreeMap<SiteId, Identity>,
+    /// The keys that sites told, whatever became of their streams: a site whose stream has just come up again is known.
+    keys: BTreeMap<SiteId, TellsKeys>,
     studies: BTreeMap<StudyId, Running>,
     /// Large releases that were asked for, and since when.
     granted: BTreeMap<Upload, Micros>,
@@ -61,7 +69,7 @@ impl Core {
             clock,
             simulation,
             online: BTreeMap::new(),
-            identities: BTreeMap::new(),
+            keys: BTreeMap::new(),
             studies: BTreeMap::new(),
             granted: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -112,8 +120,8 @@ impl Core {
     pub fn take(&mut self, input: Input) {
         match input {
             Input::Online { site, session, out } => {
-                let identity = self.identities.get(&site).copied();
-                self.online.insert(site.clone(), Online { session, out, identity });
+                let keys = self.keys.get(&site).cloned();
+                self.online.insert(site.clone(), Online { session, out, keys });
                 self.each(|_| Some(Event::Online(site.clone())));
             }
             Input::Offline { site, session } => {
@@ -141,16 +149,17 @@ impl Core {
                 }
                 self.done_granting(&(site, round, attempt));
             }
-            Input::Identity { site, identity } => {
+            Input::Keys { site, identity, linkage } => {
                 // As its ledger's heads: a site's key does not change.
-                if self.identities.get(&site).is_some_and(|known| *known != identity) {
+                if self.keys.get(&site).is_some_and(|known| known.identity != identity) {
                     tracing::error!(%site, "it tells another identity key than before; it takes part in no secure round with it");
                     return;
                 }
+                let keys = TellsKeys { identity, linkage };
                 if let Some(online) = self.online.get_mut(&site) {
-                    online.identity = Some(identity);
+                    online.keys = Some(keys.clone());
                 }
-                self.identities.insert(site, identity);
+                self.keys.insert(site, keys);
             }
             Input::Secure { site, message } => {
                 let study = message.round.as_ref().and_then(|r| StudyId::parse(&r.study).ok());
@@ -163,7 +172,10 @@ impl Core {
                 // What an earlier attempt at the round offered is of no use any more.
                 self.waiting.retain(|(s, r, _)| (s, r) != (&site, &round));
                 self.granted.retain(|(s, r, a), _| (s, r) != (&site, &round) || *a == attempt);
-                self.waiting.push_back((site, round, attempt));
+                let due = self.studies.get(&round.study).is_some_and(|r| r.waits_for(&site, &round, attempt));
+                if due && !self.waiting.contains(&(site.clone(), round.clone(), attempt)) {
+                    self.waiting.push_back((site, round, attempt));
+                }
                 self.grant();
             }
             Input::Granted { site, round, attempt } => self.done_granting(&(site, round, attempt)),
@@ -171,7 +183,7 @@ impl Core {
                 self.refused(&site, (&round, attempt), &code, &reason, sites);
             }
             Input::Submit { plan, signed, reply } => {
-                let _ = reply.send(self.submit(*plan, &signed));
+                let _ = reply.send(self.submit(*plan, signed));
             }
             Input::Cancel { study, reply } => {
                 self.one(&study, Event::Cancel);
@@ -226,9 +238,12 @@ impl Core {
             "paused" => Event::Decided(site.clone(), Decision::Paused),
             "not_approved" => Event::Decided(site.clone(), Decision::Pending),
             // It is no fault of the site: the attempt goes on without it, and the next one without whoever is to blame.
-            "peer_not_pinned" | "peer_key_changed" | "bad_share" | "secure_round" | "not_compared" => {
-                Event::Spoiled(site.clone(), sites)
-            }
+            "peer_not_pinned"
+            | "peer_key_changed"
+            | "bad_share"
+            | "secure_round"
+            | "not_compared"
+            | "linkage_key_differs" => Event::Spoiled(site.clone(), sites),
             _ => {
                 if let Err(e) = self.journal.decided(&round.study, site, "out", &format!("{code}: {reason}")) {
                     tracing::error!("journal: {e}");
@@ -239,7 +254,8 @@ impl Core {
         self.one(&round.study, event);
     }
 
-    fn submit(&mut self, plan: study::Plan, signed: &wire::SignedPlan) -> Result<StudyStatus, String> {
+    fn submit(&mut self, plan: study::Plan, mut signed: wire::SignedPlan) -> Result<StudyStatus, String> {
+        let anew = std::mem::take(&mut signed.anew);
         let id = plan.study.id.clone();
         let hash = study::plan::hash_of(&signed.plan);
         if let Some(known) = self.studies.get(&id) {
@@ -249,9 +265,14 @@ impl Core {
                 Err(format!("a study '{id}' was submitted with another plan; give this one a new id"))
             };
         }
+        if let Some(before) = self.answered(&plan).filter(|_| !anew) {
+            return Err(format!(
+                "the study '{before}' has answered this, as precisely: coordinator study results {before}; to ask and pay again, submit with --anew"
+            ));
+        }
         let now = self.clock.now();
         let fail = |e: &dyn std::fmt::Display| format!("the study can't be started: {e}");
-        Running::submit(&self.journal, &plan, signed, now).map_err(|e| fail(&e))?;
+        Running::submit(&self.journal, &plan, &signed, now).map_err(|e| fail(&e))?;
         let mut running = Running::open(&self.journal, &id, now, self.simulation).map_err(|e| fail(&e))?;
         for (site, _) in self.registry.sites().map_err(|e| fail(&e))? {
             running.apply(&self.journal, &self.online, Event::Joined(site.clone()), now);
@@ -265,11 +286,27 @@ impl Core {
         Ok(status)
     }
 
+    /// A study in secure rounds whose results answer a plan. With local noise the sites themselves answer an equal question from
+    /// the bytes of the first; a masked input must not be sent twice.
+    fn answered(&self, plan: &study::Plan) -> Option<StudyId> {
+        let secure = |p: &study::Plan| p.study.privacy.aggregation == study::spec::Aggregation::Secure;
+        let asked = study::question::of_plan(plan).ok().filter(|_| secure(plan))?;
+        let answers = |r: &Running| {
+            r.done()
+                .filter(|p| secure(p))
+                .and_then(|p| study::question::of_plan(p).ok())
+                .is_some_and(|first| study::question::answers(&first, &asked))
+        };
+        self.studies.iter().find(|(_, r)| answers(r)).map(|(id, _)| id.clone())
+    }
+
     fn grant(&mut self) {
         let now = self.clock.now();
         self.granted.retain(|_, since| now < since.plus_seconds(GRANT_SECONDS));
         while self.granted.len() < GRANTS {
-            let Some((site, round, attempt)) = self.waiting.pop_front() else { return };
+            // One at a time of each site.
+            let next = self.waiting.iter().position(|(site, _, _)| !self.granted.keys().any(|(s, _, _)| s == site));
+            let Some((site, round, attempt)) = next.and_then(|n| self.waiting.remove(n)) else { return };
             if let Some(online) = self.online.get(&site) {
                 let grant = wire::Grant { round: Some((&round).into()), attempt };
                 let _ = online.out.send(Ok(message(to_site::Message::Grant(grant))));

@@ -72,6 +72,8 @@ pub enum Event {
     Spoiled(SiteId, Vec<SiteId>),
     /// An attempt at a secure round can't go on.
     Stuck(String),
+    /// The sum of a secure round can't be unmasked; and whose doing it is, where that can be told.
+    Spoilt(Option<SiteId>, String),
     /// A site can't or won't answer the running round, with the named reason; it is out of the study.
     Refused(SiteId, String),
     /// Time passed.
@@ -108,6 +110,8 @@ pub enum Action {
     Tell(SiteId),
     /// The attempt came to nothing.
     Abandon,
+    /// A site is put out of the study for what it did in secure rounds, which is to be remembered.
+    PutOut(SiteId, String),
     /// Merge, make durable, compute what comes next, then say `Advanced`, `Finished` or `Broken`.
     Checkpoint,
     /// The study is over.
@@ -179,6 +183,10 @@ pub struct Run {
     failed_attempts: u32,
     /// Of all rounds, those that had been paid for.
     burned: u32,
+    /// Who could not go on with whom, in all attempts.
+    complaints: BTreeMap<SiteId, BTreeSet<SiteId>>,
+    /// Until when no attempt is begun: what the last one lacked may come.
+    rest: Option<Micros>,
 }
 
 impl Run {
@@ -194,6 +202,8 @@ impl Run {
             next_attempt: 0,
             failed_attempts: 0,
             burned: 0,
+            complaints: BTreeMap::new(),
+            rest: None,
         }
     }
 
@@ -305,7 +315,15 @@ impl Run {
             Event::Spoiled(id, sites) => self.spoiled(id, sites),
             Event::Stuck(why) => {
                 let charged = self.attempt().is_some_and(|a| a.step >= Step::Mask) || self.phase == Phase::Merging;
-                actions.extend(self.fail_attempt(charged, why));
+                actions.extend(self.fail_attempt(charged, why, now));
+            }
+            Event::Spoilt(by, why) => {
+                if let Some(id) = by {
+                    let why = "what it shared of its secrets did not fit, and a paid attempt was lost".to_owned();
+                    self.out(&id, &why);
+                    actions.push(Action::PutOut(id, why));
+                }
+                actions.extend(self.fail_attempt(true, why, now));
             }
             Event::Reported(id, release) => actions.extend(self.take(&id, release)),
             Event::Refused(id, why) => self.out(&id, &why),
@@ -323,6 +341,14 @@ impl Run {
         }
         actions.extend(self.settle(now));
         actions
+    }
+
+    /// Sites that were put out before a restart.
+    pub fn put_out(&mut self, sites: &BTreeMap<SiteId, String>) {
+        for (id, why) in sites {
+            let out = Site { online: false, decision: Decision::Unknown, out: Some(why.clone()) };
+            self.sites.insert(id.clone(), out);
+        }
     }
 
     fn out(&mut self, id: &SiteId, why: &str) {

@@ -16,6 +16,9 @@ use proto::SiteId;
 
 use super::{Action, Decision, Outcome, Phase, Run};
 
+/// Between an attempt that cost nothing and put nobody out, and the next. A site's agent tells new keys within five seconds.
+const REST_SECONDS: i64 = 6;
+
 /// A phase of the aggregation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -140,45 +143,38 @@ impl Run {
         }
     }
 
-    /// Puts those out with whom the others can't go on: one after the other whoever stands in most complaints, made or received, until
-    /// nobody is left who complains of somebody who is left. Where two stand in as many, the one who complains of more. Whether
-    /// anybody was put out.
-    fn settle_complaints(&mut self) -> bool {
-        let Phase::Secure(attempt) = &self.phase else { return false };
-        let mut open = attempt.spoiled.clone();
-        let mut out: BTreeMap<SiteId, String> = BTreeMap::new();
+    /// Puts those out with whom the others can't go on: of each two of whom one can't go on with the other, the one who stands in
+    /// complaints, made or received, with more sites, over all attempts; where both do with as many, the one who complains of more.
+    /// Only those go of whom at least `against` sites complain, or who complain of so many.
+    fn settle_complaints(&mut self, against: usize) -> Vec<Action> {
+        let Phase::Secure(attempt) = &self.phase else { return Vec::new() };
+        let mut open: BTreeSet<(SiteId, SiteId)> = BTreeSet::new();
+        for (from, named) in &attempt.spoiled {
+            open.extend(named.iter().map(|of| (from.clone(), of.clone())));
+            self.complaints.entry(from.clone()).or_default().extend(named.iter().cloned());
+        }
+        let stands = |id: &SiteId| -> (usize, usize) {
+            let made = self.complaints.get(id);
+            let received = self.complaints.iter().filter(|(_, named)| named.contains(id)).map(|(from, _)| from);
+            let with: BTreeSet<&SiteId> = received.chain(made.into_iter().flatten()).collect();
+            (with.len(), made.map_or(0, BTreeSet::len))
+        };
+        let mut out = Vec::new();
         loop {
-            let mut stands: BTreeMap<&SiteId, (BTreeSet<&SiteId>, usize)> = BTreeMap::new();
-            for (from, against) in &open {
-                for of in against {
-                    stands.entry(from).or_default().0.insert(of);
-                    stands.entry(of).or_default().0.insert(from);
-                }
-                if !against.is_empty() {
-                    stands.entry(from).or_default().1 = against.len();
-                }
-            }
-            let worst = stands.iter().max_by_key(|(_, (with, made))| (with.len(), *made));
-            let Some((id, why)) = worst.map(|(id, (with, _))| {
-                let names: Vec<&str> = with.iter().map(|s| s.as_str()).take(5).collect();
-                let more = if with.len() > 5 { format!(" and {} more", with.len() - 5) } else { String::new() };
-                (
-                    (*id).clone(),
-                    format!("no secure round holds it together with {}{more}; see their reasons", names.join(", ")),
-                )
-            }) else {
-                break;
-            };
-            open.remove(&id);
-            open.values_mut().for_each(|against| {
-                against.remove(&id);
-            });
-            out.insert(id, why);
+            let sites: BTreeSet<&SiteId> = open.iter().flat_map(|(a, b)| [a, b]).collect();
+            let worst = sites.into_iter().map(|id| (stands(id), id)).filter(|((with, _), _)| *with >= against).max();
+            let Some(((with, _), id)) = worst.map(|(s, id)| (s, id.clone())) else { break };
+            open.retain(|(a, b)| *a != id && *b != id);
+            let sites = if with == 1 { "one other site" } else { "other sites" };
+            out.push((
+                id,
+                format!("no secure round holds it together with {sites} ({with}); see the reasons that they gave"),
+            ));
         }
         for (id, why) in &out {
             self.out(id, why);
         }
-        !out.is_empty()
+        out.into_iter().map(|(id, why)| Action::PutOut(id, why)).collect()
     }
 
     /// Ends the phase where it can be ended.
@@ -212,7 +208,7 @@ impl Run {
                 attempt.threshold
             );
             let charged = attempt.step >= Step::Mask && !(attempt.step == Step::Mask && attempt.done.is_empty());
-            return self.fail_attempt(charged, why);
+            return self.fail_attempt(charged, why, now);
         }
         match attempt.step.next() {
             Some(next) => {
@@ -223,23 +219,32 @@ impl Run {
                 vec![Action::Freeze]
             }
             None => {
+                // The attempt came through. Whom more sites can't go on with than may be in league is not asked again.
+                let against = self.secure.map_or(0, |p| p.colluders as usize + 1).max(2);
+                let mut actions = self.settle_complaints(against);
                 self.phase = Phase::Merging;
-                vec![Action::Checkpoint]
+                actions.push(Action::Checkpoint);
+                actions
             }
         }
     }
 
     /// An attempt came to nothing: another one, where there may be one.
-    pub(super) fn fail_attempt(&mut self, charged: bool, why: String) -> Vec<Action> {
+    pub(super) fn fail_attempt(&mut self, charged: bool, why: String, now: Micros) -> Vec<Action> {
         // An attempt that put somebody out and cost nothing is not counted: each such one leaves fewer.
-        let settled = self.settle_complaints();
+        let mut actions = self.settle_complaints(1);
+        let settled = !actions.is_empty();
         self.failed_attempts += u32::from(charged || !settled);
         self.burned += u32::from(charged);
         let reruns = self.secure.map_or(0, |p| p.reruns);
         if self.burned > reruns || self.failed_attempts >= self.settings.attempts {
-            return self.close(Outcome::Failed(why));
+            actions.extend(self.close(Outcome::Failed(why)));
+            return actions;
         }
+        // Where nothing changed, the next attempt would end as this one did.
+        self.rest = (!charged && !settled).then(|| now.plus_seconds(REST_SECONDS));
         self.phase = Phase::Selection { enough_since: None };
-        vec![Action::Abandon]
+        actions.push(Action::Abandon);
+        actions
     }
 }

@@ -33,6 +33,9 @@ impl Run {
         if !(everyone || gathered || self.begun) {
             return Vec::new();
         }
+        if self.rest.is_some_and(|until| now < until) {
+            return Vec::new();
+        }
         let roster: std::collections::BTreeSet<_> = self.usable().cloned().collect();
         if self.secure.is_some() {
             return self.begin_secure(roster, now);

@@ -179,7 +179,7 @@ fn a_stranger_is_left_out_and_not_those_who_say_so() {
         assert_eq!(run.apply(Event::Spoiled(id(n), vec![id(4)]), Micros(1)), []);
     }
     let actions = run.apply(Event::Spoiled(id(4), (0..4).map(id).collect()), Micros(1));
-    assert_eq!(actions, [Action::Abandon]);
+    assert!(matches!(actions.as_slice(), [Action::PutOut(who, _), Action::Abandon] if *who == id(4)), "{actions:?}");
     let again = run.apply(Event::Tick, Micros(2));
     assert!(matches!(again.as_slice(), [Action::Begin { attempt: 1, roster }] if roster.len() == 4), "{again:?}");
     assert_eq!((out(&run), run.past().failed), (vec![4], 0));
@@ -203,4 +203,68 @@ fn whoever_stands_in_most_complaints_goes() {
     }
     run.apply(Event::Stepped(id(4), Step::Mask), Micros(4));
     assert_eq!(out(&run), [2, 4]);
+}
+
+fn through(run: &mut Run, step: Step, sites: &[usize], at: i64) -> Vec<Action> {
+    sites.iter().flat_map(|n| run.apply(Event::Stepped(id(*n), step), Micros(at))).collect()
+}
+
+/// One whose shares did not open for many is put out though the attempt came through without them.
+#[test]
+fn an_attempt_that_came_through_is_settled_too() {
+    let ends_with = |complaints: &[(usize, usize)]| {
+        let mut run = began(9);
+        through(&mut run, Step::Advertise, &[0, 1, 2, 3, 4, 5, 6, 7, 8], 1);
+        through(&mut run, Step::Share, &[0, 1, 2, 3, 4, 5, 6, 7, 8], 2);
+        for (from, against) in complaints {
+            run.apply(Event::Spoiled(id(*from), vec![id(*against)]), Micros(3));
+        }
+        let others: Vec<usize> = (0..9).filter(|n| complaints.iter().all(|(from, _)| from != n)).collect();
+        for step in [Step::Mask, Step::Consent, Step::Reveal] {
+            through(&mut run, step, &others, 4);
+        }
+        assert_eq!(*run.phase(), Phase::Merging);
+        out(&run)
+    };
+    assert_eq!(ends_with(&[(0, 8), (1, 8)]), [8]);
+    assert_eq!(ends_with(&[(0, 8)]), [0usize; 0], "one word against another");
+    assert_eq!(ends_with(&[(0, 8), (1, 7)]), [0usize; 0]);
+}
+
+/// Of one word against another nobody can tell; the second time it can be told.
+#[test]
+fn complaints_of_earlier_attempts_count() {
+    let mut run = began(4);
+    let spoil = |run: &mut Run, from: usize, at| run.apply(Event::Spoiled(id(from), vec![id(3)]), Micros(at));
+    let rest = |run: &mut Run, at| drop(through(run, Step::Advertise, &[0, 1, 2, 3], at));
+    run.apply(Event::Offline(id(2)), Micros(1));
+    spoil(&mut run, 0, 1);
+    rest(&mut run, 1);
+    run.apply(Event::Tick, Micros(700_000_000));
+    assert_eq!(out(&run), [0], "the one who complains, of two");
+    run.apply(Event::Online(id(2)), Micros(700_000_001));
+    assert!(run.attempt().is_some(), "{:?}", run.phase());
+    spoil(&mut run, 1, 700_000_002);
+    through(&mut run, Step::Advertise, &[2, 3], 700_000_002);
+    run.apply(Event::Tick, Micros(1_500_000_000));
+    assert_eq!(out(&run), [0, 3]);
+}
+
+/// Where it can be told whose secrets did not come out, that site is out, and is still after a restart.
+#[test]
+fn who_shared_nothing_that_fits_is_out() {
+    let mut run = began(5);
+    for step in [Step::Advertise, Step::Share, Step::Mask, Step::Consent, Step::Reveal] {
+        through(&mut run, step, &[0, 1, 2, 3, 4], 1);
+    }
+    let actions = run.apply(Event::Spoilt(Some(id(2)), "why".into()), Micros(2));
+    assert!(
+        matches!(actions.as_slice(), [Action::PutOut(who, _), Action::Abandon, ..] if *who == id(2)),
+        "{actions:?}"
+    );
+    assert_eq!((out(&run), run.past().burned), (vec![2], 1));
+    let mut again = secure(None, 0);
+    again.put_out(&[(id(2), "why".to_owned())].into());
+    again.apply(Event::Online(id(2)), Micros(3));
+    assert_eq!(out(&again), [2]);
 }

@@ -9,7 +9,7 @@ use proto::wire::{self, from_site, to_site};
 use proto::{Manifest, ParseError, RoundId, SiteId};
 use tonic::Streaming;
 
-use crate::anchors::{AnchorError, Anchors};
+use crate::anchors::{AnchorError, Anchors, identity_of};
 use crate::conductor::{Conductor, Input, Outbound};
 
 /// The most bytes that a release may have.
@@ -20,6 +20,8 @@ const MOST_OFFERS: usize = 16;
 
 /// A round, and which attempt at it.
 type Which = (RoundId, u32);
+/// As long as an id of a linkage key is.
+const LINKAGE_KEY_ID: usize = 16;
 
 /// A large release on its way.
 struct Assembly {
@@ -51,10 +53,12 @@ impl Desk {
 
     fn hello(&mut self, h: &wire::Hello) {
         tracing::info!(site = %self.site, agent = %h.agent_version, schema = %h.schema_version, ledger = h.ledger_entries, "hello");
-        if let Ok(key) = <[u8; 32]>::try_from(h.identity.as_ref()) {
-            let identity = Identity(key);
+        if let Some(identity) = identity_of(&self.site, h) {
             self.identity = Some(identity);
-            self.conductor.tell(Input::Identity { site: self.site.clone(), identity });
+            let linkage = h.linkage_key.chars().take(LINKAGE_KEY_ID).collect();
+            self.conductor.tell(Input::Keys { site: self.site.clone(), identity, linkage });
+        } else {
+            tracing::warn!(site = %self.site, "it has not proved its identity key; it takes part in no secure round");
         }
     }
 

@@ -128,12 +128,11 @@ impl FederationService for Service {
         let site = SiteId::parse(&peer.name.id)?;
         let session = self.sessions.fetch_add(1, Ordering::Relaxed);
         let (out, messages) = mpsc::unbounded_channel();
-        let (anchor_entries, anchor_head) = self.anchors.seen(&site).map_err(|e| internal(&e))?;
+        let seen = self.anchors.head(&site).map_err(|e| internal(&e))?.map(|(signed, _)| signed);
         let welcome = wire::Welcome {
             federation: self.federation.settings.name.clone(),
             coordinator_version: env!("CARGO_PKG_VERSION").to_owned(),
-            anchor_entries,
-            anchor_head: anchor_head.0.to_vec().into(),
+            ..crate::anchors::welcome(seen.as_ref())
         };
         let _ = out.send(Ok(message(to_site::Message::Welcome(welcome))));
         let desk = attach::Desk::new(

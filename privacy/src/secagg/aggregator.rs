@@ -62,14 +62,14 @@ pub fn unmask(
                     .of(*place)
                     .is_some_and(|a| commitment(&terms.instance, *place, seed).is_ok_and(|c| c == a.commitment)))
             };
-            let seed = secret(shares, t, &mut hint, fits)?;
+            let seed = secret(*place, shares, t, &mut hint, fits)?;
             masks.push(Mask { key: self_mask_key(&terms.instance, *place, &seed)?, sign: Sign::Minus });
             continue;
         }
         let fits = |s: &[u8; 32]| {
             Ok(keys.of(*place).is_some_and(|a| Pair::from_secret(s).is_ok_and(|p| p.public == a.mask_key)))
         };
-        let pair = Pair::from_secret(&*secret(shares, t, &mut hint, fits)?)?;
+        let pair = Pair::from_secret(&*secret(*place, shares, t, &mut hint, fits)?)?;
         for peer in keys.neighbours(*place).intersection(survivors) {
             let other = keys.of(*peer).ok_or(SecaggError::Message("a survivor has no keys"))?;
             let key = pair_mask_key(&terms.instance, (*place, *peer), &*pair.agree(&other.mask_key)?, shared)?;
@@ -90,6 +90,7 @@ const TRIES: usize = 2_000;
 /// where there are some to spare. The group that gave the last one is tried first: it is a hint, and blames nobody, since liars could
 /// agree on errors that cancel in one group.
 fn secret(
+    of: u32,
     shares: &[(u32, Share)],
     t: usize,
     hint: &mut BTreeSet<u32>,
@@ -119,5 +120,5 @@ fn secret(
             return Ok(secret);
         }
     }
-    Err(SecaggError::Message("the revealed shares give no secret that was advertised"))
+    Err(SecaggError::Secret { of, spare: length - t })
 }

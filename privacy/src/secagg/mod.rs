@@ -89,6 +89,14 @@ pub enum SecaggError {
         /// Its place in the roster.
         from: u32,
     },
+    /// What was revealed of a party's secret gives nothing that fits its advertisement.
+    #[error("the shares of the party at place {of} give no secret that it advertised")]
+    Secret {
+        /// Its place in the roster.
+        of: u32,
+        /// How many shares were revealed beyond those that are needed.
+        spare: usize,
+    },
     /// A primitive failed.
     #[error("{0} failed")]
     Crypto(&'static str),

@@ -333,6 +333,24 @@ fn a_wrong_share_is_passed_over_where_one_can_be_spared_and_noticed_where_not() 
     assert!(unmask(&m.terms, &m.keys, &told, &shared, &reveals[..5], &mut sum, 1).is_err());
 }
 
+/// One that deals shares of something else than it advertised is named, with how sure that is.
+#[test]
+fn whose_secret_does_not_come_out_is_told() {
+    let m = midway(6, 4);
+    let all: Vec<u32> = (0..6).collect();
+    let consents = m.consents(&all);
+    let mut reveals: Vec<Reveal> = (0..6).map(|p| m.reveal(p, &all, &consents).unwrap()).collect();
+    for share in reveals.iter_mut().flat_map(|r| &mut r.shares).filter(|s| s.of == 3) {
+        share.share[0] ^= 1 << (share.of + 1);
+        share.share[9] ^= 1;
+    }
+    let told = Shared::new(&m.terms, &m.keys, &all).unwrap();
+    let everyone: BTreeSet<u32> = all.into_iter().collect();
+    let unmask = |reveals: &[Reveal]| unmask(&m.terms, &m.keys, &told, &everyone, reveals, &mut m.sum.clone(), 1);
+    assert_eq!(unmask(&reveals), Err(SecaggError::Secret { of: 3, spare: 2 }));
+    assert_eq!(unmask(&reveals[..4]), Err(SecaggError::Secret { of: 3, spare: 0 }));
+}
+
 /// Wrong shares at places that no run of the threshold can pass by: the sum is found where enough good ones are there.
 #[test]
 fn several_wrong_shares_are_passed_over_wherever_they_stand() {

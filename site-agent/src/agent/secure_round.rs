@@ -24,6 +24,16 @@ pub enum SecureAnswer {
     Reveal(Reveal),
 }
 
+/// The code of [`other_linkage_key`].
+pub const OTHER_LINKAGE_KEY: &str = "linkage_key_differs";
+
+/// The refusal of a round under another linkage key than this site's.
+pub(super) fn other_linkage_key() -> Refused {
+    let reason =
+        "the round is under another linkage key than the site's; its staff compares generations with the custodian";
+    Objection::new(OTHER_LINKAGE_KEY, reason)
+}
+
 impl Agent {
     /// Joins a secure round: the advertisement of this site's keys for it.
     ///
@@ -40,6 +50,10 @@ impl Agent {
             self.ledger.admits().map_err(|e| self.release_refusal(&e.into()))?;
         } else {
             self.releases.would_admit(&self.ledger, &asked, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
+        }
+        let linkage_key = self.linkage_key_for(&prepared.plan, asked.round.analysis)?;
+        if secure.linkage_key != linkage_key {
+            return Err(other_linkage_key());
         }
         let (roster, identities) = secure::roster(&secure.roster)?;
         if roster.len() < prepared.plan.study.rounds.min_sites as usize {
@@ -58,6 +72,7 @@ impl Agent {
             parameters_hash: asked.parameters_hash,
             rho: asked.rho,
             mechanism: self.mechanism.name(),
+            linkage_key,
         };
         let terms = study::secure::terms(&prepared.plan, of, roster, &work).map_err(|e| invalid(&e))?;
         let pins = Pins::read(&self.config).map_err(|e| self.internal(&e))?;
@@ -96,7 +111,11 @@ impl Agent {
                     round: Some((&round).into()),
                     plan_hash: attempt.terms().plan_hash.0.to_vec().into(),
                     parameters: attempt.parameters(),
-                    secure: Some(wire::SecureOrder { attempt: number, roster: Vec::new() }),
+                    secure: Some(wire::SecureOrder {
+                        attempt: number,
+                        roster: Vec::new(),
+                        linkage_key: attempt.terms().linkage_key.clone(),
+                    }),
                 };
                 let (prepared, asked) = self.asked(&order)?;
                 let sealed = self.release(&prepared.plan, asked, &order.parameters, Some(&attempt)).await?;
@@ -117,6 +136,14 @@ impl Agent {
                 Ok(SecureAnswer::Reveal(self.secure.reveal(&round, number, &consents)?))
             }
         }
+    }
+
+    /// The id of the linkage key that an analysis is under: of this site's, where distinct patients are counted, else nothing.
+    fn linkage_key_for(&self, plan: &study::Plan, analysis: u32) -> Result<String, Refused> {
+        if self.mechanism(plan, analysis).name() != privacy::MechanismName::Presence {
+            return Ok(String::new());
+        }
+        crate::linkage::key_id(&self.config).map_err(|e| self.internal(&e))
     }
 
     fn sealed_here(&self, round: &RoundId, attempt: u32) -> Result<(), Refused> {

@@ -271,9 +271,13 @@ impl Lake {
         let mut t = Transaction::new("lake/gold");
         t.put(GOLD, serde_json::to_vec(&gold).unwrap_or_default());
         self.store.commit(t, Durability::Synced)?;
-        // Other versions are of no use now; a crash here leaves them for the next time.
+        // A query may be reading the version before; older ones are of no use. A crash here leaves them for the next time.
+        let before = old
+            .as_ref()
+            .and_then(|g| g.files.first())
+            .and_then(|(_, f)| self.root.join(f).parent().map(std::path::Path::to_owned));
         let entries = std::fs::read_dir(self.root.join("gold")).map_err(|e| file_error(&dir, &e))?;
-        for other in entries.flatten().map(|e| e.path()).filter(|p| *p != dir) {
+        for other in entries.flatten().map(|e| e.path()).filter(|p| *p != dir && Some(p) != before.as_ref()) {
             let _ = std::fs::remove_dir_all(other);
         }
         Ok(gold)

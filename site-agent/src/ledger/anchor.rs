@@ -13,7 +13,7 @@ use proto::{Hash, SiteId};
 
 use certs::entry::{Entry, follows};
 
-use super::{HALTED, Ledger, LedgerError, write};
+use super::{Ledger, LedgerError, Place, SEEN, write};
 
 /// Ranges of entries that were brought back, as sequences with both ends.
 const RECOVERED: &[u8] = b"ledger/recovered";
@@ -30,29 +30,30 @@ impl Ledger {
         SignedHead::sign(Head { site: site.clone(), entries, last, root, at_micros: at.0 }, key)
     }
 
-    /// Compares with what the coordinator has seen. Where it has seen more, or another history, charges are refused from now on.
+    /// Compares with what the coordinator has seen. Where it has seen more, or another history, charges are refused from now on: for
+    /// good, where the head is shown as this site signed it; else until the coordinator says otherwise.
     ///
     /// # Errors
-    /// The ledger is an old copy.
-    pub fn anchored(&self, entries: u64, last: Hash) -> Result<(), LedgerError> {
-        let (held, _) = self.head();
-        let state = match self.hash_at(entries) {
-            _ if entries == 0 => None,
-            Some(hash) if hash == last => None,
-            other => Some((entries, held, other.is_some())),
-        };
-        let mut held = self.halted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if *held != state {
-            // It is known after a restart as well, before the next connection.
-            let mut t = Transaction::new("ledger/halted");
-            match state {
-                Some(state) => t.put(HALTED, serde_json::to_vec(&state).unwrap_or_default()),
-                None => t.delete(HALTED),
-            };
-            self.store.commit(t, Durability::Synced)?;
-            *held = state;
+    /// The ledger is an old copy, or the store fails.
+    pub fn anchored(
+        &self,
+        (entries, last): (u64, Hash),
+        shown: Option<&SignedHead>,
+        site: &SiteId,
+        key: &IdentityKey,
+    ) -> Result<(), LedgerError> {
+        let signed = shown.filter(|s| s.head.site == *site && s.verify().is_ok_and(|signer| signer == key.public()));
+        {
+            let mut must = self.must.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            must.said = (entries > 0).then_some(Place { entries, last });
+            if let Some(head) = signed.map(|s| &s.head).filter(|h| h.entries > must.seen.map_or(0, |p| p.entries)) {
+                let place = Place { entries: head.entries, last: head.last };
+                let mut t = Transaction::new("ledger/seen");
+                t.put(SEEN, serde_json::to_vec(&place).unwrap_or_default());
+                self.store.commit(t, Durability::Synced)?;
+                must.seen = Some(place);
+            }
         }
-        drop(held);
         self.admits()
     }
 
@@ -137,16 +138,24 @@ impl Ledger {
         if reached != Some((signed.head.entries, signed.head.last)) {
             return Err(no("the entries do not end at the head that this site signed"));
         }
+        let seen = self.must.lock().unwrap_or_else(std::sync::PoisonError::into_inner).seen;
+        if let Some(seen) = seen.filter(|s| s.entries > signed.head.entries) {
+            let why = format!(
+                "this site has signed a head of {} entries, and these end at {}",
+                seen.entries, signed.head.entries
+            );
+            return Err(no(&why));
+        }
         if let (Some(first), Some(end)) = (new.first(), new.last()) {
             let mut ranges = self.brought_back()?;
             ranges.push([first.sequence, end.sequence]);
             t.put(RECOVERED, serde_json::to_vec(&ranges).unwrap_or_default());
         }
-        t.delete(HALTED);
         also(&mut t)?;
         self.store.commit(t, Durability::Synced)?;
         new.iter().for_each(|e| self.committed(e));
-        *self.halted.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        // What was said without proof is asked anew by the next connection.
+        self.must.lock().unwrap_or_else(std::sync::PoisonError::into_inner).said = None;
         Ok(new.len() as u64)
     }
 }

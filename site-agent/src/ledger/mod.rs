@@ -18,9 +18,10 @@ use certs::entry::follows;
 pub use certs::entry::{Entry, Kind, ranges};
 use chrono::Datelike;
 use platform::store::SharedStore;
-use platform::{Micros, StoreError, Transaction};
+use platform::{Durability, Micros, StoreError, Transaction};
 use privacy::{Block, Cost, Spent};
 use proto::{Hash, RoundId, StudyId};
+use serde::{Deserialize, Serialize};
 use totals::Totals;
 
 const PREFIX: &str = "ledger/entry/";
@@ -28,8 +29,12 @@ const PREFIX: &str = "ledger/entry/";
 /// shows as well.
 const HEAD: &[u8] = b"ledger/head";
 
-/// Why nothing may be charged, where the ledger was found to be an old copy.
-const HALTED: &[u8] = b"ledger/halted";
+/// The first block, as it was when the ledger was begun.
+const FIRST_BLOCK: &[u8] = b"ledger/first-block";
+
+/// The longest head of this ledger that anybody has shown with this site's signature. It is never forgotten: a ledger that does not go
+/// through it is an old copy, whatever the coordinator says later.
+const SEEN: &[u8] = b"ledger/seen";
 
 /// The calendar year of an instant, in UTC.
 pub fn year(at: Micros) -> Block {
@@ -67,6 +72,17 @@ pub enum LedgerError {
         /// Whether what is here is not even a beginning of it.
         forked: bool,
     },
+    /// The first block is another than when the ledger was begun.
+    #[error(
+        "[budget] first_block was {was} when the ledger was begun, and is {now}: patients would change the account that they were \
+         charged to. Write first_block = {was} in site.toml"
+    )]
+    FirstBlock {
+        /// As the ledger has it.
+        was: Block,
+        /// As the settings have it.
+        now: Block,
+    },
     /// A head that the coordinator signed is not taken.
     #[error("the coordinator's signature of the ledger's head is not kept: {0}")]
     Receipt(String),
@@ -75,12 +91,29 @@ pub enum LedgerError {
     Recovery(String),
 }
 
+/// How far a ledger went once, and the hash of the entry there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    entries: u64,
+    last: Hash,
+}
+
+/// Where the ledger must have been.
+#[derive(Default)]
+struct Must {
+    /// Proven by this site's own signature; on disk.
+    seen: Option<Place>,
+    /// What the coordinator said last, without proof.
+    said: Option<Place>,
+}
+
 /// The ledger of a site.
 pub struct Ledger {
     store: SharedStore,
     totals: Mutex<Totals>,
-    /// Why nothing may be charged any more, where it may not.
-    halted: Mutex<Option<(u64, u64, bool)>>,
+    /// Heads that the ledger must go through.
+    must: Mutex<Must>,
 }
 
 fn key(sequence: u64) -> String {
@@ -117,8 +150,33 @@ impl Ledger {
         for entry in read(&store)? {
             totals.add(&entry);
         }
-        let halted = store.get(HALTED)?.and_then(|v| serde_json::from_slice(&v).ok());
-        Ok(Ledger { store, totals: Mutex::new(totals), halted: Mutex::new(halted) })
+        let seen = match store.get(SEEN)? {
+            Some(bytes) => {
+                let what = "what the coordinator has seen of it can't be read".to_owned();
+                let damaged = LedgerError::Broken { sequence: totals.hashes.len() as u64, what };
+                Some(serde_json::from_slice(&bytes).map_err(|_| damaged)?)
+            }
+            None => None,
+        };
+        Ok(Ledger { store, totals: Mutex::new(totals), must: Mutex::new(Must { seen, said: None }) })
+    }
+
+    /// Keeps the first block with the first entry: everybody who entered before is charged in it, so that with another one patients
+    /// would have spent from accounts that are not theirs.
+    ///
+    /// # Errors
+    /// It is another than that of the entries there are, or the store fails.
+    pub fn keep_first_block(&self, now: Block) -> Result<(), LedgerError> {
+        let kept = self.store.get(FIRST_BLOCK)?.and_then(|v| serde_json::from_slice(&v).ok());
+        match kept {
+            Some(was) if was == now => Ok(()),
+            Some(was) if self.head().0 > 0 => Err(LedgerError::FirstBlock { was, now }),
+            _ => {
+                let mut t = Transaction::new("ledger/first-block");
+                t.put(FIRST_BLOCK, serde_json::to_vec(&now).unwrap_or_default());
+                Ok(self.store.commit(t, Durability::Synced)?)
+            }
+        }
     }
 
     fn totals(&self) -> MutexGuard<'_, Totals> {
@@ -130,10 +188,15 @@ impl Ledger {
     /// # Errors
     /// The ledger was found to be an old copy.
     pub fn admits(&self) -> Result<(), LedgerError> {
-        match *self.halted.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((seen, held, forked)) => Err(LedgerError::Behind { seen, held, forked }),
-            None => Ok(()),
+        let must = self.must.lock().unwrap_or_else(PoisonError::into_inner);
+        for place in [must.seen, must.said].into_iter().flatten() {
+            let own = self.hash_at(place.entries);
+            if place.entries > 0 && own != Some(place.last) {
+                let (held, _) = self.head();
+                return Err(LedgerError::Behind { seen: place.entries, held, forked: own.is_some() });
+            }
         }
+        Ok(())
     }
 
     /// What is spent of each block, as seen by a study at an instant.

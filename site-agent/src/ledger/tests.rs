@@ -67,11 +67,25 @@ fn what_was_paid_for_before_a_recovery_is_not_paid_for_twice() {
     }
     backup.commit(t, platform::Durability::Synced).unwrap();
     let old = desk(backup);
+    let backup_head = old.ledger.signed_head(&site(), &identity(), Micros(8));
     new.seal(&order(1, 0, 0)).unwrap();
     let head = new.ledger.signed_head(&site(), &identity(), Micros(9));
     let missing = new.ledger.bytes_between(1, 2).unwrap();
 
-    old.ledger.anchored(2, new.ledger.head().1).unwrap_err();
+    let said = (2, new.ledger.head().1);
+    let asked = |d: &Desk, said, shown| d.ledger.anchored(said, shown, &site(), &identity());
+    asked(&old, said, None).unwrap_err();
+    asked(&old, (0, Hash([0; 32])), None).unwrap();
+    asked(&old, said, Some(&head)).unwrap_err();
+    // What was shown with this site's signature is not taken back, by nobody, over a restart as well.
+    let first = new.ledger.bytes_between(0, 1).unwrap();
+    let short = backup_head;
+    for d in [&old, &desk(old.store.clone())] {
+        asked(d, (0, Hash([0; 32])), None).unwrap_err();
+        asked(d, (1, short.head.last), Some(&short)).unwrap_err();
+        let recover = d.ledger.recover(&first[1..], &short, &site(), &identity(), |_| Ok(()));
+        assert!(recover.unwrap_err().to_string().contains("a head of 2 entries"));
+    }
     assert!(matches!(old.seal(&order(2, 0, 0)), Err(ReleaseError::Ledger(LedgerError::Behind { .. }))));
     let also = |t: &mut Transaction| {
         t.put(b"also".to_vec(), Vec::new());
@@ -133,4 +147,17 @@ fn the_coordinators_receipt_is_kept_where_it_is_of_this_ledger() {
     let at = changed.len() - 10;
     changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
     assert!(d.ledger.keep_cosigned(&changed, &identity()).is_err());
+}
+
+#[test]
+fn the_first_block_stays_once_something_was_charged() {
+    let d = desk(Arc::new(MemoryStore::new()));
+    d.ledger.keep_first_block(2000).unwrap();
+    d.ledger.keep_first_block(2010).unwrap();
+    d.seal(&order(0, 0, 0)).unwrap();
+    d.ledger.keep_first_block(2010).unwrap();
+    for d in [&d, &desk(d.store.clone())] {
+        let said = d.ledger.keep_first_block(2000).unwrap_err().to_string();
+        assert!(said.contains("first_block = 2010"), "{said}");
+    }
 }

@@ -99,6 +99,14 @@ pub fn held(config: &Config) -> Result<Option<(Held, bool)>, Error> {
     Ok(read.map(|(held, secret)| (held, secret.is_some())))
 }
 
+/// The short name of the linkage key; empty where the site has none, or has forgotten it.
+///
+/// # Errors
+/// The file can't be used.
+pub fn key_id(config: &Config) -> Result<String, Error> {
+    Ok(key(config)?.map(|k| k.id()).unwrap_or_default())
+}
+
 /// The linkage key; none where the site has none, or has forgotten it.
 ///
 /// # Errors

@@ -49,6 +49,7 @@ fn terms(attempt: u32) -> RoundTerms {
         colluders: 0,
         roster: (0..SITES).map(member).collect(),
         parts: vec![PartTerms { name: "n".into(), lanes: 1, sigma_nano: "0".into(), grid_bits: 0 }],
+        linkage_key: String::new(),
     }
 }
 

@@ -11,7 +11,7 @@ fn one_byte_is_enough() {
     let file = f.write_study("study.toml", &study("changed", "min_sites = 1", COUNT));
     let plan = analyst::read(&file, "test").unwrap().unwrap();
     let (identity, _) = Folder::new(&f.path("ada")).load().unwrap();
-    let signed = analyst::sign(&plan, &identity).unwrap();
+    let signed = analyst::sign(&plan, &identity, false).unwrap();
     let now = 1_800_000_000.min(i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap());
     assert!(policy::verify(&signed, &identity.ca_pem, "test", now).is_ok());
 

@@ -16,7 +16,7 @@ fn expired_and_too_small_cells_are_refused_by_the_site() {
     let mut plan = analyst::read(&file, "test").unwrap().unwrap();
     plan.study.expires = "2020-01-01".to_owned();
     let (ada, _) = Folder::new(&f.path("ada")).load().unwrap();
-    let signed = analyst::sign(&plan, &ada).unwrap();
+    let signed = analyst::sign(&plan, &ada, false).unwrap();
     let now = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
     assert_eq!(site_agent::policy::verify(&signed, &ada.ca_pem, "test", now).unwrap_err().code, "plan_expired");
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -43,7 +43,7 @@ fn a_site_can_not_sign_and_nobody_submits_unsigned() {
     let file = f.write_study("study.toml", &study("forged", "min_sites = 1", COUNT));
     let plan = analyst::read(&file, "test").unwrap().unwrap();
     let (site, _) = Folder::new(&f.site_home("s-1").join("state/identity")).load().unwrap();
-    let by_site = analyst::sign(&plan, &site).unwrap();
+    let by_site = analyst::sign(&plan, &site, false).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         // The site's own connection may not submit at all.
@@ -54,7 +54,7 @@ fn a_site_can_not_sign_and_nobody_submits_unsigned() {
         let (mut client, ada, _) = analyst::connect(&f.path("ada")).await.unwrap();
         let refused = client.submit(by_site.clone()).await.unwrap_err();
         assert!(refused.message().contains("role site"), "{refused}");
-        let mut unsigned = analyst::sign(&plan, &ada).unwrap();
+        let mut unsigned = analyst::sign(&plan, &ada, false).unwrap();
         unsigned.signature = Vec::new().into();
         let refused = client.submit(unsigned.clone()).await.unwrap_err();
         assert!(refused.message().contains("signature"), "{refused}");

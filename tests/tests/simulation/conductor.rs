@@ -86,6 +86,7 @@ impl Coordinator {
             parameters: program.first(),
             rounds_done: 0,
             past: coordinator::round::Past::default(),
+            out: std::collections::BTreeMap::new(),
             submitted_micros: now.0,
             updated_micros: now.0,
         };
@@ -264,7 +265,7 @@ impl Running {
                     }
                     Action::Accept(_) => {}
                     // These rounds are not secure.
-                    Action::Begin { .. } | Action::Freeze | Action::Tell(_) | Action::Abandon => {}
+                    Action::Begin { .. } | Action::Freeze | Action::Tell(_) | Action::Abandon | Action::PutOut(..) => {}
                     Action::Checkpoint => {
                         let result = self.checkpoint(journal, send, now);
                         events.push(result.unwrap_or_else(Event::Broken));

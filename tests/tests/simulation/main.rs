@@ -41,7 +41,7 @@ use world::{Fault, Tally, World};
 const SEEDS: u64 = 2_000;
 const NIGHTLY_SEEDS: u64 = 20_000;
 /// A planted fault must show within so many schedules.
-const PLANTED: u64 = 400;
+const PLANTED: u64 = 2_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

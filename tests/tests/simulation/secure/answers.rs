@@ -85,9 +85,14 @@ impl Site {
             to_site::Message::Welcome(w) => {
                 let last = Hash::from_slice(&w.anchor_head).unwrap_or(Hash([0; 32]));
                 let Some(p) = &mut self.process else { return Vec::new() };
-                if p.ledger.anchored(w.anchor_entries, last).is_ok() || self.fault == Fault::NeverCompares {
+                let shown =
+                    serde_json::from_slice(&w.anchor_signed).ok().filter(|_| self.fault != Fault::NeverCompares);
+                let said = (w.anchor_entries, last);
+                if p.ledger.anchored(said, shown.as_ref(), &self.id, &self.key).is_ok()
+                    || self.fault == Fault::NeverCompares
+                {
                     if self.fault == Fault::NeverCompares {
-                        let _ = p.ledger.anchored(0, Hash([0; 32]));
+                        let _ = p.ledger.anchored((0, Hash([0; 32])), None, &self.id, &self.key);
                     }
                     p.known = Some(w.anchor_entries);
                     return self.news(now).into_iter().collect();
@@ -193,6 +198,7 @@ impl Site {
             parameters_hash: asked.parameters_hash,
             rho: asked.rho,
             mechanism: DiscreteGaussian.name(),
+            linkage_key: String::new(),
         };
         let terms = study::secure::terms(plan, of, roster, &work).map_err(|e| no("plan_invalid", &e.to_string()))?;
         let mut drawn = false;

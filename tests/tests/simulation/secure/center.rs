@@ -64,9 +64,9 @@ impl Center {
 
     /// A stream comes up, as the service attaches it.
     pub(super) fn attach(&mut self, session: u64, place: usize, site: &SiteId) -> bool {
-        let Ok((anchor_entries, head)) = self.anchors.seen(site) else { return false };
+        let Ok(seen) = self.anchors.head(site) else { return false };
         let (out, mut messages) = tokio::sync::mpsc::unbounded_channel();
-        let welcome = wire::Welcome { anchor_entries, anchor_head: head.0.to_vec().into(), ..wire::Welcome::default() };
+        let welcome = coordinator::anchors::welcome(seen.as_ref().map(|(signed, _)| signed));
         let _ = out.send(Ok(wire::ToSite { message: Some(to_site::Message::Welcome(welcome)) }));
         let next = Box::new(move || messages.try_recv().ok().map(|m| m.ok().and_then(|m| m.message)));
         let desk = Desk { place, site: site.clone(), identity: None, out: out.clone(), next };
@@ -109,9 +109,9 @@ impl Center {
         let text = |e: proto::ParseError| e.to_string();
         match m {
             from_site::Message::Hello(h) => {
-                let identity = Identity(h.identity.as_ref().try_into().map_err(|_| "an identity without 32 bytes")?);
+                let identity = coordinator::anchors::identity_of(&site, &h).ok_or("an identity without proof")?;
                 desk.identity = Some(identity);
-                self.core.take(Input::Identity { site, identity });
+                self.core.take(Input::Keys { site, identity, linkage: h.linkage_key });
             }
             from_site::Message::Ledger(news) => {
                 let signed: SignedHead = serde_json::from_slice(&news.signed_head).map_err(|e| e.to_string())?;

@@ -129,10 +129,9 @@ impl Site {
 
     /// The first message of a stream.
     pub(super) fn hello(&self) -> Option<from_site::Message> {
-        let (entries, head) = self.process.as_ref()?.ledger.head();
+        let head = self.process.as_ref()?.ledger.signed_head(&self.id, &self.key, platform::Micros(0));
         Some(from_site::Message::Hello(wire::Hello {
-            ledger_entries: entries,
-            ledger_head: head.0.to_vec().into(),
+            signed_head: serde_json::to_vec(&head).unwrap().into(),
             identity: self.key.public().0.to_vec().into(),
             ..wire::Hello::default()
         }))
