@@ -34,6 +34,13 @@ pub enum Operation {
         /// Whom.
         id: String,
     },
+    /// Takes back what invitations were not used.
+    Withdraw {
+        /// `site` or `analyst`.
+        role: Role,
+        /// Whose.
+        id: String,
+    },
     /// Lists.
     List {
         /// `site` or `analyst`.
@@ -70,6 +77,7 @@ pub fn execute(
             json!({ "invitation": invitation.to_text()?, "for": invitation.subject, "expires_seconds": invitation.expires_seconds })
         }
         Operation::Revoke { role, id } => json!({ "revoked": registry.revoke(*role, id, clock)? }),
+        Operation::Withdraw { role, id } => json!({ "withdrawn": registry.withdraw(*role, id)? }),
         Operation::Ledger { site } => {
             let copy = anchors.copy(site)?;
             if copy.get("head").is_none_or(Value::is_null) {

@@ -132,6 +132,25 @@ impl Registry {
         })
     }
 
+    /// Takes back the invitations of a site or an analyst that were not used; how many.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn withdraw(&self, role: Role, id: &str) -> Result<usize, RegistryError> {
+        let mut t = Transaction::new("registry/withdraw");
+        let mut withdrawn = 0;
+        for (key, value) in self.store.scan(b"invitation/")? {
+            let open = serde_json::from_slice::<Invited>(&value)
+                .is_ok_and(|i| i.role == role && i.id == id && i.used.is_none());
+            if open {
+                t.delete(key);
+                withdrawn += 1;
+            }
+        }
+        self.store.commit(t, Durability::Synced)?;
+        Ok(withdrawn)
+    }
+
     /// Uses an invitation: once, in time. The same key gets the same certificate again, so that a lost answer costs nothing.
     ///
     /// # Errors

@@ -3,16 +3,16 @@
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a request was refused.
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use certs::linkage::Request;
 use clap::{Parser, Subcommand};
+use platform::terminal::{end, say};
 use platform::{OsEntropy, SystemClock, files};
 use privacy::secagg::Fingerprint;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::keeper::{Keeper, KeeperError, Shown};
 
@@ -78,28 +78,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the output has closed it, as `head` does: nothing failed.
-        Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => {
-            ExitCode::SUCCESS
-        }
-        Err(e) => {
-            let _ = writeln!(std::io::stderr(), "custodian: {e:#}");
-            let refused = e.downcast_ref::<KeeperError>().is_some_and(KeeperError::refuses);
-            ExitCode::from(if refused { 3 } else { 1 })
-        }
-    }
-}
-
-fn say(json: bool, value: &Value, text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    if json {
-        writeln!(out, "{value:#}")?
-    } else {
-        writeln!(out, "{text}")?
-    }
-    Ok(())
+    let refused = |e: &anyhow::Error| e.downcast_ref::<KeeperError>().is_some_and(KeeperError::refuses);
+    end("custodian", arguments.json, run(&arguments).map(|()| ExitCode::SUCCESS), |e| if refused(e) { 3 } else { 1 })
 }
 
 fn day(micros: i64) -> String {
@@ -126,11 +106,11 @@ fn run(a: &Arguments) -> anyhow::Result<()> {
         Verb::Init { federation } => {
             let shown = Keeper::init(&a.dir, federation, &OsEntropy, &SystemClock)?.shown()?;
             let told = "\ngive the fingerprint to the hospitals by telephone or letter, and keep a copy of the folder";
-            say(a.json, &json!(shown), &(text(&shown) + told))
+            Ok(say(a.json, &json!(shown), &(text(&shown) + told))?)
         }
         Verb::Show => {
             let shown = Keeper::open(&a.dir, &OsEntropy)?.shown()?;
-            say(a.json, &json!(shown), &text(&shown))
+            Ok(say(a.json, &json!(shown), &text(&shown))?)
         }
         Verb::Seal { request, fingerprint, out } => {
             let keeper = Keeper::open(&a.dir, &OsEntropy)?;
@@ -153,14 +133,14 @@ fn run(a: &Arguments) -> anyhow::Result<()> {
                 request.request.site,
                 out.display()
             );
-            say(a.json, &value, &text)
+            Ok(say(a.json, &value, &text)?)
         }
         Verb::Rotate => {
             let mut keeper = Keeper::open(&a.dir, &OsEntropy)?;
             keeper.rotate(&OsEntropy, &SystemClock)?;
             let shown = keeper.shown()?;
             let told = "\nseal it for every hospital again; each runs site-agent ingest afterwards";
-            say(a.json, &json!(shown), &(text(&shown) + told))
+            Ok(say(a.json, &json!(shown), &(text(&shown) + told))?)
         }
         Verb::List => {
             let sealed = Keeper::open(&a.dir, &OsEntropy)?.sealed()?;
@@ -177,7 +157,7 @@ fn run(a: &Arguments) -> anyhow::Result<()> {
                 })
                 .collect();
             let text = if lines.is_empty() { "nobody yet".to_owned() } else { lines.join("\n") };
-            say(a.json, &json!(sealed), &text)
+            Ok(say(a.json, &json!(sealed), &text)?)
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use platform::terminal::end;
 use privacy::{DiscreteGaussian, Mechanism};
 
 use crate::dropping::Dropping;
@@ -141,22 +142,13 @@ pub fn main(mut arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
         }
     };
+    let json = arguments.json;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(arguments)),
         Err(e) => Err(e.into()),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the output has closed it, as `head` does: nothing failed.
-        Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => {
-            ExitCode::SUCCESS
-        }
-        Err(e) => {
-            let _ = writeln!(std::io::stderr(), "simulator: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
+    end("simulator", json, result.map(|()| ExitCode::SUCCESS), |_| 1)
 }
 
 #[allow(clippy::disallowed_methods)] // The one place where noise may be switched off.

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use certs::Invitation;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use platform::terminal::end;
 use platform::{OsEntropy, SystemClock};
 use privacy::{DiscreteGaussian, Mechanism};
 use proto::{SiteId, StudyId};
@@ -64,21 +65,25 @@ enum Verb {
         study: String,
     },
     /// Studies that came, and what was decided
+    #[command(after_help = "Example:\n  site-agent studies list")]
     Studies {
         #[command(subcommand)]
         verb: StudiesVerb,
     },
     /// What was spent
+    #[command(after_help = "Example:\n  site-agent ledger show")]
     Ledger {
         #[command(subcommand)]
         verb: LedgerVerb,
     },
     /// What left
+    #[command(after_help = "Example:\n  site-agent releases list")]
     Releases {
         #[command(subcommand)]
         verb: ReleasesVerb,
     },
     /// Identity keys: this site's, and those of other sites that it has pinned
+    #[command(after_help = "Example:\n  site-agent keys show")]
     Keys {
         #[command(subcommand)]
         verb: KeysVerb,
@@ -181,6 +186,7 @@ enum KeysVerb {
         site: String,
     },
     /// The federation's linkage key, for counting distinct patients
+    #[command(after_help = "Example:\n  site-agent keys linkage request --out de-01.request")]
     Linkage {
         #[command(subcommand)]
         verb: LinkageVerb,
@@ -220,22 +226,13 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, mechanism: Box<d
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .try_init();
+    let json = arguments.json;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(arguments, mechanism)),
         Err(e) => Err(e.into()),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        // Whoever read the output has closed it, as `head` does: nothing failed.
-        Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => {
-            ExitCode::SUCCESS
-        }
-        Err(e) => {
-            let _ = writeln!(std::io::stderr(), "site-agent: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
+    end("site-agent", json, result.map(|()| ExitCode::SUCCESS), |_| 1)
 }
 
 async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Result<()> {

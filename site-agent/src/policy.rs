@@ -87,16 +87,22 @@ pub fn analyst_of(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or_default()
 }
 
+/// How many cohorts a plan has.
+pub fn cohorts(plan: &Plan) -> usize {
+    plan.study.analysis.iter().map(|a| a.cohort.as_str()).collect::<BTreeSet<_>>().len()
+}
+
+/// What the check of a cohort's size costs, as ε; 0 where neither the site nor the study asks for a least number.
+pub fn cohort_epsilon(config: &Config, plan: &Plan) -> f64 {
+    let least = config.disclosure.min_cohort.max(plan.study.suppression.min_cohort);
+    if least > 0 { config.disclosure.cohort_epsilon } else { 0.0 }
+}
+
 /// What a whole study may cost a block here: its ρ, and a count a cohort where cohorts are checked.
 pub fn whole_cost(config: &Config, plan: &Plan) -> Cost {
-    let mut whole = Cost::gaussian(study::budget::total(plan));
-    if config.disclosure.min_cohort.max(plan.study.suppression.min_cohort) > 0 {
-        let cohorts: BTreeSet<&str> = plan.study.analysis.iter().map(|a| a.cohort.as_str()).collect();
-        for _ in cohorts {
-            whole = whole.plus(&Cost::pure(config.disclosure.cohort_epsilon));
-        }
-    }
-    whole
+    let whole = Cost::gaussian(study::budget::total(plan));
+    let epsilon = cohort_epsilon(config, plan);
+    (0..cohorts(plan)).fold(whole, |sum, _| if epsilon > 0.0 { sum.plus(&Cost::pure(epsilon)) } else { sum })
 }
 
 /// Checks a plan against the site's disclosure settings and budget caps. The settings are the least that a study must keep to;

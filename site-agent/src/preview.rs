@@ -67,6 +67,10 @@ pub struct Preview {
     pub caps: Caps,
     /// For each analysis.
     pub analyses: Vec<AnalysisPreview>,
+    /// What the site's own check of each cohort's size costs beside that, as ε; 0 where it checks none.
+    pub cohort_epsilon: f64,
+    /// How many cohorts are checked.
+    pub cohorts: usize,
 }
 
 /// Builds the preview of a study.
@@ -163,5 +167,7 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
         unit: plan.study.privacy.unit(),
         caps: agent.config.budget.caps(),
         analyses,
+        cohort_epsilon: crate::policy::cohort_epsilon(&agent.config, &plan),
+        cohorts: crate::policy::cohorts(&plan),
     })
 }

@@ -141,6 +141,14 @@ pub fn text(command: &Command, value: &Value) -> String {
                 most("lifetime"),
                 cap("lifetime"),
             );
+            if number(value, "cohort_epsilon") > 0.0 {
+                let _ = writeln!(
+                    out,
+                    "beside it, {} check(s) of a cohort's size, ε {} each",
+                    text_of(value, "cohorts"),
+                    text_of(value, "cohort_epsilon")
+                );
+            }
             for a in list(part("analyses")) {
                 let _ = writeln!(
                     out,

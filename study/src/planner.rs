@@ -85,6 +85,8 @@ pub struct Cost {
     pub patients: usize,
     /// For each analysis.
     pub analyses: Vec<AnalysisCost>,
+    /// Cohorts: a site that asks for a least number of patients charges for one check of each, by its own settings.
+    pub cohorts: usize,
 }
 
 fn made_up(shapes: &[Shape]) -> Option<PatientBatch> {
@@ -158,6 +160,7 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
         sites,
         patients,
         analyses,
+        cohorts: plan.study.analysis.iter().map(|a| a.cohort.as_str()).collect::<std::collections::BTreeSet<_>>().len(),
     })
 }
 

@@ -21,6 +21,8 @@ pub struct Disclosure {
     pub date: String,
     /// Who received it.
     pub recipient: String,
+    /// Where: the address that the site connects to, as far as it is enrolled.
+    pub address: String,
     /// What was disclosed, in words.
     pub description: String,
     /// Why.
@@ -162,6 +164,7 @@ fn disclosure(agent: &Agent, e: &Entry, first: Block) -> Result<Disclosure, Agen
             "the coordinator of the federation {}, for {signer}",
             plan.as_ref().map_or("unknown", |p| p.federation.as_str())
         ),
+        address: crate::enroll::folder(&agent.config).load().map(|(_, c)| c.address).unwrap_or_default(),
         description,
         purpose: plan.as_ref().map_or_else(|| "unknown".to_owned(), |p| p.study.purpose.clone()),
         protocol: plan

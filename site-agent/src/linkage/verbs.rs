@@ -1,12 +1,12 @@
 //! `site-agent keys linkage`: on files alone, so that it needs no running agent and disturbs none.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use platform::terminal::say;
 use platform::{OsEntropy, SystemClock, files};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Held, exchange, held};
 use crate::config::Config;
@@ -43,16 +43,6 @@ pub enum LinkageVerb {
     Forget,
 }
 
-fn say(json: bool, value: &Value, text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout();
-    if json {
-        writeln!(out, "{value:#}")?
-    } else {
-        writeln!(out, "{text}")?
-    }
-    Ok(())
-}
-
 fn line(held: &Held) -> String {
     format!("generation {}, key id {}, of the custodian {}", held.generation, held.key_id, held.custodian)
 }
@@ -71,13 +61,17 @@ pub fn run(config: &Config, verb: &LinkageVerb, json: bool) -> anyhow::Result<()
                 "the request was written to {}; send it to the custodian, and give this site's fingerprint by another way",
                 out.display()
             );
-            say(json, &json!({ "site": config.id, "federation": request.request.federation, "written": out }), &text)
+            Ok(say(
+                json,
+                &json!({ "site": config.id, "federation": request.request.federation, "written": out }),
+                &text,
+            )?)
         }
         LinkageVerb::Accept { file, custodian, force } => {
             let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
             let custodian = exchange::fingerprint(custodian).context("--custodian")?;
             let held = exchange::accept(config, &text, &custodian, *force, &SystemClock)?;
-            say(json, &json!(held), &format!("{}\nrun site-agent ingest to make the tags", line(&held)))
+            Ok(say(json, &json!(held), &format!("{}\nrun site-agent ingest to make the tags", line(&held)))?)
         }
         LinkageVerb::Show => match held(config)? {
             Some((held, here)) => {
@@ -86,14 +80,17 @@ pub fn run(config: &Config, verb: &LinkageVerb, json: bool) -> anyhow::Result<()
                     map.insert("held".to_owned(), json!(here));
                 }
                 let gone = if here { "" } else { " (forgotten)" };
-                say(json, &value, &(line(&held) + gone))
+                Ok(say(json, &value, &(line(&held) + gone))?)
             }
-            None => say(json, &json!({ "held": false }), "no linkage key; ask with site-agent keys linkage request"),
+            None => {
+                let text = "no linkage key; ask with site-agent keys linkage request";
+                Ok(say(json, &json!({ "held": false }), text)?)
+            }
         },
         LinkageVerb::Forget => {
             let held = exchange::forget(config)?;
             let text = format!("{}: forgotten\nrun site-agent ingest to remove its tags", line(&held));
-            say(json, &json!({ "generation": held.generation, "key_id": held.key_id, "held": false }), &text)
+            Ok(say(json, &json!({ "generation": held.generation, "key_id": held.key_id, "held": false }), &text)?)
         }
     }
 }

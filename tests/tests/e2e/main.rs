@@ -14,6 +14,7 @@ mod harness;
 mod heart_disease;
 mod ingested_twice;
 mod ledger_changed;
+mod invitation_withdrawn;
 mod linkage;
 mod no_way_to_no_noise;
 mod old_backup;
