@@ -13,11 +13,10 @@
 //! * `lines`: bounded lines out of any bytes. `open`: which format is read by what.
 //! * `time`: dates of any precision, zones, and the hours that a clock skips or repeats.
 //! * `envelope`, `measurement`: what rows of every format share.
-//! * `csv`: delimited text, described by a TOML mapping. `fhir`: FHIR R4 as NDJSON. `hl7`: HL7 v2 files and batches.
+//! * `tabular`: delimited text and Parquet, described by a TOML mapping, of which some are shipped. `fhir`: FHIR R4 as NDJSON. `hl7`: HL7 v2 files and batches.
 //!   `ccda`: C-CDA and its relatives, one document a file.
 
 mod ccda;
-mod csv;
 mod envelope;
 mod fhir;
 mod hl7;
@@ -25,7 +24,9 @@ mod lines;
 mod measurement;
 mod open;
 pub mod sink;
+mod tabular;
 mod time;
 
 pub use open::{FORMATS, open, open_linking, reader};
-pub use sink::{Adapter, AdapterError, Context, Extract, Quarantined, Read, Reason, Sink};
+pub use sink::{Adapter, AdapterError, Context, Extract, Neighbour, Place, Quarantined, Read, Reason, Sink};
+pub use tabular::{SHIPPED, shipped};

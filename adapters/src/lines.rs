@@ -79,7 +79,7 @@ impl<R: BufRead> Lines<R> {
                 }
                 break;
             }
-            let (taken, ended) = match buffer.iter().position(|b| *b == b'\n') {
+            let (taken, ended) = match memchr::memchr(b'\n', buffer) {
                 Some(at) => (at + 1, true),
                 None => (buffer.len(), false),
             };

@@ -7,13 +7,26 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::ccda::Ccda;
-use crate::csv::Csv;
 use crate::fhir::Fhir;
 use crate::hl7::Hl7;
 use crate::sink::{Adapter, AdapterError};
+use crate::tabular::{Tabular, shipped};
 
 /// The formats there are.
-pub const FORMATS: &[&str] = &["csv", "fhir-ndjson", "hl7v2", "ccda"];
+pub const FORMATS: &[&str] = &[
+    "csv",
+    "parquet",
+    "fhir-ndjson",
+    "hl7v2",
+    "ccda",
+    "omop",
+    "i2b2",
+    "pcornet",
+    "mimic-iii",
+    "mimic-iv",
+    "eicu",
+    "synthea-csv",
+];
 
 const BUFFER: usize = 128 * 1024;
 
@@ -26,7 +39,8 @@ pub fn open(format: &str, mapping_toml: Option<&str>, mapping_name: &str) -> Res
 }
 
 /// The same, with the `system` of the identifiers that are linkage ids, for FHIR and C-CDA, or their authority (CX.4) or
-/// type (CX.5), for HL7 v2. CSV names them in its mapping.
+/// type (CX.5), for HL7 v2. A tabular source names them in its mapping.
+/// Without a mapping, a format of [`crate::SHIPPED`] is read with the shipped one.
 ///
 /// # Errors
 /// As [`open`]; or the format takes no system.
@@ -40,8 +54,8 @@ pub fn open_linking(
         return Err(AdapterError::NoLinkageSystem { format: format.to_owned() });
     }
     match (format, mapping_toml) {
-        ("csv", Some(text)) => Ok(Box::new(Csv::new(text, mapping_name)?)),
-        ("csv", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
+        ("csv" | "parquet", Some(text)) => Ok(Box::new(Tabular::new(format, text, mapping_name)?)),
+        ("csv" | "parquet", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
         ("fhir-ndjson", None) => Ok(Box::new(Fhir::new(linkage_system))),
         ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system))),
         ("ccda", None) => Ok(Box::new(Ccda::new(linkage_system))),
@@ -50,6 +64,10 @@ pub fn open_linking(
             line: 1,
             message: format!("{format} takes no mapping; remove `mapping` from the source"),
         }),
+        (_, own) if let Some(text) = shipped(format) => match own {
+            Some(own) => Ok(Box::new(Tabular::new(format, own, mapping_name)?)),
+            None => Ok(Box::new(Tabular::new(format, text, &format!("the shipped mapping {format}"))?)),
+        },
         _ => Err(AdapterError::UnknownFormat { format: format.to_owned(), known: FORMATS.join(", ") }),
     }
 }

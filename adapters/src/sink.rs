@@ -1,6 +1,7 @@
 //! The words between an adapter and the site: what it is told, what it reads, what it hands over.
 
 use std::io::{self, BufRead};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schema::linkage::LinkageKey;
@@ -28,6 +29,26 @@ pub struct Extract<'a> {
     pub name: &'a str,
     /// Its bytes, already decompressed (see [`crate::reader`]).
     pub reader: Box<dyn BufRead + 'a>,
+}
+
+/// Another file of the source, which a file is read with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Its path relative to the source.
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What changes with its bytes, such as their hash.
+    pub version: String,
+}
+
+/// Where an extract lies, and what lies beside it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place<'a> {
+    /// The file, for formats that are not read from their beginning to their end.
+    pub path: Option<&'a Path>,
+    /// The files that [`Adapter::beside`] asked for.
+    pub beside: &'a [Neighbour],
 }
 
 /// One item that could not be taken, and why.
@@ -94,6 +115,8 @@ pub enum Reason {
     Incomplete,
     /// Text outside any HL7 message, or a message header that can't be read.
     NotHl7,
+    /// A column whose first values contradict what the mapping says of its dates or numbers.
+    Contradiction,
     /// An HL7 message, or a segment of it, is longer than is taken.
     MessageTooLong,
     /// A character set that is not known here.
@@ -128,6 +151,7 @@ impl Reason {
             Reason::UnknownCodeSystem => "unknown_code_system",
             Reason::Incomplete => "incomplete",
             Reason::NotHl7 => "not_hl7",
+            Reason::Contradiction => "contradiction",
             Reason::MessageTooLong => "message_too_long",
             Reason::UnknownCharset => "unknown_charset",
         }
@@ -141,6 +165,15 @@ pub trait Sink {
     /// # Errors
     /// The site could not store it; the adapter stops.
     fn record(&mut self, record: schema::Record) -> Result<(), AdapterError>;
+
+    /// Takes a record that its adapter fills anew for the next row. A sink that copies what it takes anyway needs no record
+    /// of its own.
+    ///
+    /// # Errors
+    /// As [`Sink::record`].
+    fn row(&mut self, record: &schema::Record) -> Result<(), AdapterError> {
+        self.record(record.clone())
+    }
 
     /// Takes a quarantined item.
     ///
@@ -168,6 +201,26 @@ pub trait Adapter: Send + Sync {
     /// # Errors
     /// The disk, the sink, or a file that contradicts its mapping. Bad items are no errors: they are quarantined.
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn Sink) -> Result<Read, AdapterError>;
+
+    /// Whether the file of that name is read with another one of the source, such as a code dictionary. What was read of it
+    /// depends on both.
+    fn beside(&self, _file: &str, _other: &str) -> bool {
+        false
+    }
+
+    /// Reads one extract to its end, with its place: the file itself, and what lies beside it.
+    ///
+    /// # Errors
+    /// As [`Adapter::read`]; or a file beside it is missing, too large or cannot be read.
+    fn read_at(
+        &self,
+        ctx: &Context,
+        extract: Extract<'_>,
+        _place: Place<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<Read, AdapterError> {
+        self.read(ctx, extract, sink)
+    }
 }
 
 /// What became of one extract.
@@ -252,6 +305,16 @@ impl<'a> Out<'a> {
         }
         self.tally.records += 1;
         self.sink.record(record)
+    }
+
+    /// The same for a record that stays with the adapter.
+    pub(crate) fn row(&mut self, record: &schema::Record, line: u64) -> Result<(), AdapterError> {
+        if let Some(column) = record.missing() {
+            let table = record.table().name();
+            return self.quarantine(line, Reason::Incomplete, format!("{table}.{column} is empty; it is required"));
+        }
+        self.tally.records += 1;
+        self.sink.row(record)
     }
 
     pub(crate) fn quarantine(

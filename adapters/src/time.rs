@@ -3,7 +3,9 @@
 //! `event_date` is the civil date at the hospital, so a time with an explicit offset is shown in the site's zone
 //! too. A time that the clock skips or shows twice is read with the earlier offset, the one before the change.
 
-use chrono::{DateTime, Datelike, Duration, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, Duration, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Utc,
+};
 use chrono_tz::Tz;
 use schema::Cell;
 
@@ -87,6 +89,40 @@ impl When {
     pub(crate) fn year(&self) -> i64 {
         i64::from(self.date.year())
     }
+    /// The civil time in a zone; the day's beginning where no time of day is known.
+    pub(crate) fn civil(&self, zone: Tz) -> NaiveDateTime {
+        match self.instant.and_then(DateTime::from_timestamp_micros) {
+            Some(instant) => instant.with_timezone(&zone).naive_local(),
+            None => self.date.and_time(NaiveTime::MIN),
+        }
+    }
+    /// A civil time in a zone, as precise as is said. No finer than a day, and it has no instant.
+    pub(crate) fn of_civil(at: NaiveDateTime, precision: Precision, zone: Tz) -> Option<When> {
+        let day = When::of_day(at.date(), precision);
+        if precision <= Precision::Day {
+            return Some(day);
+        }
+        let instant = in_zone(at, zone)?;
+        let offset_min = i64::from(instant.with_timezone(&zone).offset().fix().local_minus_utc() / 60);
+        Some(When {
+            instant: Some(instant.timestamp_micros()),
+            zone_source: ZoneSource::Site,
+            offset_min: Some(offset_min),
+            ..day
+        })
+    }
+    fn of_day(date: NaiveDate, precision: Precision) -> When {
+        When { date, instant: None, precision, zone_source: ZoneSource::None, offset_min: None }
+    }
+    /// The same, where midnight says that no time of day is known.
+    pub(crate) fn midnight_is_day(self, zone: Tz) -> When {
+        let midnight = self.instant.is_some() && self.civil(zone).time() == NaiveTime::MIN;
+        if midnight { When::of_day(self.date, Precision::Day) } else { self }
+    }
+    /// Whether it is before a day.
+    pub(crate) fn is_before(&self, day: NaiveDate) -> bool {
+        self.date < day
+    }
     pub(crate) fn month(&self) -> Option<i64> {
         (self.precision >= Precision::Month).then(|| i64::from(self.date.month()))
     }
@@ -109,7 +145,7 @@ pub(crate) struct Parts {
 impl Parts {
     /// The time that the parts name, or `None` where there is none, such as 31 February.
     pub(crate) fn when(&self, zone: Tz) -> Option<When> {
-        let year = self.year.filter(|y| (1800..=2200).contains(y))?;
+        let year = self.year.filter(|y| (1800..=2300).contains(y))?;
         let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, self.month.unwrap_or(1), self.day.unwrap_or(1))?;
         let (Some(hour), Some(minute)) = (self.hour, self.minute) else {
             let precision = match (self.month, self.day) {
@@ -117,7 +153,7 @@ impl Parts {
                 (Some(_), None) => Precision::Month,
                 _ => Precision::Year,
             };
-            return Some(When { date, instant: None, precision, zone_source: ZoneSource::None, offset_min: None });
+            return Some(When::of_day(date, precision));
         };
         self.day?;
         let precision = match (self.second, self.micro, self.fine) {

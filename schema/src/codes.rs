@@ -56,6 +56,17 @@ pub const SYSTEMS: &[CodeSystem] = &[
     CodeSystem { alias: "ndc", uri: "http://hl7.org/fhir/sid/ndc", also: &["NDC"] },
     CodeSystem { alias: "cvx", uri: "http://hl7.org/fhir/sid/cvx", also: &["CVX"] },
     CodeSystem { alias: "cpt", uri: "http://www.ama-assn.org/go/cpt", also: &["CPT", "C4"] },
+    CodeSystem { alias: "icd9proc", uri: "urn:oid:2.16.840.1.113883.6.104", also: &["I9CP", "ICD9PROC"] },
+    CodeSystem {
+        alias: "icd10pcs",
+        uri: "http://www.cms.gov/Medicare/Coding/ICD10",
+        also: &["urn:oid:2.16.840.1.113883.6.4", "I10P", "ICD10PCS"],
+    },
+    CodeSystem {
+        alias: "hcpcs",
+        uri: "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",
+        also: &["urn:oid:2.16.840.1.113883.6.285", "HCPCS", "HCPT"],
+    },
     CodeSystem { alias: "ops", uri: "http://fhir.de/CodeSystem/bfarm/ops", also: &[] },
 ];
 

@@ -153,6 +153,27 @@ impl Record {
         }
     }
 
+    /// Sets the column at a place of [`Table::columns`], for who has looked it up before. A cell that does not fit there is
+    /// null in the batch.
+    pub fn put(&mut self, place: usize, cell: Cell) {
+        if let Some(slot) = self.cells.get_mut(place) {
+            *slot = cell;
+        }
+    }
+
+    /// Becomes a copy of another row, and keeps the memory of its texts.
+    pub fn copy_from(&mut self, other: &Record) {
+        self.table = other.table;
+        self.cells.resize(other.cells.len(), Cell::Null);
+        for (own, other) in self.cells.iter_mut().zip(&other.cells) {
+            match (own, other) {
+                (Cell::Null, Cell::Null) => {}
+                (Cell::Text(own), Cell::Text(other)) => own.clone_from(other),
+                (own, other) => *own = other.clone(),
+            }
+        }
+    }
+
     /// The same, for building in one expression; a misfit is left unset and found by [`Record::missing`].
     #[must_use]
     pub fn with(mut self, column: &str, cell: impl Into<Cell>) -> Record {

@@ -211,6 +211,18 @@ impl Table {
         Table::Death,
     ];
 
+    /// The tables that a mapping may fill: those of [`Table::SOURCED`], and the observation period of an extract that states it.
+    pub const MAPPED: [Table; 8] = [
+        Table::Patient,
+        Table::Visit,
+        Table::Condition,
+        Table::Measurement,
+        Table::DrugExposure,
+        Table::Procedure,
+        Table::Death,
+        Table::ObservationPeriod,
+    ];
+
     /// The table's name.
     pub fn name(self) -> &'static str {
         match self {

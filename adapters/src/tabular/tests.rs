@@ -24,7 +24,7 @@ impl crate::Sink for Seen {
     }
 }
 
-fn context() -> Context {
+pub(super) fn context() -> Context {
     Context {
         source_system: "his".to_owned(),
         zone: chrono_tz::Europe::Berlin,
@@ -36,10 +36,10 @@ fn context() -> Context {
 }
 
 fn read(mapping: &str, name: &str, bytes: &[u8]) -> (Seen, Result<Read, AdapterError>) {
-    let csv = Csv::new(mapping, "m.toml").unwrap();
+    let tabular = Tabular::new("csv", mapping, "m.toml").unwrap();
     let mut seen = Seen::default();
     let extract = Extract { name, reader: Box::new(Cursor::new(bytes.to_vec())) };
-    let result = csv.read(&context(), extract, &mut seen);
+    let result = tabular.read(&context(), extract, &mut seen);
     (seen, result)
 }
 

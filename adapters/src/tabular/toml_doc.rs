@@ -89,6 +89,21 @@ impl<'d, 't> Section<'d, 't> {
         self.get(key).map_or(Ok(Vec::new()), |v| v.texts(key))
     }
 
+    /// One text or a list of texts; empty where the key is missing.
+    pub(crate) fn one_or_more(&self, key: &str) -> Result<Vec<Text<'d>>, AdapterError> {
+        match self.get(key) {
+            None => Ok(Vec::new()),
+            Some(v) if v.as_text().is_some() => Ok(vec![v.text(key)?]),
+            Some(v) => v.texts(key),
+        }
+    }
+
+    /// The tables of `[key.NAME]`, by name.
+    pub(crate) fn named(&self, key: &str) -> Result<Vec<(Text<'d>, Section<'d, 't>)>, AdapterError> {
+        let Some(value) = self.get(key) else { return Ok(Vec::new()) };
+        value.table(key)?.entries().map(|(name, v)| Ok((name, v.table(name.text)?))).collect()
+    }
+
     /// The tables of `[[key]]`.
     pub(crate) fn tables(&self, key: &str) -> Result<Vec<Section<'d, 't>>, AdapterError> {
         let Some(value) = self.get(key) else { return Ok(Vec::new()) };
@@ -127,6 +142,18 @@ impl<'d, 't> Value<'d, 't> {
         self.as_text()
             .map(|text| Text { text, at: self.at })
             .ok_or_else(|| self.error(format!("\"{key}\" is a text in quotes")))
+    }
+
+    /// The tables of a list of tables.
+    pub(crate) fn tables(&self, key: &str) -> Result<Vec<Section<'d, 't>>, AdapterError> {
+        let wrong = || self.error(format!("\"{key}\" is a list of tables, such as [{{ ... }}, {{ ... }}]"));
+        let DeValue::Array(items) = self.value else { return Err(wrong()) };
+        items
+            .iter()
+            .map(|item| {
+                Value { doc: self.doc, at: item.span().start, value: item.get_ref() }.table(key).map_err(|_| wrong())
+            })
+            .collect()
     }
 
     pub(crate) fn texts(&self, key: &str) -> Result<Vec<Text<'d>>, AdapterError> {

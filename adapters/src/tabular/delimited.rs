@@ -6,42 +6,14 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use encoding_rs::{CoderResult, Decoder, Encoding};
 
+use super::layout::Layout;
+use super::rows::{Fields, Next};
 use crate::lines::{Line, Lines};
 use crate::sink::Reason;
 
 /// A quoted field runs over this many lines or bytes at most; then the quote is taken for an error.
 const MAX_JOINED_LINES: usize = 1000;
 const MAX_JOINED_BYTES: usize = 1024 * 1024;
-
-/// The fields of one row.
-#[derive(Default)]
-pub(crate) struct Fields {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl Fields {
-    /// How many.
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// One field, trimmed.
-    pub(crate) fn get(&self, i: usize) -> Option<&str> {
-        let end = *self.ends.get(i)?;
-        let start = if i == 0 { 0 } else { *self.ends.get(i - 1)? };
-        self.text.get(start..end).map(str::trim)
-    }
-
-    fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
-    }
-
-    fn end(&mut self) {
-        self.ends.push(self.text.len());
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -59,11 +31,11 @@ fn split(text: &str, delimiter: char, quote: Option<char>, state: &mut State, fi
             State::Start if Some(c) == quote => State::Quoted,
             State::Quoted if Some(c) == quote => State::Closing,
             State::Quoted => {
-                fields.text.push(c);
+                fields.writer().push(c);
                 State::Quoted
             }
             State::Closing if Some(c) == quote => {
-                fields.text.push(c);
+                fields.writer().push(c);
                 State::Quoted
             }
             State::Start | State::Bare | State::Closing if c == delimiter => {
@@ -71,13 +43,13 @@ fn split(text: &str, delimiter: char, quote: Option<char>, state: &mut State, fi
                 State::Start
             }
             State::Start | State::Bare | State::Closing => {
-                fields.text.push(c);
+                fields.writer().push(c);
                 State::Bare
             }
         };
     }
     if *state == State::Quoted {
-        fields.text.push('\n');
+        fields.writer().push('\n');
         return false;
     }
     fields.end();
@@ -91,46 +63,57 @@ enum Physical {
     End,
 }
 
-/// What comes next.
-pub(crate) enum Next {
-    /// A row; its fields are in [`Rows::fields`].
-    Row(u64),
-    /// A line that is no row.
-    Bad(u64, Reason, String),
-    /// The end.
-    End,
-}
-
-/// A reader of rows.
-pub(crate) struct Rows<'a> {
+/// A reader of delimited rows.
+pub(crate) struct Delimited<'a> {
     lines: Lines<Box<dyn BufRead + 'a>>,
     encoding: &'static Encoding,
+    /// Whether the bytes went through [`Transcoded`].
+    transcoded: bool,
     delimiter: char,
     quote: Option<char>,
     waiting: VecDeque<Physical>,
     fields: Fields,
 }
 
-impl<'a> Rows<'a> {
-    /// Over a stream. A byte order mark goes before the declared encoding.
-    pub(crate) fn new(
-        mut reader: Box<dyn BufRead + 'a>,
-        declared: &'static Encoding,
-        delimiter: char,
-        quote: Option<char>,
-    ) -> Rows<'a> {
+/// The candidate that stands most often in the first line, and whether that line has a quote.
+fn first_line(bytes: &[u8], candidates: &[char]) -> (Option<char>, bool) {
+    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    let text = String::from_utf8_lossy(line);
+    let count = |c: &char| text.chars().filter(|x| x == c).count();
+    let mut best: Option<(char, usize)> = None;
+    for candidate in candidates {
+        let n = count(candidate);
+        if best.is_none_or(|(_, most)| n > most) {
+            best = Some((*candidate, n));
+        }
+    }
+    (best.map(|(c, _)| c), text.contains('"'))
+}
+
+impl<'a> Delimited<'a> {
+    /// Over a stream. A byte order mark goes before the declared encoding. Of several delimiters the first line decides; the
+    /// quote, where the layout leaves it open, is `"`, and none in a file between tabs whose first line has none.
+    pub(crate) fn new(mut reader: Box<dyn BufRead + 'a>, layout: &Layout) -> Delimited<'a> {
         // An error here comes again with the first line, which tells it.
         let marked = reader.fill_buf().ok().and_then(Encoding::for_bom).map(|(encoding, _)| encoding);
-        let mut encoding = marked.unwrap_or(declared);
-        if encoding == encoding_rs::UTF_16LE || encoding == encoding_rs::UTF_16BE {
+        let mut encoding = marked.unwrap_or(layout.encoding);
+        let transcoded = encoding == encoding_rs::UTF_16LE || encoding == encoding_rs::UTF_16BE;
+        if transcoded {
             let decoder = encoding.new_decoder_with_bom_removal();
             reader =
                 Box::new(BufReader::new(Transcoded { inner: reader, decoder, ready: Vec::new(), at: 0, done: false }));
             encoding = encoding_rs::UTF_8;
         }
-        Rows {
+        let (found, quoted) = match reader.fill_buf() {
+            Ok(bytes) => first_line(bytes, &layout.delimiters),
+            Err(_) => (None, false),
+        };
+        let delimiter = found.unwrap_or(',');
+        let quote = layout.quote.unwrap_or(if delimiter == '\t' && !quoted { None } else { Some('"') });
+        Delimited {
             lines: Lines::new(reader),
             encoding,
+            transcoded,
             delimiter,
             quote,
             waiting: VecDeque::new(),
@@ -152,35 +135,77 @@ impl<'a> Rows<'a> {
         if let Some(line) = self.waiting.pop_front() {
             return Ok(line);
         }
+        self.line()
+    }
+
+    /// The next line of the stream.
+    fn line(&mut self) -> io::Result<Physical> {
         let line = self.lines.advance()?;
+        Ok(self.judge(line))
+    }
+
+    /// What the line last given is.
+    fn judge(&self, line: Line) -> Physical {
         let number = self.lines.number();
-        let bad = |reason, detail: String| Ok(Physical::Bad(number, reason, detail));
+        let bad = |reason, detail: &str| Physical::Bad(number, reason, detail.to_owned());
         match line {
-            Line::End => Ok(Physical::End),
-            Line::TooLong => bad(Reason::LineTooLong, "the line is over 8 MiB; export the file again".to_owned()),
-            Line::Truncated => {
-                bad(Reason::Truncated, "the file breaks off here; copy it again and ingest it again".to_owned())
-            }
+            Line::End => Physical::End,
+            Line::TooLong => bad(Reason::LineTooLong, "the line is over 8 MiB; export the file again"),
+            Line::Truncated => bad(Reason::Truncated, "the file breaks off here; copy it again and ingest it again"),
             Line::Here => {
                 let bytes = self.lines.bytes();
-                if bytes.contains(&0) {
-                    let detail = "the line holds NUL bytes; is this a text file, and is its encoding right?";
-                    return bad(Reason::NotText, detail.to_owned());
+                if memchr::memchr(0, bytes).is_some() {
+                    return bad(
+                        Reason::NotText,
+                        "the line holds NUL bytes; is this a text file, and is its encoding right?",
+                    );
                 }
                 match self.encoding.decode_without_bom_handling_and_without_replacement(bytes) {
-                    // Only the UTF-16 reader writes this character, for what it could not decode.
-                    Some(text) if !text.contains('\u{FFFD}') => Ok(Physical::Text(number, text.into_owned())),
+                    // The UTF-16 reader writes this character for what it could not decode.
+                    Some(text) if !(self.transcoded && text.contains('\u{FFFD}')) => {
+                        Physical::Text(number, text.into_owned())
+                    }
                     _ => bad(
                         Reason::NotUtf8,
-                        format!("the line is not {}; set encoding in the mapping", self.encoding.name()),
+                        &format!("the line is not {}; set encoding in the mapping", self.encoding.name()),
                     ),
                 }
             }
         }
     }
 
+    /// The next row where nothing about it is special: a line of UTF-8 without a quote. It is looked at once and copied once.
+    /// A line that is special is put where [`Self::physical`] finds it.
+    fn plain(&mut self) -> io::Result<Option<Next>> {
+        let Ok(delimiter) = u8::try_from(self.delimiter).map_err(|_| ()) else { return Ok(None) };
+        if !self.waiting.is_empty() || self.encoding != encoding_rs::UTF_8 || self.transcoded || !delimiter.is_ascii() {
+            return Ok(None);
+        }
+        let line = self.lines.advance()?;
+        if line == Line::Here {
+            let bytes = self.lines.bytes();
+            let special =
+                memchr::memchr2(0, self.quote.and_then(|q| u8::try_from(q).ok()).unwrap_or(0), bytes).is_some();
+            let ascii = self.quote.is_none_or(|q| q.is_ascii());
+            if !special
+                && ascii
+                && let Ok(text) = std::str::from_utf8(bytes)
+                && !text.trim_start().is_empty()
+            {
+                self.fields.plain(text, delimiter);
+                return Ok(Some(Next::Row(self.lines.number())));
+            }
+        }
+        let next = self.judge(line);
+        self.waiting.push_front(next);
+        Ok(None)
+    }
+
     /// Goes to the next row. Blank lines are no rows.
     pub(crate) fn advance(&mut self) -> io::Result<Next> {
+        if let Some(next) = self.plain()? {
+            return Ok(next);
+        }
         let (first, text) = loop {
             match self.physical()? {
                 Physical::End => return Ok(Next::End),
@@ -200,7 +225,7 @@ impl<'a> Rows<'a> {
             let next = self.physical()?;
             let closed = match &next {
                 Physical::Text(_, text)
-                    if joined.len() < MAX_JOINED_LINES && self.fields.text.len() < MAX_JOINED_BYTES =>
+                    if joined.len() < MAX_JOINED_LINES && self.fields.writer().len() < MAX_JOINED_BYTES =>
                 {
                     split(text, self.delimiter, self.quote, &mut state, &mut self.fields)
                 }

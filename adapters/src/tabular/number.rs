@@ -7,6 +7,9 @@ pub(crate) struct Numbers {
     pub(crate) thousands: Option<char>,
 }
 
+/// As programs write them.
+pub(crate) const PLAIN: Numbers = Numbers { decimal: '.', thousands: None };
+
 impl Numbers {
     /// The number a text names, and its decimals; `None` where the text is not of this kind.
     pub(crate) fn parse(&self, text: &str) -> Option<(f64, i64)> {
@@ -68,7 +71,6 @@ mod tests {
     use proptest::prelude::*;
 
     const GERMAN: Numbers = Numbers { decimal: ',', thousands: Some('.') };
-    const PLAIN: Numbers = Numbers { decimal: '.', thousands: None };
 
     #[test]
     fn german_and_plain() {

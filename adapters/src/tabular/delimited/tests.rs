@@ -5,7 +5,8 @@ use super::*;
 use std::io::Cursor;
 
 fn read(bytes: &[u8], encoding: &'static Encoding) -> Vec<Result<Vec<String>, (u64, Reason)>> {
-    let mut rows = Rows::new(Box::new(Cursor::new(bytes.to_vec())), encoding, ';', Some('"'));
+    let layout = Layout { encoding, delimiters: vec![';'], quote: Some(Some('"')), ..Layout::default() };
+    let mut rows = Delimited::new(Box::new(Cursor::new(bytes.to_vec())), &layout);
     let mut out = Vec::new();
     loop {
         match rows.advance().unwrap() {
