@@ -157,39 +157,377 @@ fn take_with(adapter: &dyn Adapter, folder: &Path) -> Gold {
     gold
 }
 
+fn number(r: &Record, column: &str) -> f64 {
+    match r.get(column) {
+        Cell::Real(v) => *v,
+        Cell::Int(v) => *v as f64,
+        Cell::Date(v) => f64::from(*v),
+        _ => f64::NAN,
+    }
+}
+
+fn days(r: &Record, from: &str, to: &str) -> f64 {
+    number(r, to) - number(r, from)
+}
+
+fn close(a: f64, b: f64) -> bool {
+    (a - b).abs() < 1e-6 * b.abs().max(1.0)
+}
+
+/// The code systems: `SELECT CASE WHEN s.vocabulary_id IN (those named by the mapping) THEN s.vocabulary_id WHEN d.vocabulary_id IN
+/// (...) THEN d.vocabulary_id WHEN x_concept_id <> 0 OR x_source_concept_id <> 0 THEN 'concept' ELSE 'source' END, count(*) FROM x LEFT
+/// JOIN CONCEPT s ON x_source_concept_id = s.concept_id LEFT JOIN CONCEPT d ON x_concept_id = d.concept_id GROUP BY 1`.
 #[test]
-fn omop_csv() {
+fn omop_as_csv() {
     let Some(folder) = shared("omop-synthea-1k") else { return };
     let gold = take("omop", None, &folder);
-    assert_eq!(gold.persons.len(), 1);
+    assert_eq!(gold.bad, []);
+    let want = [
+        ("condition", 7_900),
+        ("drug_exposure", 29_518),
+        ("measurement", 199_514 + 8_518),
+        ("observation_period", 1_126),
+        ("patient", 1_130),
+        ("procedure", 17_333),
+        ("visit", 32_153),
+    ];
+    assert_eq!(gold.tables(), want);
+    assert_eq!(gold.persons.len(), 1_130);
+    let ignored: Vec<&str> = gold.ignored.iter().map(String::as_str).collect();
+    assert_eq!(ignored, ["CONCEPT.csv.gz", "CONDITION_ERA.csv.gz", "DRUG_ERA.csv.gz", "SOURCE.md"]);
+    let of = |t, c, v| gold.count(t, c, v);
+    assert_eq!((of(Table::Patient, "sex", "M"), of(Table::Patient, "sex", "F")), (572, 558));
+    assert_eq!(["IP", "ER", "OP"].map(|c| of(Table::Visit, "class", c)), [1_001, 1_809, 29_343]);
+    let systems = ["http://loinc.org", "http://snomed.info/sct", "urn:insitu:omop-concept", "urn:insitu:omop-source"];
+    assert_eq!(
+        systems.map(|s| of(Table::Measurement, "code_system", s)),
+        [169_656, 24_216 + 8_203, 5_497 + 314, 145 + 1]
+    );
+    let drugs =
+        ["http://hl7.org/fhir/sid/cvx", "http://www.nlm.nih.gov/research/umls/rxnorm", "http://snomed.info/sct"];
+    assert_eq!(drugs.map(|s| of(Table::DrugExposure, "code_system", s)), [13_799, 7_808, 7_584]);
+    assert_eq!(of(Table::DrugExposure, "end_kind", "explicit"), 24_293);
+    assert_eq!(["dispensed", "ordered"].map(|k| of(Table::DrugExposure, "kind", k)), [21_698, 7_820]);
+    // Times at midnight are days; an operator of 0 is "equal"; units are empty everywhere.
+    assert_eq!(of(Table::Measurement, "t_prec", "day"), 208_032);
+    assert_eq!(of(Table::Measurement, "comparator", "eq"), 208_032);
+    assert_eq!(of(Table::Measurement, "value_num", "true"), 199_514);
 }
+
+/// `SELECT count(*), avg(value_as_number) FROM measurement JOIN concept ON measurement_concept_id = concept_id WHERE concept_code =
+/// '8480-6'`, `SELECT sum(visit_end_date - visit_start_date) FROM visit_occurrence`, and so on.
 #[test]
-fn omop_parquet() {
+fn omop_as_parquet() {
     let Some(folder) = shared("omop-synthea27nj-parquet") else { return };
     let gold = take("omop", None, &folder);
-    assert_eq!(gold.persons.len(), 1);
+    assert_eq!(gold.bad, []);
+    let want = [
+        ("condition", 470),
+        ("death", 3),
+        ("drug_exposure", 883),
+        ("measurement", 10_040 + 8_099),
+        ("observation_period", 28),
+        ("patient", 28),
+        ("procedure", 1_649),
+        ("visit", 1_791),
+    ];
+    assert_eq!(gold.tables(), want);
+    assert_eq!(gold.count(Table::Measurement, "code_system", "http://loinc.org"), 9_155 + 7_649);
+    assert_eq!(gold.count(Table::Measurement, "code_system", "http://snomed.info/sct"), 885 + 450);
+    assert_eq!(gold.count(Table::Measurement, "value_num", "true"), 9_107);
+    let pressures: Vec<f64> = gold
+        .of(Table::Measurement)
+        .filter(|r| r.get("code") == &Cell::from("8480-6") && r.get("unit_std") == &Cell::from("mm[Hg]"))
+        .map(|r| number(r, "value_std"))
+        .collect();
+    assert_eq!(pressures.len(), 726);
+    assert!(close(pressures.iter().sum::<f64>() / 726.0, 120.706_611_570_247_93));
+    let sum = |t, f: &dyn Fn(&Record) -> f64| gold.of(t).map(f).sum::<f64>();
+    assert!(close(sum(Table::Visit, &|r| days(r, "start_date", "end_date")), 131.0));
+    assert!(close(sum(Table::Patient, &|r| number(r, "birth_year")), 55_546.0));
+    assert!(close(sum(Table::Patient, &|r| number(r, "birth_month")), 204.0));
+    assert!(close(sum(Table::ObservationPeriod, &|r| days(r, "start_date", "end_date")), 293_940.0));
+    assert_eq!(gold.count(Table::DrugExposure, "kind", "dispensed"), 883);
 }
+
+/// Text and Parquet of one extract, and every spelling of a file's name, give the same records.
 #[test]
-fn i2b2() {
-    let Some(folder) = shared("i2b2-star-lung228") else { return };
-    let gold = take("i2b2", None, &folder);
-    assert_eq!(gold.persons.len(), 1);
+fn omop_is_the_same_in_every_spelling() {
+    let Some(folder) = shared("omop-synthea-1k") else { return };
+    use std::io::Read as _;
+    let mut text = String::new();
+    adapters::reader(&folder.join("CONDITION_OCCURRENCE.csv.gz")).unwrap().read_to_string(&mut text).unwrap();
+    let tabs = text.replace(',', "\t");
+    let lower = text.replacen(text.lines().next().unwrap(), &text.lines().next().unwrap().to_uppercase(), 1);
+    let read = |name: &str, text: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(name), text).unwrap();
+        std::fs::copy(folder.join("CONCEPT.csv.gz"), dir.path().join("concept.csv.gz")).unwrap();
+        take("omop", None, dir.path()).rows
+    };
+    let want = read("condition_occurrence.csv", &text);
+    assert_eq!(want.len(), 7_900);
+    for (name, text) in [
+        ("cdm_condition_occurrence.tsv", &tabs),
+        ("Condition_Occurrence.CSV", &lower),
+        ("omop.condition_occurrence.txt", &text.replace(',', "|")),
+    ] {
+        assert!(read(name, text) == want, "{name}");
+    }
 }
+
+/// The days, the events and the sexes are those of `lung.csv`, so that its Kaplan-Meier, log-rank and Cox answers are reached.
+#[test]
+fn i2b2_is_the_lung_data() {
+    let (Some(folder), Some(survival)) = (shared("i2b2-star-lung228"), shared("survival")) else { return };
+    let gold = take("i2b2", None, &folder);
+    assert_eq!(gold.bad, []);
+    let want = [("death", 165), ("measurement", 1_140), ("patient", 228), ("visit", 684)];
+    assert_eq!(gold.tables(), want);
+    #[derive(Default)]
+    struct Person {
+        male: bool,
+        start: f64,
+        end: f64,
+        died: bool,
+    }
+    let mut persons: BTreeMap<[u8; 16], Person> = BTreeMap::new();
+    for r in &gold.rows {
+        let Cell::Key(key) = r.get("person_key") else { panic!("no person") };
+        let person = persons.entry(*key).or_default();
+        match (r.table(), show(r.get("code")).as_str()) {
+            (Table::Patient, _) => person.male = r.get("sex") == &Cell::from("M"),
+            (Table::Measurement, "A168") => person.start = number(r, "event_date"),
+            (Table::Measurement, "A125") => person.end = number(r, "event_date"),
+            (Table::Measurement, "A125#126:1") => person.died = true,
+            _ => {}
+        }
+    }
+    let mut got: Vec<(i64, bool, bool)> =
+        persons.values().map(|p| ((p.end - p.start) as i64, p.died, p.male)).collect();
+    let lung = std::fs::read_to_string(survival.join("lung.csv")).unwrap();
+    let mut want: Vec<(i64, bool, bool)> = lung
+        .lines()
+        .skip(1)
+        .map(|l| l.split(',').collect::<Vec<_>>())
+        .map(|f| (f[1].parse().unwrap(), f[2] == "2", f[4] == "1"))
+        .collect();
+    got.sort_unstable();
+    want.sort_unstable();
+    assert_eq!(got, want);
+}
+
+/// `SELECT count(*) FILTER (valid number or comparator with number) FROM labevents`, `SELECT count(*), sum(valuenum) FROM labevents
+/// JOIN d_labitems USING (itemid) WHERE loinc_code = '2160-0' AND TRY_CAST(value AS DOUBLE) IS NOT NULL`, and so on.
 #[test]
 fn mimic_iii() {
     let Some(folder) = shared("mimic-iii-demo") else { return };
     let gold = take("mimic-iii", None, &folder);
-    assert_eq!(gold.persons.len(), 1);
+    assert_eq!(gold.bad, []);
+    let want = [
+        ("condition", 1_761),
+        ("death", 100),
+        ("drug_exposure", 10_398 + 34_799 + 13_224 - 2_910),
+        ("measurement", 76_074 + 11_320),
+        ("patient", 100),
+        ("procedure", 506 + 753 - 26),
+        ("visit", 129 + 136),
+    ];
+    assert_eq!(gold.tables(), want);
+    assert_eq!(gold.count(Table::Measurement, "code_system", "http://loinc.org"), 72_984);
+    assert_eq!(["lt", "gt", "le"].map(|c| gold.count(Table::Measurement, "comparator", c)), [148, 45, 1]);
+    assert_eq!(gold.count(Table::DrugExposure, "code_system", "http://hl7.org/fhir/sid/ndc"), 8_920);
+    assert_eq!(gold.count(Table::Condition, "role", "primary"), 129);
+    assert_eq!(gold.count(Table::Patient, "age_capped", "true"), 8);
+    let fibrillation =
+        gold.of(Table::Condition).filter(|r| ["427.31", "428.0"].contains(&show(r.get("code")).as_str()));
+    assert_eq!(fibrillation.count(), 87);
+    let sum = |t, f: &dyn Fn(&Record) -> f64| gold.of(t).map(f).sum::<f64>();
+    assert!(close(sum(Table::Patient, &|r| number(r, "birth_year")), 207_837.0));
+    let stays = gold.of(Table::Visit).filter(|r| r.get("class") == &Cell::from("IP"));
+    assert!(close(stays.map(|r| days(r, "start_date", "end_date")).sum(), 1_205.0));
+    let creatinine: Vec<f64> = gold
+        .of(Table::Measurement)
+        .filter(|r| r.get("code") == &Cell::from("2160-0") && r.get("comparator") == &Cell::from("eq"))
+        .map(|r| number(r, "value_num"))
+        .filter(|v| v.is_finite())
+        .collect();
+    assert_eq!(creatinine.len(), 2_174);
+    assert!(close(creatinine.iter().sum(), 3_476.4));
 }
+
+/// `SELECT count(noninvasivesystolic), ... FROM vitalaperiodic`, `SELECT count(DISTINCT uniquepid) FROM patient WHERE age = '> 89'`,
+/// `SELECT sum(hospitaldischargeoffset - hospitaladmitoffset) FROM (SELECT DISTINCT ON (patienthealthsystemstayid) * FROM patient)`.
 #[test]
 fn eicu() {
     let Some(folder) = shared("eicu-crd-demo") else { return };
     let gold = take("eicu", None, &folder);
-    assert_eq!(gold.persons.len(), 1);
+    assert_eq!(gold.bad, []);
+    let vitals = 162_515 + 162_526 + 163_303 + 115 + 14_042;
+    let want = [
+        ("condition", 15_821 + 1_509),
+        ("death", 126),
+        ("drug_exposure", 48_996 + 5_402 + 22_315),
+        ("measurement", vitals + 1_640 + 1_584 + 770 + 2_390 + 2_390 + 24),
+        ("patient", 1_251),
+        ("procedure", 26_531),
+        ("visit", 1_468 + 1_677),
+    ];
+    assert_eq!(gold.tables(), want);
+    assert_eq!(gold.persons.len(), 1_251);
+    assert_eq!(gold.count(Table::Condition, "code_system", "http://hl7.org/fhir/sid/icd-9-cm"), 13_191);
+    assert_eq!(gold.count(Table::Patient, "age_capped", "true"), 56);
+    // No event has an instant, since only the year is known; days within a stay are right to the minute's rounding.
+    assert_eq!(gold.count(Table::Measurement, "t_prec", "year"), gold.tables["measurement"]);
+    assert!(gold.rows.iter().all(|r| r.get("t_event") == &Cell::Null));
+    let stays = gold.of(Table::Visit).filter(|r| r.get("parent_visit_key") == &Cell::Null);
+    let stayed: f64 = stays.map(|r| days(r, "start_date", "end_date")).sum();
+    // Midnights passed differ from minutes by less than a day a stay.
+    assert!((stayed - 13_513_755.0 / 1_440.0).abs() < 1_468.0 / 2.0, "{stayed}");
 }
+
+/// `SELECT count(*) FROM ...`, `SELECT count(*), sum(VALUE) FROM observations WHERE CODE = '8480-6'`.
 #[test]
 fn synthea() {
     let Some(folder) = shared("synthea-csv-ca50") else { return };
     let gold = take("synthea-csv", None, &folder);
-    assert_eq!(gold.persons.len(), 1);
+    assert_eq!(gold.bad, []);
+    let want = [
+        ("condition", 1_534),
+        ("death", 9),
+        ("drug_exposure", 1_772 + 891),
+        ("measurement", 21_697),
+        ("patient", 59),
+        ("procedure", 4_637),
+        ("visit", 2_590),
+    ];
+    assert_eq!(gold.tables(), want);
+    assert_eq!(gold.count(Table::Measurement, "code_system", "urn:synthea:score"), 1_512);
+    let pressure: Vec<f64> = gold
+        .of(Table::Measurement)
+        .filter(|r| r.get("code") == &Cell::from("8480-6"))
+        .map(|r| number(r, "value_std"))
+        .collect();
+    assert!(pressure.len() == 635 && close(pressure.iter().sum(), 80_461.0));
+    let born: f64 = gold.of(Table::Patient).map(|r| number(r, "birth_year")).sum();
+    assert!(close(born, 116_780.0));
+    // Every event with an encounter meets a visit.
+    let visits: HashSet<_> = gold.of(Table::Visit).map(|r| show(r.get("visit_key"))).collect();
+    let others = gold.rows.iter().filter(|r| r.table() != Table::Visit && r.get("visit_key") != &Cell::Null);
+    assert!(others.map(|r| show(r.get("visit_key"))).all(|k| visits.contains(&k)));
+}
+
+/// One row an encounter, many facts: diagnoses, a result in classes, an age in classes, `?` for nothing.
+const DIABETES: &str = r#"
+format = "csv"
+null = ["?"]
+[map.hba1c]
+">7" = "7"
+">8" = "8"
+[[file]]
+match = "diabetic_data"
+person = { column = "patient_nbr" }
+[file.column]
+hba1c = { column = "A1Cresult", map = "hba1c" }
+[[file.row]]
+table = "patient"
+[file.row.set]
+sex = { column = "gender", map = { Female = "F", Male = "M" } }
+[[file.row]]
+table = "visit"
+may_be_open = false
+[file.row.set]
+class = "IP"
+visit = { column = "encounter_id" }
+discharge_to = { column = "discharge_disposition_id" }
+[[file.row]]
+table = "condition"
+require = ["diag_1"]
+id = ["encounter_id"]
+[file.row.set]
+code_system = "icd9cm"
+code = { column = "diag_1" }
+role = "primary"
+visit = { column = "encounter_id" }
+[[file.row]]
+table = "measurement"
+only = { A1Cresult = [">7", ">8"] }
+id = ["encounter_id"]
+[file.row.set]
+code_system = "loinc"
+code = "4548-4"
+value_num = { column = "hba1c" }
+comparator = "gt"
+unit_src = "%"
+visit = { column = "encounter_id" }
+"#;
+
+/// `SELECT count(*), count(DISTINCT patient_nbr), count(*) FILTER (diag_1 <> '?') FROM diabetic_data`.
+#[test]
+fn a_wide_table_of_a_hundred_thousand_encounters() {
+    let Some(folder) = shared("diabetes-130-us-hospitals") else { return };
+    let gold = take("csv", Some(DIABETES), &folder);
+    assert_eq!(gold.bad, []);
+    let want = [("condition", 101_745), ("measurement", 3_812 + 8_216), ("patient", 71_518), ("visit", 101_766)];
+    assert_eq!(gold.tables(), want);
+    let above = gold.of(Table::Measurement).all(|r| {
+        r.get("comparator") == &Cell::from("gt")
+            && r.get("value_lo") == r.get("value_num")
+            && number(r, "value_std") > 50.0
+    });
+    assert!(above);
+}
+
+/// Days from a day that is nobody's: a trial's table without a calendar.
+#[test]
+fn days_from_a_constant_anchor() {
+    let Some(folder) = shared("fed-tcga-brca") else { return };
+    let mapping = r#"
+format = "csv"
+[anchor.diagnosis]
+day = "2000-01-01"
+unit = "days"
+[[file]]
+match = "brca.csv"
+person = { column = "pid" }
+[file.column]
+zero = { constant = "0" }
+died = { column = "E", map = { "1.0" = "1" } }
+[[file.row]]
+table = "patient"
+[[file.row]]
+table = "visit"
+may_be_open = false
+[file.row.set]
+class = "OP"
+visit = { column = "pid" }
+start = { offset = "zero", anchor = "diagnosis" }
+end = { offset = "T", anchor = "diagnosis" }
+[[file.row]]
+table = "death"
+require = ["died"]
+[file.row.set]
+event = { offset = "T", anchor = "diagnosis" }
+"#;
+    let gold = take("csv", Some(mapping), &folder);
+    assert_eq!(gold.bad, []);
+    assert_eq!(gold.tables(), [("death", 151), ("patient", 1_096), ("visit", 1_096)]);
+    let text = std::fs::read_to_string(folder.join("brca.csv")).unwrap();
+    let want: f64 = text.lines().skip(1).map(|l| l.rsplit(',').next().unwrap().parse::<f64>().unwrap()).sum();
+    let got: f64 = gold.of(Table::Visit).map(|r| days(r, "start_date", "end_date")).sum();
+    assert!(close(got, want), "{got} {want}");
+}
+
+/// A shipped mapping that a site copies and changes takes the shipped one's place, under the same format.
+#[test]
+fn a_shipped_mapping_can_be_copied() {
+    for name in adapters::SHIPPED {
+        let text = adapters::shipped(name).unwrap();
+        assert!(adapters::FORMATS.contains(name));
+        let adapter = adapters::open(name, Some(text), "mine.toml").unwrap();
+        assert_eq!(adapter.format(), *name);
+        let error = adapters::open("csv", Some(text), "mine.toml").err().unwrap().to_string();
+        assert!(error.contains("format is \"csv\" or \"parquet\" here"), "{error}");
+    }
+    assert!(adapters::shipped("csv").is_none());
 }

@@ -54,13 +54,16 @@ fn state() -> PathBuf {
 pub struct Source {
     /// Its name; the source system of its rows.
     pub name: String,
-    /// Its format: `csv`, `fhir-ndjson`, `hl7v2` or `ccda`.
+    /// Its format: one of [`adapters::FORMATS`].
     pub format: String,
     /// The folder with the extract's files, relative to `site.toml`.
     pub path: PathBuf,
-    /// The mapping, for CSV.
+    /// The mapping, for `csv` and `parquet`; for a format with a shipped mapping, the one that takes its place.
     #[serde(default)]
     pub mapping: Option<PathBuf>,
+    /// Whether each file is a whole snapshot, which takes the place of the file of that name before it.
+    #[serde(default)]
+    pub snapshot: bool,
     /// The `system` of the patients' identifiers that are linkage ids, for FHIR; their root, for C-CDA; their authority or
     /// type, for HL7 v2. A CSV mapping names its column itself.
     #[serde(default)]

@@ -46,6 +46,7 @@ pub(crate) struct Builder<'a> {
     made: MadeCells<'a>,
     persons: Keys,
     visits: Keys,
+    repeats: Repeats,
     rows: Vec<RowState>,
 }
 
@@ -56,9 +57,25 @@ struct RowState {
     record: Record,
     /// Why no record can be made of any row.
     refused: Option<String>,
-    /// How often each record of the person in hand has come, where repeats count.
-    seen: HashMap<Key, u32>,
-    of: Option<Key>,
+}
+
+/// Records whose repeats are counted, at most; with more, counting begins anew.
+const COUNTED: usize = 1 << 20;
+
+/// How often each record has come, where repeats count.
+#[derive(Default)]
+struct Repeats(HashMap<Key, u32>);
+
+impl Repeats {
+    /// The how-manieth record of that key this is, from 1.
+    fn count(&mut self, record: Key) -> u32 {
+        if self.0.len() >= COUNTED {
+            self.0.clear();
+        }
+        let n = self.0.entry(record).or_default();
+        *n += 1;
+        *n
+    }
 }
 
 /// Pseudonyms that were made before; all are forgotten when there are too many.
@@ -99,11 +116,21 @@ impl<'a> Builder<'a> {
         let state = |row: &RowMap| {
             let mut template = envelope.row(row.table, Key::default(), Key::default());
             defaults(&mut template);
-            RowState { record: template.clone(), template, refused: None, seen: HashMap::new(), of: None }
+            RowState { record: template.clone(), template, refused: None }
         };
         let rows = map.rows.iter().map(state).collect();
         let made = MadeCells::new(lookups);
-        Builder { map, found, envelope, file, made, persons: Keys::default(), visits: Keys::default(), rows }
+        Builder {
+            map,
+            found,
+            envelope,
+            file,
+            made,
+            persons: Keys::default(),
+            visits: Keys::default(),
+            repeats: Repeats::default(),
+            rows,
+        }
     }
 
     /// Says for each row's mapping whether a column contradicts it, by the file's first rows.
@@ -181,8 +208,14 @@ impl<'a> Builder<'a> {
                 out.quarantine(line, Reason::Contradiction, detail.clone())?;
                 continue;
             }
-            let mut maker =
-                Maker { map, found: self.found, envelope: &self.envelope, visits: &mut self.visits, cells: &cells };
+            let mut maker = Maker {
+                map,
+                found: self.found,
+                envelope: &self.envelope,
+                visits: &mut self.visits,
+                repeats: &mut self.repeats,
+                cells: &cells,
+            };
             match maker.record(row, state, person, key) {
                 Ok(()) => {
                     any = true;
@@ -250,24 +283,20 @@ struct Maker<'m, 'a> {
     found: &'a Found,
     envelope: &'m Envelope<'a>,
     visits: &'m mut Keys,
+    repeats: &'m mut Repeats,
     cells: &'m Cells<'m, 'a>,
 }
 
 impl Maker<'_, '_> {
     fn record(&mut self, row: &RowMap, state: &mut RowState, person: &str, key: Key) -> Result<(), No> {
-        let RowState { template, record, seen, of, .. } = state;
+        let RowState { template, record, .. } = state;
         record.copy_from(template);
         record.set("person_key", key);
         let mut record_key = self.record_key(row, person, None);
         if row.repeats {
-            if *of != Some(key) {
-                seen.clear();
-                *of = Some(key);
-            }
-            let n = seen.entry(record_key).or_default();
-            *n += 1;
-            if *n > 1 {
-                record_key = self.record_key(row, person, Some(*n));
+            let n = self.repeats.count(record_key);
+            if n > 1 {
+                record_key = self.record_key(row, person, Some(n));
             }
         }
         record.set("record_key", record_key);
@@ -314,6 +343,7 @@ impl Maker<'_, '_> {
             }
             _ => {
                 id.push(person);
+                id.extend(row.apart.as_deref());
                 id.extend(row.id.iter().map(|slot| self.cells.get(*slot).unwrap_or("")));
             }
         }

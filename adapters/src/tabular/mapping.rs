@@ -80,10 +80,12 @@ pub(crate) struct RowMap {
     pub(crate) id: Vec<Slot>,
     /// Those of them that the mapping names itself.
     written_id: Vec<Slot>,
-    /// Whether rows of one identity, one after the other for one person, are so many records.
+    /// Whether rows of one identity are so many records.
     pub(crate) repeats: bool,
     /// Whether a visit without an end is still going on.
     pub(crate) may_be_open: bool,
+    /// What keeps the records of this file's kind apart from those of others with the same identity.
+    pub(crate) apart: Option<String>,
     /// A constant code, which is part of the identity too, so that a wide row's records stay apart.
     pub(crate) constant_code: String,
     pub(crate) setters: Vec<Setter>,
@@ -92,7 +94,7 @@ pub(crate) struct RowMap {
 const TOP: &[&str] = &["format", "file", "lookup", "anchor", "map"];
 const FILE: &[&str] = &["match", "header", "columns", "person", "row", "column", "optional"];
 /// Keys of a file that may stand at the top for all files, beside those of the layout.
-const SHARED: &[&str] = &["decimal", "thousands", "dates", "midnight"];
+const SHARED: &[&str] = &["decimal", "thousands", "dates", "midnight", "separate_files"];
 const ROW: &[&str] = &["table", "require", "only", "except", "id", "repeats", "may_be_open", "set"];
 
 impl Mapping {
@@ -161,8 +163,12 @@ fn file<'d, 't>(
     if rows.is_empty() {
         return Err(doc.error(section.at, "there is no [[file.row]]; add one for each record that a row becomes"));
     }
+    let apart = match from("separate_files").flag("separate_files", false)? {
+        true => section.one_or_more("match")?.first().map(|t| t.text.to_owned()),
+        false => None,
+    };
     let scope = Scope { anchors: top.named("anchor")?, has_dates: !dates.is_empty() };
-    let rows = rows.into_iter().map(|r| row(r, &scope, &mut columns)).collect::<Result<_, _>>()?;
+    let rows = rows.into_iter().map(|r| row(r, &scope, apart.as_deref(), &mut columns)).collect::<Result<_, _>>()?;
     if let Some(unused) = columns.unused() {
         return Err(doc.error(unused.at, format!("column \"{}\" is made, and nothing reads it", unused.text)));
     }
@@ -226,6 +232,7 @@ pub(crate) fn is_one_of(texts: &[String], cell: &str) -> bool {
 fn row<'d, 't>(
     section: Section<'d, 't>,
     scope: &Scope<'d, 't>,
+    apart: Option<&str>,
     columns: &mut Columns<'d, 't>,
 ) -> Result<RowMap, AdapterError> {
     let section = section.only(ROW)?;
@@ -254,7 +261,19 @@ fn row<'d, 't>(
     let constant_code = setters::constant_code(&setters).to_owned();
     let repeats = section.flag("repeats", false)?;
     let may_be_open = section.flag("may_be_open", true)?;
-    Ok(RowMap { table, require, only, except, id, written_id, repeats, may_be_open, constant_code, setters })
+    Ok(RowMap {
+        apart: apart.map(str::to_owned),
+        table,
+        require,
+        only,
+        except,
+        id,
+        written_id,
+        repeats,
+        may_be_open,
+        constant_code,
+        setters,
+    })
 }
 
 /// The `map` of a column.

@@ -1,6 +1,8 @@
 //! A row in, records out: the German laboratory, the wide file, and what is wrong with them.
 #![allow(clippy::unwrap_used)]
 
+mod features;
+
 use super::*;
 use crate::sink::Quarantined;
 use proptest::prelude::*;

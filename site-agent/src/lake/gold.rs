@@ -87,8 +87,9 @@ fn derived_envelope(code: &str) -> String {
     )
 }
 
-/// A person's time under observation: from the first to the last dated event. The basis says that it is inferred.
-fn observation_periods() -> String {
+/// A person's time under observation. What the sources state counts, overlapping and adjacent periods joined; a period without an
+/// end lasts to the person's last dated event. For everybody else it is inferred: from the first to the last dated event.
+fn observation_periods(merged: bool) -> String {
     let dated: Vec<String> =
         [Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure]
             .iter()
@@ -97,10 +98,26 @@ fn observation_periods() -> String {
                 format!("SELECT person_key, record_key, source_system, t_ingest, {date} AS day FROM {}", t.name())
             })
             .collect();
+    let latest = latest(Table::ObservationPeriod, merged);
     format!(
-        "SELECT {envelope}, start_date, end_date, 'inferred' AS basis FROM (SELECT person_key, min(record_key) AS record_key, \
+        "WITH inferred AS (SELECT person_key, min(record_key) AS record_key, \
          min(source_system) AS source_system, max(t_ingest) AS t_ingest, min(day) AS start_date, max(day) AS end_date \
-         FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key) ORDER BY person_key",
+         FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key), \
+         stated AS (SELECT s.person_key, s.record_key, s.source_system, s.t_ingest, s.basis, s.start_date, \
+         greatest(s.start_date, coalesce(s.end_date, i.end_date, s.start_date)) AS end_date FROM ({latest}) s \
+         LEFT JOIN inferred i ON s.person_key = i.person_key WHERE s.start_date IS NOT NULL), \
+         reached AS (SELECT *, max(CAST(end_date AS INT)) OVER (PARTITION BY person_key ORDER BY start_date, record_key \
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM stated), \
+         numbered AS (SELECT *, sum(CASE WHEN before IS NULL OR CAST(start_date AS INT) - before > 1 THEN 1 ELSE 0 END) \
+             OVER (PARTITION BY person_key ORDER BY start_date, record_key ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS period \
+             FROM reached), \
+         joined AS (SELECT person_key, period, min(record_key) AS record_key, min(source_system) AS source_system, \
+             max(t_ingest) AS t_ingest, min(start_date) AS start_date, max(end_date) AS end_date, min(basis) AS basis \
+             FROM numbered GROUP BY person_key, period) \
+         SELECT {envelope}, start_date, end_date, basis FROM (\
+             SELECT person_key, record_key, source_system, t_ingest, start_date, end_date, basis FROM joined UNION ALL \
+             SELECT person_key, record_key, source_system, t_ingest, start_date, end_date, 'inferred' AS basis FROM inferred \
+             WHERE person_key NOT IN (SELECT person_key FROM stated)) ORDER BY person_key, start_date",
         envelope = derived_envelope("CAST(NULL AS VARCHAR) AS code_system, CAST(NULL AS VARCHAR) AS code"),
         dated = dated.join(" UNION ALL ")
     )
@@ -251,8 +268,17 @@ impl Lake {
             gold.files.push((table.name().to_owned(), file));
             gold.rows.push((table.name().to_owned(), rows));
         }
-        for (table, sql) in [(Table::ObservationPeriod, observation_periods()), (Table::Derived, eras())] {
+        let periods = observation_periods(!merged.is_empty());
+        for (table, sql) in [(Table::ObservationPeriod, periods), (Table::Derived, eras())] {
             let ctx = self.over(config, &spill, &gold).await?;
+            if table == Table::ObservationPeriod {
+                if !merged.is_empty() {
+                    merged.register(&ctx)?;
+                }
+                session::register(&ctx, "silver", table, &self.silver_of(table)?, false)
+                    .await
+                    .map_err(|e| data_error("building gold", &e))?;
+            }
             let file = format!("{folder}/{}.parquet", table.name());
             let rows = write(&ctx, &sql, &table.arrow(), &self.root.join(&file)).await?;
             gold.files.push((table.name().to_owned(), file));

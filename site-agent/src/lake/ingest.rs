@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use adapters::{Adapter, Context, Extract};
+use adapters::{Adapter, Context, Extract, Neighbour, Place};
 use platform::{Clock, Entropy};
 use schema::linkage::LinkageKey;
 use schema::record::Pseudonyms;
@@ -57,8 +57,16 @@ pub(super) struct OpenSource<'a> {
     pub(super) source: &'a Source,
     pub(super) root: PathBuf,
     pub(super) adapter: Box<dyn Adapter>,
-    /// Of the settings that say how a file is read; a part of the file's key.
-    pub(super) mapping_hash: String,
+    /// Of the settings that say how a file is read.
+    mapping_hash: String,
+}
+
+/// What a file is read with.
+pub(super) struct Beside {
+    /// The files beside it that it is read with.
+    pub(super) files: Vec<Neighbour>,
+    /// Of the settings and of those files; a part of the file's key.
+    pub(super) settings: String,
 }
 
 impl<'a> OpenSource<'a> {
@@ -71,12 +79,42 @@ impl<'a> OpenSource<'a> {
         let name = mapping_path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         let system = source.linkage_system.as_deref();
         let adapter = adapters::open_linking(&source.format, mapping.as_deref(), &name, system)?;
-        let mut settings = mapping.unwrap_or_default();
+        // A shipped mapping that a new version of the program changes is another one.
+        let shipped = || adapters::shipped(&source.format).map(str::to_owned);
+        let mut settings = mapping.or_else(shipped).unwrap_or_default();
         if let Some(system) = system {
             settings += &format!("\0linkage_system\0{system}");
         }
         let mapping_hash = proto::Hash::of(settings.as_bytes()).short();
         Ok(OpenSource { source, root: config.home.join(&source.path), adapter, mapping_hash })
+    }
+
+    /// What a file is read with, of the files of the source.
+    pub(super) fn beside(&self, run: &mut Run<'_>, file: &str, all: &[PathBuf]) -> Result<Beside, LakeError> {
+        let mut out = Beside { files: Vec::new(), settings: self.mapping_hash.clone() };
+        let mut versions = String::new();
+        for path in all {
+            let name = self.name_of(path);
+            if self.adapter.beside(file, &name) {
+                let version = run.hash(path)?;
+                versions += &format!("{name}\0{version}\0");
+                out.files.push(Neighbour { name, path: path.clone(), version });
+            }
+        }
+        if !versions.is_empty() {
+            out.settings += &format!("+{}", proto::Hash::of(versions.as_bytes()).short());
+        }
+        Ok(out)
+    }
+
+    /// A file's name, relative to the source.
+    fn name_of(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+    }
+
+    /// The source's files.
+    pub(super) fn files(&self) -> Result<Vec<PathBuf>, LakeError> {
+        files(&self.root)
     }
 }
 
@@ -199,21 +237,24 @@ impl Lake {
         open: &OpenSource<'_>,
         report: &mut IngestReport,
     ) -> Result<(), LakeError> {
-        let OpenSource { source, root, adapter, mapping_hash } = open;
-        for path in files(root)? {
-            let name = path.strip_prefix(root).unwrap_or(&path).display().to_string();
+        let OpenSource { source, adapter, .. } = open;
+        let all = open.files()?;
+        for path in &all {
+            let name = open.name_of(path);
             if !adapter.accepts(&name) {
                 report.ignored.push(name);
                 continue;
             }
-            let hash = run.hash(&path)?;
+            let hash = run.hash(path)?;
             let links = adapter.links(&name);
             if links {
                 report.linkage.files += 1;
-                bronze::remove(&self.root, &path, &hash)?;
+                bronze::remove(&self.root, path, &hash)?;
             }
-            let key = format!("{}/{name}/{hash}/{mapping_hash}", source.name);
-            if self.known(&key)? {
+            let beside = open.beside(run, &name, &all)?;
+            let key = format!("{}/{name}/{hash}/{}", source.name, beside.settings);
+            // A snapshot that is what an older one was takes the place of those between.
+            if self.known(&key)? && !(source.snapshot && self.is_superseded(&key)?) {
                 report.files.push(FileReport {
                     source: source.name.clone(),
                     file: name,
@@ -226,17 +267,18 @@ impl Lake {
                 });
                 continue;
             }
-            let kept = if links { path.clone() } else { bronze::keep(&self.root, &path, &hash)? };
+            let kept = if links { path.clone() } else { bronze::keep(&self.root, path, &hash)? };
             let number = self.last_run()?.saturating_add(1);
             let context = run.context(&source.name, number)?;
             let size = std::fs::metadata(&kept).map(|m| m.len()).unwrap_or_default();
             let mut tell = |bytes: u64| (run.progress)(&name, bytes, size);
             let stem = format!("{number:010}-{}", hash.get(..12).unwrap_or(&hash));
             let mut sink = Silver::new(&self.root, stem, &mut tell);
-            let reader = adapters::reader(&kept).map_err(|e| file_error(&path, &e))?;
-            let read = adapter.read(&context, Extract { name: &name, reader }, &mut sink)?;
+            let reader = adapters::reader(&kept).map_err(|e| file_error(path, &e))?;
+            let place = Place { path: Some(&kept), beside: &beside.files };
+            let read = adapter.read_at(&context, Extract { name: &name, reader }, place, &mut sink)?;
             if links {
-                bronze::unchanged(&path, &hash)?;
+                bronze::unchanged(path, &hash)?;
             }
             let written = sink.finish()?;
             let ingested = Ingested {
@@ -252,6 +294,7 @@ impl Lake {
                 quarantine: written.quarantine.clone(),
                 linkage: context.linkage.as_deref().filter(|_| links).map(LinkageKey::id),
                 at_micros: context.ingest_micros,
+                snapshot: source.snapshot && written.whole,
             };
             self.enter(&key, &ingested)?;
             report.files.push(FileReport {

@@ -9,6 +9,10 @@
 //! A source file's position, its silver files and its quarantine are entered in one synced transaction: the manifest in the
 //! store says what exists, and files that it does not name are left-overs of a crash and are removed. A file whose bytes and
 //! mapping were ingested before changes nothing.
+//!
+//! Of a source that sends whole snapshots (`snapshot = true`), a file that comes again under its name takes the place of what it
+//! was: rows that it no longer has are not in the next gold. The manifest says so, in the transaction that enters the file. A file
+//! that breaks off, or whose columns contradict its mapping, is not whole and takes nobody's place.
 
 mod bronze;
 mod gold;
@@ -23,6 +27,7 @@ pub use gold::Gold;
 pub use ingest::{FileReport, IngestReport};
 pub use relink::LinkageReport;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use platform::store::SharedStore;
@@ -105,6 +110,24 @@ pub struct Ingested {
     /// When it was ingested, in microseconds since 1970; 0 where an older version did not say.
     #[serde(default)]
     pub at_micros: i64,
+    /// Whether it is a whole snapshot, which takes the place of what was read of this file before.
+    #[serde(default)]
+    pub snapshot: bool,
+}
+
+/// The run of each file's newest whole snapshot, by source and file.
+fn newest_snapshots(all: &[Ingested]) -> BTreeMap<(&str, &str), u32> {
+    let mut newest = BTreeMap::new();
+    for entry in all.iter().filter(|e| e.snapshot) {
+        let run = newest.entry((entry.source.as_str(), entry.file.as_str())).or_insert(0);
+        *run = entry.run.max(*run);
+    }
+    newest
+}
+
+/// Whether a later snapshot of the same file takes an entry's place.
+fn is_superseded(entry: &Ingested, newest: &BTreeMap<(&str, &str), u32>) -> bool {
+    newest.get(&(entry.source.as_str(), entry.file.as_str())).is_some_and(|run| *run > entry.run)
 }
 
 /// The lake of a site.
@@ -142,10 +165,12 @@ impl Lake {
         Ok(entries.iter().filter_map(|(_, v)| serde_json::from_slice(v).ok()).collect())
     }
 
-    /// Silver files of a table.
+    /// Silver files of a table that count: of a file that comes as a snapshot, those of its newest whole one, and of what came later.
     fn silver_of(&self, table: Table) -> Result<Vec<PathBuf>, LakeError> {
         let mut files: Vec<(u32, PathBuf)> = Vec::new();
-        for f in self.ingested()? {
+        let all = self.ingested()?;
+        let newest = newest_snapshots(&all);
+        for f in all.iter().filter(|f| !is_superseded(f, &newest)) {
             for (name, path) in &f.silver {
                 if name == table.name() {
                     files.push((f.run, self.root.join(path)));
@@ -171,6 +196,14 @@ impl Lake {
 
     fn known(&self, key: &str) -> Result<bool, LakeError> {
         Ok(self.store.get(format!("{FILES}{key}").as_bytes())?.is_some())
+    }
+
+    /// Whether the entry of a key has lost its place to a later snapshot.
+    fn is_superseded(&self, key: &str) -> Result<bool, LakeError> {
+        let Some(bytes) = self.store.get(format!("{FILES}{key}").as_bytes())? else { return Ok(false) };
+        let all = self.ingested()?;
+        let newest = newest_snapshots(&all);
+        Ok(serde_json::from_slice::<Ingested>(&bytes).is_ok_and(|entry| is_superseded(&entry, &newest)))
     }
 
     fn remove_left_overs(&self) -> Result<(), LakeError> {

@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use adapters::{AdapterError, Context, Extract, Quarantined, Sink};
+use adapters::{AdapterError, Context, Extract, Place, Quarantined, Sink};
 use arrow::array::{RecordBatch, new_null_array};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -93,7 +93,10 @@ struct PatientsAlone<'a>(Silver<'a>);
 
 impl Sink for PatientsAlone<'_> {
     fn record(&mut self, r: Record) -> Result<(), AdapterError> {
-        if r.table() == Table::Patient { self.0.record(r) } else { Ok(()) }
+        self.row(&r)
+    }
+    fn row(&mut self, r: &Record) -> Result<(), AdapterError> {
+        if r.table() == Table::Patient { self.0.row(r) } else { Ok(()) }
     }
     fn quarantine(&mut self, _: Quarantined) -> Result<(), AdapterError> {
         Ok(())
@@ -136,9 +139,11 @@ impl Lake {
                 None => false,
             };
             if let (Some(source), Some(path), Some(linkage), true) = (source, &path, run.linkage.clone(), whole) {
+                let beside = source.beside(run, &entry.file, &source.files()?)?;
                 // Under other settings the file is ingested anew, a moment later.
-                if key.ends_with(format!("/{}", source.mapping_hash).as_bytes()) {
-                    let silver = self.read_again(run, source, &entry, path, &linkage)?;
+                if key.ends_with(format!("/{}", beside.settings).as_bytes()) {
+                    let place = Place { path: Some(path), beside: &beside.files };
+                    let silver = self.read_again(run, source, &entry, place, &linkage)?;
                     self.replace(&key, entry, &patients, silver, current.clone())?;
                     report.read_again += 1;
                     continue;
@@ -160,9 +165,10 @@ impl Lake {
         run: &mut Run<'_>,
         source: &OpenSource<'_>,
         entry: &Ingested,
-        path: &Path,
+        place: Place<'_>,
         linkage: &Arc<LinkageKey>,
     ) -> Result<Option<String>, LakeError> {
+        let Some(path) = place.path else { return Ok(None) };
         let context = Context {
             linkage: Some(linkage.clone()),
             ingest_micros: entry.at_micros,
@@ -172,7 +178,7 @@ impl Lake {
         let mut tell = |bytes: u64| (run.progress)(&entry.file, bytes, size);
         let mut sink = PatientsAlone(Silver::new(&self.root, stem(entry, &linkage.id()), &mut tell));
         let reader = adapters::reader(path).map_err(|e| file_error(path, &e))?;
-        source.adapter.read(&context, Extract { name: &entry.file, reader }, &mut sink)?;
+        source.adapter.read_at(&context, Extract { name: &entry.file, reader }, place, &mut sink)?;
         bronze::unchanged(path, &entry.hash)?;
         Ok(sink.0.finish()?.silver.into_iter().map(|(_, path)| path).next())
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use adapters::{AdapterError, Quarantined, Sink};
+use adapters::{AdapterError, Quarantined, Reason, Sink};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -45,6 +45,7 @@ pub(super) struct Silver<'a> {
     stem: String,
     tables: BTreeMap<Table, TableFile>,
     quarantine: Option<(BufWriter<File>, String)>,
+    whole: bool,
     progress: &'a mut dyn FnMut(u64),
 }
 
@@ -52,11 +53,13 @@ pub(super) struct Silver<'a> {
 pub(super) struct Written {
     pub(super) silver: Vec<(String, String)>,
     pub(super) quarantine: Option<String>,
+    /// Whether the file was read to its end.
+    pub(super) whole: bool,
 }
 
 impl<'a> Silver<'a> {
     pub(super) fn new(root: &'a Path, stem: String, progress: &'a mut dyn FnMut(u64)) -> Silver<'a> {
-        Silver { root, stem, tables: BTreeMap::new(), quarantine: None, progress }
+        Silver { root, stem, tables: BTreeMap::new(), quarantine: None, whole: true, progress }
     }
 
     fn create(&self, relative: &str) -> Result<File, LakeError> {
@@ -78,6 +81,7 @@ impl<'a> Silver<'a> {
     }
 
     fn reject(&mut self, q: &Quarantined) -> Result<(), LakeError> {
+        self.whole &= !matches!(q.reason, Reason::Truncated | Reason::NoHeader | Reason::Contradiction);
         if self.quarantine.is_none() {
             let path = format!("quarantine/{}.ndjson", self.stem);
             self.quarantine = Some((BufWriter::new(self.create(&path)?), path));
@@ -109,13 +113,16 @@ impl<'a> Silver<'a> {
             let dir = self.root.join(part);
             platform::files::sync_folder(&dir).map_err(|e| file_error(&dir, &e))?;
         }
-        Ok(Written { silver, quarantine })
+        Ok(Written { silver, quarantine, whole: self.whole })
     }
 }
 
 impl Sink for Silver<'_> {
     fn record(&mut self, r: Record) -> Result<(), AdapterError> {
-        self.push(&r).map_err(|e| AdapterError::Sink(e.to_string()))
+        self.row(&r)
+    }
+    fn row(&mut self, r: &Record) -> Result<(), AdapterError> {
+        self.push(r).map_err(|e| AdapterError::Sink(e.to_string()))
     }
     fn quarantine(&mut self, q: Quarantined) -> Result<(), AdapterError> {
         self.reject(&q).map_err(|e| AdapterError::Sink(e.to_string()))
