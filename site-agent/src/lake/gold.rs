@@ -87,9 +87,9 @@ fn derived_envelope(code: &str) -> String {
     )
 }
 
-/// A person's time under observation. What the sources state counts, overlapping and adjacent periods joined; a period without an
-/// end lasts to the person's last dated event. For everybody else it is inferred: from the first to the last dated event.
-fn observation_periods(merged: bool) -> String {
+/// A person's time under observation, where no source states it: from the first to the last dated event. The basis says that it is
+/// inferred.
+fn inferred_periods() -> String {
     let dated: Vec<String> =
         [Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure]
             .iter()
@@ -98,12 +98,22 @@ fn observation_periods(merged: bool) -> String {
                 format!("SELECT person_key, record_key, source_system, t_ingest, {date} AS day FROM {}", t.name())
             })
             .collect();
-    let latest = latest(Table::ObservationPeriod, merged);
     format!(
-        "WITH inferred AS (SELECT person_key, min(record_key) AS record_key, \
+        "SELECT {envelope}, start_date, end_date, 'inferred' AS basis FROM (SELECT person_key, min(record_key) AS record_key, \
          min(source_system) AS source_system, max(t_ingest) AS t_ingest, min(day) AS start_date, max(day) AS end_date \
-         FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key), \
-         stated AS (SELECT s.person_key, s.record_key, s.source_system, s.t_ingest, s.basis, s.start_date, \
+         FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key) ORDER BY person_key",
+        envelope = derived_envelope("CAST(NULL AS VARCHAR) AS code_system, CAST(NULL AS VARCHAR) AS code"),
+        dated = dated.join(" UNION ALL ")
+    )
+}
+
+/// The periods that sources state, overlapping and adjacent ones joined; one without an end lasts to the person's last dated event.
+/// Whoever has none keeps the inferred one, of the table `inferred`.
+fn observation_periods(merged: bool) -> String {
+    let latest = latest(Table::ObservationPeriod, merged);
+    let columns = columns(Table::ObservationPeriod);
+    format!(
+        "WITH stated AS (SELECT s.person_key, s.record_key, s.source_system, s.t_ingest, s.basis, s.start_date, \
          greatest(s.start_date, coalesce(s.end_date, i.end_date, s.start_date)) AS end_date FROM ({latest}) s \
          LEFT JOIN inferred i ON s.person_key = i.person_key WHERE s.start_date IS NOT NULL), \
          reached AS (SELECT *, max(CAST(end_date AS INT)) OVER (PARTITION BY person_key ORDER BY start_date, record_key \
@@ -114,12 +124,10 @@ fn observation_periods(merged: bool) -> String {
          joined AS (SELECT person_key, period, min(record_key) AS record_key, min(source_system) AS source_system, \
              max(t_ingest) AS t_ingest, min(start_date) AS start_date, max(end_date) AS end_date, min(basis) AS basis \
              FROM numbered GROUP BY person_key, period) \
-         SELECT {envelope}, start_date, end_date, basis FROM (\
-             SELECT person_key, record_key, source_system, t_ingest, start_date, end_date, basis FROM joined UNION ALL \
-             SELECT person_key, record_key, source_system, t_ingest, start_date, end_date, 'inferred' AS basis FROM inferred \
-             WHERE person_key NOT IN (SELECT person_key FROM stated)) ORDER BY person_key, start_date",
+         SELECT * FROM (SELECT {envelope}, start_date, end_date, basis FROM joined UNION ALL \
+             SELECT {columns} FROM inferred WHERE person_key NOT IN (SELECT person_key FROM stated)) \
+         ORDER BY person_key, start_date",
         envelope = derived_envelope("CAST(NULL AS VARCHAR) AS code_system, CAST(NULL AS VARCHAR) AS code"),
-        dated = dated.join(" UNION ALL ")
     )
 }
 
@@ -233,6 +241,27 @@ impl Lake {
         Ok(ctx)
     }
 
+    /// Writes the periods that sources state, with the inferred ones of everybody else. Returns the rows.
+    async fn periods(
+        &self,
+        config: &Config,
+        spill: &Path,
+        merged: &super::merge::Merged,
+        stated: &[PathBuf],
+        inferred: &Path,
+        to: &Path,
+    ) -> Result<u64, LakeError> {
+        let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
+        let table = Table::ObservationPeriod;
+        let ctx = session::context(&config.limits, spill).map_err(|e| step(&e))?;
+        if !merged.is_empty() {
+            merged.register(&ctx)?;
+        }
+        session::register(&ctx, "silver", table, stated, false).await.map_err(|e| step(&e))?;
+        session::register(&ctx, "inferred", table, &[inferred.to_owned()], true).await.map_err(|e| step(&e))?;
+        write(&ctx, &observation_periods(!merged.is_empty()), &table.arrow(), to).await
+    }
+
     /// Builds gold anew from silver. The new version is entered in one transaction; the old one's files go afterwards.
     ///
     /// # Errors
@@ -268,19 +297,21 @@ impl Lake {
             gold.files.push((table.name().to_owned(), file));
             gold.rows.push((table.name().to_owned(), rows));
         }
-        let periods = observation_periods(!merged.is_empty());
-        for (table, sql) in [(Table::ObservationPeriod, periods), (Table::Derived, eras())] {
+        let stated = self.silver_of(Table::ObservationPeriod)?;
+        for (table, sql) in [(Table::ObservationPeriod, inferred_periods()), (Table::Derived, eras())] {
             let ctx = self.over(config, &spill, &gold).await?;
-            if table == Table::ObservationPeriod {
-                if !merged.is_empty() {
-                    merged.register(&ctx)?;
-                }
-                session::register(&ctx, "silver", table, &self.silver_of(table)?, false)
-                    .await
-                    .map_err(|e| data_error("building gold", &e))?;
-            }
             let file = format!("{folder}/{}.parquet", table.name());
-            let rows = write(&ctx, &sql, &table.arrow(), &self.root.join(&file)).await?;
+            let path = self.root.join(&file);
+            let rows = match table {
+                Table::ObservationPeriod if !stated.is_empty() => {
+                    let inferred = self.root.join(format!("{folder}/inferred.parquet"));
+                    write(&ctx, &sql, &table.arrow(), &inferred).await?;
+                    let rows = self.periods(config, &spill, &merged, &stated, &inferred, &path).await?;
+                    std::fs::remove_file(&inferred).map_err(|e| file_error(&inferred, &e))?;
+                    rows
+                }
+                _ => write(&ctx, &sql, &table.arrow(), &path).await?,
+            };
             gold.files.push((table.name().to_owned(), file));
             gold.rows.push((table.name().to_owned(), rows));
         }
