@@ -1,10 +1,11 @@
 //! Rows to Arrow record batches.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, FixedSizeBinaryBuilder, Float64Builder, Int16Builder,
-    Int64Builder, RecordBatch, StringBuilder, StringDictionaryBuilder, TimestampMicrosecondBuilder, UInt32Builder,
+    ArrayRef, BooleanBuilder, Date32Builder, DictionaryArray, FixedSizeBinaryBuilder, Float64Builder, Int16Builder,
+    Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, UInt32Builder,
 };
 use arrow::datatypes::Int32Type;
 use arrow::error::ArrowError;
@@ -12,10 +13,54 @@ use arrow::error::ArrowError;
 use crate::record::{Cell, Record};
 use crate::tables::{Kind, Table};
 
+/// A column of few different texts. The last text is compared first: in most rows it comes again.
+struct Category {
+    keys: Int32Builder,
+    values: StringBuilder,
+    places: HashMap<Box<str>, i32>,
+    last: (String, i32),
+}
+
+impl Category {
+    fn new() -> Category {
+        Category {
+            keys: Int32Builder::new(),
+            values: StringBuilder::new(),
+            places: HashMap::new(),
+            last: (String::new(), -1),
+        }
+    }
+
+    fn push(&mut self, text: &str) -> Result<(), ArrowError> {
+        if self.last.1 < 0 || self.last.0 != text {
+            let place = match self.places.get(text) {
+                Some(place) => *place,
+                None => {
+                    let place = i32::try_from(self.places.len()).map_err(|_| ArrowError::DictionaryKeyOverflowError)?;
+                    self.values.append_value(text);
+                    self.places.insert(text.into(), place);
+                    place
+                }
+            };
+            self.last.0.clear();
+            self.last.0.push_str(text);
+            self.last.1 = place;
+        }
+        self.keys.append_value(self.last.1);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        self.places.clear();
+        self.last.1 = -1;
+        Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(self.keys.finish(), Arc::new(self.values.finish()))?))
+    }
+}
+
 enum Builder {
     Key(FixedSizeBinaryBuilder),
     Tag(FixedSizeBinaryBuilder),
-    Category(StringDictionaryBuilder<Int32Type>),
+    Category(Category),
     Text(StringBuilder),
     Instant(TimestampMicrosecondBuilder),
     Date(Date32Builder),
@@ -31,7 +76,7 @@ impl Builder {
         match kind {
             Kind::Key => Builder::Key(FixedSizeBinaryBuilder::new(16)),
             Kind::Tag => Builder::Tag(FixedSizeBinaryBuilder::new(32)),
-            Kind::Category => Builder::Category(StringDictionaryBuilder::new()),
+            Kind::Category => Builder::Category(Category::new()),
             Kind::Text => Builder::Text(StringBuilder::new()),
             Kind::Instant => Builder::Instant(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
             Kind::Date => Builder::Date(Date32Builder::new()),
@@ -50,10 +95,8 @@ impl Builder {
             (Builder::Key(b), _) => b.append_null(),
             (Builder::Tag(b), Cell::Tag(t)) => b.append_value(t.as_bytes())?,
             (Builder::Tag(b), _) => b.append_null(),
-            (Builder::Category(b), Cell::Text(t)) => {
-                b.append(t)?;
-            }
-            (Builder::Category(b), _) => b.append_null(),
+            (Builder::Category(b), Cell::Text(t)) => b.push(t)?,
+            (Builder::Category(b), _) => b.keys.append_null(),
             (Builder::Text(b), Cell::Text(t)) => b.append_value(t),
             (Builder::Text(b), _) => b.append_null(),
             (Builder::Instant(b), Cell::Instant(t)) => b.append_value(*t),
@@ -74,10 +117,10 @@ impl Builder {
         Ok(())
     }
 
-    fn finish(&mut self) -> ArrayRef {
-        match self {
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
             Builder::Key(b) | Builder::Tag(b) => Arc::new(b.finish()),
-            Builder::Category(b) => ArrayBuilder::finish(b),
+            Builder::Category(b) => b.finish()?,
             Builder::Text(b) => Arc::new(b.finish()),
             Builder::Instant(b) => Arc::new(b.finish()),
             Builder::Date(b) => Arc::new(b.finish()),
@@ -86,7 +129,7 @@ impl Builder {
             Builder::Revision(b) => Arc::new(b.finish()),
             Builder::Offset(b) => Arc::new(b.finish()),
             Builder::Flag(b) => Arc::new(b.finish()),
-        }
+        })
     }
 }
 
@@ -129,7 +172,45 @@ impl BatchBuilder {
     /// A column that may not be empty holds a null.
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         self.rows = 0;
-        let arrays = self.columns.iter_mut().map(Builder::finish).collect();
+        let arrays = self.columns.iter_mut().map(Builder::finish).collect::<Result<_, _>>()?;
         RecordBatch::try_new(self.table.arrow(), arrays)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::Int32Type;
+
+    #[test]
+    fn a_category_keeps_each_text_once_a_batch() {
+        let mut builder = BatchBuilder::new(Table::Patient);
+        let texts = [Some("a"), Some("a"), None, Some("b"), Some("a")];
+        for round in 0..2 {
+            for text in texts {
+                let record = Record::new(Table::Patient)
+                    .with("person_key", [0; 16])
+                    .with("record_key", [0; 16])
+                    .with("rev", 1)
+                    .with("op", "upsert")
+                    .with("source_system", "x")
+                    .with("src_format", "x")
+                    .with("t_prec", "none")
+                    .with("t_zone_src", "none")
+                    .with("t_ingest", Cell::Instant(0))
+                    .with("status", "final")
+                    .with("sex", "U")
+                    .with("age_capped", false)
+                    .with("code", text.map(str::to_owned));
+                assert!(builder.push(&record).unwrap());
+            }
+            let batch = builder.finish().unwrap();
+            let column = batch.column_by_name("code").unwrap().as_dictionary::<Int32Type>();
+            let values = column.values().as_string::<i32>();
+            let got: Vec<_> =
+                (0..5).map(|i| column.key(i).filter(|_| column.is_valid(i)).map(|k| values.value(k))).collect();
+            assert_eq!((got.as_slice(), values.len()), (texts.as_slice(), 2), "round {round}");
+        }
     }
 }

@@ -413,8 +413,8 @@ impl Maker<'_, '_> {
         for (s, c) in pairs {
             let (Some((s, written)), Some((c, c_written))) = (part(s)?, part(c)?) else { continue };
             for (name, text, written) in [(system, &s, written), (code, &c, c_written)] {
-                if let Some((at, column)) = table.find(name) {
-                    let target = Target::Column(column.name, column.kind, at);
+                if let Some((place, column)) = table.find(name) {
+                    let target = Target::Column(column.name, column.kind, place);
                     self.set_text(target, None, text, written, table, record, value)?;
                 }
             }
@@ -478,8 +478,8 @@ impl Maker<'_, '_> {
     ) -> Result<(), No> {
         let slot = column.map(|c| c.slot);
         match target {
-            Target::Column(name, kind, at) => {
-                return self.set_column((name, kind, at), column, text, written, table, record, value);
+            Target::Column(name, kind, place) => {
+                return self.set_column((name, kind, place), column, text, written, table, record, value);
             }
             Target::Visit | Target::ParentVisit => {
                 let key = self.visits.get(text, |id| self.envelope.visit(id));
@@ -500,7 +500,7 @@ impl Maker<'_, '_> {
     #[allow(clippy::too_many_arguments)]
     fn set_column(
         &self,
-        (name, kind, at): (&'static str, Kind, usize),
+        (name, kind, place): (&'static str, Kind, usize),
         column: Option<&Column>,
         text: &str,
         written: bool,
@@ -543,7 +543,7 @@ impl Maker<'_, '_> {
             },
             // What the mapping wrote is canonical already.
             ("code_system" | "std_system", _) if !written => match codes::canonical(text) {
-                Some(uri) => Cell::Text(uri),
+                Some(uri) => Cell::from(uri),
                 None => return Err(bad(Reason::UnknownCodeSystem, "not a known code system; add a map")),
             },
             (_, Kind::Real) => Cell::Real(number(text)?.0),
@@ -570,7 +570,7 @@ impl Maker<'_, '_> {
                 Cell::from(text)
             }
         };
-        record.put(at, cell);
+        record.put(place, cell);
         Ok(())
     }
 }

@@ -208,6 +208,14 @@ enum Made<'t> {
     Own(usize, usize),
 }
 
+/// What was looked up last in a row.
+#[derive(Clone, Copy)]
+struct Found {
+    lookup: usize,
+    key: Slot,
+    row: Option<u32>,
+}
+
 /// The cells that a row's mapping makes. The buffers serve one row after the other.
 pub(crate) struct MadeCells<'t> {
     lookups: &'t [Arc<Lookup>],
@@ -276,10 +284,11 @@ impl<'t> MadeCells<'t> {
     ) {
         self.cells.clear();
         self.texts.clear();
+        let mut last = None;
         for derive in derived {
             let mut work = std::mem::take(&mut self.work);
             work.clear();
-            let made = self.one(derive, slots, fields, positions, null, &mut work);
+            let made = self.one(derive, slots, fields, positions, null, &mut work, &mut last);
             let made = match made {
                 Made::Own(..) => {
                     let from = self.texts.len();
@@ -294,6 +303,7 @@ impl<'t> MadeCells<'t> {
     }
 
     /// One cell; `Made::Own` says that its text is in `work`.
+    #[allow(clippy::too_many_arguments)]
     fn one(
         &self,
         derive: &'t Derive,
@@ -302,6 +312,7 @@ impl<'t> MadeCells<'t> {
         positions: &[Option<usize>],
         null: &[String],
         work: &mut String,
+        last: &mut Option<Found>,
     ) -> Made<'t> {
         let get = |slot: Slot| self.resolve(slot, slots, fields, positions, null);
         let (text, plain) = match &derive.base {
@@ -313,8 +324,14 @@ impl<'t> MadeCells<'t> {
             Base::Constant(text) => (Some(text.as_str()), Made::Text(text)),
             Base::Lookup { lookup, keys, column } => {
                 let Some(table) = self.lookups.get(*lookup) else { return Made::Null };
-                let found = match keys.as_slice() {
-                    [one] => get(*one).and_then(|key| table.get(key, *column)),
+                let row = match keys.as_slice() {
+                    // Columns of one key mostly stand together.
+                    [one] if last.is_some_and(|l| (l.lookup, l.key) == (*lookup, *one)) => last.and_then(|l| l.row),
+                    [one] => {
+                        let row = get(*one).and_then(|key| table.row(key));
+                        *last = Some(Found { lookup: *lookup, key: *one, row });
+                        row
+                    }
                     many => {
                         for slot in many {
                             match get(*slot) {
@@ -322,11 +339,12 @@ impl<'t> MadeCells<'t> {
                                 None => return Made::Null,
                             }
                         }
-                        let found = table.get(work, *column);
+                        let row = table.row(work);
                         work.clear();
-                        found
+                        row
                     }
                 };
+                let found = row.and_then(|row| table.cell(row, *column));
                 match found {
                     Some(text) => (Some(text), Made::Text(text)),
                     None => return Made::Null,

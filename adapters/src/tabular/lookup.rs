@@ -349,9 +349,13 @@ impl Lookup {
         self.index.find(hash, |row| self.text(self.span(*row, 0)) == Some(key)).copied()
     }
 
-    /// The text of a column in the row of a key.
-    pub(crate) fn get(&self, key: &str, column: usize) -> Option<&str> {
-        let row = self.find_row(self.hasher.hash_one(key), key)?;
+    /// The row of a key.
+    pub(crate) fn row(&self, key: &str) -> Option<u32> {
+        self.find_row(self.hasher.hash_one(key), key)
+    }
+
+    /// The text of a row's column.
+    pub(crate) fn cell(&self, row: u32, column: usize) -> Option<&str> {
         self.text(self.span(row, column + 1))
     }
 }

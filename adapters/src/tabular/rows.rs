@@ -24,7 +24,11 @@ impl Fields {
     /// One field, trimmed.
     pub(crate) fn get(&self, i: usize) -> Option<&str> {
         let (start, end) = *self.spans.get(i)?;
-        self.text.get(start..end).map(str::trim)
+        let text = self.text.get(start..end)?;
+        // Most cells have nothing to trim, and a look at both ends says so.
+        let plain = |b: Option<&u8>| b.is_none_or(u8::is_ascii_graphic);
+        let bytes = text.as_bytes();
+        Some(if plain(bytes.first()) && plain(bytes.last()) { text } else { text.trim() })
     }
 
     pub(crate) fn clear(&mut self) {
