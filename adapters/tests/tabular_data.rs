@@ -531,3 +531,161 @@ fn a_shipped_mapping_can_be_copied() {
     }
     assert!(adapters::shipped("csv").is_none());
 }
+
+fn written(format: &str, files: &[(&str, &str)]) -> Gold {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    take(format, None, dir.path())
+}
+
+fn cells(gold: &Gold, table: Table, columns: &[&str]) -> Vec<String> {
+    let mut rows: Vec<String> =
+        gold.of(table).map(|r| columns.iter().map(|c| show(r.get(c))).collect::<Vec<_>>().join(" ")).collect();
+    rows.sort();
+    rows
+}
+
+/// MIMIC-IV is not among the shared data: its columns, as its documentation has them.
+#[test]
+fn mimic_iv() {
+    let gold = written(
+        "mimic-iv",
+        &[
+            (
+                "patients.csv",
+                "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n1,F,52,2180,2014 - 2016,2182-03-04\n2,M,91,2150,2008 - 2010,\n",
+            ),
+            (
+                "admissions.csv",
+                "subject_id,hadm_id,admittime,dischtime,deathtime,admission_type,admit_provider_id,admission_location,discharge_location\n\
+                 1,20,2180-05-06 22:23:00,2180-05-07 17:15:00,,URGENT,P1,TRANSFER FROM HOSPITAL,HOME\n\
+                 2,21,2150-06-26 18:27:00,2150-06-27 18:49:00,,EU OBSERVATION,P1,EMERGENCY ROOM,\n",
+            ),
+            (
+                "icustays.csv",
+                "subject_id,hadm_id,stay_id,first_careunit,last_careunit,intime,outtime,los\n1,20,30,MICU,MICU,2180-05-06 23:00:00,2180-05-07 08:00:00,0.4\n",
+            ),
+            ("diagnoses_icd.csv", "subject_id,hadm_id,seq_num,icd_code,icd_version\n1,20,1,I2510,10\n1,20,2,42731,9\n"),
+            (
+                "procedures_icd.csv",
+                "subject_id,hadm_id,seq_num,chartdate,icd_code,icd_version\n1,20,1,2180-05-07,0B110F4,10\n",
+            ),
+            ("d_labitems.csv", "itemid,label,fluid,category\n50912,Creatinine,Blood,Chemistry\n"),
+            (
+                "labevents.csv",
+                "labevent_id,subject_id,hadm_id,specimen_id,itemid,order_provider_id,charttime,storetime,value,valuenum,valueuom,ref_range_lower,ref_range_upper,flag,priority,comments\n\
+                 1,1,20,9,50912,,2180-05-07 06:00:00,2180-05-07 07:10:00,1.1,1.1,mg/dL,0.4,1.1,,ROUTINE,\n\
+                 2,1,20,9,50912,,2180-05-07 06:00:00,2180-05-07 07:10:00,___,,mg/dL,,,,ROUTINE,___\n",
+            ),
+            (
+                "omr.csv",
+                "subject_id,chartdate,seq_num,result_name,result_value\n1,2180-04-27,1,Blood Pressure,110/65\n1,2180-04-27,1,Weight (Lbs),150\n",
+            ),
+            (
+                "prescriptions.csv",
+                "subject_id,hadm_id,pharmacy_id,poe_id,poe_seq,starttime,stoptime,drug_type,drug,formulary_drug_cd,gsn,ndc,dose_val_rx,dose_unit_rx,route\n\
+                 1,20,5,1-1,1,2180-05-07 00:00:00,2180-05-08 22:00:00,MAIN,Furosemide,FURO40,8209,51079007320,40,mg,PO\n\
+                 1,20,6,1-2,2,2180-05-07 00:00:00,,BASE,Bag,BAG,,0,1,BAG,IV\n",
+            ),
+            (
+                "emar.csv",
+                "subject_id,hadm_id,emar_id,emar_seq,charttime,medication,event_txt,storetime\n1,20,1-1,1,2180-05-07 09:00:00,Furosemide,Administered,\n1,20,1-2,2,2180-05-07 10:00:00,Furosemide,Not Given,\n",
+            ),
+        ],
+    );
+    assert_eq!(gold.bad, []);
+    let born = cells(&gold, Table::Patient, &["sex", "birth_year", "age_capped"]);
+    assert_eq!(born, ["F Int(2128) false", "M Int(2059) true"]);
+    assert_eq!(cells(&gold, Table::Visit, &["class", "open"]), ["ICU false", "IP false", "OBS false"]);
+    let icd = cells(&gold, Table::Condition, &["code_system", "code", "role"]);
+    let want =
+        ["http://hl7.org/fhir/sid/icd-10-cm I25.10 primary", "http://hl7.org/fhir/sid/icd-9-cm 427.31 secondary"];
+    assert_eq!(icd, want);
+    assert_eq!(cells(&gold, Table::Procedure, &["code"]), ["0B110F4"]);
+    let drugs = cells(&gold, Table::DrugExposure, &["code_system", "code", "kind"]);
+    let want = [
+        "http://hl7.org/fhir/sid/ndc 51079007320 ordered",
+        "urn:mimic:drug Furosemide given",
+        "urn:mimic:formulary BAG ordered",
+    ];
+    assert_eq!(drugs, want);
+    let values = cells(&gold, Table::Measurement, &["code", "value_num", "unit_ucum"]);
+    let want = [
+        "29463-7 Real(150.0) [lb_av]",
+        "50912 Real(1.1) mg/dL",
+        "50912 null mg/dL",
+        "8462-4 Real(65.0) mm[Hg]",
+        "8480-6 Real(110.0) mm[Hg]",
+    ];
+    assert_eq!(values, want);
+    assert_eq!(gold.tables["death"], 1);
+}
+
+/// PCORnet's value sets: types of codes, modifiers of results, kinds of encounters, and null in three words.
+#[test]
+fn pcornet() {
+    let gold = written(
+        "pcornet",
+        &[
+            ("demographic.csv", "PATID,BIRTH_DATE,BIRTH_TIME,SEX\n1,1950-03-04,,F\n2,NI,,UN\n"),
+            (
+                "ENCOUNTER.csv",
+                "ENCOUNTERID,PATID,ADMIT_DATE,ADMIT_TIME,DISCHARGE_DATE,DISCHARGE_TIME,ENC_TYPE\n1,1,2020-01-02,08:00,,,IP\n2,1,2020-03-02,,,,AV\n3,1,2020-04-02,,,,NI\n",
+            ),
+            (
+                "DIAGNOSIS.csv",
+                "DIAGNOSISID,PATID,ENCOUNTERID,ADMIT_DATE,DX_DATE,DX,DX_TYPE,DX_SOURCE,PDX,DX_POA\n\
+                 1,1,1,2020-01-02,,I2510,10,FI,P,Y\n2,1,1,2020-01-02,2020-01-03,427.31,09,FI,S,NI\n3,1,1,2020-01-02,,X1,OT,FI,S,NI\n",
+            ),
+            (
+                "CONDITION.csv",
+                "CONDITIONID,PATID,ENCOUNTERID,REPORT_DATE,CONDITION,CONDITION_TYPE\n1,1,,2020-05-01,E119,10\n",
+            ),
+            (
+                "PROCEDURES.csv",
+                "PROCEDURESID,PATID,ENCOUNTERID,ADMIT_DATE,PX_DATE,PX,PX_TYPE\n1,1,1,2020-01-02,,99213,CH\n2,1,1,2020-01-02,,J1885,CH\n3,1,1,2020-01-02,,3605,09\n",
+            ),
+            (
+                "LAB_RESULT_CM.csv",
+                "LAB_RESULT_CM_ID,PATID,ENCOUNTERID,LAB_LOINC,SPECIMEN_DATE,SPECIMEN_TIME,RESULT_DATE,RESULT_TIME,RESULT_QUAL,RESULT_NUM,RESULT_MODIFIER,RESULT_UNIT,NORM_RANGE_LOW,NORM_RANGE_HIGH\n\
+                 1,1,1,1988-5,2020-01-03,07:15,2020-01-03,09:00,NI,5,LT,mg/L,0,5\n2,1,1,5778-6,2020-01-03,,2020-01-03,,YELLOW,,TX,NI,<1,NI\n",
+            ),
+            (
+                "MED_ADMIN.csv",
+                "MEDADMINID,PATID,ENCOUNTERID,MEDADMIN_START_DATE,MEDADMIN_START_TIME,MEDADMIN_STOP_DATE,MEDADMIN_STOP_TIME,MEDADMIN_TYPE,MEDADMIN_CODE\n1,1,1,2020-01-03,10:00,2020-01-03,10:30,RX,4603\n",
+            ),
+            ("DISPENSING.csv", "DISPENSINGID,PATID,DISPENSE_DATE,NDC,DISPENSE_SUP\n1,1,2020-02-01,00006494300,30\n"),
+            (
+                "IMMUNIZATION.csv",
+                "IMMUNIZATIONID,PATID,ENCOUNTERID,VX_ADMIN_DATE,VX_CODE_TYPE,VX_CODE,VX_STATUS\n1,1,1,2020-01-03,CX,140,CP\n2,1,1,2020-01-03,CX,140,ND\n",
+            ),
+            ("ENROLLMENT.csv", "PATID,ENR_START_DATE,ENR_END_DATE,CHART,ENR_BASIS\n1,2019-01-01,2020-12-31,Y,E\n"),
+            ("DEATH.csv", "PATID,DEATH_DATE,DEATH_SOURCE\n1,2021-01-01,S\n"),
+        ],
+    );
+    // A code in a system that has no name here is skipped, not quarantined.
+    assert_eq!(gold.bad, []);
+    assert_eq!(gold.read["DIAGNOSIS.csv"].skipped, 1);
+    assert_eq!(cells(&gold, Table::Patient, &["sex", "birth_year"]), ["F Int(1950)", "U null"]);
+    assert_eq!(cells(&gold, Table::Visit, &["class", "open"]), ["IP true", "OP false", "OP false"]);
+    assert_eq!(
+        cells(&gold, Table::Condition, &["code", "role", "present_on_admission"]),
+        ["427.31 secondary null", "E11.9 problem null", "I25.10 primary Y"]
+    );
+    let procedures = cells(&gold, Table::Procedure, &["code_system", "code"]);
+    let want = [
+        "http://www.ama-assn.org/go/cpt 99213",
+        "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets J1885",
+        "urn:oid:2.16.840.1.113883.6.104 36.05",
+    ];
+    assert_eq!(procedures, want);
+    let results =
+        cells(&gold, Table::Measurement, &["code", "comparator", "value_hi", "value_code", "t_prec", "ref_lo"]);
+    assert_eq!(results, ["1988-5 lt Real(5.0) null minute Real(0.0)", "5778-6 eq null YELLOW day null"]);
+    let drugs = cells(&gold, Table::DrugExposure, &["code", "kind", "days_supply", "end_kind"]);
+    assert_eq!(drugs, ["00006494300 dispensed Int(30) null", "140 given null null", "4603 given null explicit"]);
+    assert_eq!(cells(&gold, Table::Death, &["death_source"]), ["registry"]);
+    assert_eq!(gold.tables["observation_period"], 1);
+}
