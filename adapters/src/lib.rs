@@ -13,6 +13,7 @@
 //! * `lines`: bounded lines out of any bytes. `open`: which format is read by what.
 //! * `time`: dates of any precision, zones, and the hours that a clock skips or repeats.
 //! * `envelope`, `measurement`: what rows of every format share.
+//! * [`profile`]: what is in a file that nobody has described yet.
 //! * `tabular`: delimited text and Parquet, described by a TOML mapping, of which some are shipped. `fhir`: FHIR R4 as NDJSON. `hl7`: HL7 v2 files and batches.
 //!   `ccda`: C-CDA and its relatives, one document a file.
 
@@ -23,6 +24,7 @@ mod hl7;
 mod lines;
 mod measurement;
 mod open;
+pub mod profile;
 pub mod sink;
 mod tabular;
 mod time;

@@ -23,6 +23,7 @@ use crate::agent::Agent;
 use crate::config::Config;
 use crate::control::{self, Command};
 use crate::linkage::verbs::{self, LinkageVerb};
+use crate::source::{self, SourceVerb};
 use crate::studies::Decision;
 use crate::{enroll, show, uplink};
 
@@ -56,8 +57,18 @@ enum Verb {
     #[command(after_help = "Example:\n  site-agent --home /srv/insitu run")]
     Run,
     /// Read the sources of site.toml into the lake
-    #[command(after_help = "Example:\n  site-agent ingest --json")]
-    Ingest,
+    #[command(after_help = "Example:\n  site-agent ingest --dry-run\n  site-agent ingest --json")]
+    Ingest {
+        /// Read everything and say what would become of it; write nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// What is in an extract, and whether a mapping fits it
+    #[command(after_help = "Example:\n  site-agent source profile /data/extract")]
+    Source {
+        #[command(subcommand)]
+        verb: SourceVerb,
+    },
     /// Show exactly what would leave for a study; nothing is spent
     #[command(after_help = "Example:\n  site-agent preview ckd-feas")]
     Preview {
@@ -236,6 +247,10 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, mechanism: Box<d
 }
 
 async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Result<()> {
+    // A file can be looked at before there is a site.
+    if let Verb::Source { verb: verb @ (SourceVerb::Profile { .. } | SourceVerb::Mapping { .. }) } = &arguments.verb {
+        return source::look(verb, arguments.json, &bar(true));
+    }
     let config = Config::read(&arguments.home)?;
     let study = |s: &str| StudyId::parse(s).map_err(anyhow::Error::from);
     let account = || std::env::var("USER").unwrap_or_else(|_| "operator".to_owned());
@@ -252,7 +267,9 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
     let command = match &arguments.verb {
         Verb::Enroll { invitation } => return enrol(&config, invitation, arguments.json).await,
         Verb::Run => return serve(config, mechanism).await,
-        Verb::Ingest => Command::Ingest,
+        Verb::Ingest { dry_run: false } => Command::Ingest,
+        Verb::Ingest { dry_run: true } => return source::rehearse(&config, None, None, arguments.json, &bar(true)),
+        Verb::Source { verb } => return source::run(&config, verb, arguments.json, &bar(true)),
         Verb::Preview { study: s } => Command::Preview { study: study(s)? },
         Verb::Lake => Command::Lake,
         Verb::Ledger { verb: LedgerVerb::Show } => Command::Ledger,

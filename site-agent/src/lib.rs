@@ -35,5 +35,6 @@ pub mod preview;
 pub mod releases;
 pub mod secure;
 pub mod show;
+mod source;
 pub mod studies;
 pub mod uplink;

@@ -30,7 +30,8 @@ mod visit;
 mod walk;
 
 use self::charset::Charset;
-use self::framing::{Bounds, Frame, Frames, Span};
+use self::framing::Span;
+pub(crate) use self::framing::{Bounds, Frame, Frames};
 use self::message::{Header, Told};
 use self::scan::{Fields, Separators};
 use self::segment::{Raw, Segment};
@@ -177,6 +178,17 @@ fn message(
         out.tally.skipped += 1;
     }
     Ok(())
+}
+
+/// The type of a message by its header, as `ADT^A01`; `None` where there is none.
+pub(crate) fn message_type(header: &[u8]) -> Option<String> {
+    let seps = Separators::of(header)?;
+    let field = header.split(|b| *b == seps.field).nth(8)?;
+    let mut parts = field.split(|b| *b == seps.component).map(|p| String::from_utf8_lossy(p).trim().to_owned());
+    match (parts.next().filter(|p| !p.is_empty())?, parts.next().filter(|p| !p.is_empty())) {
+        (code, Some(trigger)) => Some(format!("{code}^{trigger}")),
+        (code, None) => Some(code),
+    }
 }
 
 #[cfg(test)]

@@ -121,6 +121,11 @@ impl<'a> Delimited<'a> {
         }
     }
 
+    /// What stands between the cells.
+    pub(crate) fn delimiter(&self) -> char {
+        self.delimiter
+    }
+
     /// The fields of the row last given.
     pub(crate) fn fields(&self) -> &Fields {
         &self.fields

@@ -55,9 +55,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use self::build::{Builder, Found};
 use self::columns::Origin;
+pub(crate) use self::layout::Layout;
 use self::lookup::Lookup;
 use self::mapping::{FileMap, Mapping};
-use self::rows::{Fields, Next, Opened, Rows};
+use self::rows::{Fields, Rows};
+pub(crate) use self::rows::{Next, Opened, open as open_rows};
 pub use self::shipped::{SHIPPED, shipped};
 use crate::envelope::Envelope;
 use crate::sink::{Adapter, AdapterError, Context, Extract, Neighbour, Out, Place, Read, Reason};
@@ -158,6 +160,12 @@ impl Adapter for Tabular {
 
     fn links(&self, file: &str) -> bool {
         self.mapping.file(file).is_some_and(FileMap::links)
+    }
+
+    fn columns(&self, file: &str) -> Vec<String> {
+        let Some(map) = self.mapping.file(file) else { return Vec::new() };
+        let own = map.slots.all().iter().filter(|(_, _, origin)| *origin == Origin::File);
+        own.map(|(name, _, _)| name.clone()).collect()
     }
 
     fn beside(&self, file: &str, other: &str) -> bool {

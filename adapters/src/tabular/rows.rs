@@ -114,6 +114,14 @@ impl Rows<'_> {
         }
     }
 
+    /// What stands between the cells, of text.
+    pub(crate) fn delimiter(&self) -> Option<char> {
+        match self {
+            Rows::Delimited(rows) => Some(rows.delimiter()),
+            Rows::Parquet(_) => None,
+        }
+    }
+
     /// The names of the columns, where the file has them apart from its rows.
     pub(crate) fn columns(&self) -> Option<&[String]> {
         match self {

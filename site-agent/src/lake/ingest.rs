@@ -70,7 +70,7 @@ pub(super) struct Beside {
 }
 
 impl<'a> OpenSource<'a> {
-    fn open(config: &Config, source: &'a Source) -> Result<OpenSource<'a>, LakeError> {
+    pub(super) fn open(config: &Config, source: &'a Source) -> Result<OpenSource<'a>, LakeError> {
         let mapping_path = source.mapping.as_ref().map(|m| config.home.join(m));
         let mapping = match &mapping_path {
             Some(p) => Some(std::fs::read_to_string(p).map_err(|e| file_error(p, &e))?),
@@ -107,8 +107,15 @@ impl<'a> OpenSource<'a> {
         Ok(out)
     }
 
+    /// What lies beside a file that it is read with, unread.
+    pub(super) fn neighbours(&self, file: &str, all: &[PathBuf]) -> Vec<Neighbour> {
+        let named = all.iter().map(|path| (self.name_of(path), path));
+        let beside = named.filter(|(name, _)| self.adapter.beside(file, name));
+        beside.map(|(name, path)| Neighbour { version: name.clone(), name, path: path.clone() }).collect()
+    }
+
     /// A file's name, relative to the source.
-    fn name_of(&self, path: &Path) -> String {
+    pub(super) fn name_of(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
@@ -153,7 +160,7 @@ impl Run<'_> {
 }
 
 /// Files below a folder, in the order of their paths.
-fn files(dir: &Path) -> Result<Vec<PathBuf>, LakeError> {
+pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, LakeError> {
     let mut out = Vec::new();
     let mut open = vec![dir.to_owned()];
     while let Some(dir) = open.pop() {

@@ -18,12 +18,14 @@ mod bronze;
 mod gold;
 mod ingest;
 mod merge;
+pub mod rehearse;
 mod relink;
 mod silver;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use gold::Gold;
+pub(crate) use ingest::files;
 pub use ingest::{FileReport, IngestReport};
 pub use relink::LinkageReport;
 

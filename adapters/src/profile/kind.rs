@@ -1,0 +1,75 @@
+//! Which format a file is of, by its first bytes, whatever its name.
+
+use std::io::{self, BufRead};
+
+use serde::Serialize;
+
+/// The format of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A table as text.
+    Delimited,
+    /// A table as Apache Parquet.
+    Parquet,
+    /// FHIR resources, one a line.
+    FhirNdjson,
+    /// A FHIR Bundle.
+    FhirBundle,
+    /// HL7 v2 messages.
+    Hl7v2,
+    /// A CDA document.
+    Cda,
+    /// JSON of another kind.
+    Json,
+    /// XML of another kind.
+    Xml,
+    /// Bytes that are no text.
+    Binary,
+    /// Nothing.
+    Empty,
+}
+
+/// The format, and of text the encoding.
+pub(super) fn of(reader: &mut dyn BufRead) -> io::Result<(Kind, Option<&'static str>)> {
+    let bytes = match reader.fill_buf() {
+        Ok(bytes) => bytes,
+        Err(e) if crate::lines::broken(&e) => return Ok((Kind::Binary, None)),
+        Err(e) => return Err(e),
+    };
+    if bytes.is_empty() {
+        return Ok((Kind::Empty, None));
+    }
+    if bytes.starts_with(b"PAR1") {
+        return Ok((Kind::Parquet, None));
+    }
+    let marked = encoding_rs::Encoding::for_bom(bytes);
+    let encoding = match marked {
+        Some((encoding, _)) if encoding == encoding_rs::UTF_16LE => "utf-16le",
+        Some((encoding, _)) if encoding == encoding_rs::UTF_16BE => "utf-16be",
+        Some(_) => "utf-8",
+        None if bytes.contains(&0) => return Ok((Kind::Binary, None)),
+        None => match std::str::from_utf8(bytes) {
+            // A letter that the buffer's end cuts in two is none that is wrong.
+            Err(e) if e.error_len().is_some() => "windows-1252",
+            _ => "utf-8",
+        },
+    };
+    let text = bytes.get(marked.map_or(0, |(_, length)| length)..).unwrap_or_default().trim_ascii_start();
+    let has = |word: &[u8]| memchr::memmem::find(text, word).is_some();
+    let kind = match text.first() {
+        Some(b'{') if has(b"\"Bundle\"") && first_line(text).is_none_or(|l| !l.ends_with(b"}")) => Kind::FhirBundle,
+        Some(b'{') if has(b"\"resourceType\"") => Kind::FhirNdjson,
+        Some(b'{' | b'[') => Kind::Json,
+        Some(b'<') if has(b"ClinicalDocument") => Kind::Cda,
+        Some(b'<') => Kind::Xml,
+        _ if [b"MSH".as_slice(), b"FHS", b"BHS", b"\x0bMSH"].iter().any(|start| text.starts_with(start)) => Kind::Hl7v2,
+        _ => Kind::Delimited,
+    };
+    Ok((kind, Some(encoding)))
+}
+
+/// The first line, where it ends in these bytes.
+fn first_line(text: &[u8]) -> Option<&[u8]> {
+    memchr::memchr(b'\n', text).and_then(|end| text.get(..end)).map(<[u8]>::trim_ascii)
+}

@@ -1,0 +1,235 @@
+//! What is in a file that nobody has described yet: its format, its columns, and a guess at each. It is read where it lies, and
+//! what is found is for the hospital's own staff.
+//!
+//! * `kind`: the format, by the first bytes. `guess`: what a cell could be. `column`: what all cells of a column could be.
+//! * `draft`: the beginning of a mapping.
+
+mod column;
+mod draft;
+mod guess;
+mod kind;
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::hl7::{Bounds, Frame, Frames, message_type};
+use crate::lines::{Line, Lines};
+use crate::sink::Place;
+use crate::tabular::{Layout, Next, Opened, SHIPPED, open_rows};
+
+pub use column::ColumnProfile;
+pub use draft::draft;
+pub use kind::Kind;
+
+/// Delimiters that are tried.
+const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
+
+/// What a file holds.
+#[derive(Clone, Debug, Serialize)]
+pub struct FileProfile {
+    /// Its name, as it was given.
+    pub file: String,
+    /// Its format.
+    pub kind: Kind,
+    /// Character encoding, of text: `utf-8`, or `windows-1252` where it is not UTF-8.
+    pub encoding: Option<&'static str>,
+    /// What stands between the cells, of delimited text.
+    pub delimiter: Option<char>,
+    /// Rows, lines, messages or documents that were looked at.
+    pub items: u64,
+    /// Whether that is all of them.
+    pub whole: bool,
+    /// Those that could not be read.
+    pub unreadable: u64,
+    /// The columns, of a table.
+    pub columns: Vec<ColumnProfile>,
+    /// Resource types or message types, with how many of each.
+    pub holds: BTreeMap<String, u64>,
+    /// Formats whose shipped mapping reads a file of that name.
+    pub shipped: Vec<&'static str>,
+}
+
+/// Looks at the first `most` items of a file. `hear` is told the bytes read so far.
+///
+/// # Errors
+/// The file can't be opened or read.
+pub fn profile(path: &Path, name: &str, most: u64, hear: &mut dyn FnMut(u64)) -> io::Result<FileProfile> {
+    let mut reader = crate::reader(path)?;
+    let (kind, encoding) = kind::of(&mut *reader)?;
+    let mut out = FileProfile {
+        file: name.to_owned(),
+        kind,
+        encoding,
+        delimiter: None,
+        items: 0,
+        whole: true,
+        unreadable: 0,
+        columns: Vec::new(),
+        holds: BTreeMap::new(),
+        shipped: SHIPPED.iter().copied().filter(|f| crate::open(f, None, "").is_ok_and(|a| a.accepts(name))).collect(),
+    };
+    match kind {
+        Kind::Delimited | Kind::Parquet => table(&mut out, reader, path, most, hear)?,
+        Kind::FhirNdjson => resources(&mut out, reader, most, hear)?,
+        Kind::Hl7v2 => messages(&mut out, reader, most, hear)?,
+        Kind::FhirBundle | Kind::Cda => out.items = 1,
+        Kind::Json | Kind::Xml | Kind::Binary | Kind::Empty => {}
+    }
+    Ok(out)
+}
+
+/// Where the file breaks off, what came before stands.
+fn unless_broken<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(e) if crate::lines::broken(&e) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn table<'a>(
+    out: &mut FileProfile,
+    reader: Box<dyn BufRead + 'a>,
+    path: &Path,
+    most: u64,
+    hear: &mut dyn FnMut(u64),
+) -> io::Result<()> {
+    let encoding = out.encoding.and_then(|label| encoding_rs::Encoding::for_label(label.as_bytes()));
+    let layout = Layout {
+        delimiters: DELIMITERS.to_vec(),
+        encoding: encoding.unwrap_or(encoding_rs::UTF_8),
+        ..Layout::default()
+    };
+    let place = Place { path: Some(path), beside: &[] };
+    let mut rows = match open_rows(reader, place, &layout, &|_| true)? {
+        Opened::Rows(rows) => rows,
+        Opened::Unreadable(_) => {
+            out.unreadable = 1;
+            return Ok(());
+        }
+    };
+    out.delimiter = rows.delimiter();
+    let mut names: Option<Vec<String>> = rows.columns().map(<[String]>::to_vec);
+    let mut columns: Vec<column::Column> = Vec::new();
+    loop {
+        let Some(next) = unless_broken(rows.advance())? else {
+            out.unreadable += 1;
+            break;
+        };
+        match next {
+            Next::End => break,
+            Next::Bad(..) => out.unreadable += 1,
+            Next::Row(_) => {
+                let fields = rows.fields();
+                let cells = || (0..fields.len()).map(|i| fields.get(i).unwrap_or_default());
+                let Some(names) = &names else {
+                    names = Some(cells().map(str::to_owned).collect());
+                    continue;
+                };
+                if out.items >= most {
+                    out.whole = false;
+                    break;
+                }
+                out.items += 1;
+                if fields.len() != names.len() {
+                    out.unreadable += 1;
+                    continue;
+                }
+                columns.resize_with(names.len(), column::Column::default);
+                columns.iter_mut().zip(cells()).for_each(|(column, cell)| column.take(cell));
+                if out.items % 1024 == 0 {
+                    hear(rows.read_bytes());
+                }
+            }
+        }
+    }
+    let names = names.unwrap_or_default();
+    columns.resize_with(names.len(), column::Column::default);
+    out.columns = names.into_iter().zip(&columns).map(|(name, column)| column.profile(name)).collect();
+    hear(rows.read_bytes());
+    Ok(())
+}
+
+/// The type of a resource, and nothing else of it.
+#[derive(serde::Deserialize)]
+struct ResourceType<'a> {
+    #[serde(rename = "resourceType", borrow)]
+    resource_type: Option<std::borrow::Cow<'a, str>>,
+}
+
+fn resources<'a>(
+    out: &mut FileProfile,
+    reader: Box<dyn BufRead + 'a>,
+    most: u64,
+    hear: &mut dyn FnMut(u64),
+) -> io::Result<()> {
+    let mut lines = Lines::new(reader);
+    loop {
+        match lines.advance()? {
+            Line::End => break,
+            Line::Here if lines.bytes().iter().all(u8::is_ascii_whitespace) => {}
+            Line::Here => match serde_json::from_slice::<ResourceType<'_>>(lines.bytes()) {
+                Ok(ResourceType { resource_type: Some(kind) }) => {
+                    if !out.count(&kind, most) {
+                        break;
+                    }
+                }
+                _ => out.unreadable += 1,
+            },
+            Line::TooLong | Line::Truncated => out.unreadable += 1,
+        }
+        if lines.number() % 1024 == 0 {
+            hear(lines.read_bytes());
+        }
+    }
+    hear(lines.read_bytes());
+    Ok(())
+}
+
+fn messages<'a>(
+    out: &mut FileProfile,
+    reader: Box<dyn BufRead + 'a>,
+    most: u64,
+    hear: &mut dyn FnMut(u64),
+) -> io::Result<()> {
+    let mut frames = Frames::new(reader, Bounds::default());
+    loop {
+        match frames.advance()? {
+            Frame::End => break,
+            Frame::Message => {
+                let (bytes, spans) = frames.message();
+                let header = spans.first().and_then(|s| bytes.get(s.start..s.end)).unwrap_or_default();
+                let kind = message_type(header);
+                if !out.count(kind.as_deref().unwrap_or("other"), most) {
+                    break;
+                }
+            }
+            Frame::Stray | Frame::Over(_) | Frame::Truncated => out.unreadable += 1,
+        }
+        if frames.number() % 1024 == 0 {
+            hear(frames.read_bytes());
+        }
+    }
+    hear(frames.read_bytes());
+    Ok(())
+}
+
+impl FileProfile {
+    /// Counts an item of a kind; `false` where it is one more than are looked at. A kind is a word of the standard's; whatever else
+    /// stands there is one kind.
+    fn count(&mut self, kind: &str, most: u64) -> bool {
+        if self.items >= most {
+            self.whole = false;
+            return false;
+        }
+        self.items += 1;
+        let word = kind.len() <= 40 && kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'^' || b == b'_');
+        *self.holds.entry(if word { kind } else { "other" }.to_owned()).or_default() += 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+use std::io::Write as _;
+
+use super::*;
+
+fn of(name: &str, bytes: &[u8]) -> FileProfile {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, bytes).unwrap();
+    profile(&path, name, 1_000, &mut |_| {}).unwrap()
+}
+
+fn guess<'a>(file: &'a FileProfile, column: &str) -> &'a ColumnProfile {
+    file.columns.iter().find(|c| c.name == column).unwrap()
+}
+
+#[test]
+fn a_table_of_a_german_laboratory() {
+    let mut text = "PatNr;Geschlecht;Entnahme;Wert;Einheit;Test;Diagnose;Befund\n".to_owned();
+    for i in 0..40 {
+        let sex = if i % 3 == 0 { "w" } else { "m" };
+        text += &format!(
+            "{};{sex};{:02}.03.2021;{},5;mg/dL;2160-0;E11.9;Der Patient klagt über Müdigkeit und Durst\n",
+            1000 + i,
+            i % 28 + 1,
+            i
+        );
+    }
+    let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode(&text);
+    let file = of("labor.csv", &bytes);
+    assert_eq!(
+        (file.kind, file.encoding, file.delimiter, file.items),
+        (Kind::Delimited, Some("windows-1252"), Some(';'), 40)
+    );
+    let found: Vec<&str> = file.columns.iter().map(|c| c.guess.as_str()).collect();
+    let want = [
+        "whole number",
+        "sex",
+        "date",
+        "number with a decimal comma",
+        "unit",
+        "LOINC code",
+        "ICD-10 code",
+        "free text",
+    ];
+    assert_eq!(found, want);
+    assert_eq!(guess(&file, "Entnahme").dates, ["%d.%m.%Y"]);
+    assert_eq!(guess(&file, "Geschlecht").values, [("m".to_owned(), 26), ("w".to_owned(), 14)]);
+    assert!(guess(&file, "PatNr").values.is_empty() && guess(&file, "Befund").values.len() == 1);
+    let mapping = draft(&[file]);
+    for line in [
+        "delimiter = \";\"",
+        "encoding = \"windows-1252\"",
+        "decimal = \",\"",
+        "dates = [\"%d.%m.%Y\"]",
+        "person = { column = \"PatNr\" }",
+    ] {
+        assert!(mapping.contains(line), "{line}\n{mapping}");
+    }
+    assert!(toml::from_str::<toml::Table>(&mapping).is_ok(), "{mapping}");
+}
+
+/// A value that few have is shown to nobody, not even in its own hospital.
+#[test]
+fn rare_values_are_not_shown() {
+    let mut text = "code\n".to_owned();
+    (0..20).for_each(|_| text += "common\n");
+    (0..10).for_each(|_| text += "rare\n");
+    assert_eq!(guess(&of("a.csv", text.as_bytes()), "code").values, [("common".to_owned(), 20)]);
+}
+
+#[test]
+fn a_day_and_a_month_that_can_be_either_are_said_to_be() {
+    let file = of("a.csv", b"day,sure\n01/02/2020,13/02/2020\n03/04/2021,01/02/2020\n");
+    assert_eq!(guess(&file, "day").dates, ["%d/%m/%Y", "%m/%d/%Y"]);
+    assert_eq!(guess(&file, "sure").dates, ["%d/%m/%Y"]);
+    assert!(draft(&[file]).contains("fit alike; ask who wrote the file"));
+}
+
+#[test]
+fn other_formats_by_their_bytes() {
+    let ndjson = b"{\"resourceType\":\"Patient\",\"id\":\"1\"}\n{\"resourceType\":\"Observation\"}\nbroken\n";
+    let file = of("x.csv", ndjson);
+    assert_eq!((file.kind, file.items, file.unreadable), (Kind::FhirNdjson, 2, 1));
+    assert_eq!(file.holds.get("Patient"), Some(&1));
+    let hl7 =
+        b"MSH|^~\\&|A|B|C|D|202101011200||ADT^A01|1|P|2.5\rPID|1\rMSH|^~\\&|A|B|C|D|202101011200||ORU^R01|2|P|2.5\r";
+    let file = of("x", hl7);
+    assert_eq!((file.kind, file.holds.len(), file.holds.get("ADT^A01")), (Kind::Hl7v2, 2, Some(&1)));
+    assert_eq!(of("x", b"{\n \"resourceType\": \"Bundle\"\n}").kind, Kind::FhirBundle);
+    assert_eq!(of("x", b"{\"a\":1}").kind, Kind::Json);
+    assert_eq!(of("x", b"<?xml version=\"1.0\"?><ClinicalDocument/>").kind, Kind::Cda);
+    assert_eq!(of("x", b"<a/>").kind, Kind::Xml);
+    assert_eq!(of("x", b"a\0b").kind, Kind::Binary);
+    assert_eq!(of("x", b"").kind, Kind::Empty);
+    assert_eq!(of("person.csv", b"person_id,gender_concept_id\n1,8507\n").shipped, ["omop"]);
+}
+
+#[test]
+fn what_breaks_off_keeps_what_came_before() {
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut row = 0u64;
+    while gz.get_ref().len() < 100_000 {
+        row = row.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        gz.write_all(format!("{row},{}\n", row >> 7).as_bytes()).unwrap();
+        gz.flush().unwrap();
+    }
+    let whole = gz.finish().unwrap();
+    let file = of("a.csv.gz", &whole[..whole.len() / 2]);
+    assert_eq!((file.kind, file.columns.len()), (Kind::Delimited, 2));
+    assert!(file.items > 0);
+}
+
+#[test]
+fn check_digits() {
+    for (text, what) in [
+        ("22298006", "SNOMED CT code"),
+        ("718-7", "LOINC code"),
+        ("A10BA02", "ATC code"),
+        ("250.00", "number"),
+        ("<5", "number with a comparator"),
+    ] {
+        let row = format!("c\n{text}\n{text}\n");
+        assert_eq!(guess(&of("a.csv", row.as_bytes()), "c").guess, what, "{text}");
+    }
+    assert_ne!(guess(&of("a.csv", b"c\n718-8\n"), "c").guess, "LOINC code");
+    assert_ne!(guess(&of("a.csv", b"c\n22298007\n"), "c").guess, "SNOMED CT code");
+}

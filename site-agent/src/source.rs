@@ -1,0 +1,212 @@
+//! `site-agent source` and `ingest --dry-run`: what is in an extract and what would become of it. Nothing is written into the lake,
+//! nothing is told to a running agent, and nothing leaves the terminal.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use adapters::profile::{self, FileProfile};
+use anyhow::Context as _;
+use clap::Subcommand;
+use indicatif::ProgressBar;
+use platform::terminal::say;
+use platform::{OsEntropy, SystemClock};
+use serde_json::json;
+
+use crate::config::Config;
+use crate::lake::rehearse::{FileRehearsal, Rehearsal, Understood};
+use crate::lake::{self, rehearse as lake_rehearse};
+
+/// Records and rejected items of a file that `source map --check` looks at.
+const CHECKED: u64 = 1000;
+
+/// What can be asked of an extract.
+#[derive(Subcommand)]
+pub(crate) enum SourceVerb {
+    /// What is in a file or a folder: formats, columns, and a guess at each. It stays on this screen
+    #[command(
+        after_help = "Example:\n  site-agent source profile /data/extract\n  site-agent source profile /data/extract --draft mapping.toml"
+    )]
+    Profile {
+        /// The file or the folder
+        path: PathBuf,
+        /// Rows that are looked at in each file
+        #[arg(long, default_value_t = 100_000)]
+        rows: u64,
+        /// Write the beginning of a mapping for the tables into this file
+        #[arg(long)]
+        draft: Option<PathBuf>,
+    },
+    /// Whether the mappings of site.toml are right and fit the files
+    #[command(after_help = "Example:\n  site-agent source map --check\n  site-agent source map --check --source lab")]
+    Map {
+        /// Check; there is nothing else to do with them
+        #[arg(long, required = true)]
+        check: bool,
+        /// One source; all, where not given
+        #[arg(long)]
+        source: Option<String>,
+    },
+    /// Print a shipped mapping, to read it or to copy and change it
+    #[command(after_help = "Example:\n  site-agent source mapping omop > mapping.toml")]
+    Mapping {
+        /// Its format, such as omop or mimic-iv
+        format: String,
+    },
+}
+
+/// Looks at files that need no settings.
+pub(crate) fn look(verb: &SourceVerb, json: bool, bar: &ProgressBar) -> anyhow::Result<()> {
+    match verb {
+        SourceVerb::Profile { path, rows, draft } => {
+            let files = profile_all(path, *rows, bar)?;
+            bar.finish_and_clear();
+            let mut text: String = files.iter().map(profile_text).collect();
+            if let Some(to) = draft {
+                anyhow::ensure!(!to.exists(), "{} is there already; name another file", to.display());
+                platform::files::write_atomic(to, profile::draft(&files).as_bytes())
+                    .with_context(|| format!("{} can't be written", to.display()))?;
+                let _ = writeln!(text, "the beginning of a mapping was written to {}", to.display());
+            }
+            Ok(say(json, &json!({ "files": files, "draft": draft }), text.trim_end())?)
+        }
+        SourceVerb::Mapping { format } => {
+            let text = adapters::shipped(format).with_context(|| {
+                format!("no mapping is shipped for '{format}'; there are: {}", adapters::SHIPPED.join(", "))
+            })?;
+            Ok(say(json, &json!({ "format": format, "mapping": text }), text.trim_end())?)
+        }
+        SourceVerb::Map { .. } => Ok(()),
+    }
+}
+
+/// Carries a command on the sources out.
+pub(crate) fn run(config: &Config, verb: &SourceVerb, json: bool, bar: &ProgressBar) -> anyhow::Result<()> {
+    match verb {
+        SourceVerb::Map { source, .. } => rehearse(config, source.as_deref(), Some(CHECKED), json, bar),
+        other => look(other, json, bar),
+    }
+}
+
+/// Reads the sources without writing anything.
+pub(crate) fn rehearse(
+    config: &Config,
+    only: Option<&str>,
+    most: Option<u64>,
+    json: bool,
+    bar: &ProgressBar,
+) -> anyhow::Result<()> {
+    let mut progress = |what: &str, done: u64, of: u64| {
+        bar.set_length(of.max(done));
+        bar.set_position(done);
+        bar.set_message(what.to_owned());
+    };
+    let found = lake_rehearse::rehearse(config, only, most, (&SystemClock, &OsEntropy), &mut progress)?;
+    bar.finish_and_clear();
+    say(json, &json!(found), rehearsal_text(&found, most).trim_end())?;
+    // The mapping is wrong where a file can't be read under it; rejected items are the files' own.
+    let failed = found.files.iter().filter(|f| f.failed.is_some()).count();
+    anyhow::ensure!(failed == 0, "{failed} file(s) can't be read as site.toml says");
+    Ok(())
+}
+
+fn profile_all(path: &Path, rows: u64, bar: &ProgressBar) -> anyhow::Result<Vec<FileProfile>> {
+    let (root, files) = if path.is_dir() {
+        (path.to_owned(), lake::files(path)?)
+    } else {
+        (path.parent().map(Path::to_owned).unwrap_or_default(), vec![path.to_owned()])
+    };
+    let mut out = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
+        bar.set_message(name.clone());
+        bar.set_length(std::fs::metadata(&file).map(|m| m.len()).unwrap_or_default());
+        let found = profile::profile(&file, &name, rows, &mut |bytes| bar.set_position(bytes));
+        out.push(found.with_context(|| format!("{} can't be read", file.display()))?);
+    }
+    anyhow::ensure!(!out.is_empty(), "{} holds no file", path.display());
+    Ok(out)
+}
+
+fn word(value: &impl serde::Serialize) -> String {
+    json!(value).as_str().unwrap_or_default().to_owned()
+}
+
+fn profile_text(file: &FileProfile) -> String {
+    let mut out = format!("{}: {}", file.file, word(&file.kind));
+    if let Some(encoding) = file.encoding {
+        let _ = write!(out, ", {encoding}");
+    }
+    if let Some(delimiter) = file.delimiter {
+        let _ = write!(out, ", cells between {delimiter:?}");
+    }
+    let _ = write!(out, "; {} item(s){}", file.items, if file.whole { "" } else { " looked at, there are more" });
+    if file.unreadable > 0 {
+        let _ = write!(out, ", {} unreadable", file.unreadable);
+    }
+    out.push('\n');
+    if !file.shipped.is_empty() {
+        let _ = writeln!(out, "  a file of this name is read by the shipped mapping: {}", file.shipped.join(", "));
+    }
+    for (kind, n) in &file.holds {
+        let _ = writeln!(out, "  {kind:<40} {n:>10}");
+    }
+    if !file.columns.is_empty() {
+        let _ = writeln!(out, "  {:<32} {:>9} {:>9} {:>9}  guess", "column", "filled", "empty", "distinct");
+    }
+    for c in &file.columns {
+        let distinct = c.distinct.map_or_else(|| "> 4096".to_owned(), |n| n.to_string());
+        let dates = if c.dates.is_empty() { String::new() } else { format!(" ({})", c.dates.join(" or ")) };
+        let misfits = if c.misfits > 0 { format!("; {} are not", c.misfits) } else { String::new() };
+        let _ =
+            writeln!(out, "  {:<32} {:>9} {:>9} {distinct:>9}  {}{dates}{misfits}", c.name, c.filled, c.empty, c.guess);
+        if !c.values.is_empty() {
+            let values: Vec<String> = c.values.iter().map(|(v, n)| format!("{v} ({n})")).collect();
+            let _ = writeln!(out, "  {:<32}   {}", "", values.join(", "));
+        }
+    }
+    out.push('\n');
+    out
+}
+
+fn understood(what: &str, u: Understood) -> String {
+    if u == Understood::default() {
+        return String::new();
+    }
+    format!("    {what}: {} understood, {} not understood, {} without\n", u.known, u.unknown, u.missing)
+}
+
+fn file_text(f: &FileRehearsal) -> String {
+    let mut out = format!("{} / {}", f.source, f.file);
+    out += if f.whole { "\n" } else { " (its beginning)\n" };
+    if let Some(why) = &f.failed {
+        let _ = writeln!(out, "    can't be read: {why}");
+    }
+    for (table, n) in &f.records {
+        let _ = writeln!(out, "    {table:<24} {n:>10} record(s)");
+    }
+    out += &understood("codes", f.codes);
+    out += &understood("units of numbers", f.units);
+    if f.skipped > 0 {
+        let _ = writeln!(out, "    {} item(s) have no place in the schema", f.skipped);
+    }
+    for (reason, r) in &f.rejected {
+        let _ =
+            writeln!(out, "    rejected, {reason}: {} item(s), the first in line {}: {}", r.items, r.line, r.detail);
+    }
+    if !f.unread.is_empty() {
+        let _ = writeln!(out, "    columns that nothing reads: {}", f.unread.join(", "));
+    }
+    out
+}
+
+fn rehearsal_text(found: &Rehearsal, most: Option<u64>) -> String {
+    let mut out: String = found.files.iter().map(file_text).collect();
+    for name in &found.ignored {
+        let _ = writeln!(out, "{name}: not read; no mapping or format takes it");
+    }
+    if let Some(most) = most {
+        let _ = writeln!(out, "looked at up to {most} records and rejected items of each file");
+    }
+    out += "nothing was written\n";
+    out
+}

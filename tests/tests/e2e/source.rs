@@ -1,0 +1,66 @@
+//! A hospital looks at an extract, checks its mapping and rehearses the ingestion; nothing is written until it ingests.
+
+use std::collections::BTreeMap;
+
+use crate::harness::{Federation, array, rows, text};
+
+#[test]
+fn what_the_rehearsal_says_is_what_the_ingestion_does() {
+    let f = Federation::new();
+    f.make_site("s-1", 40, "");
+    let home = f.site_home("s-1");
+    let bad = rows(40) + "broken row\np-x,f,1950-02-31,120,2023-05-06\n";
+    std::fs::write(home.join("extract/patients.csv"), bad).unwrap();
+    std::fs::write(home.join("extract/notes.txt"), "not for us").unwrap();
+
+    let profile = f.agent_json("s-1", &["source", "profile", home.join("extract").to_str().unwrap()]);
+    let table = array(&profile, "files").iter().find(|t| t["file"] == "patients.csv").unwrap();
+    let guesses: BTreeMap<&str, &str> =
+        array(table, "columns").iter().map(|c| (c["name"].as_str().unwrap(), c["guess"].as_str().unwrap())).collect();
+    assert_eq!((guesses["sex"], guesses["birth"], guesses["sbp"]), ("sex", "date", "whole number"), "{table:#}");
+    let birth = array(table, "columns").iter().find(|c| c["name"] == "birth").unwrap();
+    assert_eq!(birth["misfits"], 1, "31 February");
+    assert_eq!((&table["items"], &table["unreadable"]), (&42.into(), &1.into()));
+
+    let rehearsed = f.agent_json("s-1", &["ingest", "--dry-run"]);
+    let file = &array(&rehearsed, "files")[0];
+    assert_eq!(rehearsed["ignored"], serde_json::json!(["notes.txt"]));
+    assert!(!home.join("state/lake").exists() && !home.join("state/pseudonym.key").exists(), "nothing was written");
+    let ingested = f.agent_json("s-1", &["ingest"]);
+    let made = &array(&ingested, "files")[0];
+    let sum: u64 = file["records"].as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!(Some(sum), made["records"].as_u64(), "{file:#}");
+    let rejected: u64 = file["rejected"].as_object().unwrap().values().map(|r| r["items"].as_u64().unwrap()).sum();
+    assert_eq!((Some(rejected), rejected > 1), (made["quarantined"].as_u64(), true), "{file:#}");
+    assert_eq!(file["units"]["missing"], 0);
+
+    let check = f.agent_command("s-1", &["source", "map", "--check"]);
+    assert!(
+        check.status.success() && text(&check).contains("rejected, wrong_columns: 1 item(s), the first in line 42"),
+        "{}",
+        text(&check)
+    );
+    // A mapping that names a column which is not there is told with its line.
+    let mapping = std::fs::read_to_string(home.join("mapping.toml")).unwrap();
+    std::fs::write(home.join("mapping.toml"), mapping.replace("\"sbp\"", "\"SBP\"")).unwrap();
+    let check = f.agent_command("s-1", &["source", "map", "--check"]);
+    assert_eq!(check.status.code(), Some(1));
+    assert!(text(&check).contains("column \"SBP\" is not among"), "{}", text(&check));
+    let other = f.agent_command("s-1", &["source", "map", "--check", "--source", "lab"]);
+    assert!(text(&other).contains("there is no source 'lab'"), "{}", text(&other));
+}
+
+#[test]
+fn a_shipped_mapping_is_printed_and_a_draft_is_written_once() {
+    let f = Federation::new();
+    f.make_site("s-1", 40, "");
+    let extract = f.site_home("s-1").join("extract");
+    let printed = f.agent_command("s-1", &["source", "mapping", "omop"]);
+    assert!(printed.status.success() && text(&printed).contains("person_id"), "{}", text(&printed));
+    assert!(text(&f.agent_command("s-1", &["source", "mapping", "x"])).contains("there are: omop"));
+    let (to, from) = (f.path("draft.toml"), extract.to_str().unwrap());
+    let draft = || f.agent_command("s-1", &["source", "profile", from, "--draft", to.to_str().unwrap()]);
+    assert!(draft().status.success());
+    assert!(std::fs::read_to_string(&to).unwrap().contains("dates = [\"%Y-%m-%d\"]"));
+    assert_eq!(draft().status.code(), Some(1), "what is there is not written over");
+}
