@@ -1,6 +1,8 @@
 //! What all cells of a column could be, in bounded memory.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasher as _;
 use std::sync::OnceLock;
 
 use serde::Serialize;
@@ -51,10 +53,14 @@ pub(super) struct Column {
     empty: u64,
     longest: usize,
     blanks: u64,
+    /// Short texts with their numbers.
     seen: BTreeMap<String, u64>,
+    /// Hashes of the long ones.
+    long: HashSet<u64>,
     many: bool,
     shapes: [u64; SHAPES.len()],
     dates: Vec<u64>,
+    hasher: RandomState,
 }
 
 fn formats() -> &'static [(&'static str, DateFormat)] {
@@ -74,8 +80,12 @@ impl Column {
         self.blanks += u64::from(cell.chars().count() >= FREE_TEXT && cell.contains(' '));
         if let Some(n) = self.seen.get_mut(cell) {
             *n += 1;
-        } else if self.seen.len() < MOST_DISTINCT && cell.len() <= MOST_BYTES {
-            self.seen.insert(cell.to_owned(), 1);
+        } else if self.different() < MOST_DISTINCT as u64 {
+            if cell.len() <= MOST_BYTES {
+                self.seen.insert(cell.to_owned(), 1);
+            } else {
+                self.long.insert(self.hasher.hash_one(cell));
+            }
         } else {
             self.many = true;
         }
@@ -84,18 +94,31 @@ impl Column {
         self.dates.iter_mut().zip(formats()).for_each(|(n, (_, f))| *n += u64::from(guess::is_date(f, cell)));
     }
 
+    fn different(&self) -> u64 {
+        (self.seen.len() + self.long.len()) as u64
+    }
+
+    /// Whether the words of two sexes are there: one letter alone says nothing.
+    fn two_sexes(&self) -> bool {
+        let begins = |letters: &[char]| self.seen.keys().any(|v| v.to_lowercase().starts_with(letters));
+        begins(&['m', 'h']) && begins(&['f', 'w'])
+    }
+
     /// What was found.
     pub(super) fn profile(&self, name: String) -> ColumnProfile {
         let enough = |n: u64| self.filled > 0 && n as f64 >= SHARE * self.filled as f64;
         let dates: Vec<&'static str> =
             self.dates.iter().zip(formats()).filter(|(n, _)| enough(**n)).map(|(_, (f, _))| *f).collect();
-        let shape = self.shapes.iter().zip(SHAPES).find(|(n, _)| enough(**n)).map(|(_, (what, _))| *what);
+        let shapes =
+            self.shapes.iter().zip(SHAPES).filter(|(n, (what, _))| enough(**n) && (*what != "sex" || self.two_sexes()));
+        let shape = shapes.map(|(_, (what, _))| *what).next();
         let fitting = match (self.dates.iter().copied().filter(|n| enough(*n)).max(), shape) {
             (Some(n), _) => Some(n),
             (None, Some(what)) => self.shapes.iter().zip(SHAPES).find(|(_, (w, _))| *w == what).map(|(n, _)| *n),
             (None, None) => None,
         };
-        let each_once = !self.many && self.filled > LEAST_ROWS && self.seen.len() as u64 == self.filled;
+        let each_once = !self.many && self.filled > LEAST_ROWS && self.different() == self.filled;
+        let few = !self.many && self.different() <= MOST_SHOWN as u64;
         let guess = match (shape, dates.as_slice()) {
             _ if self.filled == 0 => "nothing",
             (_, [_]) => "date",
@@ -103,10 +126,9 @@ impl Column {
             (Some(shape), _) => shape,
             (None, _) if enough(self.blanks) || self.blanks * 2 > self.filled => "free text",
             (None, _) if each_once => "an id: each cell is another",
-            (None, _) if !self.many && self.seen.len() <= MOST_SHOWN => "a few words",
+            (None, _) if few => "a few words",
             (None, _) => "text",
         };
-        let few = !self.many && self.seen.len() <= MOST_SHOWN;
         let shown = self.seen.iter().filter(|(_, n)| few && **n >= LEAST_ROWS).map(|(v, n)| (v.clone(), *n));
         let mut values: Vec<(String, u64)> = shown.collect();
         values.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -114,7 +136,7 @@ impl Column {
             name,
             filled: self.filled,
             empty: self.empty,
-            distinct: (!self.many).then_some(self.seen.len() as u64),
+            distinct: (!self.many).then_some(self.different()),
             longest: self.longest,
             guess: guess.to_owned(),
             misfits: fitting.map_or(0, |n| self.filled - n),

@@ -125,3 +125,12 @@ fn check_digits() {
     assert_ne!(guess(&of("a.csv", b"c\n718-8\n"), "c").guess, "LOINC code");
     assert_ne!(guess(&of("a.csv", b"c\n22298007\n"), "c").guess, "SNOMED CT code");
 }
+
+#[test]
+fn long_texts_are_counted_and_one_letter_is_no_sex() {
+    let mut text = "note,flag\n".to_owned();
+    (0..60).for_each(|i| text += &format!("{} {},U\n", "x".repeat(200), i % 30));
+    let file = of("a.csv", text.as_bytes());
+    assert_eq!((guess(&file, "note").distinct, guess(&file, "note").guess.as_str()), (Some(30), "free text"));
+    assert_eq!(guess(&file, "flag").guess, "a few words");
+}
