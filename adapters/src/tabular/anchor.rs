@@ -7,8 +7,8 @@
 use chrono::{Duration, NaiveDate, NaiveDateTime, NaiveTime};
 use chrono_tz::Tz;
 
+use super::cells::Cells;
 use super::columns::{Columns, Slot};
-use super::derive::Cells;
 use super::toml_doc::{Section, Text};
 use crate::sink::AdapterError;
 use crate::time::{DateFormat, Precision, When};

@@ -32,31 +32,36 @@
 //! ```
 //!
 //! * `mapping`, `layout`, `columns`, `setters`: the language and its checks; `toml_doc`: TOML with lines; `shipped`.
-//! * `rows`, `delimited`, `parquet`: files to rows. `lookup`, `derive`, `anchor`: cells that a mapping makes.
-//! * `number`: numbers; `build`: a row to records.
+//! * `rows`, `delimited`, `parquet`: files to rows. `cells`, `derive`, `steps`, `lookup`, `anchor`: cells that a mapping
+//!   makes.
+//! * `number`: numbers; `build`, `maker`: a row to records.
 
 mod anchor;
 mod build;
+mod cells;
 mod columns;
 mod delimited;
 mod derive;
 mod layout;
 mod lookup;
+mod maker;
 mod mapping;
 mod number;
 mod parquet;
 mod rows;
 mod setters;
 mod shipped;
+mod steps;
 mod toml_doc;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use self::build::{Builder, Found};
+use self::build::Builder;
 use self::columns::Origin;
 pub(crate) use self::layout::Layout;
 use self::lookup::Lookup;
+use self::maker::Found;
 use self::mapping::{FileMap, Mapping};
 use self::rows::{Fields, Rows};
 pub(crate) use self::rows::{Next, Opened, open as open_rows};
