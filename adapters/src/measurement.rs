@@ -57,7 +57,7 @@ pub(crate) fn fill(record: &mut Record, value: Option<f64>, comparator: Comparat
     let unit = unit.map(str::trim).filter(|u| !u.is_empty());
     if let Some(text) = unit {
         record.set("unit_src", text);
-        record.set("unit_ucum", units::ucum(text));
+        record.set("unit_ucum", units::ucum(text).as_deref());
     }
     let Some(value) = value.filter(|v| v.is_finite()) else { return };
     record.set("value_num", value);
@@ -75,10 +75,8 @@ pub(crate) fn fill(record: &mut Record, value: Option<f64>, comparator: Comparat
     let code = text_of(record, "code");
     let Ok(standard) = units::standardise(&system, &code, value, text) else { return };
     record.set("value_std", standard.value);
-    record.set("unit_std", standard.unit);
-    if let (Some(analyte), Some(from)) = (units::analyte(&system, &code), units::ucum(text)) {
-        record.set("conv_id", format!("{}:{from}>{}", analyte.name, standard.unit));
-    }
+    record.set("unit_std", &*standard.unit);
+    record.set("conv_id", standard.conv_id);
     if !standard.plausible {
         record.set("flag", "implausible");
     }

@@ -1,5 +1,7 @@
 //! Code systems: the short alias that a study writes, and the URI that a row carries.
 
+use std::borrow::Cow;
+
 /// One code system.
 #[derive(Clone, Copy, Debug)]
 pub struct CodeSystem {
@@ -38,6 +40,11 @@ pub const SYSTEMS: &[CodeSystem] = &[
         alias: "icd10fr",
         uri: "http://hl7.org/fhir/sid/icd-10-fr",
         also: &["urn:oid:1.2.250.1.213.2.71", "CIM10"],
+    },
+    CodeSystem {
+        alias: "icd10am",
+        uri: "http://hl7.org/fhir/sid/icd-10-am",
+        also: &["urn:oid:2.16.840.1.113883.6.135", "ICD10AM"],
     },
     CodeSystem { alias: "icd10nl", uri: "http://hl7.org/fhir/sid/icd-10-nl", also: &[] },
     CodeSystem { alias: "icd10se", uri: "http://hl7.org/fhir/sid/icd-10-se", also: &["urn:oid:1.2.752.116.1.1.1.1.3"] },
@@ -85,6 +92,24 @@ pub fn canonical(spelling: &str) -> Option<String> {
     s.contains(':').then(|| s.to_owned())
 }
 
+/// The canonical URI of a spelling that is known here, and of no other.
+pub fn known(spelling: &str) -> Option<String> {
+    canonical(spelling).filter(|uri| SYSTEMS.iter().any(|s| s.uri == uri))
+}
+
+/// Whether a system is one of the ICDs, whose codes are written with and without their dot.
+pub fn is_icd(uri: &str) -> bool {
+    SYSTEMS.iter().any(|s| s.uri == uri && s.alias.starts_with("icd"))
+}
+
+/// A code as it is compared: of an ICD without its dot and in capitals, of any other system as it stands.
+pub fn plain<'c>(uri: &str, code: &'c str) -> Cow<'c, str> {
+    if is_icd(uri) && code.bytes().any(|b| b == b'.' || b.is_ascii_lowercase()) {
+        return Cow::Owned(code.replace('.', "").to_ascii_uppercase());
+    }
+    Cow::Borrowed(code)
+}
+
 /// The aliases, for a message that says what would fit.
 pub fn aliases() -> Vec<&'static str> {
     SYSTEMS.iter().map(|s| s.alias).collect()
@@ -99,6 +124,14 @@ mod tests {
         assert_eq!(canonical("loinc"), canonical("http://loinc.org"));
         assert_eq!(canonical("LN"), canonical("urn:oid:2.16.840.1.113883.6.1"));
         assert_eq!(canonical("icd11x"), None);
+        assert_eq!((known("LN").as_deref(), known("urn:x")), (Some("http://loinc.org"), None));
         assert_eq!(canonical("urn:hospital:labs").as_deref(), Some("urn:hospital:labs"));
+    }
+
+    #[test]
+    fn an_icd_code_is_one_with_and_without_its_dot() {
+        let icd = canonical("icd10gm").unwrap_or_default();
+        assert_eq!((plain(&icd, "e11.9"), plain(&icd, "E119")), ("E119".into(), "E119".into()));
+        assert_eq!(plain("http://loinc.org", "a.1"), "a.1");
     }
 }

@@ -34,10 +34,12 @@ pub enum RangeError {
     #[error("'{0}' is no version range; write it like \">=1.1,<2\"")]
     Malformed(String),
     /// This schema is outside the range.
-    #[error("the study asks for schema {asked}, and this is schema {VERSION}; ask for a range that holds it")]
+    #[error("the study asks for schema {asked}, and this is schema {own}; ask for a range that holds it")]
     Outside {
         /// The range asked for.
         asked: String,
+        /// What there is.
+        own: String,
     },
 }
 
@@ -46,9 +48,27 @@ pub enum RangeError {
 /// # Errors
 /// The range is malformed, or this schema's version lies outside it.
 pub fn accepts(range: &str) -> Result<(), RangeError> {
+    holds(range, VERSION)
+}
+
+/// Whether a study's range holds the schema that some data were written under.
+///
+/// # Errors
+/// The range or the version is malformed, or the version lies outside the range.
+pub fn holds(range: &str, written: &str) -> Result<(), RangeError> {
     let req = VersionReq::parse(range).map_err(|_| RangeError::Malformed(range.to_owned()))?;
-    let own = Version::parse(VERSION).map_err(|_| RangeError::Malformed(VERSION.to_owned()))?;
-    if req.matches(&own) { Ok(()) } else { Err(RangeError::Outside { asked: range.to_owned() }) }
+    let own = Version::parse(written).map_err(|_| RangeError::Malformed(written.to_owned()))?;
+    if req.matches(&own) {
+        return Ok(());
+    }
+    Err(RangeError::Outside { asked: range.to_owned(), own: written.to_owned() })
+}
+
+/// Whether data that were written under a version are read as they are: the major version is this one. Columns that they lack are
+/// empty.
+pub fn reads(written: &str) -> bool {
+    let major = |v: &str| Version::parse(v).ok().map(|v| v.major);
+    major(written).is_some_and(|m| Some(m) == major(VERSION))
 }
 
 #[cfg(test)]
@@ -60,6 +80,11 @@ mod tests {
         assert_eq!(accepts(">=1.1,<2"), Ok(()));
         assert!(matches!(accepts(">=2"), Err(RangeError::Outside { .. })));
         assert!(matches!(accepts("one"), Err(RangeError::Malformed(_))));
+        assert_eq!((holds(">=1.2,<2", "1.1.0").is_ok(), holds(">=1.1", "1.1.0").is_ok()), (false, true));
+        assert_eq!(
+            (reads("1.0.0"), reads("1.99.0"), reads("0.9.0"), reads("2.0.0"), reads("")),
+            (true, true, false, false, false)
+        );
     }
 
     /// The hash is on every file of every lake: it changes only with the version.

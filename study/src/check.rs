@@ -298,7 +298,7 @@ impl Checker<'_> {
             return;
         };
         if let Some(analyte) = codes::canonical(alias).and_then(|s| units::analyte(&s, bare))
-            && analyte.rule(ucum).is_none()
+            && analyte.rule(&ucum).is_none()
         {
             let remedy = format!("for {} use one of {}", analyte.name, analyte.units().join(", "));
             self.say(unit_path, format!("'{unit}' does not fit {code}"), remedy);

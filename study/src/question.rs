@@ -23,7 +23,17 @@ pub fn hash(
     let features = features.collect::<Option<Vec<Value>>>()?;
     let mut what = serde_json::to_value(&a.what).ok()?;
     rename(&mut what, &names);
-    let question = serde_json::json!([cohort, features, what, round, parameters, entered, version, systems(study)]);
+    let question = serde_json::json!([
+        cohort,
+        features,
+        what,
+        round,
+        parameters,
+        entered,
+        version,
+        systems(study),
+        study.precision
+    ]);
     Some(Hash::of_parts(&[b"insitu question v1\0", question.to_string().as_bytes()]))
 }
 
@@ -31,7 +41,7 @@ pub fn hash(
 /// where there is no such cohort.
 pub fn cohort(study: &Study, name: &str, entered: &[u16], version: u64) -> Option<Hash> {
     let cohort = canonical(study, serde_json::to_value(study.cohorts.get(name)?).ok()?);
-    let question = serde_json::json!([cohort, entered, version, systems(study)]);
+    let question = serde_json::json!([cohort, entered, version, systems(study), study.precision]);
     Some(Hash::of_parts(&[b"insitu cohort v1\0", question.to_string().as_bytes()]))
 }
 
@@ -195,6 +205,7 @@ epsilon = 0.5
             ("[18, 120]", "[19, 120]"),
             ("\"first\"", "\"last\""),
             ("[concept_sets.hf]", "[code_systems]\nx = \"urn:x\"\n[concept_sets.hf]"),
+            ("purpose = \"research\"", "purpose = \"research\"\nprecision = \"month\""),
         ] {
             assert_ne!(of(&STUDY.replace(from, to), 0), base, "{from} to {to}");
         }

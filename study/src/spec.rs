@@ -29,6 +29,9 @@ pub struct Study {
     pub purpose: String,
     /// The last day, `YYYY-MM-DD`, on which a site may take part.
     pub expires: String,
+    /// How precise the day of an event must be known for it to count.
+    #[serde(default, skip_serializing_if = "Precision::is_day")]
+    pub precision: Precision,
     /// Rounds.
     #[serde(default)]
     pub rounds: Rounds,
@@ -53,6 +56,34 @@ pub struct Study {
     /// Reporting.
     #[serde(default)]
     pub report: Report,
+}
+
+/// How precise the day of an event is known. An event of a year stands at its first day in gold, and that day is not meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// The year is enough.
+    Year,
+    /// The month is.
+    Month,
+    /// The day.
+    #[default]
+    Day,
+}
+
+impl Precision {
+    fn is_day(&self) -> bool {
+        *self == Precision::Day
+    }
+
+    /// The schema's words for what is coarser.
+    pub fn coarser(self) -> &'static [&'static str] {
+        match self {
+            Precision::Year => &[],
+            Precision::Month => &["year"],
+            Precision::Day => &["year", "month"],
+        }
+    }
 }
 
 /// How rounds are run.

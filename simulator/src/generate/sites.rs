@@ -147,7 +147,7 @@ impl Lab {
     /// A standard value in the site's unit and rounding, with a decimal point.
     pub(super) fn write(&self, standard: f64) -> String {
         let rule = schema::units::ucum(self.unit)
-            .and_then(|unit| schema::units::analyte(LOINC, self.loinc).and_then(|a| a.rule(unit)));
+            .and_then(|unit| schema::units::analyte(LOINC, self.loinc).and_then(|a| a.rule(&unit)));
         let value = rule.map_or(standard, |r| (standard - r.offset) / r.scale);
         format!("{value:.*}", self.decimals)
     }

@@ -34,19 +34,22 @@ fn uri(study: &Study, alias: &str) -> Result<String, String> {
         .ok_or_else(|| format!("'{alias}' is no code system"))
 }
 
+/// The columns of a row's two codes: the source's own, and the standard one where the site has a mapping.
+const CODES: [(&str, &str); 2] = [("code_system", "code"), ("std_system", "std_code")];
+
 /// How a system's codes are compared: ICD codes without their dot.
-fn code_column(alias: &str) -> &'static str {
-    if alias.starts_with("icd") { "replace(CAST(code AS VARCHAR), '.', '')" } else { "CAST(code AS VARCHAR)" }
+fn compared(alias: &str, column: &str) -> String {
+    let text = format!("CAST({column} AS VARCHAR)");
+    if alias.starts_with("icd") { format!("replace({text}, '.', '')") } else { text }
 }
 
 fn plain(alias: &str, code: &str) -> String {
     if alias.starts_with("icd") { code.replace('.', "") } else { code.to_owned() }
 }
 
-/// A condition on a row's code, for one system's codes: one list of whole codes, and one of prefixes for each of their
-/// lengths, so that the expression stays flat however many codes there are.
+/// A condition on a row's codes, either of which may fulfil it, for one system's codes: one list of whole codes, and one of
+/// prefixes for each of their lengths, so that the expression stays flat however many codes there are.
 fn codes_match(uri: &str, alias: &str, list: &[String]) -> String {
-    let column = code_column(alias);
     let mut whole = Vec::new();
     let mut prefixes: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for code in list.iter().map(|c| plain(alias, c)) {
@@ -55,29 +58,47 @@ fn codes_match(uri: &str, alias: &str, list: &[String]) -> String {
             None => whole.push(quote(&code)),
         }
     }
-    let mut any = Vec::new();
-    if !whole.is_empty() {
-        any.push(format!("{column} IN ({})", whole.join(", ")));
-    }
-    for (length, stems) in prefixes {
-        any.push(format!("substr({column}, 1, {length}) IN ({})", stems.join(", ")));
-    }
-    if any.is_empty() {
-        return "false".to_owned();
-    }
-    format!("(code_system = {} AND ({}))", quote(uri), any.join(" OR "))
+    let matches = |(system, code): (&str, &str)| {
+        let column = compared(alias, code);
+        let mut any = Vec::new();
+        if !whole.is_empty() {
+            any.push(format!("{column} IN ({})", whole.join(", ")));
+        }
+        for (length, stems) in &prefixes {
+            any.push(format!("substr({column}, 1, {length}) IN ({})", stems.join(", ")));
+        }
+        if any.is_empty() {
+            return "false".to_owned();
+        }
+        format!("({system} = {} AND ({}))", quote(uri), any.join(" OR "))
+    };
+    format!("({})", CODES.map(matches).join(" OR "))
+}
+
+/// A condition that the day of a row's event is known as precisely as the study asks.
+fn precise(study: &Study) -> String {
+    let coarser: Vec<String> = study.precision.coarser().iter().map(|p| quote(p)).collect();
+    if coarser.is_empty() { "true".to_owned() } else { format!("t_prec NOT IN ({})", coarser.join(", ")) }
+}
+
+/// A condition that a row's code is in a concept set of a study.
+///
+/// # Errors
+/// There is no such set, or it speaks of no code system.
+pub fn in_set(study: &Study, name: &str) -> Result<String, String> {
+    let set = study.concept_sets.get(name).ok_or_else(|| format!("there is no concept set '{name}'"))?;
+    let any: Vec<String> = set
+        .iter()
+        .map(|(alias, list)| Ok(codes_match(&uri(study, alias)?, alias, list)))
+        .collect::<Result<_, String>>()?;
+    Ok(format!("({})", any.join(" OR ")))
 }
 
 /// A condition on a row of a table: its concept set and its columns.
 fn row_condition(study: &Study, set: Option<&String>, filter: &Where) -> Result<String, String> {
-    let mut all = vec!["true".to_owned()];
+    let mut all = vec![precise(study)];
     if let Some(name) = set {
-        let set = study.concept_sets.get(name).ok_or_else(|| format!("there is no concept set '{name}'"))?;
-        let any: Vec<String> = set
-            .iter()
-            .map(|(alias, list)| Ok(codes_match(&uri(study, alias)?, alias, list)))
-            .collect::<Result<_, String>>()?;
-        all.push(format!("({})", any.join(" OR ")));
+        all.push(in_set(study, name)?);
     }
     for (column, values) in filter {
         let list: Vec<String> = values.iter().map(|v| quote(v)).collect();
@@ -124,14 +145,14 @@ fn value_in(study: &Study, list: &[String], unit: &str) -> Result<(String, Strin
     for code in list {
         let (alias, bare) = code.split_once(':').ok_or_else(|| format!("'{code}' is no code"))?;
         let uri = uri(study, alias)?;
-        any.push(format!("(code_system = {} AND CAST(code AS VARCHAR) = {})", quote(&uri), quote(bare)));
+        any.push(codes_match(&uri, alias, &[bare.to_owned()]));
         analyte = units::analyte(&uri, bare);
     }
-    let condition = format!("({})", any.join(" OR "));
-    let own = format!("WHEN unit_ucum = {} THEN value_num", quote(unit));
+    let condition = format!("({}) AND {}", any.join(" OR "), precise(study));
+    let own = format!("WHEN unit_ucum = {} THEN value_num", quote(&unit));
     let value = match analyte {
         Some(analyte) => {
-            let rule = analyte.rule(unit).ok_or_else(|| format!("'{unit}' does not fit {}", analyte.name))?;
+            let rule = analyte.rule(&unit).ok_or_else(|| format!("'{unit}' does not fit {}", analyte.name))?;
             format!(
                 "CASE {own} WHEN unit_std = {} THEN (value_std - {}) / {} END",
                 quote(analyte.unit),
@@ -286,17 +307,23 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
                 let (alias, bare) = code.split_once(':').ok_or_else(|| format!("'{code}' is no code"))?;
                 let uri = uri(study, alias)?;
                 values.push(format!("({}, {}, {i})", quote(&uri), quote(&plain(alias, bare))));
-                systems.insert(uri, code_column(alias).to_owned());
+                systems.insert(uri, alias.to_owned());
             }
-            let whens: String = systems
-                .iter()
-                .map(|(uri, column)| format!(" WHEN code_system = {} THEN {column}", quote(uri)))
-                .collect();
             let t = table(t)?;
+            let either = CODES.map(|(system, code)| {
+                let whens: String = systems
+                    .iter()
+                    .map(|(uri, alias)| format!(" WHEN {system} = {} THEN {}", quote(uri), compared(alias, code)))
+                    .collect();
+                format!(
+                    "SELECT *, CAST({system} AS VARCHAR) AS sys, CASE{whens} END AS bare FROM {} WHERE {}",
+                    t.name(),
+                    precise(study)
+                )
+            });
             let rows = format!(
-                "(SELECT r.*, m.place FROM (SELECT *, CASE{whens} END AS bare FROM {}) r JOIN (VALUES {}) AS m (sys, bare, place) \
-                 ON CAST(r.code_system AS VARCHAR) = m.sys AND r.bare = m.bare)",
-                t.name(),
+                "(SELECT r.*, m.place FROM ({}) r JOIN (VALUES {}) AS m (sys, bare, place) ON r.sys = m.sys AND r.bare = m.bare)",
+                either.join(" UNION ALL "),
                 values.join(", ")
             );
             let from = events(cohort, (rows, date_of(t)), *window, exit);
@@ -307,6 +334,9 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
 
 /// The table that holds the cohort so far.
 pub const COHORT: &str = "cohort";
+
+/// The table with each patient's year of entry.
+pub(super) const ENTRY: &str = "entry";
 
 /// What an analysis asks of gold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -321,7 +351,7 @@ pub struct Queries {
 pub(super) fn entered(features: &str, first: u16, years: &[u16]) -> String {
     let years: Vec<String> = years.iter().map(u16::to_string).collect();
     format!(
-        "SELECT f.* FROM ({features}) f JOIN entry e ON e.person_key = f.person_key \
+        "SELECT f.* FROM ({features}) f JOIN {ENTRY} e ON e.person_key = f.person_key \
          WHERE greatest(e.entry_year, {first}) IN ({})",
         if years.is_empty() { "NULL".to_owned() } else { years.join(", ") }
     )
