@@ -1,9 +1,15 @@
 //! What every row begins with, whatever its format and its table.
 
+use schema::record::Pseudonyms;
 use schema::{Cell, Key, Record, Table};
 
 use crate::sink::Context;
 use crate::time::When;
+
+/// The pseudonym of a person of a source system.
+pub(crate) fn person_key(pseudonyms: &Pseudonyms, source_system: &str, id: &str) -> Key {
+    pseudonyms.key(&["person", source_system, id])
+}
 
 /// What makes rows of one source and one format.
 pub(crate) struct Envelope<'a> {
@@ -28,7 +34,7 @@ impl<'a> Envelope<'a> {
 
     /// The pseudonym of a person.
     pub(crate) fn person(&self, id: &str) -> Key {
-        self.ctx.pseudonyms.key(&["person", &self.ctx.source_system, id])
+        person_key(&self.ctx.pseudonyms, &self.ctx.source_system, id)
     }
 
     /// The tag of a linkage id: null without a key, and where nothing is left of the id.

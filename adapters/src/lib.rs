@@ -16,6 +16,8 @@
 //! * [`profile`]: what is in a file that nobody has described yet.
 //! * `tabular`: delimited text and Parquet, described by a TOML mapping, of which some are shipped. `fhir`: FHIR R4 as NDJSON. `hl7`: HL7 v2 files and batches.
 //!   `ccda`: C-CDA and its relatives, one document a file.
+//! * [`people`]: lists of persons, such as those who objected.
+//! * [`terminology`]: mapping files that the site loads, from its codes to standard ones.
 
 mod ccda;
 mod envelope;
@@ -24,9 +26,11 @@ mod hl7;
 mod lines;
 mod measurement;
 mod open;
+pub mod people;
 pub mod profile;
 pub mod sink;
 mod tabular;
+pub mod terminology;
 mod time;
 
 pub use open::{FORMATS, open, open_linking, reader};
