@@ -134,7 +134,7 @@ impl Agent {
         let (decisions, _) = broadcast::channel(256);
         Ok(Agent {
             lake,
-            engine: Engine::new(),
+            engine: Engine::new(clock.clone()),
             ledger,
             releases,
             secure: SecureRounds::new(store.clone(), config.id.clone()),
@@ -503,7 +503,7 @@ impl Agent {
             .map_err(|e| self.engine_refusal(&e))?;
         let tags = key.as_ref().map(|k| cohort.for_release(k, &attempt.instance().0)).unwrap_or_default();
         let batch = PatientBatch::new(tags.len(), vec![Column::Tags(tags)]).map_err(|e| self.internal(&e))?;
-        Ok((Arc::new(batch), cohort.gold))
+        Ok((Arc::new(batch), cohort.version))
     }
 
     /// Whether a cohort is large enough here to be answered for: on a noisy count that is paid for and stays here.
@@ -607,10 +607,16 @@ impl Agent {
         match e {
             EngineError::NoData => Objection::new("no_data", e.to_string()),
             EngineError::Plan(_) => Objection::new("plan_invalid", e.to_string()),
+            EngineError::Schema(_) => Objection::new("schema_outside_range", e.to_string()),
             EngineError::Linkage(_) => Objection::new("no_linkage_tags", e.to_string()),
             EngineError::Query(detail) => {
                 tracing::error!("query: {detail}");
                 Objection::new("query_failed", e.to_string())
+            }
+            EngineError::Consent(detail) => {
+                tracing::error!("consent: {detail}");
+                let told = "the site can't say now whose data may be read; its operator was told";
+                Objection::new("consent_unreadable", told)
             }
             EngineError::Lake(_) => self.internal(e),
         }

@@ -1,6 +1,6 @@
 //! The `site-agent` command line.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the data fail a check.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
@@ -102,6 +102,12 @@ enum Verb {
     /// What is in the lake: files read, rejected, and gold's rows
     #[command(after_help = "Example:\n  site-agent lake --json")]
     Lake,
+    /// Check the data's quality; exact, and for this site alone. Ends with 3 where a check fails
+    #[command(after_help = "Example:\n  site-agent quality\n  site-agent --json quality > quality.json")]
+    Quality,
+    /// How far codes are mapped: by table, by concept set, and which codes are left
+    #[command(after_help = "Example:\n  site-agent terminology")]
+    Terminology,
 }
 
 #[derive(Subcommand)]
@@ -243,13 +249,14 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>, mechanism: Box<d
         Ok(runtime) => runtime.block_on(run(arguments, mechanism)),
         Err(e) => Err(e.into()),
     };
-    end("site-agent", json, result.map(|()| ExitCode::SUCCESS), |_| 1)
+    end("site-agent", json, result, |_| 1)
 }
 
-async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Result<()> {
+async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Result<ExitCode> {
+    let done = |()| ExitCode::SUCCESS;
     // A file can be looked at before there is a site.
     if let Verb::Source { verb: verb @ (SourceVerb::Profile { .. } | SourceVerb::Mapping { .. }) } = &arguments.verb {
-        return source::look(verb, arguments.json, &bar(true));
+        return source::look(verb, arguments.json, &bar(true)).map(done);
     }
     let config = Config::read(&arguments.home)?;
     let study = |s: &str| StudyId::parse(s).map_err(anyhow::Error::from);
@@ -265,13 +272,17 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         })
     };
     let command = match &arguments.verb {
-        Verb::Enroll { invitation } => return enrol(&config, invitation, arguments.json).await,
-        Verb::Run => return serve(config, mechanism).await,
+        Verb::Enroll { invitation } => return enrol(&config, invitation, arguments.json).await.map(done),
+        Verb::Run => return serve(config, mechanism).await.map(done),
         Verb::Ingest { dry_run: false } => Command::Ingest,
-        Verb::Ingest { dry_run: true } => return source::rehearse(&config, None, None, arguments.json, &bar(true)),
-        Verb::Source { verb } => return source::run(&config, verb, arguments.json, &bar(true)),
+        Verb::Ingest { dry_run: true } => {
+            return source::rehearse(&config, None, None, arguments.json, &bar(true)).map(done);
+        }
+        Verb::Source { verb } => return source::run(&config, verb, arguments.json, &bar(true)).map(done),
         Verb::Preview { study: s } => Command::Preview { study: study(s)? },
         Verb::Lake => Command::Lake,
+        Verb::Quality => Command::Quality,
+        Verb::Terminology => Command::Terminology,
         Verb::Ledger { verb: LedgerVerb::Show } => Command::Ledger,
         Verb::Ledger { verb: LedgerVerb::Verify } => Command::LedgerVerify,
         Verb::Ledger { verb: LedgerVerb::Export } => Command::LedgerExport,
@@ -282,7 +293,7 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
             Command::LedgerRecover { copy }
         }
         Verb::Keys { verb: KeysVerb::Show | KeysVerb::List } => Command::Keys,
-        Verb::Keys { verb: KeysVerb::Linkage { verb } } => return verbs::run(&config, verb, arguments.json),
+        Verb::Keys { verb: KeysVerb::Linkage { verb } } => return verbs::run(&config, verb, arguments.json).map(done),
         Verb::Keys { verb: KeysVerb::Pin { site, fingerprint, replace } } => {
             Command::Pin { site: SiteId::parse(site)?, fingerprint: Some(fingerprint.clone()), replace: *replace }
         }
@@ -290,7 +301,9 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
             Command::Pin { site: SiteId::parse(site)?, fingerprint: None, replace: false }
         }
         Verb::Releases { verb: ReleasesVerb::List } => Command::Releases,
-        Verb::Releases { verb: ReleasesVerb::Verify { bundle: Some(file) } } => return bundle(file, arguments.json),
+        Verb::Releases { verb: ReleasesVerb::Verify { bundle: Some(file) } } => {
+            return bundle(file, arguments.json).map(done);
+        }
         Verb::Releases { verb: ReleasesVerb::Verify { bundle: None } } => Command::ReleasesVerify,
         Verb::Studies { verb } => match verb {
             StudiesVerb::List => Command::Studies,
@@ -321,7 +334,10 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         }
     };
     bar.finish_and_clear();
-    print(&command, &value, arguments.json)
+    print(&command, &value, arguments.json)?;
+    // So that a nightly run of the checks is told from one that could not run.
+    let failed = matches!(command, Command::Quality) && value.get("state").and_then(Value::as_str) == Some("fail");
+    Ok(if failed { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
 /// A text without control characters, so that it can't rewrite a screen.

@@ -1,5 +1,6 @@
 //! `site.toml`: who the site is, what it has, and what it allows.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use privacy::{Block, Cap, Caps, Rho};
@@ -39,6 +40,15 @@ pub struct Config {
     /// What the agent may use of the machine.
     #[serde(default)]
     pub limits: Limits,
+    /// Mapping files, the first one with a target for a code first.
+    #[serde(default)]
+    pub terminology: Vec<adapters::terminology::Settings>,
+    /// Units.
+    #[serde(default)]
+    pub units: Units,
+    /// Who objected, and who consented.
+    #[serde(default)]
+    pub consent: Consent,
     /// The folder of `site.toml`.
     #[serde(skip)]
     pub home: PathBuf,
@@ -238,6 +248,26 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits { memory_mib: 512, threads: 1 }
     }
+}
+
+/// Units of the site's own.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Units {
+    /// What the source systems write, and the UCUM unit that is meant.
+    pub aliases: BTreeMap<String, String>,
+}
+
+/// Who objected, and who consented. Without a section everyone counts. See [`crate::consent`].
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Consent {
+    /// The list of those who objected, relative to this file.
+    pub opt_out: Option<PathBuf>,
+    /// The list of those who consented, relative to this file.
+    pub opt_in: Option<PathBuf>,
+    /// Purposes for which only those who consented count; all, where empty and there is such a list.
+    pub purposes: Vec<String>,
 }
 
 /// A `site.toml` that can't be used.

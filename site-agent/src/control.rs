@@ -17,9 +17,10 @@ use tokio::net::{UnixListener, UnixStream};
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::identity::{self, Pins};
+use crate::lake::Standards;
 use crate::ledger::export;
-use crate::preview;
 use crate::studies::Decision;
+use crate::{coverage, preview, quality};
 
 /// A command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -80,6 +81,10 @@ pub enum Command {
     ReleasesVerify,
     /// What is in the lake.
     Lake,
+    /// What gold is worth.
+    Quality,
+    /// How far codes are mapped.
+    Terminology,
 }
 
 /// The coordinator's copy of a ledger, as `coordinator site ledger` writes it.
@@ -179,6 +184,14 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
         }
         Command::Releases => json!(agent.releases.list()?),
         Command::ReleasesVerify => json!({ "verified": agent.releases.verify(&agent.ledger)? }),
+        Command::Quality => json!(quality::run(&agent.config, &agent.lake).await?),
+        Command::Terminology => {
+            let standards = Standards::read(&agent.config, agent.clock.now())?;
+            let studies = agent.studies.list()?;
+            let plans = studies.iter().filter_map(|r| agent.plan(&r.study).ok());
+            let studies: Vec<study::Study> = plans.map(|(plan, _)| plan.study).collect();
+            json!(coverage::run(&agent.config, &agent.lake, &standards, &studies).await?)
+        }
         Command::Lake => json!({ "gold": agent.lake.gold()?, "files": agent.lake.ingested()? }),
     })
 }

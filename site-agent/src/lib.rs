@@ -9,7 +9,9 @@
 //! ```
 //!
 //! * [`config`]: the site's settings.
+//! * [`consent`]: whose data a study may read now.
 //! * [`lake`]: extracts to Parquet, exactly once.
+//! * [`quality`], [`coverage`]: what gold is worth, and how far its codes are mapped; for the site's own staff.
 //! * [`engine`]: cohorts and features by DataFusion.
 //! * [`studies`], [`policy`]: plans, their checks, their approval.
 //! * [`ledger`], [`releases`]: what was spent and what left.
@@ -23,7 +25,9 @@
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod consent;
 pub mod control;
+pub mod coverage;
 pub mod engine;
 pub mod enroll;
 pub mod identity;
@@ -32,6 +36,7 @@ pub mod ledger;
 pub mod linkage;
 pub mod policy;
 pub mod preview;
+pub mod quality;
 pub mod releases;
 pub mod secure;
 pub mod show;

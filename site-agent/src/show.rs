@@ -51,6 +51,27 @@ fn disclosure(out: &mut String, d: &Value) {
     );
 }
 
+/// What became of mapping files.
+fn mapping_files(out: &mut String, files: &Value) {
+    for f in list(files) {
+        let _ = writeln!(
+            out,
+            "mapping {}: {} codes mapped of {} rows; {} ambiguous, {} expired, {} of another relation, {} unsure, {} unreadable",
+            text_of(f, "file"),
+            text_of(f, "codes"),
+            text_of(f, "rows"),
+            text_of(f, "ambiguous"),
+            text_of(f, "expired"),
+            text_of(f, "other_relation"),
+            text_of(f, "unsure"),
+            text_of(f, "unreadable")
+        );
+        for p in f.get("problems").map(list).unwrap_or_default() {
+            let _ = writeln!(out, "    line {}: {}", text_of(p, "line"), text_of(p, "detail"));
+        }
+    }
+}
+
 /// The text of an answer.
 pub fn text(command: &Command, value: &Value) -> String {
     let mut out = String::new();
@@ -88,6 +109,7 @@ pub fn text(command: &Command, value: &Value) -> String {
             for note in list(part("linkage").get("notes").unwrap_or(&empty)) {
                 let _ = writeln!(out, "{}", note.as_str().unwrap_or_default());
             }
+            mapping_files(&mut out, part("terminology"));
             let _ = write!(out, "gold version {}:", text_of(value, "gold_version"));
             for row in list(part("gold_rows")) {
                 if let (Some(t), Some(n)) = (row.get(0).and_then(Value::as_str), row.get(1)) {
@@ -95,6 +117,66 @@ pub fn text(command: &Command, value: &Value) -> String {
                 }
             }
             out.push('\n');
+        }
+        Command::Quality => {
+            let _ = writeln!(out, "{:<40} {:>10} {:>10} {:>9} {:>10}  state", "check", "rows", "bad", "%", "tolerated");
+            for f in list(part("findings")) {
+                let pct = f.get("pct").and_then(Value::as_f64).map_or("-".to_owned(), |p| format!("{p:.3}"));
+                let _ = writeln!(
+                    out,
+                    "{:<40} {:>10} {:>10} {:>9} {:>10}  {}",
+                    text_of(f, "id"),
+                    text_of(f, "rows"),
+                    text_of(f, "bad"),
+                    pct,
+                    text_of(f, "threshold"),
+                    text_of(f, "state")
+                );
+                if ["warn", "fail"].contains(&text_of(f, "state").as_str()) {
+                    let _ = writeln!(out, "    {}", text_of(f, "says"));
+                }
+            }
+            let _ = writeln!(out, "gold version {}: {}", text_of(value, "gold_version"), text_of(value, "state"));
+        }
+        Command::Terminology => {
+            mapping_files(&mut out, part("files"));
+            let _ = writeln!(
+                out,
+                "{:<14} {:<44} {:>10} {:>10} {:>10}",
+                "table", "code system", "rows", "mapped", "patients"
+            );
+            for c in list(part("coverage")) {
+                let _ = writeln!(
+                    out,
+                    "{:<14} {:<44} {:>10} {:>10} {:>10}",
+                    text_of(c, "table"),
+                    text_of(c, "system"),
+                    text_of(c, "rows"),
+                    text_of(c, "mapped"),
+                    text_of(c, "patients")
+                );
+            }
+            for s in list(part("sets")) {
+                let _ = writeln!(
+                    out,
+                    "study {} set {} in {}: {} patients, {} of them by a mapped code",
+                    text_of(s, "study"),
+                    text_of(s, "set"),
+                    text_of(s, "table"),
+                    text_of(s, "patients"),
+                    text_of(s, "by_mapping")
+                );
+            }
+            for u in list(part("unmapped")) {
+                let _ = writeln!(
+                    out,
+                    "not mapped: {} {} {} ({} rows)",
+                    text_of(u, "table"),
+                    text_of(u, "system"),
+                    text_of(u, "code"),
+                    text_of(u, "rows")
+                );
+            }
         }
         Command::Studies => {
             if list(value).is_empty() {

@@ -1,12 +1,13 @@
 //! The engine: cohorts and features over gold, one row a patient, by DataFusion.
 //!
-//! * [`session`]: DataFusion with the site's limits.
+//! * [`session`]: DataFusion with the site's limits. `readable`: gold without whoever may not be read.
 //! * [`sql`]: criteria and features to SQL; every statement keeps the patient's key, so a patient's row depends on that
 //!   patient's rows alone.
 //! * [`tags`]: the linkage tags of a cohort, for counting distinct patients.
 //! * [`bound`]: which codes of a patient count, where there are more than the bound.
 
 pub mod bound;
+mod readable;
 pub mod session;
 pub mod sql;
 pub mod tags;
@@ -18,8 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
-use datafusion::datasource::MemTable;
-use datafusion::prelude::SessionContext;
+use platform::Clock;
 use proto::Hash;
 use schema::Table;
 use study::feature::Shape;
@@ -27,7 +27,8 @@ use study::{Plan, Study};
 use summaries::{Column, MISSING, PatientBatch};
 
 use crate::config::Config;
-use crate::lake::{Gold, Lake, LakeError};
+use crate::lake::{Lake, LakeError};
+use readable::Readable;
 
 /// Why a cohort could not be built. Texts are about the plan and the machine, never about a row.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,12 @@ pub enum EngineError {
     /// There is no linkage key, or the tags are of another.
     #[error("{0}")]
     Linkage(&'static str),
+    /// The data are of another schema than the study asks for.
+    #[error("{0}")]
+    Schema(String),
+    /// Whose data may be read can't be said.
+    #[error("{0}")]
+    Consent(String),
     /// The query failed. DataFusion's text may hold values, so it stays in the site's own log.
     #[error("the query failed; the site's log says more")]
     Query(String),
@@ -65,25 +72,21 @@ pub(crate) fn date_of(table: Table) -> &'static str {
     }
 }
 
-/// The plan, the query, and the version of gold.
+/// The plan, the query, and the version of what may be read.
 type CacheKey = (Hash, String, u64);
 
 /// The engine of a site.
 pub struct Engine {
     /// The last analyses' batches: rounds of one analysis read the same patients.
     cache: Mutex<BTreeMap<CacheKey, Arc<PatientBatch>>>,
-}
-
-impl Default for Engine {
-    fn default() -> Engine {
-        Engine::new()
-    }
+    /// Which day it is: a consent has its days.
+    clock: Arc<dyn Clock>,
 }
 
 impl Engine {
     /// An engine with nothing in memory.
-    pub fn new() -> Engine {
-        Engine { cache: Mutex::new(BTreeMap::new()) }
+    pub fn new(clock: Arc<dyn Clock>) -> Engine {
+        Engine { cache: Mutex::new(BTreeMap::new()), clock }
     }
 
     /// Forgets every batch.
@@ -92,8 +95,8 @@ impl Engine {
     }
 
     /// The patients of an analysis who entered in the years of some blocks, with its features, one row each, from gold as it is
-    /// now, and its version. Analyses of one plan with the same
-    /// cohort and features share them.
+    /// now, without whoever may not be read; and the version of that. Analyses of one plan with the same cohort and features share
+    /// them.
     ///
     /// # Errors
     /// There is no data, or the query fails.
@@ -106,8 +109,8 @@ impl Engine {
         analysis: u32,
         blocks: &[privacy::Block],
     ) -> Result<(Arc<PatientBatch>, u64), EngineError> {
-        let gold = lake.gold()?.ok_or(EngineError::NoData)?;
         let study = &plan.study;
+        let readable = Readable::open(config, lake, study, self.clock.now())?;
         let a = study
             .analysis
             .get(analysis as usize)
@@ -115,12 +118,13 @@ impl Engine {
         let names = a.what.features();
         let queries = sql::analysis(study, &a.cohort, &names).map_err(EngineError::Plan)?;
         let features = sql::entered(&queries.features, config.budget.first_block, blocks);
-        let key = (hash, queries.text() + &features, gold.version);
+        let version = readable.version();
+        let key = (hash, queries.text() + &features, version);
         let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(batch) = held {
-            return Ok((batch, gold.version));
+            return Ok((batch, version));
         }
-        let ctx = cohort(config, lake, &gold, &queries.cohort).await?;
+        let ctx = readable.cohort(&queries.cohort).await?;
         let batches = ctx.sql(&features).await?.collect().await?;
         let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash).ok_or(EngineError::NoData)?;
         let batch = Arc::new(to_batch(study, &names, &batches, &salt)?);
@@ -130,27 +134,8 @@ impl Engine {
             cache.clear();
         }
         cache.insert(key, batch.clone());
-        Ok((batch, gold.version))
+        Ok((batch, version))
     }
-}
-
-/// A session over gold in which the steps to a cohort were taken. No study's text reads a linkage tag in it.
-async fn cohort(config: &Config, lake: &Lake, gold: &Gold, steps: &[String]) -> Result<SessionContext, EngineError> {
-    let ctx = session::context(&config.limits, &config.state_dir().join("lake/spill"))?;
-    for table in Table::ALL {
-        let files: Vec<_> = lake.gold_file(gold, table).into_iter().collect();
-        session::register_open(&ctx, table, &files).await?;
-    }
-    // Whoever is read is whoever is charged: always by the years of entry, never by a guess that they are all.
-    session::register_entry(&ctx, "entry", &lake.entry_file(gold).ok_or(EngineError::NoData)?).await?;
-    for step in steps {
-        let frame = ctx.sql(step).await?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
-        let rows = frame.collect().await?;
-        ctx.deregister_table(sql::COHORT)?;
-        ctx.register_table(sql::COHORT, Arc::new(MemTable::try_new(schema, vec![rows])?))?;
-    }
-    Ok(ctx)
 }
 
 fn to_batch(

@@ -40,18 +40,14 @@ pub async fn register(ctx: &SessionContext, name: &str, table: Table, files: &[P
     Ok(())
 }
 
-/// Registers a table of gold under its name for the criteria and features of a study: without the columns that no study may read.
+/// A table of gold for the criteria and features of a study: without the columns that no study may read.
 ///
 /// # Errors
 /// A file can't be read.
-pub async fn register_open(ctx: &SessionContext, table: Table, files: &[PathBuf]) -> Result<()> {
+pub async fn open_frame(ctx: &SessionContext, table: Table, files: &[PathBuf]) -> Result<DataFrame> {
     let hidden: Vec<&str> = table.columns().filter(|c| c.kind == Kind::Tag).map(|c| c.name).collect();
-    let mut frame = frame(ctx, table, files, true).await?;
-    if !hidden.is_empty() {
-        frame = frame.drop_columns(&hidden)?;
-    }
-    ctx.register_table(table.name(), frame.into_view())?;
-    Ok(())
+    let frame = frame(ctx, table, files, true).await?;
+    if hidden.is_empty() { Ok(frame) } else { frame.drop_columns(&hidden) }
 }
 
 async fn frame(ctx: &SessionContext, table: Table, files: &[PathBuf], sorted: bool) -> Result<DataFrame> {
@@ -67,12 +63,10 @@ async fn frame(ctx: &SessionContext, table: Table, files: &[PathBuf], sorted: bo
     ctx.read_parquet(paths, options).await
 }
 
-/// Registers the table of patients' years of entry under a name.
+/// A Parquet file with the schema that it has itself.
 ///
 /// # Errors
 /// The file can't be read.
-pub async fn register_entry(ctx: &SessionContext, name: &str, file: &Path) -> Result<()> {
-    let frame = ctx.read_parquet(file.display().to_string(), ParquetReadOptions::default()).await?;
-    ctx.register_table(name, frame.into_view())?;
-    Ok(())
+pub async fn plain_frame(ctx: &SessionContext, file: &Path) -> Result<DataFrame> {
+    ctx.read_parquet(file.display().to_string(), ParquetReadOptions::default()).await
 }

@@ -1,19 +1,16 @@
 //! The linkage tags of a cohort, for counting distinct patients across hospitals.
 
 use arrow::array::{Array, AsArray};
-use schema::Table;
 use schema::linkage::{LinkageKey, LinkageTag};
 use study::Plan;
 
-use super::{Engine, EngineError, cohort, session, sql};
+use super::readable::{Readable, TAGS};
+use super::{Engine, EngineError, sql};
 use crate::config::Config;
 use crate::lake::Lake;
 
 const NO_KEY: &str = "the site holds no linkage key; ask the custodian with site-agent keys linkage request";
 const OTHER_KEY: &str = "the site's linkage tags are not of the key that it holds; run site-agent ingest";
-
-/// The table with the tags. It is there after the steps to the cohort, so that no criterion can read it.
-const TAGS: &str = "linkage";
 
 /// The tags of a cohort's patients, at most one each. It has no `Debug` and no codec: how many there are is about patients.
 pub struct CohortTags {
@@ -21,8 +18,8 @@ pub struct CohortTags {
     pub tags: Vec<LinkageTag>,
     /// Patients of the cohort without a tag: they have no linkage id, and a count leaves them out.
     pub without: usize,
-    /// The version of gold.
-    pub gold: u64,
+    /// The version of what may be read.
+    pub version: u64,
 }
 
 impl CohortTags {
@@ -48,9 +45,9 @@ impl Engine {
         blocks: &[privacy::Block],
         key: Option<&LinkageKey>,
     ) -> Result<CohortTags, EngineError> {
-        let gold = lake.gold()?.ok_or(EngineError::NoData)?;
+        let readable = Readable::open(config, lake, &plan.study, self.clock.now())?;
         let key = key.ok_or(EngineError::Linkage(NO_KEY))?;
-        if gold.linkage.as_ref() != Some(&key.id()) {
+        if readable.gold.linkage.as_ref() != Some(&key.id()) {
             return Err(EngineError::Linkage(OTHER_KEY));
         }
         let study = &plan.study;
@@ -59,16 +56,15 @@ impl Engine {
             .get(analysis as usize)
             .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
         let queries = sql::analysis(study, &a.cohort, &[]).map_err(EngineError::Plan)?;
-        let ctx = cohort(config, lake, &gold, &queries.cohort).await?;
-        let files: Vec<_> = lake.gold_file(&gold, Table::Patient).into_iter().collect();
-        session::register(&ctx, TAGS, Table::Patient, &files, true).await?;
+        let ctx = readable.cohort(&queries.cohort).await?;
+        readable.register_tags(&ctx).await?;
         let all = format!(
             "SELECT c.person_key, t.linkage_tag FROM {} c JOIN {TAGS} t ON t.person_key = c.person_key",
             sql::COHORT
         );
         let all = sql::entered(&all, config.budget.first_block, blocks);
         let sorted = format!("SELECT * FROM ({all}) s ORDER BY person_key, linkage_tag NULLS LAST");
-        let mut out = CohortTags { tags: Vec::new(), without: 0, gold: gold.version };
+        let mut out = CohortTags { tags: Vec::new(), without: 0, version: readable.version() };
         let mut last: Option<Vec<u8>> = None;
         for batch in ctx.sql(&sorted).await?.collect().await? {
             let wrong = || EngineError::Query("a key has another type than in the schema".to_owned());

@@ -2,6 +2,8 @@
 
 use schema::linkage::LinkageKey;
 
+use platform::{ManualClock, Micros};
+
 use super::*;
 use crate::lake::tests::Hospital;
 use crate::linkage::tests::install;
@@ -20,6 +22,13 @@ epsilon = 0.8
 kind = "count"
 "#;
 
+/// 14 November 2023.
+const NOW: Micros = Micros(1_700_000_000_000_000);
+
+fn engine() -> Engine {
+    Engine::new(Arc::new(ManualClock::at(NOW)))
+}
+
 fn plan(study: &str) -> Result<Plan, String> {
     let told = |p: Vec<study::Problem>| p.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
     study::read::checked(study).and_then(|s| Plan::new("f", s)).map_err(told)
@@ -29,7 +38,7 @@ fn plan(study: &str) -> Result<Plan, String> {
 async fn a_cohort_gives_one_tag_a_patient_under_the_key_that_is_held() {
     let hospital = Hospital::csv();
     let blocks = hospital.config.budget.blocks(2026, None);
-    let (engine, key) = (Engine::new(), LinkageKey::new(&[7; 32]));
+    let (engine, key) = (engine(), LinkageKey::new(&[7; 32]));
     let tags = async |study: &str, blocks: &[privacy::Block], key: Option<&LinkageKey>| {
         let plan = plan(study).unwrap();
         engine.linkage_tags(&hospital.config, &hospital.lake, &plan, 0, blocks, key).await
@@ -68,8 +77,7 @@ async fn a_patient_of_two_rows_gives_one_tag() {
     assert!(report.gold_rows.contains(&("patient".to_owned(), 4)), "{report:?}");
     let blocks = hospital.config.budget.blocks(2026, None);
     let (plan, key) = (plan(STUDY).unwrap(), LinkageKey::new(&[7; 32]));
-    let tags =
-        Engine::new().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await.unwrap();
+    let tags = engine().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await.unwrap();
     assert_eq!((tags.tags.len(), tags.without), (2, 0));
 }
 
@@ -84,14 +92,15 @@ async fn no_study_reads_a_tag() {
     let hospital = Hospital::csv();
     install(&hospital.config, 7, 1);
     hospital.ingest().await;
-    let gold = hospital.lake.gold().unwrap().unwrap();
     let steps = ["SELECT person_key, linkage_tag, CAST(NULL AS DATE) AS index_date FROM patient".to_owned()];
-    let read = cohort(&hospital.config, &hospital.lake, &gold, &steps).await;
+    let readable = Readable::open(&hospital.config, &hospital.lake, &plan(STUDY).unwrap().study, NOW)
+        .unwrap_or_else(|e| panic!("{e}"));
+    let read = readable.cohort(&steps).await;
     assert!(
         matches!(read, Err(EngineError::Query(text)) if text.contains("linkage_tag")),
         "no text of SQL can name it"
     );
-    let ctx = cohort(&hospital.config, &hospital.lake, &gold, &[]).await.unwrap_or_else(|e| panic!("{e}"));
+    let ctx = readable.cohort(&[]).await.unwrap_or_else(|e| panic!("{e}"));
     for table in Table::ALL {
         let frame = ctx.sql(&format!("SELECT * FROM {}", table.name())).await.unwrap();
         assert!(frame.schema().fields().iter().all(|f| f.name() != "linkage_tag"), "{}", table.name());
@@ -117,10 +126,104 @@ async fn only_patients_of_the_blocks_that_pay_are_read() {
         (until(2026), both),
     ] {
         let hash = Hash([1; 32]);
-        let (batch, _) =
-            Engine::new().patients(&hospital.config, &hospital.lake, &plan, hash, 0, &blocks).await.unwrap();
+        let (batch, _) = engine().patients(&hospital.config, &hospital.lake, &plan, hash, 0, &blocks).await.unwrap();
         let tags =
-            Engine::new().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await.unwrap();
+            engine().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await.unwrap();
         assert_eq!((batch.patients(), tags.tags.len()), there, "{blocks:?}");
     }
+}
+
+/// Patients and tags of a study at a hospital, and the version of what was read.
+async fn read(hospital: &Hospital, study: &str) -> Result<(usize, usize, u64), EngineError> {
+    let (plan, key) = (plan(study).unwrap(), LinkageKey::new(&[7; 32]));
+    let blocks = hospital.config.budget.blocks(2026, None);
+    let (batch, version) =
+        engine().patients(&hospital.config, &hospital.lake, &plan, Hash([1; 32]), 0, &blocks).await?;
+    let tags = engine().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await?;
+    assert_eq!(tags.version, version);
+    Ok((batch.patients(), tags.tags.len() + tags.without, version))
+}
+
+/// Every kind of release reads through the filter, from the next one on and without a new ingestion.
+#[tokio::test]
+async fn who_objected_is_in_no_release() {
+    let mut hospital = Hospital::csv();
+    install(&hospital.config, 7, 1);
+    hospital.ingest().await;
+    let everyone = read(&hospital, STUDY).await.unwrap();
+    assert_eq!((everyone.0, everyone.1), (2, 2));
+    let list = hospital.config.home.join("opt-outs.csv");
+    hospital.config.consent.opt_out = Some("opt-outs.csv".into());
+    let write =
+        |rows: &str| std::fs::write(&list, format!("source_system,person_id,purpose,from,until\n{rows}")).unwrap();
+    write("");
+    assert_eq!(read(&hospital, STUDY).await.unwrap(), everyone, "an empty list changes nothing");
+    let mut versions = vec![everyone.2];
+    for (rows, left) in
+        [("his,anna,,,\n", 1), ("his,anna,,,\nhis,bert,research,2023-11-14,\n", 0), ("his,bert,,,\nhis,nobody,,,\n", 1)]
+    {
+        write(rows);
+        let found = read(&hospital, STUDY).await.unwrap();
+        assert_eq!((found.0, found.1), (left, left), "{rows}");
+        assert!(!versions.contains(&found.2), "an answer from before is another question's");
+        versions.push(found.2);
+    }
+    for rows in ["his,anna,quality,,\n", "his,anna,,2023-11-15,\n", "his,anna,,,2023-11-13\n"] {
+        write(rows);
+        assert_eq!(read(&hospital, STUDY).await.unwrap(), everyone, "{rows}");
+    }
+    // One engine, and the same study once more: what it holds in memory is of no use now.
+    write("");
+    let (plan, blocks, engine) = (plan(STUDY).unwrap(), hospital.config.budget.blocks(2026, None), engine());
+    let count = async || {
+        engine.patients(&hospital.config, &hospital.lake, &plan, Hash([1; 32]), 0, &blocks).await.unwrap().0.patients()
+    };
+    assert_eq!(count().await, 2);
+    write("his,anna,,,\n");
+    assert_eq!(count().await, 1);
+}
+
+#[tokio::test]
+async fn where_a_law_asks_for_consent_only_those_count_who_gave_it() {
+    let mut hospital = Hospital::csv();
+    install(&hospital.config, 7, 1);
+    hospital.ingest().await;
+    let home = hospital.config.home.clone();
+    hospital.config.consent.opt_in = Some("consents.csv".into());
+    hospital.config.consent.purposes = vec!["research".into()];
+    std::fs::write(home.join("consents.csv"), "source_system,person_id,purpose\nhis,bert,research\n").unwrap();
+    assert_eq!(read(&hospital, STUDY).await.unwrap().0, 1);
+    let quality = STUDY.replace("\"research\"", "\"quality\"");
+    assert_eq!(read(&hospital, &quality).await.unwrap().0, 2, "no consent is asked for here");
+    hospital.config.consent.purposes.clear();
+    assert_eq!(read(&hospital, &quality).await.unwrap().0, 0, "it is asked for everything, and given for research");
+    // An objection goes before a consent.
+    hospital.config.consent.opt_out = Some("no.csv".into());
+    std::fs::write(home.join("no.csv"), "source_system,person_id\nhis,bert\n").unwrap();
+    assert_eq!(read(&hospital, STUDY).await.unwrap().0, 0);
+}
+
+#[tokio::test]
+async fn a_list_that_cant_be_read_stops_every_release() {
+    let mut hospital = Hospital::csv();
+    install(&hospital.config, 7, 1);
+    hospital.ingest().await;
+    hospital.config.consent.opt_out = Some("no.csv".into());
+    let stopped = async |hospital: &Hospital, says: &str| {
+        let (plan, key) = (plan(STUDY).unwrap(), LinkageKey::new(&[7; 32]));
+        let blocks = hospital.config.budget.blocks(2026, None);
+        let one = engine().patients(&hospital.config, &hospital.lake, &plan, Hash([1; 32]), 0, &blocks).await;
+        let two = engine().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await;
+        for e in [one.err(), two.err()] {
+            assert!(matches!(&e, Some(EngineError::Consent(text)) if text.contains(says)), "{e:?}");
+        }
+    };
+    stopped(&hospital, "no.csv").await;
+    let file = hospital.config.home.join("no.csv");
+    std::fs::write(&file, "source_system,person_id\nhis,anna\nhis\n").unwrap();
+    stopped(&hospital, "line 3").await;
+    std::fs::write(&file, "source_system,person_id\nhis,anna\n").unwrap();
+    assert_eq!(read(&hospital, STUDY).await.unwrap().0, 1);
+    hospital.config.consent.purposes = vec!["marketing".into()];
+    stopped(&hospital, "marketing").await;
 }

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::prelude::SessionContext;
 use futures::StreamExt as _;
@@ -11,6 +13,7 @@ use platform::{Durability, Transaction};
 use schema::Table;
 use serde::{Deserialize, Serialize};
 
+use super::standards::Standards;
 use super::{GOLD, Lake, LakeError, data_error, file_error, silver};
 use crate::config::Config;
 use crate::engine::session;
@@ -37,13 +40,19 @@ pub struct Gold {
     /// How often rows of silver had been replaced.
     #[serde(default)]
     pub relinked: u32,
+    /// The file with whose rows are whose, relative to the lake; none where nobody was merged.
+    #[serde(default)]
+    pub merged: Option<String>,
+    /// The hash of the mappings and unit rules that it was built with.
+    #[serde(default)]
+    pub standards: String,
 }
 
 impl Gold {
-    /// Whether it was built for this schema and holds everything up to a run and a replacement of rows.
-    pub fn is_current(&self, run: u32, relinked: u32) -> bool {
+    /// Whether it was built for this schema and with these mappings, and holds everything up to a run and a replacement of rows.
+    pub fn is_current(&self, run: u32, relinked: u32, standards: &str) -> bool {
         let whole = self.schema == schema::version::VERSION && !self.entry.is_empty();
-        whole && self.run == run && self.relinked == relinked
+        whole && self.run == run && self.relinked == relinked && self.standards == standards
     }
 }
 
@@ -77,13 +86,17 @@ fn latest(table: Table, merged: bool) -> String {
     format!("{from} ORDER BY person_key, {date} NULLS FIRST, record_key")
 }
 
-/// The columns of a derived row's envelope.
-fn derived_envelope(code: &str) -> String {
+const NO_CODE: &str = "CAST(NULL AS VARCHAR) AS code_system, CAST(NULL AS VARCHAR) AS code";
+const NO_STANDARD: &str =
+    "CAST(NULL AS VARCHAR) AS std_system, CAST(NULL AS VARCHAR) AS std_code, CAST(NULL AS VARCHAR) AS map_id";
+
+/// The columns of a derived row's envelope: its code, and its standard code.
+fn derived_envelope(code: &str, standard: &str) -> String {
     format!(
         "person_key, record_key, CAST(NULL AS BYTEA) AS visit_key, CAST(1 AS INT UNSIGNED) AS rev, 'upsert' AS op, source_system, \
          'derived' AS src_format, CAST(NULL AS TIMESTAMP) AS t_event, start_date AS event_date, 'day' AS t_prec, 'site' AS t_zone_src, \
          CAST(NULL AS SMALLINT) AS utc_offset_min, CAST(NULL AS TIMESTAMP) AS t_known, t_ingest, 'final' AS status, {code}, \
-         CAST(NULL AS VARCHAR) AS std_system, CAST(NULL AS VARCHAR) AS std_code, CAST(NULL AS VARCHAR) AS map_id"
+         {standard}"
     )
 }
 
@@ -102,7 +115,7 @@ fn inferred_periods() -> String {
         "SELECT {envelope}, start_date, end_date, 'inferred' AS basis FROM (SELECT person_key, min(record_key) AS record_key, \
          min(source_system) AS source_system, max(t_ingest) AS t_ingest, min(day) AS start_date, max(day) AS end_date \
          FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key) ORDER BY person_key",
-        envelope = derived_envelope("CAST(NULL AS VARCHAR) AS code_system, CAST(NULL AS VARCHAR) AS code"),
+        envelope = derived_envelope(NO_CODE, NO_STANDARD),
         dated = dated.join(" UNION ALL ")
     )
 }
@@ -127,7 +140,7 @@ fn observation_periods(merged: bool) -> String {
          SELECT * FROM (SELECT {envelope}, start_date, end_date, basis FROM joined UNION ALL \
              SELECT {columns} FROM inferred WHERE person_key NOT IN (SELECT person_key FROM stated)) \
          ORDER BY person_key, start_date",
-        envelope = derived_envelope("CAST(NULL AS VARCHAR) AS code_system, CAST(NULL AS VARCHAR) AS code"),
+        envelope = derived_envelope(NO_CODE, NO_STANDARD),
     )
 }
 
@@ -165,7 +178,7 @@ fn entry_schema() -> SchemaRef {
 fn eras() -> String {
     let of = |table: Table, kind: &str| {
         format!(
-            "SELECT person_key, record_key, source_system, t_ingest, code_system, code, '{kind}' AS kind, event_date AS first_day, \
+            "SELECT person_key, record_key, source_system, t_ingest, code_system, code, std_system, std_code, map_id, '{kind}' AS kind, event_date AS first_day, \
              greatest(event_date, coalesce(end_date, event_date)) AS last_day FROM {} WHERE event_date IS NOT NULL AND code IS NOT NULL",
             table.name()
         )
@@ -178,16 +191,24 @@ fn eras() -> String {
          numbered AS (SELECT *, sum(CASE WHEN before IS NULL OR CAST(first_day AS INT) - before > {ERA_GAP_DAYS} THEN 1 ELSE 0 END) \
              OVER (PARTITION BY {key} ORDER BY first_day, record_key ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS era FROM reached), \
          joined AS (SELECT {key}, era, min(record_key) AS record_key, min(source_system) AS source_system, max(t_ingest) AS t_ingest, \
+             min(std_system) AS std_system, min(std_code) AS std_code, min(map_id) AS map_id, \
              min(first_day) AS start_date, max(last_day) AS end_date, count(*) AS events FROM numbered GROUP BY {key}, era) \
          SELECT {envelope}, kind, start_date, end_date, CAST(events AS BIGINT) AS events FROM joined ORDER BY person_key, start_date",
         conditions = of(Table::Condition, "condition_era"),
         drugs = of(Table::DrugExposure, "drug_era"),
-        envelope = derived_envelope("code_system, code"),
+        envelope = derived_envelope("code_system, code", "std_system, std_code, map_id"),
     )
 }
 
-/// Writes a query's result as one Parquet file of the table's schema, and syncs it. Returns the rows.
-async fn write(ctx: &SessionContext, sql: &str, schema: &SchemaRef, path: &Path) -> Result<u64, LakeError> {
+/// Writes a query's result as one Parquet file of the table's schema, each batch as `change` leaves it, and syncs it. Returns
+/// the rows.
+async fn write(
+    ctx: &SessionContext,
+    sql: &str,
+    schema: &SchemaRef,
+    path: &Path,
+    change: impl Fn(RecordBatch) -> Result<RecordBatch, ArrowError>,
+) -> Result<u64, LakeError> {
     let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
     let file = File::create(path).map_err(|e| file_error(path, &e))?;
     let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(silver::properties())).map_err(|e| step(&e))?;
@@ -203,7 +224,7 @@ async fn write(ctx: &SessionContext, sql: &str, schema: &SchemaRef, path: &Path)
             .map(|(c, f)| arrow::compute::cast(c, f.data_type()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| step(&e))?;
-        let batch = arrow::array::RecordBatch::try_new(schema.clone(), columns).map_err(|e| step(&e))?;
+        let batch = RecordBatch::try_new(schema.clone(), columns).and_then(&change).map_err(|e| step(&e))?;
         writer.write(&batch).map_err(|e| step(&e))?;
     }
     let file = writer.into_inner().map_err(|e| step(&e))?;
@@ -228,6 +249,11 @@ impl Lake {
     /// The file with each patient's year of entry.
     pub fn entry_file(&self, gold: &Gold) -> Option<PathBuf> {
         (!gold.entry.is_empty()).then(|| self.root.join(&gold.entry))
+    }
+
+    /// The file with whose rows are whose, where there is one.
+    pub fn merged_file(&self, gold: &Gold) -> Option<PathBuf> {
+        gold.merged.as_ref().map(|file| self.root.join(file))
     }
 
     /// A session over the tables of gold that adapters fill.
@@ -259,14 +285,15 @@ impl Lake {
         }
         session::register(&ctx, "silver", table, stated, false).await.map_err(|e| step(&e))?;
         session::register(&ctx, "inferred", table, &[inferred.to_owned()], true).await.map_err(|e| step(&e))?;
-        write(&ctx, &observation_periods(!merged.is_empty()), &table.arrow(), to).await
+        write(&ctx, &observation_periods(!merged.is_empty()), &table.arrow(), to, Ok).await
     }
 
-    /// Builds gold anew from silver. The new version is entered in one transaction; the old one's files go afterwards.
+    /// Builds gold anew from silver, with the site's mappings and unit rules. The new version is entered in one transaction; the
+    /// old one's files go afterwards.
     ///
     /// # Errors
     /// The disk or a query fails; the old version stays.
-    pub async fn rebuild(&self, config: &Config) -> Result<Gold, LakeError> {
+    pub async fn rebuild(&self, config: &Config, standards: &Standards) -> Result<Gold, LakeError> {
         let old = self.gold()?;
         let version = old.as_ref().map_or(0, |g| g.version) + 1;
         let folder = format!("gold/{version:010}");
@@ -281,6 +308,8 @@ impl Lake {
             entry: String::new(),
             linkage: self.tags_key()?,
             relinked: self.relinked()?,
+            merged: None,
+            standards: standards.hash().to_owned(),
         };
         let spill = self.root.join("spill");
         let merged = self.merged(config).await?;
@@ -288,12 +317,19 @@ impl Lake {
             let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
             if !merged.is_empty() {
                 merged.register(&ctx)?;
+                if gold.merged.is_none() {
+                    let file = format!("{folder}/merged.parquet");
+                    let all = "SELECT old_key, new_key FROM merged";
+                    write(&ctx, all, &super::merge::schema(), &self.root.join(&file), Ok).await?;
+                    gold.merged = Some(file);
+                }
             }
             session::register(&ctx, "silver", table, &self.silver_of(table)?, false)
                 .await
                 .map_err(|e| data_error("building gold", &e))?;
             let file = format!("{folder}/{}.parquet", table.name());
-            let rows = write(&ctx, &latest(table, !merged.is_empty()), &table.arrow(), &self.root.join(&file)).await?;
+            let (sql, standard) = (latest(table, !merged.is_empty()), |b| standards.apply(table, b));
+            let rows = write(&ctx, &sql, &table.arrow(), &self.root.join(&file), standard).await?;
             gold.files.push((table.name().to_owned(), file));
             gold.rows.push((table.name().to_owned(), rows));
         }
@@ -305,12 +341,12 @@ impl Lake {
             let rows = match table {
                 Table::ObservationPeriod if !stated.is_empty() => {
                     let inferred = self.root.join(format!("{folder}/inferred.parquet"));
-                    write(&ctx, &sql, &table.arrow(), &inferred).await?;
+                    write(&ctx, &sql, &table.arrow(), &inferred, Ok).await?;
                     let rows = self.periods(config, &spill, &merged, &stated, &inferred, &path).await?;
                     std::fs::remove_file(&inferred).map_err(|e| file_error(&inferred, &e))?;
                     rows
                 }
-                _ => write(&ctx, &sql, &table.arrow(), &path).await?,
+                _ => write(&ctx, &sql, &table.arrow(), &path, Ok).await?,
             };
             gold.files.push((table.name().to_owned(), file));
             gold.rows.push((table.name().to_owned(), rows));
@@ -318,10 +354,11 @@ impl Lake {
         let ctx = self.over(config, &spill, &gold).await?;
         let before = old.as_ref().and_then(|g| self.entry_file(g));
         if let Some(file) = &before {
-            session::register_entry(&ctx, "before", file).await.map_err(|e| data_error("building gold", &e))?;
+            let frame = session::plain_frame(&ctx, file).await.map_err(|e| data_error("building gold", &e))?;
+            ctx.register_table("before", frame.into_view()).map_err(|e| data_error("building gold", &e))?;
         }
         let file = format!("{folder}/entry.parquet");
-        write(&ctx, &entry_years(before.is_some()), &entry_schema(), &self.root.join(&file)).await?;
+        write(&ctx, &entry_years(before.is_some()), &entry_schema(), &self.root.join(&file), Ok).await?;
         gold.entry = file;
         platform::files::sync_folder(&dir).map_err(|e| file_error(&dir, &e))?;
         platform::files::sync_folder(&self.root.join("gold")).map_err(|e| file_error(&dir, &e))?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::relink::LinkageReport;
 use super::silver::Silver;
+use super::standards::Standards;
 use super::{Ingested, Lake, LakeError, bronze, data_error, file_error};
 use crate::config::{Config, Source};
 
@@ -50,6 +51,12 @@ pub struct IngestReport {
     /// What became of linkage ids.
     #[serde(default)]
     pub linkage: LinkageReport,
+    /// Files whose rows were of another major version of the schema, and were read again.
+    #[serde(default)]
+    pub read_again: u64,
+    /// What became of the mapping files' rows.
+    #[serde(default)]
+    pub terminology: Vec<adapters::terminology::FileUse>,
 }
 
 /// A source with its settings read.
@@ -206,12 +213,15 @@ impl Lake {
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     ) -> Result<IngestReport, LakeError> {
         let mut report = IngestReport::default();
+        // First, so that a mapping that can't be read is said before the hours that reading takes.
+        let standards = Standards::read(config, clock.now())?;
         self.read_sources(config, clock, entropy, &mut report, progress)?;
         // By its run, so that silver that was entered before a crash comes into gold now.
         let gold = match self.gold()? {
-            Some(gold) if gold.is_current(self.last_run()?, self.relinked()?) => gold,
-            _ => self.rebuild(config).await?,
+            Some(gold) if gold.is_current(self.last_run()?, self.relinked()?, standards.hash()) => gold,
+            _ => self.rebuild(config, &standards).await?,
         };
+        report.terminology = standards.mappings().files.clone();
         report.gold_version = gold.version;
         report.gold_rows = gold.rows.clone();
         Ok(report)
@@ -229,6 +239,7 @@ impl Lake {
             config.sources.iter().map(|s| OpenSource::open(config, s)).collect::<Result<_, _>>()?;
         let linkage = crate::linkage::key(config)?.map(Arc::new);
         let mut run = Run { config, clock, entropy, linkage, hashes: BTreeMap::new(), progress };
+        report.read_again = self.reread(&mut run, &sources)?;
         self.relink(&mut run, &sources, &mut report.linkage)?;
         for source in &sources {
             self.ingest_source(&mut run, source, report)?;
@@ -302,6 +313,7 @@ impl Lake {
                 linkage: context.linkage.as_deref().filter(|_| links).map(LinkageKey::id),
                 at_micros: context.ingest_micros,
                 snapshot: source.snapshot && written.whole,
+                schema: schema::version::VERSION.to_owned(),
             };
             self.enter(&key, &ingested)?;
             report.files.push(FileReport {

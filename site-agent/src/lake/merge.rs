@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use schema::Table;
@@ -22,6 +22,12 @@ use crate::config::Config;
 use crate::engine::session;
 
 type Person = [u8; 16];
+
+/// The columns of the table `merged`.
+pub(super) fn schema() -> SchemaRef {
+    let field = |name: &str| Field::new(name, DataType::FixedSizeBinary(16), false);
+    Arc::new(Schema::new(vec![field("old_key"), field("new_key")]))
+}
 
 /// Whose rows are whose: each old person, and the one who stays.
 #[derive(Default)]
@@ -53,8 +59,7 @@ impl Merged {
     /// Registers the table `merged` of both keys.
     pub(super) fn register(&self, ctx: &SessionContext) -> Result<(), LakeError> {
         let step = |e: &dyn std::fmt::Display| data_error("reading merged patients", e);
-        let field = |name: &str| Field::new(name, DataType::FixedSizeBinary(16), false);
-        let schema = Arc::new(Schema::new(vec![field("old_key"), field("new_key")]));
+        let schema = schema();
         let column = |keys: Vec<&Person>| -> Result<ArrayRef, LakeError> {
             Ok(Arc::new(FixedSizeBinaryArray::try_from_iter(keys.into_iter()).map_err(|e| step(&e))?))
         };

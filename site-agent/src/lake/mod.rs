@@ -20,7 +20,9 @@ mod ingest;
 mod merge;
 pub mod rehearse;
 mod relink;
+mod reread;
 mod silver;
+mod standards;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -28,6 +30,8 @@ pub use gold::Gold;
 pub(crate) use ingest::files;
 pub use ingest::{FileReport, IngestReport};
 pub use relink::LinkageReport;
+pub(crate) use standards::IMPLAUSIBLE;
+pub use standards::Standards;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -71,6 +75,23 @@ pub enum LakeError {
         /// A file.
         file: String,
     },
+    /// A file's rows are of a major version of the schema that is not read, and its bytes are nowhere.
+    #[error(
+        "{file} was read under schema {schema}, which is read no more, and its raw bytes are neither in bronze nor in its source's \
+         folder; put the file back, or remove its source's state, and run site-agent ingest"
+    )]
+    OldSchema {
+        /// The file.
+        file: String,
+        /// The version.
+        schema: String,
+    },
+    /// A mapping file can't be read.
+    #[error(transparent)]
+    Terminology(#[from] adapters::terminology::TerminologyError),
+    /// A unit alias names no unit.
+    #[error("site.toml, [units] aliases: {0}")]
+    Units(#[from] schema::units::AliasError),
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] platform::entropy::EntropyError),
@@ -115,6 +136,14 @@ pub struct Ingested {
     /// Whether it is a whole snapshot, which takes the place of what was read of this file before.
     #[serde(default)]
     pub snapshot: bool,
+    /// The schema of its rows.
+    #[serde(default = "first_schema")]
+    pub schema: String,
+}
+
+/// What entries are of that do not say so.
+fn first_schema() -> String {
+    "1.0.0".to_owned()
 }
 
 /// The run of each file's newest whole snapshot, by source and file.

@@ -14,7 +14,9 @@ use crate::linkage::tests::install;
 
 mod formats;
 mod hl7;
+mod standards;
 mod tabular;
+mod versions;
 
 const MAPPING: &str = r#"
 format = "csv"
@@ -270,8 +272,8 @@ async fn an_old_lake_opens_and_the_next_ingestion_brings_it_up() {
     // It is queried as it is.
     let ctx = crate::engine::session::context(&hospital.config.limits, &lake.root.join("spill")).unwrap();
     let files = vec![lake.gold_file(&gold, Table::Patient).unwrap()];
-    crate::engine::session::register_open(&ctx, Table::Patient, &files).await.unwrap();
-    assert_eq!(ctx.sql("SELECT * FROM patient").await.unwrap().count().await.unwrap(), 2);
+    let frame = crate::engine::session::open_frame(&ctx, Table::Patient, &files).await.unwrap();
+    assert_eq!(frame.count().await.unwrap(), 2);
     let report = hospital.ingest().await;
     assert_eq!(hospital.gold().schema, schema::version::VERSION);
     assert!(report.gold_version > gold.version && hospital.tags().len() == 2);
