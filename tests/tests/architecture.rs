@@ -291,6 +291,23 @@ fn no_noise_comes_from_a_chosen_seed() {
     assert_eq!(speak_of(&words, &allowed, &[planted]).len(), 1);
 }
 
+/// What leaves is read where those who objected are left out. The lake builds gold, and the site's own reports stay at the site.
+#[test]
+fn releases_read_patients_through_one_filter() {
+    let words = ["gold_file", "entry_file"];
+    let allowed = [
+        "site-agent/src/lake/",
+        "site-agent/src/engine/readable.rs",
+        "site-agent/src/quality/",
+        "site-agent/src/coverage.rs",
+    ];
+    none(&speak_of(&words, &allowed, &sources()));
+    // Neither report is within reach of what answers rounds.
+    none(&speak_of(&["quality::run", "coverage::run"], &["site-agent/src/control.rs"], &sources()));
+    let planted = ("site-agent/src/agent.rs".to_owned(), "let f = lake.gold_file(&gold, Table::Patient);".to_owned());
+    assert_eq!(speak_of(&words, &allowed, &[planted]).len(), 1);
+}
+
 #[test]
 fn files_say_what_they_own_and_stay_small() {
     let mut broken = Vec::new();
