@@ -12,10 +12,11 @@ use crate::hl7::Hl7;
 use crate::sink::{Adapter, AdapterError};
 use crate::tabular::{Tabular, shipped};
 
-/// The formats there are.
+/// The formats there are. `fhir-ndjson` is the older name of `fhir`.
 pub const FORMATS: &[&str] = &[
     "csv",
     "parquet",
+    "fhir",
     "fhir-ndjson",
     "hl7v2",
     "ccda",
@@ -50,16 +51,16 @@ pub fn open_linking(
     mapping_name: &str,
     linkage_system: Option<&str>,
 ) -> Result<Box<dyn Adapter>, AdapterError> {
-    if linkage_system.is_some() && !matches!(format, "fhir-ndjson" | "hl7v2" | "ccda") {
+    if linkage_system.is_some() && !matches!(format, "fhir" | "fhir-ndjson" | "hl7v2" | "ccda") {
         return Err(AdapterError::NoLinkageSystem { format: format.to_owned() });
     }
     match (format, mapping_toml) {
         ("csv" | "parquet", Some(text)) => Ok(Box::new(Tabular::new(format, text, mapping_name)?)),
         ("csv" | "parquet", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
-        ("fhir-ndjson", None) => Ok(Box::new(Fhir::new(linkage_system))),
+        ("fhir" | "fhir-ndjson", None) => Ok(Box::new(Fhir::new(linkage_system))),
         ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system))),
         ("ccda", None) => Ok(Box::new(Ccda::new(linkage_system))),
-        ("fhir-ndjson" | "hl7v2" | "ccda", Some(_)) => Err(AdapterError::Mapping {
+        ("fhir" | "fhir-ndjson" | "hl7v2" | "ccda", Some(_)) => Err(AdapterError::Mapping {
             file: mapping_name.to_owned(),
             line: 1,
             message: format!("{format} takes no mapping; remove `mapping` from the source"),

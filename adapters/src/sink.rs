@@ -56,7 +56,7 @@ pub struct Place<'a> {
 pub struct Quarantined {
     /// The file's path relative to the source.
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; in a Bundle the line that the entry begins on, and the detail names the entry.
     pub line: u64,
     /// The kind of fault.
     pub reason: Reason,
@@ -87,8 +87,10 @@ pub enum Reason {
     TooLarge,
     /// The file is XML, and no clinical document.
     NotCda,
-    /// The line is JSON without `resourceType`.
+    /// The JSON is without `resourceType`.
     NoResourceType,
+    /// One id stands for two people.
+    IdReused,
     /// The item has no identity.
     MissingId,
     /// The item names no patient.
@@ -138,6 +140,7 @@ impl Reason {
             Reason::TooLarge => "too_large",
             Reason::NotCda => "not_cda",
             Reason::NoResourceType => "no_resource_type",
+            Reason::IdReused => "id_reused",
             Reason::MissingId => "missing_id",
             Reason::MissingPatient => "missing_patient",
             Reason::MissingCode => "missing_code",
@@ -181,6 +184,9 @@ pub trait Sink {
     /// The site could not store it; the adapter stops.
     fn quarantine(&mut self, item: Quarantined) -> Result<(), AdapterError>;
 
+    /// Hears that an item was understood and has no place in the schema, and its kind, such as a resource's type.
+    fn skipped(&mut self, _kind: &str) {}
+
     /// Hears how many bytes of the decoded input have been read so far.
     fn progress(&mut self, _bytes: u64) {}
 }
@@ -195,6 +201,20 @@ pub trait Adapter: Send + Sync {
 
     /// Whether the settings name linkage ids in the file of that name. Such a file is not copied: the ids are never stored.
     fn links(&self, file: &str) -> bool;
+
+    /// Whether the file of that name says what other files of the source need, so that it is to be surveyed first.
+    fn surveys(&self, _file: &str) -> bool {
+        false
+    }
+
+    /// Looks through one extract for what other files of the source need: who an identifier is, which drug a reference means.
+    /// Every file that [`Adapter::surveys`] names goes through here before any is read, also one whose rows are there already.
+    ///
+    /// # Errors
+    /// The disk.
+    fn survey(&self, _extract: Extract<'_>) -> Result<(), AdapterError> {
+        Ok(())
+    }
 
     /// Reads one extract to its end.
     ///
@@ -334,6 +354,12 @@ impl<'a> Out<'a> {
             detail.truncate(end);
         }
         self.sink.quarantine(Quarantined { file: self.file.to_owned(), line, reason, detail })
+    }
+
+    /// Counts an item of a kind that has no place in the schema.
+    pub(crate) fn skip(&mut self, kind: &str) {
+        self.tally.skipped += 1;
+        self.sink.skipped(kind);
     }
 
     pub(crate) fn progress(&mut self, bytes: u64) {

@@ -39,13 +39,19 @@ pub const SYSTEMS: &[CodeSystem] = &[
     CodeSystem {
         alias: "icd10fr",
         uri: "http://hl7.org/fhir/sid/icd-10-fr",
-        also: &["urn:oid:1.2.250.1.213.2.71", "CIM10"],
+        also: &[
+            "urn:oid:1.2.250.1.213.2.71",
+            "https://smt.esante.gouv.fr/terminologie-cim-10",
+            "http://smt.esante.gouv.fr/terminologie-cim-10",
+            "CIM10",
+        ],
     },
     CodeSystem {
         alias: "icd10am",
         uri: "http://hl7.org/fhir/sid/icd-10-am",
         also: &["urn:oid:2.16.840.1.113883.6.135", "ICD10AM"],
     },
+    CodeSystem { alias: "icd10uk", uri: "http://hl7.org/fhir/sid/icd-10-uk", also: &[] },
     CodeSystem { alias: "icd10nl", uri: "http://hl7.org/fhir/sid/icd-10-nl", also: &[] },
     CodeSystem { alias: "icd10se", uri: "http://hl7.org/fhir/sid/icd-10-se", also: &["urn:oid:1.2.752.116.1.1.1.1.3"] },
     CodeSystem { alias: "icd10es", uri: "urn:oid:2.16.724.4.21.5.29", also: &["CIE10ES"] },
@@ -59,7 +65,16 @@ pub const SYSTEMS: &[CodeSystem] = &[
         uri: "http://www.nlm.nih.gov/research/umls/rxnorm",
         also: &["urn:oid:2.16.840.1.113883.6.88", "RXNORM"],
     },
-    CodeSystem { alias: "atc", uri: "http://www.whocc.no/atc", also: &["urn:oid:2.16.840.1.113883.6.73", "ATC"] },
+    CodeSystem {
+        alias: "atc",
+        uri: "http://www.whocc.no/atc",
+        also: &[
+            "urn:oid:2.16.840.1.113883.6.73",
+            "http://fhir.de/CodeSystem/bfarm/atc",
+            "http://fhir.de/CodeSystem/dimdi/atc",
+            "ATC",
+        ],
+    },
     CodeSystem { alias: "ndc", uri: "http://hl7.org/fhir/sid/ndc", also: &["NDC"] },
     CodeSystem { alias: "cvx", uri: "http://hl7.org/fhir/sid/cvx", also: &["CVX"] },
     CodeSystem { alias: "cpt", uri: "http://www.ama-assn.org/go/cpt", also: &["CPT", "C4"] },
@@ -67,14 +82,31 @@ pub const SYSTEMS: &[CodeSystem] = &[
     CodeSystem {
         alias: "icd10pcs",
         uri: "http://www.cms.gov/Medicare/Coding/ICD10",
-        also: &["urn:oid:2.16.840.1.113883.6.4", "I10P", "ICD10PCS"],
+        also: &["http://hl7.org/fhir/sid/icd-10-pcs", "urn:oid:2.16.840.1.113883.6.4", "I10P", "ICD10PCS"],
     },
     CodeSystem {
         alias: "hcpcs",
         uri: "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",
         also: &["urn:oid:2.16.840.1.113883.6.285", "HCPCS", "HCPT"],
     },
-    CodeSystem { alias: "ops", uri: "http://fhir.de/CodeSystem/bfarm/ops", also: &[] },
+    CodeSystem {
+        alias: "ops",
+        uri: "http://fhir.de/CodeSystem/bfarm/ops",
+        also: &["http://fhir.de/CodeSystem/dimdi/ops", "urn:oid:1.2.276.0.76.5.471"],
+    },
+    CodeSystem {
+        alias: "ccam",
+        uri: "https://smt.esante.gouv.fr/terminologie-ccam",
+        also: &[
+            "http://smt.esante.gouv.fr/terminologie-ccam",
+            "urn:oid:1.2.250.1.213.2.5",
+            "https://interop.aphp.fr/ig/fhir/dm/CodeSystem/Ccam",
+            "CCAM",
+        ],
+    },
+    CodeSystem { alias: "opcs4", uri: "https://fhir.hl7.org.uk/CodeSystem/OPCS-4", also: &["OPCS4"] },
+    CodeSystem { alias: "pzn", uri: "http://fhir.de/CodeSystem/ifa/pzn", also: &["urn:oid:1.2.276.0.76.4.6", "PZN"] },
+    CodeSystem { alias: "dmd", uri: "https://dmd.nhs.uk", also: &[] },
 ];
 
 /// The canonical URI of a spelling: an alias, a URI, an OID. A spelling with a colon that is not known stays as

@@ -3,38 +3,74 @@
 use schema::Table;
 use serde::Deserialize;
 
-use super::wire::{CodeableConcept, Modifiers, Period, Reference};
-use super::{No, Rows, bare_code, date, own_id, person, set_code, set_known, set_status, set_visit};
-use crate::envelope::{self, Envelope};
+use super::told::{Told, set_known, set_status};
+use super::wire::{CodeableConcept, Contained, Extension, Modifiers, Period, Reference, Text, of};
+use super::{No, Rows, code};
+use crate::envelope;
+
+/// How certain a diagnosis is, beside its ICD-10-GM code.
+const CERTAINTY: &str = "http://fhir.de/StructureDefinition/icd-10-gm-diagnosesicherheit";
+/// When a condition was asserted, where that is not when it was recorded.
+const ASSERTED: &str = "http://hl7.org/fhir/StructureDefinition/condition-assertedDate";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Condition {
-    id: Option<String>,
-    verification_status: Option<CodeableConcept>,
-    #[serde(default)]
-    category: Vec<CodeableConcept>,
-    code: Option<CodeableConcept>,
-    subject: Option<Reference>,
-    encounter: Option<Reference>,
-    onset_date_time: Option<String>,
-    onset_period: Option<Period>,
-    abatement_date_time: Option<String>,
-    abatement_period: Option<Period>,
-    recorded_date: Option<String>,
-    #[serde(default)]
+pub(super) struct Condition<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    verification_status: Option<CodeableConcept<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    category: Vec<CodeableConcept<'a>>,
+    #[serde(borrow)]
+    code: Option<CodeableConcept<'a>>,
+    #[serde(borrow)]
+    subject: Option<Reference<'a>>,
+    #[serde(borrow)]
+    encounter: Option<Reference<'a>>,
+    #[serde(borrow)]
+    onset_date_time: Option<Text<'a>>,
+    #[serde(borrow)]
+    onset_period: Option<Period<'a>>,
+    #[serde(borrow)]
+    abatement_date_time: Option<Text<'a>>,
+    #[serde(borrow)]
+    abatement_period: Option<Period<'a>>,
+    #[serde(borrow)]
+    recorded_date: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    contained: Vec<Contained<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    extension: Vec<Extension<'a>>,
+    #[serde(default, deserialize_with = "super::wire::list")]
     modifier_extension: Modifiers,
 }
 
-pub(super) fn rows(condition: &Condition, env: &Envelope<'_>) -> Rows {
-    let id = own_id(&condition.id, "Condition")?;
-    if !condition.modifier_extension.is_empty() {
-        return Err(No::Skipped);
+/// The verification: the status, else Germany's mark beside the code. Excluded, suspected, state after, confirmed.
+fn verification<'c>(condition: &'c Condition<'_>) -> &'c str {
+    if let Some(status) = code::bare(condition.verification_status.as_ref()) {
+        return status;
     }
-    let person = person(&condition.subject, "Condition.subject", env)?;
-    let mut row = env.row(Table::Condition, person, super::key(env, Table::Condition, id));
-    let verification = bare_code(&condition.verification_status);
-    let verification = verification.as_deref().unwrap_or("unknown");
+    let codings = condition.code.iter().flat_map(|c| &c.coding);
+    let marks = codings.flat_map(|c| &c.extension).filter(|e| of(&e.url) == Some(CERTAINTY));
+    let mut mark = marks.filter_map(|e| e.value_coding.as_deref().and_then(|c| of(&c.code)));
+    match mark.next() {
+        Some("A") => "refuted",
+        Some("V") => "provisional",
+        Some("G" | "Z") => "confirmed",
+        _ => "unknown",
+    }
+}
+
+pub(super) fn rows(condition: &Condition<'_>, told: &Told<'_>) -> Rows {
+    let id = told.own_id(&condition.id, "Condition")?;
+    if !condition.modifier_extension.is_empty() {
+        return Err(No::skip());
+    }
+    let verification = verification(condition);
+    let error = verification == "entered-in-error";
+    let person = told.person_of(&condition.subject, &condition.contained, "Condition.subject", error)?;
+    let mut row = told.env.row(Table::Condition, person, told.key(Table::Condition, id));
     row.set("verification", verification);
     set_status(
         &mut row,
@@ -46,27 +82,36 @@ pub(super) fn rows(condition: &Condition, env: &Envelope<'_>) -> Rows {
             _ => "final",
         },
     );
-    match set_code(&mut row, &condition.code, "Condition.code") {
-        Err(_) if verification == "entered-in-error" => {}
+    match code::set(&mut row, condition.code.as_ref(), "Condition.code") {
+        Err(_) if error => {}
         other => other?,
     }
-    set_visit(&mut row, &condition.encounter, env);
-    let encounter_diagnosis =
-        condition.category.iter().any(|c| c.coding.iter().any(|c| c.code.as_deref() == Some("encounter-diagnosis")));
-    row.set("role", if encounter_diagnosis { "secondary" } else { "problem" });
-    let recorded = date(&condition.recorded_date, "Condition.recordedDate", env)?;
+    told.set_visit(&mut row, &condition.encounter);
+    match told.index.diagnosis(id) {
+        Some(diagnosis) => {
+            row.set("role", diagnosis.role.name());
+            row.set("rank", diagnosis.rank.map(i64::from));
+        }
+        None => {
+            let of_a_visit = code::has(&condition.category, "encounter-diagnosis");
+            row.set("role", if of_a_visit { "secondary" } else { "problem" });
+        }
+    }
+    let recorded = told.date(&condition.recorded_date, "Condition.recordedDate")?;
+    let asserted = condition.extension.iter().find(|e| of(&e.url) == Some(ASSERTED));
+    let asserted = asserted.map_or(Ok(None), |e| told.date(&e.value_date_time, "Condition.extension[assertedDate]"))?;
     let onset = match &condition.onset_period {
-        Some(period) => date(&period.start, "Condition.onsetPeriod.start", env)?,
-        None => date(&condition.onset_date_time, "Condition.onsetDateTime", env)?,
+        Some(period) => told.date(&period.start, "Condition.onsetPeriod.start")?,
+        None => told.date(&condition.onset_date_time, "Condition.onsetDateTime")?,
     };
-    // Without an onset, the day it was recorded is the best that is known.
-    if let Some(when) = onset.as_ref().or(recorded.as_ref()) {
+    // Without a date of the onset (an age, a range and a text are none), the day it was told is the best that is known.
+    if let Some(when) = onset.as_ref().or(asserted.as_ref()).or(recorded.as_ref()) {
         envelope::set_event(&mut row, when);
     }
     set_known(&mut row, &recorded);
     let end = match &condition.abatement_period {
-        Some(period) => date(&period.end, "Condition.abatementPeriod.end", env)?,
-        None => date(&condition.abatement_date_time, "Condition.abatementDateTime", env)?,
+        Some(period) => told.date(&period.end, "Condition.abatementPeriod.end")?,
+        None => told.date(&condition.abatement_date_time, "Condition.abatementDateTime")?,
     };
     if let Some(end) = &end {
         envelope::set_end(&mut row, end);

@@ -3,37 +3,81 @@
 use schema::Table;
 use serde::Deserialize;
 
-use super::wire::{CodeableConcept, Coding, Modifiers, Period, Reference};
-use super::{No, Rows, bare_code, choose, date, own_id, person, set_status};
-use crate::envelope::{self, Envelope};
+use super::told::{Told, id_of_url, set_status};
+use super::wire::{CodeableConcept, Coding, Contained, Modifiers, Period, Reference, Text, of};
+use super::{No, Rows, code};
+use crate::envelope;
 use crate::sink::Reason;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Encounter {
-    id: Option<String>,
-    status: Option<String>,
-    class: Option<Coding>,
-    #[serde(default, rename = "type")]
-    kind: Vec<CodeableConcept>,
-    subject: Option<Reference>,
-    period: Option<Period>,
-    part_of: Option<Reference>,
-    hospitalization: Option<Hospitalization>,
-    #[serde(default)]
+pub(super) struct Encounter<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    status: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    status_history: Vec<StatusHistory<'a>>,
+    #[serde(borrow)]
+    class: Option<Coding<'a>>,
+    #[serde(borrow, default, rename = "type", deserialize_with = "super::wire::list")]
+    kind: Vec<CodeableConcept<'a>>,
+    #[serde(borrow)]
+    subject: Option<Reference<'a>>,
+    #[serde(borrow)]
+    period: Option<Period<'a>>,
+    #[serde(borrow)]
+    part_of: Option<Reference<'a>>,
+    #[serde(borrow)]
+    hospitalization: Option<Hospitalization<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    location: Vec<Location<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    contained: Vec<Contained<'a>>,
+    #[serde(default, deserialize_with = "super::wire::list")]
     modifier_extension: Modifiers,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Hospitalization {
-    admit_source: Option<CodeableConcept>,
-    discharge_disposition: Option<CodeableConcept>,
+struct StatusHistory<'a> {
+    #[serde(borrow)]
+    status: Option<Text<'a>>,
+    #[serde(borrow)]
+    period: Option<Period<'a>>,
 }
 
-/// The schema's class of a v3 ActCode, or of the words that older exports write.
-fn class(code: &str) -> Option<&'static str> {
-    Some(match code.to_ascii_uppercase().as_str() {
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Hospitalization<'a> {
+    #[serde(borrow)]
+    admit_source: Option<CodeableConcept<'a>>,
+    #[serde(borrow)]
+    discharge_disposition: Option<CodeableConcept<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Location<'a> {
+    #[serde(borrow)]
+    location: Option<Reference<'a>>,
+    #[serde(borrow)]
+    status: Option<Text<'a>>,
+    #[serde(borrow)]
+    physical_type: Option<CodeableConcept<'a>>,
+}
+
+/// The schema's class of a v3 ActCode, of HL7 v2's patient class, or of the words that older exports write.
+fn class(coding: &Coding<'_>) -> Option<&'static str> {
+    let code = of(&coding.code)?.to_ascii_uppercase();
+    if of(&coding.system).is_some_and(|s| s.ends_with("v2-0004") || s.ends_with("v2/0004")) {
+        return match code.as_str() {
+            "I" | "B" => Some("IP"),
+            "E" => Some("ER"),
+            "O" | "R" | "P" => Some("OP"),
+            _ => None,
+        };
+    }
+    Some(match code.as_str() {
         "IMP" | "ACUTE" | "NONAC" | "INPATIENT" => "IP",
         "EMER" | "EMERGENCY" => "ER",
         "OBSENC" | "SS" => "OBS",
@@ -43,53 +87,83 @@ fn class(code: &str) -> Option<&'static str> {
     })
 }
 
-pub(super) fn rows(encounter: &Encounter, env: &Envelope<'_>) -> Rows {
-    let id = own_id(&encounter.id, "Encounter")?;
+/// Whether a type says intensive care: Germany's kind of contact does.
+fn intensive(kinds: &[CodeableConcept<'_>]) -> bool {
+    code::has(kinds, "intensivstationaer")
+}
+
+/// The ward: by its physical type, else the last location that is not only planned. Its identifier, else its id.
+fn ward<'e>(locations: &'e [Location<'_>]) -> Option<&'e str> {
+    let been = || locations.iter().rev().filter(|l| !matches!(of(&l.status), Some("planned" | "reserved")));
+    let ward = been().find(|l| code::bare(l.physical_type.as_ref()) == Some("wa")).or_else(|| been().next())?;
+    let reference = ward.location.as_ref()?;
+    let own = reference.identifier.as_ref().and_then(|i| of(&i.value));
+    let text = of(&reference.reference);
+    let searched = || text.filter(|t| t.contains('?')).and_then(|t| t.rsplit_once('|')).map(|(_, value)| value);
+    own.or_else(searched).or_else(|| text.and_then(|t| id_of_url(t, "Location")))
+}
+
+pub(super) fn rows(encounter: &Encounter<'_>, told: &Told<'_>) -> Rows {
+    let id = told.own_id(&encounter.id, "Encounter")?;
     // A planned visit has not been.
-    if !encounter.modifier_extension.is_empty() || encounter.status.as_deref() == Some("planned") {
-        return Err(No::Skipped);
+    if !encounter.modifier_extension.is_empty() || of(&encounter.status) == Some("planned") {
+        return Err(No::skip());
     }
-    let (status, running) = match encounter.status.as_deref() {
+    let (status, running) = match of(&encounter.status) {
         Some("finished") => ("final", false),
         Some("in-progress" | "arrived" | "triaged" | "onleave") => ("preliminary", true),
         Some("cancelled") => ("cancelled", false),
         Some("entered-in-error") => ("error", false),
         _ => ("unknown", false),
     };
-    let person = person(&encounter.subject, "Encounter.subject", env)?;
-    let code = encounter.class.as_ref().and_then(|c| c.code.as_deref());
-    let Some(class) = code.and_then(class).or((status == "error").then_some("OP")) else {
+    let error = status == "error";
+    let person = told.person_of(&encounter.subject, &encounter.contained, "Encounter.subject", error)?;
+    let class = if intensive(&encounter.kind) { Some("ICU") } else { encounter.class.as_ref().and_then(class) };
+    let Some(class) = class.or(error.then_some("OP")) else {
         let detail = "Encounter.class is not one of IMP, ACUTE, NONAC, EMER, OBSENC, SS, AMB, HH, VR, FLD, PRENC";
         return Err(No::bad(Reason::UnknownLevel, detail));
     };
-    let mut row = env
-        .row(Table::Visit, person, super::key(env, Table::Visit, id))
-        .with("visit_key", env.visit(id))
+    let mut row = told
+        .env
+        .row(Table::Visit, person, told.key(Table::Visit, id))
+        .with("visit_key", told.env.visit(id))
         .with("class", class);
     set_status(&mut row, status);
-    let mut open = running;
-    if let Some(period) = &encounter.period {
-        if let Some(start) = date(&period.start, "Encounter.period.start", env)? {
-            envelope::set_event(&mut row, &start);
-            envelope::set_start(&mut row, &start);
+    let period = encounter.period.as_ref();
+    let mut start = period.map_or(Ok(None), |p| told.date(&p.start, "Encounter.period.start"))?;
+    let mut end = period.map_or(Ok(None), |p| told.date(&p.end, "Encounter.period.end"))?;
+    if period.is_none() {
+        // The time within the hospital, by the states that it went through.
+        let stays =
+            |s: &&StatusHistory<'_>| !matches!(of(&s.status), Some("planned" | "cancelled" | "entered-in-error"));
+        for state in encounter.status_history.iter().filter(stays).filter_map(|s| s.period.as_ref()) {
+            let from = told.date(&state.start, "Encounter.statusHistory.period.start")?;
+            let to = told.date(&state.end, "Encounter.statusHistory.period.end")?;
+            start = [start, from].into_iter().flatten().min_by_key(crate::time::When::seconds);
+            end = [end, to].into_iter().flatten().max_by_key(crate::time::When::seconds);
         }
-        if let Some(end) = date(&period.end, "Encounter.period.end", env)? {
-            envelope::set_end(&mut row, &end);
-            row.set("end_kind", "explicit");
-            open = false;
-        }
+        end = end.filter(|_| !running);
     }
-    row.set("open", open);
-    if let Some((coding, system)) = encounter.kind.first().and_then(choose) {
-        row.set("code", coding.code.clone());
-        row.set("code_system", system);
+    if let Some(start) = &start {
+        envelope::set_event(&mut row, start);
+        envelope::set_start(&mut row, start);
+    }
+    if let Some(end) = &end {
+        envelope::set_end(&mut row, end);
+        row.set("end_kind", "explicit");
+    }
+    row.set("open", running && end.is_none());
+    if let Some((_, code, system)) = encounter.kind.iter().find_map(|k| code::choose(k, Table::Visit)) {
+        row.set("code", code);
+        row.set("code_system", system.map(std::borrow::Cow::into_owned));
     }
     if let Some(stay) = &encounter.hospitalization {
-        row.set("admit_from", bare_code(&stay.admit_source));
-        row.set("discharge_to", bare_code(&stay.discharge_disposition));
+        row.set("admit_from", code::bare(stay.admit_source.as_ref()));
+        row.set("discharge_to", code::bare(stay.discharge_disposition.as_ref()));
     }
-    if let Some(parent) = encounter.part_of.as_ref().and_then(|r| r.id("Encounter")) {
-        row.set("parent_visit_key", env.visit(parent));
+    row.set("ward", ward(&encounter.location));
+    if let Some(Ok(parent)) = encounter.part_of.as_ref().map(|r| told.id(r, "Encounter", &[])) {
+        row.set("parent_visit_key", told.env.visit(&parent));
     }
     Ok(vec![row])
 }

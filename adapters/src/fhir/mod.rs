@@ -1,49 +1,78 @@
-//! FHIR R4 as NDJSON: one resource a line, as bulk export writes it.
+//! FHIR R4: NDJSON as bulk export writes it, and Bundles.
 //!
-//! A resource is read into partial structs: only the fields that the schema has a place for. Each resource type
-//! has its own page (`patient`, `encounter`, `condition`, `observation`, `medication`, `procedure`); `wire` owns
-//! the structs that they share. Resources of other types, and resources with a `modifierExtension`, whose meaning
-//! is not known here, are skipped and counted. `entered-in-error` becomes a retraction of the same record.
+//! A resource is read into partial structs: only the fields that the schema has a place for, borrowed from the line. Each
+//! resource type has its own page; `wire` owns the structs that they share, `code` which coding a row keeps, `told` who a
+//! reference means. Resources of other types, and resources with a `modifierExtension`, whose meaning is not known here, are
+//! skipped and counted by their kind. `entered-in-error` becomes a retraction of the same record, and so does a DELETE entry.
+//!
+//! ```text
+//! survey: every file ──► index (identifiers, Medications, roles of diagnoses)
+//! read:   .ndjson ──Lines──► line ──┐
+//!         .json ──stream::Pieces──► entry or resource ──► resource() ──► rows
+//! ```
 
+mod code;
 mod condition;
+mod coverage;
+mod delete;
+mod drug;
 mod encounter;
-mod medication;
+mod immunization;
+mod index;
+mod manifest;
 mod observation;
 mod patient;
 mod procedure;
+mod report;
+mod stream;
+mod survey;
+mod told;
 mod wire;
 
-use schema::{Cell, Key, Record, Table, codes};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use std::borrow::Cow;
+use std::io::BufRead;
+use std::sync::RwLock;
 
-use self::wire::{CodeableConcept, Coding, Reference};
+use schema::Record;
+use serde::Deserialize;
+
+use self::index::Index;
+use self::stream::{Piece, Pieces};
+use self::told::{Last, Told};
+use self::wire::{Text, of};
 use crate::envelope::Envelope;
 use crate::lines::{Line, Lines};
 use crate::sink::{Adapter, AdapterError, Context, Extract, Out, Read, Reason};
-use crate::time::{self, When};
 
-/// Reads FHIR R4 NDJSON.
+/// How deep a Bundle may stand in a Bundle.
+const NESTED_BUNDLES: u32 = 4;
+
+/// Reads FHIR R4.
 pub(crate) struct Fhir {
     /// The `system` of the identifiers that are linkage ids.
     linkage_system: Option<String>,
+    index: RwLock<Index>,
 }
 
 impl Fhir {
     pub(crate) fn new(linkage_system: Option<&str>) -> Fhir {
-        Fhir { linkage_system: linkage_system.map(str::to_owned) }
+        Fhir { linkage_system: linkage_system.map(str::to_owned), index: RwLock::default() }
     }
 }
 
 /// Why a resource gives no record.
 pub(crate) enum No {
-    /// It was understood, and the schema has no place for it.
-    Skipped,
+    /// It was understood, and the schema has no place for it. The kind is the resource's type where none is told.
+    Skipped(String),
     /// It is at fault.
     Bad(Reason, String),
 }
 
 impl No {
+    fn skip() -> No {
+        No::Skipped(String::new())
+    }
+
     fn bad(reason: Reason, detail: impl Into<String>) -> No {
         No::Bad(reason, detail.into())
     }
@@ -52,62 +81,192 @@ impl No {
 /// The records of one resource.
 pub(crate) type Rows = Result<Vec<Record>, No>;
 
+/// Whether the name is that of lines of JSON; `None` for neither those nor one document.
+fn has_lines(file: &str) -> Option<bool> {
+    let lower = file.to_ascii_lowercase();
+    let bare = lower.strip_suffix(".gz").unwrap_or(&lower);
+    if bare.ends_with(".ndjson") || bare.ends_with(".jsonl") {
+        return Some(true);
+    }
+    bare.ends_with(".json").then_some(false)
+}
+
 impl Adapter for Fhir {
     fn format(&self) -> &'static str {
-        "fhir-ndjson"
+        "fhir"
     }
 
     fn accepts(&self, file: &str) -> bool {
-        let lower = file.to_ascii_lowercase();
-        let bare = lower.strip_suffix(".gz").unwrap_or(&lower);
-        bare.ends_with(".ndjson") || bare.ends_with(".jsonl")
+        has_lines(file).is_some()
     }
 
     fn links(&self, _file: &str) -> bool {
         self.linkage_system.is_some()
     }
 
+    fn surveys(&self, file: &str) -> bool {
+        self.accepts(file) && survey::wants(file)
+    }
+
+    fn survey(&self, extract: Extract<'_>) -> Result<(), AdapterError> {
+        let mut index = self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let name = extract.name;
+        survey::read(extract, has_lines(name) == Some(true), &mut index)
+            .map_err(|source| AdapterError::Io { file: name.to_owned(), source })
+    }
+
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
+        let index = self.index.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let env = Envelope::new(ctx, "fhir-r4");
+        let told = Told {
+            env: &env,
+            index: &index,
+            file: extract.name,
+            entry_id: None,
+            in_bundle: false,
+            linkage: self.linkage_system.as_deref(),
+            last: &Last::default(),
+        };
         let mut out = Out::new(sink, extract.name);
-        let mut lines = Lines::new(extract.reader);
-        let envelope = Envelope::new(ctx, "fhir-r4");
-        loop {
-            let line = lines.advance().map_err(|e| out.io(e))?;
-            if (out.tally.items & 0xff) == 0 {
-                out.progress(lines.read_bytes());
-            }
-            let number = lines.number();
-            let rows = match line {
-                Line::End => break,
-                Line::TooLong => {
-                    Err(No::bad(Reason::LineTooLong, "the line is over 8 MiB; export without embedded documents"))
-                }
-                Line::Truncated => {
-                    Err(No::bad(Reason::Truncated, "the file breaks off here; copy it again and ingest it again"))
-                }
-                Line::Here if lines.bytes().iter().all(u8::is_ascii_whitespace) => continue,
-                Line::Here => resource(lines.bytes(), &envelope, self.linkage_system.as_deref()),
-            };
-            out.tally.items += 1;
-            match rows {
-                Ok(rows) => {
-                    for row in rows {
-                        out.record(row, number)?;
-                    }
-                }
-                Err(No::Skipped) => out.tally.skipped += 1,
-                Err(No::Bad(reason, detail)) => out.quarantine(number, reason, detail)?,
-            }
+        if has_lines(extract.name) == Some(true) {
+            lines(extract, &told, &mut out)?;
+        } else {
+            pieces(Pieces::new(extract.reader), &told, &mut out, None)?;
         }
-        out.progress(lines.read_bytes());
         Ok(out.tally)
     }
 }
 
+/// Reads lines of a resource each; a line may be a whole Bundle.
+fn lines(extract: Extract<'_>, told: &Told<'_>, out: &mut Out<'_>) -> Result<(), AdapterError> {
+    let mut lines = Lines::new(extract.reader);
+    loop {
+        let line = lines.advance().map_err(|e| out.io(e))?;
+        if (out.tally.items & 0xff) == 0 {
+            out.progress(lines.read_bytes());
+        }
+        let place = Place { line: lines.number(), entry: None, depth: 0, walked: false };
+        match line {
+            Line::End => break,
+            Line::TooLong => {
+                place.refuse(out, Reason::LineTooLong, "the line is over 8 MiB; export without embedded documents")?;
+            }
+            Line::Truncated => {
+                place.refuse(out, Reason::Truncated, "the file breaks off here; copy it again and ingest it again")?;
+            }
+            Line::Here if lines.bytes().iter().all(u8::is_ascii_whitespace) => {}
+            Line::Here => take(lines.bytes(), false, told, out, &place)?,
+        }
+    }
+    out.progress(lines.read_bytes());
+    Ok(())
+}
+
+/// Reads Bundles and resources of any size. `around` is where they stand, where that is within something else.
+fn pieces<R: BufRead>(
+    mut pieces: Pieces<R>,
+    told: &Told<'_>,
+    out: &mut Out<'_>,
+    around: Option<&Place>,
+) -> Result<(), AdapterError> {
+    loop {
+        let piece = pieces.advance().map_err(|e| out.io(e))?;
+        if around.is_none() && ((out.tally.items & 0xf) == 0 || piece == Piece::End) {
+            out.progress(pieces.read_bytes());
+        }
+        let (line, depth) = around.map_or_else(|| (pieces.line(), 0), |a| (a.line, a.depth));
+        let place = |entry| Place { line, entry, depth, walked: true };
+        match piece {
+            Piece::End => return Ok(()),
+            Piece::Fault(entry, reason, detail) => place(entry).refuse(out, reason, detail)?,
+            Piece::Whole => take(pieces.bytes(), false, told, out, &place(None))?,
+            Piece::Entry(n) => take(pieces.bytes(), true, told, out, &place(Some(n)))?,
+        }
+    }
+}
+
+/// Where a resource stands.
+struct Place {
+    line: u64,
+    entry: Option<u64>,
+    depth: u32,
+    /// Whether a Bundle here has been walked through already, and had no entries.
+    walked: bool,
+}
+
+impl Place {
+    fn refuse(&self, out: &mut Out<'_>, reason: Reason, detail: &str) -> Result<(), AdapterError> {
+        out.tally.items += 1;
+        self.quarantine(out, reason, detail)
+    }
+
+    fn quarantine(&self, out: &mut Out<'_>, reason: Reason, detail: &str) -> Result<(), AdapterError> {
+        match self.entry {
+            Some(n) => out.quarantine(self.line, reason, format!("Bundle.entry[{n}]: {detail}")),
+            None => out.quarantine(self.line, reason, detail),
+        }
+    }
+}
+
+/// What every resource begins with.
 #[derive(Deserialize)]
-struct Head {
-    #[serde(rename = "resourceType")]
-    resource_type: Option<String>,
+#[serde(rename_all = "camelCase")]
+struct Head<'a> {
+    #[serde(borrow)]
+    resource_type: Option<Text<'a>>,
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    transaction_time: Option<Text<'a>>,
+    #[serde(borrow)]
+    export_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    event_id: Option<Text<'a>>,
+}
+
+/// An entry of a Bundle, without what the resource holds.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a> {
+    #[serde(borrow)]
+    full_url: Option<Text<'a>>,
+    #[serde(borrow)]
+    resource: Option<Head<'a>>,
+    #[serde(borrow)]
+    request: Option<Request<'a>>,
+    #[serde(borrow)]
+    response: Option<Response<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    method: Option<Text<'a>>,
+    #[serde(borrow)]
+    url: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    #[serde(borrow)]
+    last_modified: Option<Text<'a>>,
+}
+
+impl Entry<'_> {
+    /// The resource's id: its own, else the one that `fullUrl` or the request gives it.
+    fn id(&self, kind: &str) -> Option<&str> {
+        let own = self.resource.as_ref().and_then(|r| of(&r.id));
+        let requested = self.request.as_ref().filter(|r| of(&r.method) == Some("PUT")).and_then(|r| of(&r.url));
+        own.or_else(|| of(&self.full_url).and_then(|u| told::id_of_url(u, kind)))
+            .or_else(|| requested.and_then(|u| told::id_of_url(u, kind)))
+    }
+}
+
+/// The resource of an entry.
+#[derive(Deserialize)]
+struct Holding<T> {
+    resource: T,
 }
 
 /// The type where the line begins with it, as nearly every line does, so that most lines are parsed once.
@@ -116,121 +275,152 @@ fn leading_type(text: &str) -> Option<&str> {
     Some(kind)
 }
 
-fn resource(bytes: &[u8], envelope: &Envelope<'_>, linkage: Option<&str>) -> Rows {
+/// Takes one resource, or one entry that holds it.
+fn take(bytes: &[u8], held: bool, told: &Told<'_>, out: &mut Out<'_>, place: &Place) -> Result<(), AdapterError> {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return Err(No::bad(Reason::NotUtf8, "the line is not UTF-8, which FHIR requires; export it again"));
+        return place.refuse(out, Reason::NotUtf8, "not UTF-8, which FHIR requires; export it again");
     };
-    if bytes.contains(&0) {
-        return Err(No::bad(Reason::NotText, "the line holds NUL bytes; is this an NDJSON file?"));
+    if memchr::memchr(0, bytes).is_some() {
+        return place.refuse(out, Reason::NotText, "it holds NUL bytes; is this FHIR as JSON?");
     }
-    if let Some(rows) = leading_type(text).and_then(|kind| typed(kind, text, envelope, linkage)) {
-        return rows;
-    }
-    let head: Head = parse(text)?;
-    match head.resource_type {
-        None => Err(No::bad(Reason::NoResourceType, "the line has no resourceType; is this FHIR NDJSON?")),
-        Some(kind) => typed(&kind, text, envelope, linkage).unwrap_or(Err(No::Skipped)),
+    let json = Json { text, held };
+    let rows = match json.open(told) {
+        Ok(Opened::Resource(kind)) => rows(&kind, &json, told),
+        Ok(Opened::Entry(entry)) => {
+            let kind = entry.resource.as_ref().and_then(|r| of(&r.resource_type));
+            let inner = Told { entry_id: entry.id(kind.unwrap_or_default()), in_bundle: true, ..*told };
+            let method = entry.request.as_ref().and_then(|r| of(&r.method));
+            match kind {
+                _ if method == Some("DELETE") => delete::rows(&entry, &inner),
+                Some("Bundle") => return nested(bytes, told, out, place),
+                Some(kind) => rows(kind, &json, &inner),
+                None if entry.resource.is_some() => Err(no_type()),
+                None => Err(No::Skipped("entry without a resource".to_owned())),
+            }
+        }
+        Ok(Opened::Bundle) if !place.walked => {
+            let place = Place { walked: true, ..*place };
+            return pieces(Pieces::new(bytes), told, out, Some(&place));
+        }
+        Ok(Opened::Bundle) => Err(No::Skipped("Bundle".to_owned())),
+        Ok(Opened::Manifest) => manifest::check(text).map_or(Err(No::Skipped("manifest".to_owned())), Err),
+        Err(no) => Err(no),
+    };
+    out.tally.items += 1;
+    match rows {
+        Ok(rows) => rows.into_iter().try_for_each(|row| out.record(row, place.line)),
+        Err(No::Skipped(kind)) => {
+            out.skip(&kind);
+            Ok(())
+        }
+        Err(No::Bad(reason, detail)) => place.quarantine(out, reason, &detail),
     }
 }
 
-/// The rows of a resource of that type, or `None` for a type without a place in the schema.
-fn typed(kind: &str, text: &str, envelope: &Envelope<'_>, linkage: Option<&str>) -> Option<Rows> {
-    Some(match kind {
-        "Patient" => parse(text).and_then(|r| patient::rows(&r, envelope, linkage)),
-        "Encounter" => parse(text).and_then(|r| encounter::rows(&r, envelope)),
-        "Condition" => parse(text).and_then(|r| condition::rows(&r, envelope)),
-        "Observation" => parse(text).and_then(|r| observation::rows(&r, envelope)),
-        "MedicationRequest" => parse(text).and_then(|r| medication::rows(&r, envelope)),
-        "Procedure" => parse(text).and_then(|r| procedure::rows(&r, envelope)),
-        _ => return None,
+/// Reads a Bundle within an entry.
+fn nested(entry: &[u8], told: &Told<'_>, out: &mut Out<'_>, place: &Place) -> Result<(), AdapterError> {
+    let Some(bundle) = stream::member(entry, "resource").filter(|_| place.depth < NESTED_BUNDLES) else {
+        return place.refuse(out, Reason::TooDeep, "Bundles in Bundles, more than 4 deep; export them apart");
+    };
+    let place = Place { line: place.line, entry: None, depth: place.depth + 1, walked: true };
+    pieces(Pieces::new(bundle.as_slice()), told, out, Some(&place))
+}
+
+fn no_type() -> No {
+    No::bad(Reason::NoResourceType, "there is no resourceType; is this FHIR?")
+}
+
+/// What a text turns out to be.
+enum Opened<'t> {
+    Resource(Cow<'t, str>),
+    Entry(Entry<'t>),
+    Bundle,
+    Manifest,
+}
+
+/// The JSON of a resource, or of an entry that holds it.
+pub(crate) struct Json<'t> {
+    text: &'t str,
+    held: bool,
+}
+
+impl<'t> Json<'t> {
+    fn open(&self, told: &Told<'_>) -> Result<Opened<'t>, No> {
+        if self.held {
+            return Ok(Opened::Entry(parse(self.text)?));
+        }
+        if let Some(kind) = leading_type(self.text) {
+            return Ok(if kind == "Bundle" { Opened::Bundle } else { Opened::Resource(Cow::Borrowed(kind)) });
+        }
+        let head: Head<'t> = parse(self.text)?;
+        match head.resource_type {
+            Some(kind) if &*kind == "Bundle" => Ok(Opened::Bundle),
+            Some(kind) => Ok(Opened::Resource(kind.0)),
+            // The log that a bulk export's client keeps beside the files.
+            None if head.export_id.is_some() && head.event_id.is_some() => {
+                Err(No::Skipped("log of the export".to_owned()))
+            }
+            None if head.transaction_time.is_some() && has_lines(told.file) == Some(false) => Ok(Opened::Manifest),
+            None => Err(no_type()),
+        }
+    }
+
+    /// Parses the resource.
+    fn parse<T: Deserialize<'t>>(&self) -> Result<T, No> {
+        if self.held { parse::<Holding<T>>(self.text).map(|h| h.resource) } else { parse(self.text) }
+    }
+}
+
+/// The rows of a resource.
+fn rows(kind: &str, json: &Json<'_>, told: &Told<'_>) -> Rows {
+    match kind {
+        "Patient" => json.parse().and_then(|r| patient::rows(&r, told)),
+        "Encounter" => json.parse().and_then(|r| encounter::rows(&r, told)),
+        "Condition" => json.parse().and_then(|r| condition::rows(&r, told)),
+        "Observation" => json.parse().and_then(|r| observation::rows(&r, told)),
+        "MedicationRequest" => json.parse().and_then(|r| drug::request(&r, told)),
+        "MedicationDispense" => json.parse().and_then(|r| drug::dispense(&r, told)),
+        "MedicationAdministration" => json.parse().and_then(|r| drug::administration(&r, told)),
+        "MedicationStatement" => json.parse().and_then(|r| drug::statement(&r, told)),
+        "Immunization" => json.parse().and_then(|r| immunization::rows(&r, told)),
+        "Procedure" => json.parse().and_then(|r| procedure::rows(&r, told)),
+        "Coverage" => json.parse().and_then(|r| coverage::rows(&r, told)),
+        "DiagnosticReport" => json.parse().and_then(|r| report::rows(&r, told)),
+        // The kind is the sender's text; only one that can be a type is repeated.
+        _ if kind.len() <= 40 && kind.bytes().all(|b| b.is_ascii_alphabetic()) => Err(No::Skipped(kind.to_owned())),
+        _ => Err(no_type()),
+    }
+    .map_err(|no| match no {
+        No::Skipped(why) if why.is_empty() => No::Skipped(kind.to_owned()),
+        other => other,
     })
 }
 
-/// Parses JSON. The parser's own message may repeat a value, so only its kind and place are told.
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, No> {
+/// Parses JSON. The parser's own message may repeat a value, so only its kind, its field and its place are told.
+fn parse<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, No> {
     serde_json::from_str(text).map_err(|e| {
-        let what = match e.classify() {
-            serde_json::error::Category::Data => "a field has another type than in FHIR R4",
-            serde_json::error::Category::Eof => "the JSON ends too early",
-            _ => "not JSON",
-        };
-        No::bad(Reason::BadJson, format!("{what}, at column {}; export the resource again", e.column()))
+        let column = e.column();
+        let again = "export the resource again";
+        match e.classify() {
+            serde_json::error::Category::Data => {
+                let mut parser = serde_json::Deserializer::from_str(text);
+                let path = serde_path_to_error::deserialize::<_, T>(&mut parser).err().map(|e| e.path().to_string());
+                let field = path.filter(|p| p != ".").unwrap_or_else(|| "a field".to_owned());
+                No::bad(
+                    Reason::BadJson,
+                    format!("{field} has another type than in FHIR R4, at column {column}; {again}"),
+                )
+            }
+            serde_json::error::Category::Eof => {
+                No::bad(Reason::BadJson, format!("the JSON ends too early, at column {column}; {again}"))
+            }
+            _ if e.to_string().starts_with("recursion limit") => No::bad(
+                Reason::TooDeep,
+                format!("nested deeper than any FHIR resource is, at column {column}; {again}"),
+            ),
+            _ => No::bad(Reason::BadJson, format!("not JSON, at column {column}; {again}")),
+        }
     })
-}
-
-/// The resource's own id.
-fn own_id<'r>(id: &'r Option<String>, kind: &str) -> Result<&'r str, No> {
-    match id.as_deref() {
-        Some(id) if !id.is_empty() => Ok(id),
-        _ => Err(No::bad(Reason::MissingId, format!("{kind}.id is missing; export with resource ids"))),
-    }
-}
-
-/// The patient that a reference names.
-fn person(subject: &Option<Reference>, field: &str, envelope: &Envelope<'_>) -> Result<Key, No> {
-    let id = subject.as_ref().and_then(|r| r.id("Patient"));
-    id.map(|id| envelope.person(id)).ok_or_else(|| {
-        No::bad(Reason::MissingPatient, format!("{field} does not refer to a Patient by its id; export references"))
-    })
-}
-
-/// A date field.
-fn date(text: &Option<String>, field: &str, envelope: &Envelope<'_>) -> Result<Option<When>, No> {
-    let Some(text) = text.as_deref() else { return Ok(None) };
-    match time::fhir(text, envelope.zone()) {
-        Some(when) => Ok(Some(when)),
-        None => Err(No::bad(Reason::BadDate, format!("{field} is not a FHIR date of this world; correct it"))),
-    }
-}
-
-/// The coding to keep: the first of a system known here, else the first that has a code.
-fn choose(concept: &CodeableConcept) -> Option<(&Coding, Option<String>)> {
-    let coded = || concept.coding.iter().filter(|c| c.code.as_deref().is_some_and(|c| !c.is_empty()));
-    let system = |c: &Coding| c.system.as_deref().and_then(codes::canonical);
-    let known = |uri: &Option<String>| uri.as_ref().is_some_and(|u| codes::SYSTEMS.iter().any(|s| s.uri == u));
-    coded().map(|c| (c, system(c))).find(|(_, uri)| known(uri)).or_else(|| coded().next().map(|c| (c, system(c))))
-}
-
-/// Sets the code of a row.
-fn set_code(row: &mut Record, concept: &Option<CodeableConcept>, field: &str) -> Result<(), No> {
-    let Some((coding, system)) = concept.as_ref().and_then(choose) else {
-        return Err(No::bad(Reason::MissingCode, format!("{field} has no coding with a code; map it at the source")));
-    };
-    row.set("code", coding.code.as_deref().map(Cell::from).unwrap_or_default());
-    row.set("code_system", system);
-    Ok(())
-}
-
-/// The code of a concept, for columns that hold a bare code.
-fn bare_code(concept: &Option<CodeableConcept>) -> Option<String> {
-    choose(concept.as_ref()?).and_then(|(coding, _)| coding.code.clone())
-}
-
-/// Sets the visit of a row.
-fn set_visit(row: &mut Record, encounter: &Option<Reference>, envelope: &Envelope<'_>) {
-    if let Some(id) = encounter.as_ref().and_then(|r| r.id("Encounter")) {
-        row.set("visit_key", envelope.visit(id));
-    }
-}
-
-/// Sets when the row became known.
-fn set_known(row: &mut Record, when: &Option<When>) {
-    if let Some(when) = when {
-        row.set("t_known", when.instant_cell());
-    }
-}
-
-/// Sets the status; `error` retracts the record.
-fn set_status(row: &mut Record, status: &'static str) {
-    row.set("status", status);
-    if status == "error" {
-        row.set("op", "retract");
-    }
-}
-
-/// The record's identity from the resource's.
-fn key(envelope: &Envelope<'_>, table: Table, id: &str) -> Key {
-    envelope.record(table, &[id])
 }
 
 #[cfg(test)]

@@ -1,185 +1,283 @@
 //! Observation: a measurement. Components, such as the two blood pressures, become a row each.
 
-use schema::{Record, Table};
+use schema::{Key, Record, Table};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::wire::{CodeableConcept, Modifiers, Period, Quantity, Reference};
-use super::{No, Rows, bare_code, choose, date, own_id, person, set_code, set_known, set_status, set_visit};
-use crate::envelope::{self, Envelope};
+use super::told::{Told, set_known, set_status};
+use super::wire::{CodeableConcept, Contained, Modifiers, Period, Quantity, Range, Reference, Text, of};
+use super::{No, Rows, code};
+use crate::envelope;
 use crate::measurement::{self, Comparator};
 use crate::time::When;
+
+/// How many components a deletion takes back; it does not tell how many there were.
+const COMPONENTS: usize = 32;
 
 /// An observation, or one of its components, which has the same fields as far as they are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Observation {
-    id: Option<String>,
-    status: Option<String>,
-    subject: Option<Reference>,
-    encounter: Option<Reference>,
-    effective_date_time: Option<String>,
-    effective_instant: Option<String>,
-    effective_period: Option<Period>,
-    issued: Option<String>,
-    code: Option<CodeableConcept>,
-    value_quantity: Option<Quantity>,
-    value_codeable_concept: Option<CodeableConcept>,
+pub(super) struct Observation<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    status: Option<Text<'a>>,
+    #[serde(borrow)]
+    subject: Option<Reference<'a>>,
+    #[serde(borrow)]
+    encounter: Option<Reference<'a>>,
+    #[serde(borrow)]
+    effective_date_time: Option<Text<'a>>,
+    #[serde(borrow)]
+    effective_instant: Option<Text<'a>>,
+    #[serde(borrow)]
+    effective_period: Option<Period<'a>>,
+    #[serde(borrow)]
+    effective_timing: Option<Timing<'a>>,
+    #[serde(borrow)]
+    issued: Option<Text<'a>>,
+    #[serde(borrow)]
+    code: Option<CodeableConcept<'a>>,
+    #[serde(borrow)]
+    value_quantity: Option<Quantity<'a>>,
+    #[serde(borrow)]
+    value_codeable_concept: Option<CodeableConcept<'a>>,
     value_integer: Option<i64>,
     value_boolean: Option<bool>,
-    value_range: Option<Range>,
+    #[serde(borrow)]
+    value_range: Option<Range<'a>>,
+    #[serde(borrow)]
+    value_ratio: Option<Ratio<'a>>,
     value_string: Option<IgnoredAny>,
-    value_ratio: Option<IgnoredAny>,
     value_sampled_data: Option<IgnoredAny>,
     value_time: Option<IgnoredAny>,
     value_date_time: Option<IgnoredAny>,
     value_period: Option<IgnoredAny>,
-    data_absent_reason: Option<CodeableConcept>,
-    #[serde(default)]
-    interpretation: Vec<CodeableConcept>,
-    #[serde(default)]
-    reference_range: Vec<Range>,
-    #[serde(default)]
-    component: Vec<Observation>,
-    #[serde(default)]
+    #[serde(borrow)]
+    data_absent_reason: Option<CodeableConcept<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    interpretation: Vec<CodeableConcept<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    reference_range: Vec<Range<'a>>,
+    #[serde(borrow)]
+    specimen: Option<Reference<'a>>,
+    #[serde(default, deserialize_with = "super::wire::list")]
+    has_member: Vec<IgnoredAny>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    component: Vec<Observation<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    contained: Vec<Contained<'a>>,
+    #[serde(default, deserialize_with = "super::wire::list")]
     modifier_extension: Modifiers,
 }
 
 #[derive(Deserialize)]
-struct Range {
-    low: Option<Quantity>,
-    high: Option<Quantity>,
+struct Timing<'a> {
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    event: Vec<Text<'a>>,
 }
 
-impl Observation {
-    fn unsupported(&self) -> bool {
-        self.value_ratio.is_some()
-            || self.value_sampled_data.is_some()
-            || self.value_time.is_some()
-            || self.value_date_time.is_some()
-            || self.value_period.is_some()
-    }
+#[derive(Deserialize)]
+struct Ratio<'a> {
+    #[serde(borrow)]
+    numerator: Option<Quantity<'a>>,
+    #[serde(borrow)]
+    denominator: Option<Quantity<'a>>,
+}
 
+impl Ratio<'_> {
+    /// The quotient and its unit; a titre has none.
+    fn value(&self) -> Option<(f64, Option<String>)> {
+        let (over, under) = (self.numerator.as_ref()?, self.denominator.as_ref()?);
+        let signs = over.comparator.is_some() || under.comparator.is_some();
+        let value = over.number()? / under.number().filter(|v| *v > 0.0)?;
+        let unit = match (over.unit(), under.unit().filter(|u| *u != "1")) {
+            (None | Some("1"), None) => None,
+            (Some(over), None) => Some(over.to_owned()),
+            (over, Some(under)) => Some(format!("{}/{under}", over.filter(|u| *u != "1").unwrap_or_default())),
+        };
+        (!signs).then_some((value, unit))
+    }
+}
+
+impl Observation<'_> {
     fn has_value(&self) -> bool {
         self.value_quantity.is_some()
             || self.value_codeable_concept.is_some()
             || self.value_integer.is_some()
             || self.value_boolean.is_some()
             || self.value_range.is_some()
+            || self.value_ratio.is_some()
             || self.value_string.is_some()
-            || self.unsupported()
+            || self.without_place()
     }
+
+    /// A value that the schema has no place for: a curve, or a time.
+    fn without_place(&self) -> bool {
+        self.value_sampled_data.is_some()
+            || self.value_time.is_some()
+            || self.value_date_time.is_some()
+            || self.value_period.is_some()
+    }
+}
+
+/// The schema's status of an observation or a report.
+pub(super) fn status(status: &Option<Text<'_>>) -> &'static str {
+    match of(status) {
+        Some("final") => "final",
+        Some("amended" | "corrected" | "appended") => "corrected",
+        Some("preliminary" | "registered" | "partial") => "preliminary",
+        Some("cancelled") => "cancelled",
+        Some("entered-in-error") => "error",
+        _ => "unknown",
+    }
+}
+
+/// The identity of a component: its place among the components of the observation, ordered by their codes, so that another
+/// order in a later export is no other record.
+fn component_key(told: &Told<'_>, id: &str, place: usize) -> Key {
+    told.env.record(Table::Measurement, &[id, "component", &place.to_string()])
+}
+
+/// The identities that the rows of an observation can have.
+pub(super) fn keys(told: &Told<'_>, id: &str) -> Vec<Key> {
+    let own = told.key(Table::Measurement, id);
+    std::iter::once(own).chain((0..COMPONENTS).map(|n| component_key(told, id, n))).collect()
 }
 
 /// What the rows of one observation share.
-struct Shared {
+struct Common<'o> {
     status: &'static str,
     event: Option<When>,
     issued: Option<When>,
+    specimen: Option<&'o str>,
 }
 
-pub(super) fn rows(observation: &Observation, env: &Envelope<'_>) -> Rows {
-    let id = own_id(&observation.id, "Observation")?;
-    if !observation.modifier_extension.is_empty() {
-        return Err(No::Skipped);
+fn event(observation: &Observation<'_>, told: &Told<'_>) -> Result<Option<When>, No> {
+    if let Some(period) = &observation.effective_period {
+        return match told.date(&period.start, "Observation.effectivePeriod.start")? {
+            None => told.date(&period.end, "Observation.effectivePeriod.end"),
+            start => Ok(start),
+        };
     }
-    let person = person(&observation.subject, "Observation.subject", env)?;
-    let event = match (&observation.effective_period, &observation.effective_instant) {
-        (Some(period), _) => date(&period.start, "Observation.effectivePeriod.start", env)?,
-        (None, Some(_)) => date(&observation.effective_instant, "Observation.effectiveInstant", env)?,
-        (None, None) => date(&observation.effective_date_time, "Observation.effectiveDateTime", env)?,
+    if let Some(timing) = &observation.effective_timing {
+        return told.date(&timing.event.first().cloned(), "Observation.effectiveTiming.event");
+    }
+    match &observation.effective_instant {
+        Some(_) => told.date(&observation.effective_instant, "Observation.effectiveInstant"),
+        None => told.date(&observation.effective_date_time, "Observation.effectiveDateTime"),
+    }
+}
+
+/// The type of the specimen: of a contained one, or of a Specimen of its own.
+fn specimen<'o>(observation: &'o Observation<'_>, told: &'o Told<'_>) -> Option<&'o str> {
+    let reference = observation.specimen.as_ref()?;
+    if let Some(local) = of(&reference.reference)?.strip_prefix('#') {
+        let inner = observation.contained.iter().find(|c| of(&c.id) == Some(local))?;
+        return code::bare(inner.kind.get());
+    }
+    let id = told.id(reference, "Specimen", &[]).ok()?;
+    told.index.concept("Specimen", &id).map(|c| c.code.as_str())
+}
+
+pub(super) fn rows(observation: &Observation<'_>, told: &Told<'_>) -> Rows {
+    let id = told.own_id(&observation.id, "Observation")?;
+    if !observation.modifier_extension.is_empty() {
+        return Err(No::skip());
+    }
+    let common = Common {
+        status: status(&observation.status),
+        event: event(observation, told)?,
+        issued: told.date(&observation.issued, "Observation.issued")?,
+        specimen: specimen(observation, told),
     };
-    let shared = Shared {
-        status: match observation.status.as_deref() {
-            Some("final") => "final",
-            Some("amended" | "corrected") => "corrected",
-            Some("preliminary" | "registered") => "preliminary",
-            Some("cancelled") => "cancelled",
-            Some("entered-in-error") => "error",
-            _ => "unknown",
-        },
-        event,
-        issued: date(&observation.issued, "Observation.issued", env)?,
-    };
-    let finish = |mut row: Record, component: &Observation, field: &str| -> Result<Record, No> {
-        set_status(&mut row, shared.status);
-        match set_code(&mut row, &component.code, field) {
-            Err(_) if shared.status == "error" => {}
+    let error = common.status == "error";
+    let person = told.person_of(&observation.subject, &observation.contained, "Observation.subject", error)?;
+    let finish = |key: Key, component: &Observation<'_>, field: &str| -> Result<Record, No> {
+        let mut row = told.env.row(Table::Measurement, person, key);
+        set_status(&mut row, common.status);
+        match code::set(&mut row, component.code.as_ref(), field) {
+            Err(_) if error => {}
             other => other?,
         }
-        set_visit(&mut row, &observation.encounter, env);
-        if let Some(when) = &shared.event {
+        told.set_visit(&mut row, &observation.encounter);
+        if let Some(when) = &common.event {
             envelope::set_event(&mut row, when);
         }
-        set_known(&mut row, &shared.issued);
-        if let Some(when) = &shared.issued {
+        set_known(&mut row, &common.issued);
+        if let Some(when) = &common.issued {
             row.set("t_result", when.instant_cell());
         }
+        row.set("specimen", common.specimen);
         set_value(&mut row, component);
         Ok(row)
     };
-    let mut rows = Vec::new();
-    if observation.has_value() || observation.component.is_empty() {
-        let row = env.row(Table::Measurement, person, super::key(env, Table::Measurement, id));
-        rows.push(finish(row, observation, "Observation.code")?);
+    let (own, parts) = (observation.has_value(), &observation.component);
+    let absent = observation.data_absent_reason.is_some();
+    if !own && !absent && parts.is_empty() && !observation.has_member.is_empty() && !error {
+        // A panel: its members are observations of their own.
+        return Err(No::skip());
     }
-    let mut seen: Vec<(String, String)> = Vec::new();
-    for component in &observation.component {
-        // A component is known by its code, so that another order in a later export is no other record.
-        let (code, system) = component
-            .code
-            .as_ref()
-            .and_then(choose)
-            .map(|(c, system)| (c.code.clone().unwrap_or_default(), system.unwrap_or_default()))
-            .unwrap_or_default();
-        let nth = seen.iter().filter(|(c, s)| *c == code && *s == system).count().to_string();
-        let key = env.record(Table::Measurement, &[id, "component", &system, &code, &nth]);
-        seen.push((code, system));
-        let row = env.row(Table::Measurement, person, key);
-        rows.push(finish(row, component, "Observation.component.code")?);
+    let mut rows = Vec::new();
+    if own || parts.is_empty() {
+        rows.push(finish(told.key(Table::Measurement, id), observation, "Observation.code")?);
+    }
+    if error && !own && parts.is_empty() {
+        // What was wiped may have had components.
+        let gone = keys(told, id).into_iter().skip(1);
+        rows.extend(gone.map(|key| super::delete::retraction(told, Table::Measurement, key)));
+    }
+    if parts.is_empty() {
+        return Ok(rows);
+    }
+    let mut ordered: Vec<&Observation<'_>> = parts.iter().collect();
+    ordered.sort_by_cached_key(|c| {
+        let chosen = c.code.as_ref().and_then(|c| code::choose(c, Table::Measurement));
+        chosen.map(|(_, code, system)| (system.map(std::borrow::Cow::into_owned), code.to_owned()))
+    });
+    for (place, component) in ordered.into_iter().enumerate() {
+        rows.push(finish(component_key(told, id, place), component, "Observation.component.code")?);
     }
     Ok(rows)
 }
 
-fn set_value(row: &mut Record, component: &Observation) {
-    row.set("flag", bare_code_of(&component.interpretation));
+fn set_value(row: &mut Record, component: &Observation<'_>) {
+    row.set("flag", code::first(&component.interpretation));
     if let Some(range) = component.reference_range.first() {
-        row.set("ref_lo", range.low.as_ref().and_then(|q| q.value));
-        row.set("ref_hi", range.high.as_ref().and_then(|q| q.value));
+        row.set("ref_lo", range.low.as_ref().and_then(Quantity::number));
+        row.set("ref_hi", range.high.as_ref().and_then(Quantity::number));
     }
-    if let Some(reason) = bare_code(&component.data_absent_reason) {
+    if let Some(reason) = code::bare(component.data_absent_reason.as_ref()) {
         row.set("flag", format!("absent:{reason}"));
     }
     if component.value_string.is_some() {
         row.set("flag", "text");
     }
-    if component.unsupported() {
+    let ratio = component.value_ratio.as_ref().map(Ratio::value);
+    if component.without_place() || ratio == Some(None) {
         row.set("flag", "unsupported");
     }
-    row.set("value_code", bare_code(&component.value_codeable_concept));
+    row.set("value_code", code::bare(component.value_codeable_concept.as_ref()));
     if let Some(value) = component.value_boolean {
         row.set("value_code", if value { "true" } else { "false" });
     }
-    match (&component.value_quantity, component.value_integer) {
-        (Some(q), _) => {
-            let (comparator, known) = match q.comparator.as_deref() {
-                None => (Comparator::Eq, true),
-                Some(sign) => Comparator::parse(sign).map_or((Comparator::Eq, false), |c| (c, true)),
-            };
-            // A value under a sign that is not understood is no value.
-            measurement::fill(row, q.value.filter(|_| known), comparator, q.unit());
-        }
+    if let Some(quantity) = &component.value_quantity {
+        let (comparator, known) = match of(&quantity.comparator) {
+            None => (Comparator::Eq, true),
+            Some(sign) => Comparator::parse(sign).map_or((Comparator::Eq, false), |c| (c, true)),
+        };
+        // A value under a sign that is not understood is no value.
+        measurement::fill(row, quantity.value.filter(|_| known), comparator, quantity.unit());
+    } else if let Some((value, unit)) = ratio.flatten() {
+        measurement::fill(row, Some(value), Comparator::Eq, unit.as_deref());
+    } else if let Some(range) = &component.value_range {
+        let unit = range.low.as_ref().or(range.high.as_ref()).and_then(Quantity::unit);
+        measurement::fill(row, None, Comparator::Eq, unit);
+        row.set("value_lo", range.low.as_ref().and_then(Quantity::number));
+        row.set("value_hi", range.high.as_ref().and_then(Quantity::number));
+    } else {
         #[allow(clippy::cast_precision_loss)]
-        (None, Some(v)) => measurement::fill(row, Some(v as f64), Comparator::Eq, None),
-        (None, None) => measurement::fill(row, None, Comparator::Eq, None),
+        let whole = component.value_integer.map(|v| v as f64);
+        measurement::fill(row, whole, Comparator::Eq, None);
     }
-    if let Some(range) = &component.value_range {
-        row.set("value_lo", range.low.as_ref().and_then(|q| q.value));
-        row.set("value_hi", range.high.as_ref().and_then(|q| q.value));
-    }
-}
-
-/// The code of the first concept that has one.
-fn bare_code_of(concepts: &[CodeableConcept]) -> Option<String> {
-    concepts.iter().find_map(|c| choose(c).and_then(|(coding, _)| coding.code.clone()))
 }

@@ -3,53 +3,65 @@
 use schema::Table;
 use serde::Deserialize;
 
-use super::wire::{CodeableConcept, Modifiers, Period, Reference};
-use super::{No, Rows, date, own_id, person, set_code, set_status, set_visit};
-use crate::envelope::{self, Envelope};
+use super::told::{Told, set_status};
+use super::wire::{CodeableConcept, Contained, Modifiers, Period, Reference, Text, of};
+use super::{No, Rows, code};
+use crate::envelope;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Procedure {
-    id: Option<String>,
-    status: Option<String>,
-    code: Option<CodeableConcept>,
-    subject: Option<Reference>,
-    encounter: Option<Reference>,
-    performed_date_time: Option<String>,
-    performed_period: Option<Period>,
-    #[serde(default)]
+pub(super) struct Procedure<'a> {
+    #[serde(borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    status: Option<Text<'a>>,
+    #[serde(borrow)]
+    code: Option<CodeableConcept<'a>>,
+    #[serde(borrow)]
+    subject: Option<Reference<'a>>,
+    #[serde(borrow)]
+    encounter: Option<Reference<'a>>,
+    #[serde(borrow)]
+    performed_date_time: Option<Text<'a>>,
+    #[serde(borrow)]
+    performed_period: Option<Period<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    contained: Vec<Contained<'a>>,
+    #[serde(default, deserialize_with = "super::wire::list")]
     modifier_extension: Modifiers,
 }
 
-pub(super) fn rows(procedure: &Procedure, env: &Envelope<'_>) -> Rows {
-    let id = own_id(&procedure.id, "Procedure")?;
-    let status = match procedure.status.as_deref() {
-        Some("completed") => "final",
+pub(super) fn rows(procedure: &Procedure<'_>, told: &Told<'_>) -> Rows {
+    let id = told.own_id(&procedure.id, "Procedure")?;
+    let status = match of(&procedure.status) {
+        Some("completed" | "stopped") => "final",
         Some("in-progress" | "on-hold") => "preliminary",
         Some("entered-in-error") => "error",
         // What was not done, or not yet, is no procedure.
-        Some("not-done" | "preparation") => return Err(No::Skipped),
+        Some("not-done" | "preparation") => return Err(No::skip()),
         _ => "unknown",
     };
     if !procedure.modifier_extension.is_empty() {
-        return Err(No::Skipped);
+        return Err(No::skip());
     }
-    let person = person(&procedure.subject, "Procedure.subject", env)?;
-    let mut row = env.row(Table::Procedure, person, super::key(env, Table::Procedure, id));
+    let error = status == "error";
+    let person = told.person_of(&procedure.subject, &procedure.contained, "Procedure.subject", error)?;
+    let mut row = told.env.row(Table::Procedure, person, told.key(Table::Procedure, id));
     set_status(&mut row, status);
-    match set_code(&mut row, &procedure.code, "Procedure.code") {
-        Err(_) if status == "error" => {}
+    match code::set(&mut row, procedure.code.as_ref(), "Procedure.code") {
+        Err(_) if error => {}
         other => other?,
     }
-    set_visit(&mut row, &procedure.encounter, env);
+    told.set_visit(&mut row, &procedure.encounter);
     let (start, end) = match &procedure.performed_period {
         Some(p) => (
-            date(&p.start, "Procedure.performedPeriod.start", env)?,
-            date(&p.end, "Procedure.performedPeriod.end", env)?,
+            told.date(&p.start, "Procedure.performedPeriod.start")?,
+            told.date(&p.end, "Procedure.performedPeriod.end")?,
         ),
-        None => (date(&procedure.performed_date_time, "Procedure.performedDateTime", env)?, None),
+        None => (told.date(&procedure.performed_date_time, "Procedure.performedDateTime")?, None),
     };
-    if let Some(when) = &start {
+    // What is known to have ended has been, though its beginning is not told.
+    if let Some(when) = start.as_ref().or(end.as_ref()) {
         envelope::set_event(&mut row, when);
     }
     if let Some(when) = &end {

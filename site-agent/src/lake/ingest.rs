@@ -126,6 +126,18 @@ impl<'a> OpenSource<'a> {
         path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
+    /// Shows the adapter every file that others depend on, also those whose rows are there already.
+    pub(super) fn survey(&self, files: &[PathBuf]) -> Result<(), LakeError> {
+        for path in files {
+            let name = self.name_of(path);
+            if self.adapter.surveys(&name) {
+                let reader = adapters::reader(path).map_err(|e| file_error(path, &e))?;
+                self.adapter.survey(Extract { name: &name, reader })?;
+            }
+        }
+        Ok(())
+    }
+
     /// The source's files.
     pub(super) fn files(&self) -> Result<Vec<PathBuf>, LakeError> {
         files(&self.root)
@@ -257,6 +269,7 @@ impl Lake {
     ) -> Result<(), LakeError> {
         let OpenSource { source, adapter, .. } = open;
         let all = open.files()?;
+        let mut surveyed = false;
         for path in &all {
             let name = open.name_of(path);
             if !adapter.accepts(&name) {
@@ -284,6 +297,10 @@ impl Lake {
                     quarantine: None,
                 });
                 continue;
+            }
+            if !surveyed {
+                open.survey(&all)?;
+                surveyed = true;
             }
             let kept = if links { path.clone() } else { bronze::keep(&self.root, path, &hash)? };
             let number = self.last_run()?.saturating_add(1);

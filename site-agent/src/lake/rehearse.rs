@@ -161,6 +161,7 @@ pub fn rehearse(
     for source in sources {
         let open = OpenSource::open(config, source)?;
         let all = open.files()?;
+        open.survey(&all)?;
         for path in &all {
             let name = open.name_of(path);
             if !open.adapter.accepts(&name) {

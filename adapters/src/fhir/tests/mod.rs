@@ -1,15 +1,20 @@
 //! Each resource, its odd forms, and what is refused.
 #![allow(clippy::unwrap_used)]
 
+mod profiles;
+mod references;
+
 use super::*;
 use crate::sink::Quarantined;
 use proptest::prelude::*;
+use schema::{Cell, Table};
 use std::io::Cursor;
 
 #[derive(Default)]
 struct Seen {
     records: Vec<Record>,
     bad: Vec<Quarantined>,
+    skipped: Vec<String>,
 }
 
 impl crate::Sink for Seen {
@@ -20,6 +25,9 @@ impl crate::Sink for Seen {
     fn quarantine(&mut self, q: Quarantined) -> Result<(), AdapterError> {
         self.bad.push(q);
         Ok(())
+    }
+    fn skipped(&mut self, kind: &str) {
+        self.skipped.push(kind.to_owned());
     }
 }
 
@@ -39,6 +47,23 @@ fn read(bytes: &[u8]) -> (Seen, Read) {
     let extract = Extract { name: "x.ndjson", reader: Box::new(Cursor::new(bytes.to_vec())) };
     let read = Fhir::new(None).read(&context(), extract, &mut seen).unwrap();
     (seen, read)
+}
+
+/// Reads a whole source: surveyed first, then read in the order given.
+fn source(files: &[(&str, &str)]) -> (Seen, Read) {
+    let (fhir, mut seen, mut sum) = (Fhir::new(None), Seen::default(), Read::default());
+    let extract = |name, text: &str| Extract { name, reader: Box::new(Cursor::new(text.as_bytes().to_vec())) };
+    for (name, text) in files.iter().filter(|(name, _)| fhir.surveys(name)) {
+        fhir.survey(extract(name, text)).unwrap();
+    }
+    for (name, text) in files {
+        let read = fhir.read(&context(), extract(name, text), &mut seen).unwrap();
+        sum.items += read.items;
+        sum.records += read.records;
+        sum.quarantined += read.quarantined;
+        sum.skipped += read.skipped;
+    }
+    (seen, sum)
 }
 
 fn one(json: &str) -> Record {
@@ -78,8 +103,8 @@ fn blood_pressure_splits_and_its_order_does_not_matter() {
     let (first, _) = read(whole(component("8480-6", 120), component("8462-4", 80)).as_bytes());
     let (second, _) = read(whole(component("8462-4", 80), component("8480-6", 120)).as_bytes());
     assert_eq!(first.records.len(), 2);
-    assert_eq!(first.records[0], second.records[1]);
-    assert_eq!(first.records[0].get("value_std"), &Cell::Real(120.0));
+    assert_eq!(first.records, second.records);
+    assert_eq!(first.records[1].get("value_std"), &Cell::Real(120.0));
 }
 
 #[test]
@@ -129,8 +154,14 @@ fn medication_in_place_contained_or_elsewhere() {
         r##""medicationReference":{"reference":"#a"},"contained":[{"resourceType":"Medication","id":"a","code":{"coding":[{"system":"http://www.whocc.no/atc","code":"A10BA02"}]}}]"##,
     );
     assert_eq!(one(&contained).get("code"), &Cell::from("A10BA02"));
-    let (_, elsewhere) = read(request(r#""medicationReference":{"reference":"Medication/a"}"#).as_bytes());
-    assert_eq!(elsewhere, Read { items: 1, records: 0, quarantined: 0, skipped: 1 });
+    let elsewhere = request(r#""medicationReference":{"reference":"Medication/a"}"#);
+    let (unknown, _) = read(elsewhere.as_bytes());
+    assert_eq!(unknown.bad[0].reason, Reason::MissingCode);
+    assert!(unknown.bad[0].detail.contains("export Medication too"), "{}", unknown.bad[0].detail);
+    let medication = r#"{"resourceType":"Medication","id":"a","code":{"coding":[{"system":"http://fhir.de/CodeSystem/ifa/pzn","code":"1"},{"system":"http://fhir.de/CodeSystem/bfarm/atc","code":"B01AC06"}]}}"#;
+    let (known, _) = source(&[("z.ndjson", medication), ("a.ndjson", &elsewhere)]);
+    let row = known.records.iter().find(|r| r.get("code") == &Cell::from("B01AC06")).unwrap();
+    assert_eq!(row.get("code_system"), &Cell::from("http://www.whocc.no/atc"));
 }
 
 #[test]
