@@ -174,7 +174,7 @@ fn pieces<R: BufRead>(
         if around.is_none() && ((out.tally.items & 0xf) == 0 || piece == Piece::End) {
             out.progress(pieces.read_bytes());
         }
-        let (line, depth) = around.map_or_else(|| (pieces.line(), 0), |a| (a.line, a.depth));
+        let (line, depth) = around.map_or_else(|| (pieces.start_line(), 0), |a| (a.line, a.depth));
         let place = |entry| Place { line, entry, depth, walked: true };
         match piece {
             Piece::End => return Ok(()),

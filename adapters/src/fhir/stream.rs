@@ -88,7 +88,7 @@ impl<R: BufRead> Pieces<R> {
     }
 
     /// The line on which the piece last given begins, from 1.
-    pub(super) fn line(&self) -> u64 {
+    pub(super) fn start_line(&self) -> u64 {
         self.began
     }
 

@@ -10,7 +10,7 @@ fn all(bytes: &[u8], buffer: usize) -> Vec<(Piece, u64, String)> {
     loop {
         match pieces.advance().unwrap() {
             Piece::End => return out,
-            piece => out.push((piece, pieces.line(), String::from_utf8_lossy(pieces.bytes()).into_owned())),
+            piece => out.push((piece, pieces.start_line(), String::from_utf8_lossy(pieces.bytes()).into_owned())),
         }
     }
 }

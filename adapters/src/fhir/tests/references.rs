@@ -47,8 +47,8 @@ fn every_style_leads_to_the_same_person() {
         assert_eq!(seen.records.len(), styles.len() + 2);
         let want = person(seen.records.last().unwrap());
         assert!(seen.records.iter().all(|r| person(r) == want), "{name}");
-        let lines = format!(r#"{{"resourceType":"Patient","id":"p"}}"#);
-        assert_eq!(person(&one(&lines)), want);
+        let line = r#"{"resourceType":"Patient","id":"p"}"#;
+        assert_eq!(person(&one(line)), want);
     }
 }
 
