@@ -1,8 +1,12 @@
 //! What every row begins with, whatever its format and its table.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use schema::record::Pseudonyms;
 use schema::{Cell, Key, Record, Table};
 
+use crate::hl7::Times;
 use crate::sink::Context;
 use crate::time::When;
 
@@ -15,11 +19,15 @@ pub(crate) fn person_key(pseudonyms: &Pseudonyms, source_system: &str, id: &str)
 pub(crate) struct Envelope<'a> {
     ctx: &'a Context,
     src_format: &'static str,
+    /// A row of each table with what all of its rows begin with.
+    begun: RefCell<HashMap<Table, Record>>,
+    /// Times of HL7 that were read lately.
+    pub(crate) times: Times,
 }
 
 impl<'a> Envelope<'a> {
     pub(crate) fn new(ctx: &'a Context, src_format: &'static str) -> Envelope<'a> {
-        Envelope { ctx, src_format }
+        Envelope { ctx, src_format, begun: RefCell::default(), times: Times::default() }
     }
 
     /// The site's zone.
@@ -49,16 +57,29 @@ impl<'a> Envelope<'a> {
 
     /// The pseudonym of a record: the same source item always has the same.
     pub(crate) fn record(&self, table: Table, id: &[&str]) -> Key {
-        let mut parts = vec!["record", self.ctx.source_system.as_str(), table.name()];
-        parts.extend_from_slice(id);
-        self.ctx.pseudonyms.key(&parts)
+        let mut near = [""; 16];
+        let head = ["record", self.ctx.source_system.as_str(), table.name()];
+        let count = head.len() + id.len();
+        match near.get_mut(..count) {
+            Some(parts) => {
+                let (first, rest) = parts.split_at_mut(head.len());
+                first.copy_from_slice(&head);
+                rest.copy_from_slice(id);
+                self.ctx.pseudonyms.key(parts)
+            }
+            None => self.ctx.pseudonyms.key(&[&head, id].concat()),
+        }
     }
 
     /// A row with its envelope: an upsert, final, of no known time.
     pub(crate) fn row(&self, table: Table, person: Key, record: Key) -> Record {
+        let mut begun = self.begun.borrow_mut();
+        let row = begun.entry(table).or_insert_with(|| self.begin(table)).clone();
+        row.with("person_key", person).with("record_key", record)
+    }
+
+    fn begin(&self, table: Table) -> Record {
         Record::new(table)
-            .with("person_key", person)
-            .with("record_key", record)
             .with("rev", i64::from(self.ctx.revision))
             .with("op", "upsert")
             .with("source_system", self.ctx.source_system.as_str())
@@ -80,6 +101,13 @@ pub(crate) fn set_event(record: &mut Record, when: &When) {
     if record.table() == Table::Death {
         record.set("death_date", when.date_cell());
         record.set("t_death", when.instant_cell());
+    }
+}
+
+/// Says that the time of the row's event is not known after all.
+pub(crate) fn unset_event(record: &mut Record) {
+    for column in ["event_date", "t_event", "t_prec", "t_zone_src", "utc_offset_min", "death_date", "t_death"] {
+        record.set(column, Cell::Null);
     }
 }
 

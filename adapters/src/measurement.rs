@@ -55,9 +55,10 @@ impl Comparator {
 pub(crate) fn fill(record: &mut Record, value: Option<f64>, comparator: Comparator, unit: Option<&str>) {
     record.set("comparator", comparator.name());
     let unit = unit.map(str::trim).filter(|u| !u.is_empty());
+    let ucum = unit.and_then(units::ucum);
     if let Some(text) = unit {
         record.set("unit_src", text);
-        record.set("unit_ucum", units::ucum(text).as_deref());
+        record.set("unit_ucum", ucum.as_deref());
     }
     let Some(value) = value.filter(|v| v.is_finite()) else { return };
     record.set("value_num", value);
@@ -71,9 +72,8 @@ pub(crate) fn fill(record: &mut Record, value: Option<f64>, comparator: Comparat
         }
     }
     let Some(text) = unit else { return };
-    let system = text_of(record, "code_system");
-    let code = text_of(record, "code");
-    let Ok(standard) = units::standardise(&system, &code, value, text) else { return };
+    let (system, code) = (text_of(record, "code_system"), text_of(record, "code"));
+    let Ok(standard) = units::standardise(system, code, value, text) else { return };
     record.set("value_std", standard.value);
     record.set("unit_std", &*standard.unit);
     record.set("conv_id", standard.conv_id);
@@ -82,10 +82,10 @@ pub(crate) fn fill(record: &mut Record, value: Option<f64>, comparator: Comparat
     }
 }
 
-fn text_of(record: &Record, column: &str) -> String {
+fn text_of<'r>(record: &'r Record, column: &str) -> &'r str {
     match record.get(column) {
-        schema::Cell::Text(t) => t.clone(),
-        _ => String::new(),
+        schema::Cell::Text(t) => t.as_str(),
+        _ => "",
     }
 }
 

@@ -428,8 +428,11 @@ fn admission_discharge_and_their_cancellation() {
     assert!([a03, a13, a11].iter().all(|r| key(r) == key(a01)));
     assert_eq!(
         (a01.get("open"), a01.get("class"), a01.get("ward")),
-        (&Cell::Flag(true), &Cell::from("IP"), &Cell::from("W1"))
+        (&Cell::Null, &Cell::from("IP"), &Cell::from("W1"))
     );
+    // Whether it is open is said by its end alone; an admission empties nothing.
+    assert_eq!(a01.emptied().as_deref(), Some(" "));
+    assert_eq!(a13.emptied().as_deref(), Some(" t_end end_date end_kind discharge_to "));
     assert_eq!((a03.get("open"), a03.get("discharge_to")), (&Cell::Flag(false), &Cell::from("01")));
     assert_eq!(a03.get("end_date"), &Cell::Date(19_783));
     // A discharge that was cancelled has no end, whatever the segment still says.
@@ -517,13 +520,16 @@ fn a_death_is_told_and_taken_back() {
 fn diagnoses_and_procedures() {
     let tail = "DG1|1||E11.9^Diabetes^I10C|||A\rDG1|2|I9|250.00^DM||20240229|F|||||||||1\rDG1|3||X1^local^99L|||W\rPR1|1||99213^Visit^C4||20240228120000\r";
     let kept = read((adt("A01", &pv1("I", "V1", "20240228", "")) + tail).as_bytes()).0;
-    let rows = kept.of(Table::Condition);
+    let (rows, stand_ins): (Vec<&Record>, Vec<&Record>) =
+        kept.of(Table::Condition).into_iter().partition(|r| r.get("code") != &Cell::Null);
     let say = |r: &Record| (r.get("role").clone(), r.get("verification").clone(), r.get("code_system").clone());
     assert_eq!(
         say(rows[0]),
         (Cell::from("admit"), Cell::from("confirmed"), Cell::from("http://hl7.org/fhir/sid/icd-10-cm"))
     );
-    assert_eq!(rows[0].get("event_date"), &Cell::Date(19_781));
+    // Without a day of its own the visit's start stands in, below all that is said of it.
+    assert_eq!((rows[0].get("event_date"), stand_ins[0].get("event_date")), (&Cell::Null, &Cell::Date(19_781)));
+    assert!(key(rows[0]) == key(stand_ins[0]) && rev(stand_ins[0]) < rev(rows[0]));
     assert_eq!(
         say(rows[1]),
         (Cell::from("primary"), Cell::from("confirmed"), Cell::from("http://hl7.org/fhir/sid/icd-9-cm"))
@@ -608,4 +614,31 @@ fn a_broken_event_time_costs_no_message() {
     let kept = read(adt("A08", &pv1("I", "V1", "20240228", "")).replace("20240301115900", "yesterday").as_bytes()).0;
     assert_eq!((kept.reasons(), kept.of(Table::Visit).len()), (vec!["bad_date"], 1));
     assert!(kept.bad[0].detail.starts_with("message 1, EVN[1]-2: "), "{:?}", kept.bad);
+}
+
+#[test]
+fn an_identifier_of_two_people_is_one_patient_by_its_latest_message() {
+    let of = |time: &str, pid: &str| adt("A08", "").replace("20240301120000", time).replace("|19610215|F", pid);
+    let (first, second) = (of("20240301120000", "|19610215|F"), of("20240302120000", "|19991231|M"));
+    let rows = [&first, &second].map(|m| read(m.as_bytes()).0.one(Table::Patient).clone());
+    // One record with two revisions: the later one says everything anew. No error, and no third person.
+    assert_eq!(key(&rows[0]), key(&rows[1]));
+    assert!(rev(&rows[1]) > rev(&rows[0]) && rows[1].emptied().as_deref() == Some(" "));
+    assert_eq!((rows[1].get("sex"), rows[1].get("birth_year")), (&Cell::from("M"), &Cell::Int(1999)));
+}
+
+#[test]
+fn utf_16_and_other_damage_are_told_and_the_rest_goes_on() {
+    let good = oru("OBX|1|NM|X||5||||||F\r");
+    let wide: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut bytes = b"\xff\xfe".to_vec();
+    bytes.extend_from_slice(&wide);
+    bytes.extend_from_slice(b"\r\n\r\n");
+    bytes.extend_from_slice(good.as_bytes());
+    let (kept, told) = read(&bytes);
+    assert_eq!((kept.reasons(), kept.of(Table::Measurement).len(), told.items), (vec!["not_hl7"], 1, 1));
+    // NUL within one message costs that message alone.
+    let three = [good.as_str(), &good.replace("DOE", "D\0E"), &good.replace("|F1", "|F3")].concat();
+    let (kept, told) = read(three.as_bytes());
+    assert_eq!((kept.reasons(), kept.of(Table::Measurement).len(), told.items), (vec!["not_text"], 2, 3));
 }

@@ -91,7 +91,7 @@ fn microsoft() {
     assert_eq!((all.items, all.skipped), (93, 18));
     assert_eq!(tally.reasons, [("bad_date ORC-15".to_owned(), 1)].into());
     for (table, rows) in
-        [("condition", 24), ("drug_exposure", 11), ("measurement", 20), ("procedure", 17), ("visit", 30)]
+        [("condition", 33), ("drug_exposure", 11), ("measurement", 20), ("procedure", 17), ("visit", 30)]
     {
         assert_eq!(tally.tables.get(table), Some(&rows), "{table}");
     }

@@ -40,7 +40,7 @@ impl Sink for Tally {
         if r.table() == Table::Measurement {
             match (r.get("value_std"), r.get("unit_src")) {
                 (Cell::Real(_), _) => self.standardised += 1,
-                (_, Cell::Text(unit)) => *self.units_without.entry(unit.clone()).or_default() += 1,
+                (_, Cell::Text(unit)) => *self.units_without.entry(unit.to_string()).or_default() += 1,
                 _ => {}
             }
         }

@@ -45,7 +45,7 @@ const KEEP: &[(Table, &str)] = &[
 
 fn show(cell: &Cell) -> String {
     match cell {
-        Cell::Text(t) => t.clone(),
+        Cell::Text(t) => t.to_string(),
         Cell::Flag(f) => f.to_string(),
         Cell::Null => "null".to_owned(),
         other => format!("{other:?}"),

@@ -6,7 +6,8 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig, version};
-use rustls_pki_types::CertificateRevocationListDer;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateRevocationListDer, PrivateKeyDer};
 
 use crate::CertError;
 use crate::identity::{Identity, chain};
@@ -54,6 +55,29 @@ pub fn server(identity: &Identity, revocation_list: Vec<u8>) -> Result<Arc<Serve
     // A resumed session would skip the check against the revocation list.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    Ok(Arc::new(config))
+}
+
+/// The configuration of a hospital's own port for its senders: with certificates of the hospital, not of the federation. With an
+/// authority each sender must show a certificate of it.
+///
+/// # Errors
+/// A certificate or the key can't be read, or they do not belong together.
+pub fn feed(
+    chain_pem: &str,
+    key_pem: &str,
+    client_authority_pem: Option<&str>,
+) -> Result<Arc<ServerConfig>, CertError> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(|e| CertError::unmade("TLS configuration", &e))?;
+    let builder = match client_authority_pem {
+        Some(authority) => builder.with_client_cert_verifier(verifier(authority, None)?),
+        None => builder.with_no_client_auth(),
+    };
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|e| CertError::unreadable("key", &e))?;
+    let config =
+        builder.with_single_cert(chain(chain_pem)?, key).map_err(|e| CertError::unmade("TLS configuration", &e))?;
     Ok(Arc::new(config))
 }
 

@@ -133,17 +133,19 @@ impl Builder {
     }
 }
 
-/// Collects rows of one table into record batches.
+/// Collects rows of one table into record batches of silver.
 pub struct BatchBuilder {
     table: Table,
     columns: Vec<Builder>,
+    patches: Category,
     rows: usize,
 }
 
 impl BatchBuilder {
     /// An empty builder.
     pub fn new(table: Table) -> BatchBuilder {
-        BatchBuilder { table, columns: table.columns().map(|c| Builder::new(c.kind)).collect(), rows: 0 }
+        let columns = table.columns().map(|c| Builder::new(c.kind)).collect();
+        BatchBuilder { table, columns, patches: Category::new(), rows: 0 }
     }
 
     /// Rows held.
@@ -162,6 +164,10 @@ impl BatchBuilder {
         for (column, cell) in self.columns.iter_mut().zip(record.cells()) {
             column.push(cell)?;
         }
+        match record.emptied() {
+            Some(names) => self.patches.push(&names)?,
+            None => self.patches.keys.append_null(),
+        }
         self.rows += 1;
         Ok(true)
     }
@@ -169,11 +175,12 @@ impl BatchBuilder {
     /// The rows so far as one batch; the builder is empty afterwards.
     ///
     /// # Errors
-    /// A column that may not be empty holds a null.
+    /// A column that every row has holds a null.
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         self.rows = 0;
-        let arrays = self.columns.iter_mut().map(Builder::finish).collect::<Result<_, _>>()?;
-        RecordBatch::try_new(self.table.arrow(), arrays)
+        let mut arrays: Vec<ArrayRef> = self.columns.iter_mut().map(Builder::finish).collect::<Result<_, _>>()?;
+        arrays.push(self.patches.finish()?);
+        RecordBatch::try_new(self.table.silver(), arrays)
     }
 }
 

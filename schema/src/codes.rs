@@ -1,6 +1,8 @@
 //! Code systems: the short alias that a study writes, and the URI that a row carries.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// One code system.
 #[derive(Clone, Copy, Debug)]
@@ -113,16 +115,28 @@ pub const SYSTEMS: &[CodeSystem] = &[
 /// it is, since a hospital may use systems of its own; a bare word that is not known is `None`.
 pub fn canonical(spelling: &str) -> Option<String> {
     let s = spelling.trim();
+    if let Some(uri) = listed(s) {
+        return Some(uri.to_owned());
+    }
     for system in SYSTEMS {
-        if system.alias.eq_ignore_ascii_case(s)
-            || system.uri == s
-            || system.also.iter().any(|a| a.eq_ignore_ascii_case(s))
-        {
+        if system.alias.eq_ignore_ascii_case(s) || system.also.iter().any(|a| a.eq_ignore_ascii_case(s)) {
             return Some(system.uri.to_owned());
         }
     }
     s.contains(':').then(|| s.to_owned())
 }
+
+/// The URI of a spelling that is listed here letter by letter. Quicker than [`canonical`], which knows more.
+pub fn listed(spelling: &str) -> Option<&'static str> {
+    AS_LISTED.get(spelling).copied()
+}
+
+/// The URI of each spelling as it is listed; the others differ from one in their letters' case.
+static AS_LISTED: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
+    let spellings = |s: &'static CodeSystem| [s.alias, s.uri].into_iter().chain(s.also.iter().copied());
+    // The first system that lists a spelling has it.
+    SYSTEMS.iter().rev().flat_map(|s| spellings(s).map(|spelling| (spelling, s.uri))).collect()
+});
 
 /// The canonical URI of a spelling that is known here, and of no other.
 pub fn known(spelling: &str) -> Option<String> {

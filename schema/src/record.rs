@@ -2,13 +2,16 @@
 
 use aws_lc_rs::hmac;
 
+use compact_str::CompactString;
+
 use crate::linkage::LinkageTag;
-use crate::tables::{Kind, Table};
+use crate::tables::{ENVELOPE, Kind, Table};
 
 /// A 16-byte keyed pseudonym.
 pub type Key = [u8; 16];
 
 /// The site's pseudonym key. It never leaves the site and is never printed.
+#[derive(Clone)]
 pub struct Pseudonyms {
     key: hmac::Key,
 }
@@ -21,13 +24,27 @@ impl Pseudonyms {
 
     /// HMAC-SHA256 over the parts, each with its length before it, cut to 16 bytes.
     pub fn key(&self, parts: &[&str]) -> Key {
-        let mut ctx = hmac::Context::with_key(&self.key);
+        // In one piece: a call for each part costs more than the hash.
+        let mut near = [0u8; 512];
+        let length = parts.iter().map(|p| p.len() + 8).sum::<usize>();
+        let mut far = Vec::new();
+        let all = match near.get_mut(..length) {
+            Some(all) => all,
+            None => {
+                far.resize(length, 0);
+                far.as_mut_slice()
+            }
+        };
+        let mut rest = &mut *all;
         for part in parts {
-            ctx.update(&(part.len() as u64).to_le_bytes());
-            ctx.update(part.as_bytes());
+            let (head, tail) = rest.split_at_mut(8);
+            head.copy_from_slice(&(part.len() as u64).to_le_bytes());
+            let (text, tail) = tail.split_at_mut(part.len());
+            text.copy_from_slice(part.as_bytes());
+            rest = tail;
         }
         let mut out = [0u8; 16];
-        out.copy_from_slice(&ctx.sign().as_ref()[..16]);
+        out.copy_from_slice(&hmac::sign(&self.key, all).as_ref()[..16]);
         out
     }
 }
@@ -42,8 +59,8 @@ pub enum Cell {
     Key(Key),
     /// A linkage tag.
     Tag(LinkageTag),
-    /// A text or a category.
-    Text(String),
+    /// A text or a category; up to 24 bytes take no memory of their own.
+    Text(CompactString),
     /// A real number.
     Real(f64),
     /// A whole number: integers, revisions, offsets.
@@ -76,12 +93,17 @@ impl Cell {
 
 impl From<&str> for Cell {
     fn from(s: &str) -> Cell {
-        Cell::Text(s.to_owned())
+        Cell::Text(CompactString::new(s))
     }
 }
 impl From<String> for Cell {
     fn from(s: String) -> Cell {
-        Cell::Text(s)
+        Cell::Text(CompactString::from(s))
+    }
+}
+impl From<std::borrow::Cow<'_, str>> for Cell {
+    fn from(s: std::borrow::Cow<'_, str>) -> Cell {
+        Cell::Text(CompactString::from(s))
     }
 }
 impl<T: Into<Cell>> From<Option<T>> for Cell {
@@ -115,17 +137,49 @@ impl From<bool> for Cell {
     }
 }
 
-/// A row of one table: a cell for each of its columns, in the table's order.
+/// A row of one table: a cell for each of its columns, in the table's order. It is whole, or a patch: then only what was set counts,
+/// and a column that was set to nothing is emptied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     table: Table,
     cells: Vec<Cell>,
+    /// A bit for each column that is not empty.
+    filled: u64,
+    /// A bit for each column that a patch says.
+    said: Option<u64>,
 }
 
 impl Record {
     /// An empty row.
     pub fn new(table: Table) -> Record {
-        Record { table, cells: vec![Cell::Null; table.columns().count()] }
+        Record { table, cells: vec![Cell::Null; ENVELOPE.len() + table.extra().len()], filled: 0, said: None }
+    }
+
+    /// Makes it a patch that says nothing yet, but what stands in the columns that every row has.
+    #[must_use]
+    pub fn patch(mut self) -> Record {
+        self.said = Some(0);
+        for (column, cell) in self.table.columns().zip(&mut self.cells) {
+            if !self.table.always(column) {
+                *cell = Cell::Null;
+            }
+        }
+        // Of a patch the columns themselves are looked at, not their bits.
+        self.filled = 0;
+        self
+    }
+
+    /// The columns that a patch empties, with a space around each; `None` for a whole row.
+    pub fn emptied(&self) -> Option<String> {
+        let said = self.said?;
+        let mut out = String::from(" ");
+        for (i, (column, cell)) in self.table.columns().zip(&self.cells).enumerate() {
+            if said & (1 << i) != 0 && *cell == Cell::Null {
+                out.push_str(column.name);
+                out.push(' ');
+            }
+        }
+        Some(out)
     }
 
     /// Its table.
@@ -144,7 +198,10 @@ impl Record {
         match self.table.find(column) {
             Some((i, c)) if cell.fits(c.kind) => match self.cells.get_mut(i) {
                 Some(slot) => {
+                    let bit = 1 << i;
+                    self.filled = if cell == Cell::Null { self.filled & !bit } else { self.filled | bit };
                     *slot = cell;
+                    self.said = self.said.map(|said| said | (1 << i));
                     true
                 }
                 None => false,
@@ -187,12 +244,17 @@ impl Record {
         self.table.index(column).and_then(|i| self.cells.get(i)).unwrap_or(&NULL)
     }
 
-    /// The first column that may not be empty and is, if any.
+    /// The first column that may not be empty and is, if any. A patch may leave out what other revisions say.
     pub fn missing(&self) -> Option<&'static str> {
+        if self.said.is_none() && self.table.required() & !self.filled == 0 {
+            return None;
+        }
         self.table
             .columns()
             .zip(&self.cells)
-            .find(|(c, cell)| !c.nullable && matches!(cell, Cell::Null))
+            .find(|(c, cell)| {
+                matches!(cell, Cell::Null) && !c.nullable && (self.said.is_none() || self.table.always(c))
+            })
             .map(|(c, _)| c.name)
     }
 }
@@ -208,6 +270,34 @@ mod tests {
         assert!(!r.set("no_such", 1i64));
         assert!(r.set("birth_year", 1970i64));
         assert_eq!(r.missing(), Some("person_key"));
+    }
+
+    #[test]
+    fn a_patch_says_what_was_set_and_empties_what_was_set_to_nothing() {
+        let mut r = Record::new(Table::Visit)
+            .with("person_key", [1; 16])
+            .with("rev", 7i64)
+            .with("status", "final")
+            .patch()
+            .with("ward", "W1");
+        assert_eq!((r.get("rev"), r.get("status"), r.emptied()), (&Cell::Int(7), &Cell::Null, Some(" ".to_owned())));
+        r.set("t_end", Cell::Null);
+        r.set("end_date", Cell::Null);
+        assert_eq!(r.emptied().as_deref(), Some(" t_end end_date "));
+        assert_eq!(r.missing(), Some("record_key"));
+        assert_eq!(Record::new(Table::Visit).emptied(), None);
+    }
+
+    #[test]
+    fn a_long_pseudonym_is_the_hmac_of_its_parts_with_their_lengths() {
+        let long = "x".repeat(2000);
+        let secret = [7; 32];
+        let mut bytes = 2000u64.to_le_bytes().to_vec();
+        bytes.extend_from_slice(long.as_bytes());
+        bytes.extend_from_slice(&1u64.to_le_bytes());
+        bytes.push(b'y');
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), &bytes);
+        assert_eq!(Pseudonyms::new(&secret).key(&[&long, "y"]), tag.as_ref()[..16]);
     }
 
     #[test]

@@ -164,6 +164,82 @@ const DERIVED: &[Column] = &[
     may("events", Kind::Integer),
 ];
 
+/// The column that silver has and gold has not: null in a whole row. In a patch it names the columns that the row empties, with a
+/// space around each; what else is empty there keeps what earlier revisions said.
+pub const PATCH: &str = "patch";
+
+/// The columns that every row of silver has, a patch among them.
+const ALWAYS: [&str; 7] = ["person_key", "record_key", "rev", "op", "source_system", "src_format", "t_ingest"];
+
+/// Columns by name, as slots of a table of twice their number: what each name's letters come to, then the next free one.
+struct Places([u8; 128]);
+
+const NO_PLACE: u8 = u8::MAX;
+
+impl Places {
+    const fn slot(name: &str) -> usize {
+        let b = name.as_bytes();
+        if b.is_empty() {
+            return 0;
+        }
+        let (first, middle, last) = (b[0] as usize, b[b.len() / 2] as usize, b[b.len() - 1] as usize);
+        (b.len() * 37 + first * 5 + middle * 17 + last * 3) % 128
+    }
+
+    const fn fill(mut self, columns: &[Column], from: usize) -> Places {
+        let mut i = 0;
+        while i < columns.len() {
+            let mut at = Places::slot(columns[i].name);
+            while self.0[at] != NO_PLACE {
+                at = (at + 1) % 128;
+            }
+            self.0[at] = (from + i) as u8;
+            i += 1;
+        }
+        self
+    }
+
+    const fn of(extra: &[Column]) -> Places {
+        Places([NO_PLACE; 128]).fill(ENVELOPE, 0).fill(extra, ENVELOPE.len())
+    }
+}
+
+const fn required(extra: &[Column]) -> u64 {
+    let (mut bits, mut i) = (0, 0);
+    while i < ENVELOPE.len() + extra.len() {
+        let column = if i < ENVELOPE.len() { &ENVELOPE[i] } else { &extra[i - ENVELOPE.len()] };
+        if !column.nullable {
+            bits |= 1 << i;
+        }
+        i += 1;
+    }
+    bits
+}
+
+static REQUIRED: [u64; 9] = [
+    required(PATIENT),
+    required(VISIT),
+    required(CONDITION),
+    required(MEASUREMENT),
+    required(DRUG_EXPOSURE),
+    required(PROCEDURE),
+    required(DEATH),
+    required(OBSERVATION_PERIOD),
+    required(DERIVED),
+];
+
+static PLACES: [Places; 9] = [
+    Places::of(PATIENT),
+    Places::of(VISIT),
+    Places::of(CONDITION),
+    Places::of(MEASUREMENT),
+    Places::of(DRUG_EXPOSURE),
+    Places::of(PROCEDURE),
+    Places::of(DEATH),
+    Places::of(OBSERVATION_PERIOD),
+    Places::of(DERIVED),
+];
+
 /// A table of the common schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
@@ -265,8 +341,19 @@ impl Table {
 
     /// A column and its place, counted from 0 over the envelope and the extra columns.
     pub fn find(self, column: &str) -> Option<(usize, &'static Column)> {
-        let among = |columns: &'static [Column]| columns.iter().enumerate().find(|(_, c)| c.name == column);
-        among(ENVELOPE).or_else(|| among(self.extra()).map(|(i, c)| (i + ENVELOPE.len(), c)))
+        let places = PLACES.get(self as usize)?;
+        let mut at = Places::slot(column);
+        loop {
+            let i = usize::from(*places.0.get(at)?);
+            let found = match i.checked_sub(ENVELOPE.len()) {
+                Some(extra) => self.extra().get(extra)?,
+                None => ENVELOPE.get(i)?,
+            };
+            if found.name == column {
+                return Some((i, found));
+            }
+            at = (at + 1) % 128;
+        }
     }
 
     /// The place of a column, counted from 0 over the envelope and the extra columns.
@@ -300,7 +387,27 @@ impl Table {
 
     /// The Arrow schema, with the schema's version and hash in its metadata.
     pub fn arrow(self) -> SchemaRef {
-        let fields: Vec<Field> = self.columns().map(|c| Field::new(c.name, c.kind.data_type(), c.nullable)).collect();
+        self.with(self.columns().map(|c| Field::new(c.name, c.kind.data_type(), c.nullable)).collect())
+    }
+
+    /// The same for silver: with [`PATCH`], and required columns may be empty, since a patch leaves them out.
+    pub fn silver(self) -> SchemaRef {
+        let field = |c: &Column| Field::new(c.name, c.kind.data_type(), !ALWAYS.contains(&c.name));
+        let patch = Field::new(PATCH, Kind::Category.data_type(), true);
+        self.with(self.columns().map(field).chain(std::iter::once(patch)).collect())
+    }
+
+    /// A bit for each column that a whole row may not leave empty.
+    pub fn required(self) -> u64 {
+        REQUIRED.get(self as usize).copied().unwrap_or(0)
+    }
+
+    /// Whether every row of silver has the column, a patch among them.
+    pub fn always(self, column: &Column) -> bool {
+        ALWAYS.contains(&column.name)
+    }
+
+    fn with(self, fields: Vec<Field>) -> SchemaRef {
         let metadata = [
             ("insitu.table".to_owned(), self.name().to_owned()),
             ("insitu.schema".to_owned(), version::VERSION.to_owned()),
@@ -323,6 +430,11 @@ mod tests {
             names.dedup();
             assert_eq!(before, names.len(), "{} repeats a column", table.name());
             assert_eq!(Table::parse(table.name()), Some(table));
+            for (i, c) in table.columns().enumerate() {
+                assert_eq!(table.index(c.name), Some(i), "{}", c.name);
+            }
+            assert_eq!((table.index("nothing"), table.index("")), (None, None));
+            assert!(table.columns().count() < 64, "a patch has a bit for each column");
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::broadcast;
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineError};
+use crate::feed::{Feed, FeedError};
 use crate::identity;
 use crate::lake::{Lake, LakeError};
 use crate::ledger::{self, Ledger, LedgerError};
@@ -50,6 +51,9 @@ pub enum AgentError {
     /// The identity key.
     #[error(transparent)]
     Identity(#[from] identity::IdentityError),
+    /// A live source.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
     /// There is no such study.
     #[error("there is no study '{0}' here; see site-agent studies list")]
     NoStudy(StudyId),
@@ -74,6 +78,8 @@ pub struct Agent {
     pub config: Config,
     /// Its lake.
     pub lake: Lake,
+    /// Its live sources.
+    pub feeds: Vec<Arc<Feed>>,
     /// Its engine.
     pub engine: Engine,
     /// Its ledger.
@@ -132,8 +138,13 @@ impl Agent {
         ledger.keep_first_block(config.budget.first_block)?;
         let releases = Releases::new(store.clone(), config.id.clone(), config.budget.caps());
         let (decisions, _) = broadcast::channel(256);
+        let mut feeds = Vec::new();
+        for source in &config.sources {
+            feeds.extend(Feed::open(&config, source, &clock, entropy.as_ref())?);
+        }
         Ok(Agent {
             lake,
+            feeds,
             engine: Engine::new(clock.clone()),
             ledger,
             releases,
@@ -176,8 +187,23 @@ impl Agent {
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     ) -> Result<crate::lake::IngestReport, AgentError> {
         let _turn = self.ingesting.lock().await;
+        for feed in &self.feeds {
+            feed.seal().await;
+        }
         let report = self.lake.ingest(&self.config, self.clock.as_ref(), self.entropy.as_ref(), progress).await?;
         Ok(report)
+    }
+
+    /// Ingests what the live sources spooled so far.
+    ///
+    /// # Errors
+    /// See [`Lake::ingest_feeds`].
+    pub async fn ingest_feeds(&self) -> Result<crate::lake::IngestReport, AgentError> {
+        let _turn = self.ingesting.lock().await;
+        for feed in &self.feeds {
+            feed.seal().await;
+        }
+        Ok(self.lake.ingest_feeds(&self.config, self.clock.as_ref(), self.entropy.as_ref()).await?)
     }
 
     /// A plan came. It is checked, stored, decided where the rules decide, and the decision is returned.

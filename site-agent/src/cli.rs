@@ -25,7 +25,7 @@ use crate::control::{self, Command};
 use crate::linkage::verbs::{self, LinkageVerb};
 use crate::source::{self, SourceVerb};
 use crate::studies::Decision;
-use crate::{enroll, show, uplink};
+use crate::{enroll, feed, show, uplink};
 
 /// The agent of a hospital in a federation: patients' rows stay here, noised sums leave.
 #[derive(Parser)]
@@ -406,15 +406,23 @@ async fn serve(config: Config, mechanism: Box<dyn Mechanism>) -> anyhow::Result<
     let agent = Arc::new(open(config, mechanism)?);
     tracing::info!(site = %agent.config.id, "agent started");
     let socket = tokio::spawn(control::serve(agent.clone()));
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut feeds = tokio::spawn(feed::run(agent.clone(), stopped));
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         () = uplink::run(agent.clone()) => {}
         failed = socket => {
             failed??;
         }
+        failed = &mut feeds => {
+            failed??;
+        }
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
+    // Whoever sends a message that has begun hears that it is on disk, or sends it again to the next agent.
+    let _ = stop.send(true);
+    let _ = tokio::time::timeout(Duration::from_secs(8), feeds).await;
     // A seal under way is one transaction: it is on disk, or it is not.
     tokio::time::sleep(Duration::from_millis(50)).await;
     tracing::info!("agent stopped");

@@ -1,11 +1,14 @@
 //! `site.toml`: who the site is, what it has, and what it allows.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use privacy::{Block, Cap, Caps, Rho};
 use proto::SiteId;
 use serde::{Deserialize, Serialize};
+
+use crate::feed::settings::{self, Limits as FeedLimits, SettingsError, Tls};
 
 /// The settings of a site.
 #[derive(Clone, Debug, Deserialize)]
@@ -64,10 +67,27 @@ fn state() -> PathBuf {
 pub struct Source {
     /// Its name; the source system of its rows.
     pub name: String,
-    /// Its format: one of [`adapters::FORMATS`].
+    /// Whether it is files, or a feed that the agent listens for. `listen` alone says the latter too.
+    #[serde(default)]
+    pub kind: SourceKind,
+    /// Its format: one of [`adapters::FORMATS`]. A feed is `hl7v2`.
+    #[serde(default)]
     pub format: String,
     /// The folder with the extract's files, relative to `site.toml`.
+    #[serde(default)]
     pub path: PathBuf,
+    /// The one address and port of a feed.
+    #[serde(default)]
+    pub listen: Option<SocketAddr>,
+    /// Addresses and networks that may connect to a feed.
+    #[serde(default)]
+    pub peers: Vec<String>,
+    /// TLS of a feed.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// What the senders of a feed may use of the machine.
+    #[serde(default)]
+    pub feed: FeedLimits,
     /// The mapping, for `csv` and `parquet`; for a format with a shipped mapping, the one that takes its place.
     #[serde(default)]
     pub mapping: Option<PathBuf>,
@@ -78,6 +98,32 @@ pub struct Source {
     /// type, for HL7 v2. A CSV mapping names its column itself.
     #[serde(default)]
     pub linkage_system: Option<String>,
+}
+
+/// How a source's data come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// A folder of files.
+    #[default]
+    Files,
+    /// HL7 v2 over MLLP, as it happens.
+    Mllp,
+}
+
+impl Source {
+    /// Fills in what follows from the other settings.
+    pub(crate) fn settle(&mut self) {
+        if self.listen.is_some()
+            && (self.format == "hl7v2" || self.format.is_empty())
+            && self.path.as_os_str().is_empty()
+        {
+            self.kind = SourceKind::Mllp;
+        }
+        if self.kind == SourceKind::Mllp && self.format.is_empty() {
+            self.format = "hl7v2".to_owned();
+        }
+    }
 }
 
 /// What may leave. A study can only be stricter.
@@ -289,6 +335,14 @@ pub enum ConfigError {
         /// What.
         reason: String,
     },
+    /// A source's settings do not fit each other.
+    #[error("{path}, {reason}")]
+    Source {
+        /// Where.
+        path: String,
+        /// What is wrong, and what would fit.
+        reason: SettingsError,
+    },
     /// There is no time zone.
     #[error(
         "{path} gives no time_zone; set the hospital's IANA zone, such as time_zone = \"Europe/Berlin\". \
@@ -321,6 +375,10 @@ impl Config {
         let mut config: Config = toml::from_str(&text)
             .map_err(|e| ConfigError::Malformed { path: path.clone(), reason: e.to_string().trim().to_owned() })?;
         config.home = home.to_owned();
+        for source in &mut config.sources {
+            source.settle();
+            settings::check(source).map_err(|reason| ConfigError::Source { path: path.clone(), reason })?;
+        }
         config.zone_of(&path)?;
         Ok(config)
     }

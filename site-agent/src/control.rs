@@ -192,7 +192,11 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
             let studies: Vec<study::Study> = plans.map(|(plan, _)| plan.study).collect();
             json!(coverage::run(&agent.config, &agent.lake, &standards, &studies).await?)
         }
-        Command::Lake => json!({ "gold": agent.lake.gold()?, "files": agent.lake.ingested()? }),
+        Command::Lake => {
+            let feeds: BTreeMap<&str, _> =
+                agent.feeds.iter().map(|f| (f.source.as_str(), f.counts.numbers())).collect();
+            json!({ "gold": agent.lake.gold()?, "files": agent.lake.ingested()?, "feeds": feeds })
+        }
     })
 }
 

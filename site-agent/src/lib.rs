@@ -11,6 +11,7 @@
 //! * [`config`]: the site's settings.
 //! * [`consent`]: whose data a study may read now.
 //! * [`lake`]: extracts to Parquet, exactly once.
+//! * [`feed`]: live HL7 v2, the one port that an agent may open.
 //! * [`quality`], [`coverage`]: what gold is worth, and how far its codes are mapped; for the site's own staff.
 //! * [`engine`]: cohorts and features by DataFusion.
 //! * [`studies`], [`policy`]: plans, their checks, their approval.
@@ -30,6 +31,7 @@ pub mod control;
 pub mod coverage;
 pub mod engine;
 pub mod enroll;
+pub mod feed;
 pub mod identity;
 pub mod lake;
 pub mod ledger;

@@ -41,7 +41,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("opendp", &["privacy"]),
     ("rcgen", &["certs"]),
     ("rustls", &["certs"]),
-    ("tokio-rustls", &["proto", "coordinator"]),
+    ("tokio-rustls", &["proto", "coordinator", "site-agent"]),
 ];
 
 /// Rooms that know no async.

@@ -353,7 +353,7 @@ fn key_of(row: &Record) -> Key {
 
 fn text(row: &Record, column: &str) -> String {
     match row.get(column) {
-        Cell::Text(t) => t.clone(),
+        Cell::Text(t) => t.to_string(),
         _ => String::new(),
     }
 }

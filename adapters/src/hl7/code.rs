@@ -1,5 +1,7 @@
 //! Coded elements: code, text and system, and the same again in another system.
 
+use std::borrow::Cow;
+
 use schema::codes;
 use schema::{Cell, Record};
 
@@ -23,26 +25,29 @@ const SPELLINGS: &[(&str, &str)] = &[
 ];
 
 /// A code and its system.
-pub(crate) struct Coded {
+pub(crate) struct Coded<'m> {
     /// The code.
-    pub(crate) code: String,
+    pub(crate) code: Cow<'m, str>,
     /// The system's URI, where it is known.
-    pub(crate) system: Option<String>,
+    pub(crate) system: Option<Cow<'static, str>>,
 }
 
-fn system(name: &str) -> Option<String> {
+fn system(name: &str) -> Option<Cow<'static, str>> {
+    if let Some(uri) = codes::listed(name) {
+        return Some(Cow::Borrowed(uri));
+    }
     let known = SPELLINGS.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(name));
-    codes::canonical(known.map_or(name, |(_, usual)| usual))
+    codes::canonical(known.map_or(name, |(_, usual)| usual)).map(Cow::Owned)
 }
 
 /// The code to keep: the one of a system known here, else the first. Both triplets of the field are looked into.
-pub(crate) fn choose<const N: usize>(
+pub(crate) fn choose<'m, const N: usize>(
     segment: &Segment<'_, N>,
     n: usize,
-    field: Field<'_>,
+    field: Field<'m>,
     fallback: Option<&str>,
-) -> Result<Option<Coded>, No> {
-    let triplet = |at: usize| -> Result<Option<Coded>, No> {
+) -> Result<Option<Coded<'m>>, No> {
+    let triplet = |at: usize| -> Result<Option<Coded<'m>>, No> {
         let read = |c: usize| {
             field.component(c).text().map_err(|_| {
                 segment.bad(n, Reason::NotUtf8, "not UTF-8; have the sender name its character set in MSH-18")
@@ -53,7 +58,7 @@ pub(crate) fn choose<const N: usize>(
             Some(name) => system(&name),
             None => fallback.and_then(system),
         };
-        Ok(Some(Coded { code: code.into_owned(), system }))
+        Ok(Some(Coded { code, system }))
     };
     let first = triplet(1)?;
     if first.as_ref().is_some_and(|c| c.system.is_some()) {
@@ -83,7 +88,20 @@ pub(crate) fn set<const N: usize>(
     }
 }
 
+/// Sets a column from a field's bare code: one that is empty says nothing, and `""` empties the column.
+pub(crate) fn say<const N: usize>(
+    row: &mut Record,
+    column: &str,
+    segment: &Segment<'_, N>,
+    n: usize,
+) -> Result<(), No> {
+    if !segment.field(n).component(1).is_empty() {
+        row.set(column, bare(segment, n)?);
+    }
+    Ok(())
+}
+
 /// A field's bare code.
 pub(crate) fn bare<const N: usize>(segment: &Segment<'_, N>, n: usize) -> Result<Cell, No> {
-    Ok(segment.text(n)?.map_or(Cell::Null, |t| Cell::from(t.into_owned())))
+    Ok(segment.text(n)?.map_or(Cell::Null, Cell::from))
 }

@@ -43,9 +43,11 @@ pub(crate) fn condition(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, t
         Some([id, space]) => env.record(Table::Condition, &["id", id, space]),
         None => env.record(Table::Condition, &[scope, of, &kind, text(&coded), text(&system)]),
     };
-    let mut row = told.row(Table::Condition, person.key, key).with("code", coded).with("code_system", system);
+    let mut row = told.at_once(Table::Condition, person.key, key).with("code", coded).with("code_system", system);
     let rank = rank(dg1, 15)?;
-    row.set("rank", rank);
+    if rank.is_some() || dg1.field(15).is_null() {
+        row.set("rank", rank);
+    }
     row.set(
         "role",
         match (rank, kind.as_ref()) {
@@ -56,16 +58,24 @@ pub(crate) fn condition(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, t
     );
     row.set("verification", if kind == "W" { "provisional" } else { "confirmed" });
     row.set("status", if kind == "W" { "preliminary" } else { "final" });
-    row.set("present_on_admission", code::bare(dg1, 26)?);
+    code::say(&mut row, "present_on_admission", dg1, 26)?;
     if let Some(key) = visit.key {
         row.set("visit_key", key);
     }
-    let diagnosed = dg1.time(5, env)?;
-    if let Some(when) = diagnosed.as_ref().or(visit.start.as_ref()) {
-        envelope::set_event(&mut row, when);
+    let mut rows = Vec::new();
+    match (dg1.time(5, env)?, &visit.start) {
+        (Some(when), _) => envelope::set_event(&mut row, &when),
+        (None, Some(start)) => {
+            // The visit's start stands in, below whatever any message says of the diagnosis itself.
+            let mut stand_in = told.names(Table::Condition, person.key, key);
+            envelope::set_event(&mut stand_in, start);
+            rows.push(stand_in);
+        }
+        (None, None) => {}
     }
     retract(&mut row, dg1, 21);
-    Ok(vec![row])
+    rows.insert(0, row);
+    Ok(rows)
 }
 
 /// The procedure of a PR1.
@@ -82,7 +92,7 @@ pub(crate) fn procedure(pr1: &Segment<'_, 21>, visit: &Visit, person: &Person, t
         Some([id, space]) => env.record(Table::Procedure, &["id", &id, &space]),
         None => env.record(Table::Procedure, &[scope, of, &written, text(&coded), text(&system)]),
     };
-    let mut row = told.row(Table::Procedure, person.key, key).with("code", coded).with("code_system", system);
+    let mut row = told.at_once(Table::Procedure, person.key, key).with("code", coded).with("code_system", system);
     if let Some(key) = visit.key {
         row.set("visit_key", key);
     }
@@ -95,7 +105,7 @@ pub(crate) fn procedure(pr1: &Segment<'_, 21>, visit: &Visit, person: &Person, t
 
 fn text(cell: &schema::Cell) -> &str {
     match cell {
-        schema::Cell::Text(t) => t,
+        schema::Cell::Text(t) => t.as_str(),
         _ => "",
     }
 }

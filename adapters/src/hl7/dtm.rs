@@ -3,6 +3,8 @@
 //! A time without an offset is read in the site's zone, also where MSH-7 has one: an offset is no zone, and a
 //! message in summer tells of events in winter. An hour without minutes is known to the day.
 
+use std::cell::RefCell;
+
 use chrono_tz::Tz;
 
 use crate::time::{Parts, When};
@@ -17,8 +19,57 @@ fn digits(text: &mut &[u8], n: usize) -> Option<u32> {
     Some(head.iter().fold(0u32, |v, b| v * 10 + u32::from(b - b'0')))
 }
 
+/// How many times are remembered, and how long they are at most.
+const TIMES: usize = 8;
+const LONGEST: usize = 24;
+
+/// The last few times that were read: a report's results mostly have one. What a time means depends on its text, its degree and the
+/// site's zone, which is one.
+#[derive(Default)]
+pub(crate) struct Times(RefCell<Ring>);
+
+#[derive(Default)]
+struct Ring {
+    known: [Option<Known>; TIMES],
+    next: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    text: [u8; LONGEST],
+    length: usize,
+    degree: u8,
+    when: Option<When>,
+}
+
+impl Times {
+    /// The time of a TS or DTM field, as [`parse`].
+    pub(crate) fn read(&self, text: &str, degree: &[u8], zone: Tz) -> Option<When> {
+        let (bytes, mark) = (text.as_bytes(), degree.first().copied().unwrap_or(0));
+        if bytes.len() > LONGEST || degree.len() > 1 {
+            return parse(text, degree, zone);
+        }
+        let mut ring = self.0.borrow_mut();
+        let same = |k: &&Known| k.degree == mark && k.text.get(..k.length) == Some(bytes);
+        if let Some(known) = ring.known.iter().flatten().find(same) {
+            return known.when;
+        }
+        let when = parse(text, degree, zone);
+        let mut known = Known { text: [0; LONGEST], length: bytes.len(), degree: mark, when };
+        if let Some(head) = known.text.get_mut(..bytes.len()) {
+            head.copy_from_slice(bytes);
+        }
+        let next = ring.next;
+        if let Some(slot) = ring.known.get_mut(next) {
+            *slot = Some(known);
+        }
+        ring.next = (next + 1) % TIMES;
+        when
+    }
+}
+
 /// The time of a TS or DTM field. `degree` is the second component of older versions: Y, L, D, H, M or S.
-pub(crate) fn parse(text: &str, degree: &[u8], zone: Tz) -> Option<When> {
+fn parse(text: &str, degree: &[u8], zone: Tz) -> Option<When> {
     let mut c = text.trim().as_bytes();
     let mut p = Parts { year: Some(digits(&mut c, 4)?), ..Parts::default() };
     let steps: [fn(&mut Parts) -> &mut Option<u32>; 5] =

@@ -5,7 +5,7 @@
 //! a message without either comes before all others.
 //!
 //! **Mentions.** An ADT message is a snapshot of the patient and the visit. Results and orders mention both, with
-//! fewer fields, so a mention has a revision below all snapshots: it counts where no ADT message is.
+//! fewer fields, so a mention has a revision below all snapshots: it counts where no ADT message says anything.
 
 use schema::{Cell, Key, Record, Table};
 
@@ -131,14 +131,25 @@ pub(crate) struct Told<'e> {
 }
 
 impl Told<'_> {
-    /// A row of the message.
+    /// A whole row of the message.
     pub(crate) fn row(&self, table: Table, person: Key, record: Key) -> Record {
         self.at(self.env.row(table, person, record), true)
     }
 
-    /// A row that only mentions what another message tells in full.
-    pub(crate) fn mention(&self, table: Table, person: Key, record: Key) -> Record {
-        self.at(self.env.row(table, person, record), false)
+    /// A row that says what the message says, and leaves the rest to the messages before it: of a snapshot in an ADT message, of a
+    /// mention in any other.
+    pub(crate) fn says(&self, table: Table, person: Key, record: Key) -> Record {
+        self.at(self.env.row(table, person, record).patch(), self.header.kind == Kind::Adt)
+    }
+
+    /// The same where every message counts alike: a diagnosis is told by charges as well.
+    pub(crate) fn at_once(&self, table: Table, person: Key, record: Key) -> Record {
+        self.at(self.env.row(table, person, record).patch(), true)
+    }
+
+    /// A row that only names what another message tells.
+    pub(crate) fn names(&self, table: Table, person: Key, record: Key) -> Record {
+        self.at(self.env.row(table, person, record).patch(), false)
     }
 
     fn at(&self, mut row: Record, snapshot: bool) -> Record {

@@ -7,12 +7,14 @@
 //! * `framing`: messages out of any bytes. `charset`: MSH-18. `scan`: fields and their parts. `escape`: their escapes.
 //! * `message`: the kind of a message, and its place in time, which is the revision of its rows. `dtm`: times.
 //! * `segment`: a segment that can say where it is. `code`, `value`: coded elements and observed values.
+//! * [`ack`]: what a listener answers.
 //! * `walk`: the segments in order. `patient`, `visit`, `diagnosis`, `result`, `drug`: what each becomes.
 //!
 //! A field that is empty says nothing; `""` deletes. An ADT message is a snapshot, so both leave the column empty: what a
 //! later snapshot does not repeat is gone. Segments of no place in the schema, Z-segments among them, are passed over, and
 //! messages that give no row are counted as skipped.
 
+pub mod ack;
 mod charset;
 mod code;
 mod diagnosis;
@@ -30,6 +32,7 @@ mod visit;
 mod walk;
 
 use self::charset::Charset;
+pub(crate) use self::dtm::Times;
 use self::framing::Span;
 pub(crate) use self::framing::{Bounds, Frame, Frames};
 use self::message::{Header, Told};

@@ -2,7 +2,7 @@
 
 use schema::{Cell, Key, Table};
 
-use super::message::{Kind, Told};
+use super::message::Told;
 use super::scan::Field;
 use super::segment::{No, Rows, Segment};
 use crate::envelope;
@@ -59,22 +59,23 @@ fn linkage_id(pid: &Segment<'_, 31>, system: &str) -> Result<Option<String>, No>
 /// The patient's row and, where a death is told or taken back, the death's.
 pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, linkage: Option<&str>) -> Rows {
     let env = told.env;
-    let make = |table| {
-        let key = env.record(table, &[&person.id]);
-        match told.header.kind {
-            Kind::Adt => told.row(table, person.key, key),
-            _ => told.mention(table, person.key, key),
-        }
-    };
+    let make = |table| told.says(table, person.key, env.record(table, &[&person.id]));
+    let mut row = make(Table::Patient);
     let sex = match pid.field(8).component(1).bytes() {
-        b"F" => "F",
-        b"M" => "M",
-        b"O" | b"A" => "O",
-        _ => "U",
+        b"" => None,
+        b"F" => Some("F"),
+        b"M" => Some("M"),
+        b"O" | b"A" => Some("O"),
+        _ => Some("U"),
     };
-    let mut row = make(Table::Patient).with("sex", sex).with("age_capped", false);
+    if let Some(sex) = sex {
+        row.set("sex", sex);
+    }
     if let Some(birth) = pid.time(7, env)? {
         envelope::set_birth(&mut row, &birth);
+    } else if pid.field(7).is_null() {
+        row.set("birth_year", Cell::Null);
+        row.set("birth_month", Cell::Null);
     }
     if let Some(system) = linkage
         && let Some(id) = linkage_id(pid, system)?
@@ -86,13 +87,17 @@ pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, link
     }
     let mut rows = vec![row];
     let died = pid.time(29, env)?;
-    let taken_back = pid.field(30).bytes() == b"N" || pid.field(29).is_null() || pid.field(30).is_null();
-    if died.is_some() || pid.field(30).bytes() == b"Y" || taken_back {
+    let dead = pid.field(30).bytes() == b"Y";
+    let taken_back = !dead && (pid.field(30).bytes() == b"N" || pid.field(29).is_null() || pid.field(30).is_null());
+    if died.is_some() || dead || taken_back {
         let mut death = make(Table::Death).with("death_source", "ehr");
         if let Some(when) = &died {
             envelope::set_event(&mut death, when);
         } else if taken_back {
             death.set("op", "retract");
+        } else if pid.field(29).is_null() {
+            // Dead, and the day is not known after all.
+            envelope::unset_event(&mut death);
         }
         rows.push(death);
     }
@@ -113,8 +118,7 @@ pub(crate) fn merge(mrg: &Segment<'_, 8>, stays: &Person, told: &Told<'_>) -> Ro
         return Ok(Vec::new());
     }
     let record = told.env.record(Table::Patient, &[&old]);
-    let finish = |row: schema::Record| row.with("sex", "U").with("age_capped", Cell::Flag(false));
-    // The old one is mentioned, so that the record names both persons also where nothing else does.
-    let was = finish(told.mention(Table::Patient, told.env.person(&old), record));
-    Ok(vec![was, finish(told.row(Table::Patient, stays.key, record)).with("op", "retract")])
+    // The old one is named, so that the record names both persons also where nothing else does.
+    let was = told.names(Table::Patient, told.env.person(&old), record);
+    Ok(vec![was, told.says(Table::Patient, stays.key, record).with("op", "retract")])
 }

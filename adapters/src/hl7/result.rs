@@ -1,5 +1,8 @@
 //! OBR and OBX: measurements. A result is known by its filler order, OBX-3 and OBX-4, so that a correction replaces it.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
 use schema::{Record, Table};
 
 use super::code;
@@ -18,31 +21,21 @@ pub(crate) struct Report<'m> {
     /// The filler's number of the order and who assigned it: OBR-3, else ORC-3.
     pub(crate) filler: Option<[String; 2]>,
     /// What was read so far, with how often, for results that repeat their code.
-    seen: Vec<(Vec<u8>, u32)>,
+    seen: HashMap<(&'m [u8], &'m [u8]), u32>,
 }
 
 impl<'m> Report<'m> {
     /// The report of an OBR, after the ORC before it.
     pub(crate) fn new(obr: Segment<'m, 27>, orc_filler: Option<[String; 2]>) -> Result<Report<'m>, No> {
         let filler = obr.entity(3)?.or(orc_filler);
-        Ok(Report { obr, filler, seen: Vec::new() })
+        Ok(Report { obr, filler, seen: HashMap::new() })
     }
 
     /// How often a result of that code and sub-id came before; a page of text is one.
-    fn before(&mut self, obx: &Segment<'_, 20>) -> u32 {
-        let mut id = obx.field(3).bytes().to_vec();
-        id.push(0);
-        id.extend_from_slice(obx.field(4).bytes());
-        match self.seen.iter_mut().find(|(seen, _)| *seen == id) {
-            Some((_, times)) => {
-                *times += 1;
-                *times
-            }
-            None => {
-                self.seen.push((id, 0));
-                0
-            }
-        }
+    fn before(&mut self, obx: &Segment<'m, 20>) -> u32 {
+        let times = self.seen.entry((obx.field(3).bytes(), obx.field(4).bytes())).or_default();
+        *times += 1;
+        *times - 1
     }
 }
 
@@ -60,9 +53,9 @@ fn status(code: &[u8]) -> Option<(&'static str, bool)> {
 }
 
 /// The measurements of an OBX: one, or one a repetition of OBX-5. None for a line of text, and where nothing was observed.
-pub(crate) fn rows(
-    obx: &Segment<'_, 20>,
-    report: &mut Report<'_>,
+pub(crate) fn rows<'m>(
+    obx: &Segment<'m, 20>,
+    report: &mut Report<'m>,
     visit: &Visit,
     person: &Person,
     told: &Told<'_>,
@@ -97,12 +90,14 @@ pub(crate) fn rows(
     };
     let specimen = report.obr.field(15).component(1).sub(1);
     let specimen = report.obr.read(15, specimen)?;
-    let mut rows = Vec::new();
+    let mut rows = Vec::with_capacity(1);
+    let mut place = String::with_capacity(8);
     for (repetition, value) in obx.field(5).repetitions().enumerate() {
-        let place = format!("{nth}.{repetition}");
+        place.clear();
+        let _ = write!(place, "{nth}.{repetition}");
         let key = env.record(Table::Measurement, &[filler, space, &own, &system, &sub, &place]);
         let mut row = told.row(Table::Measurement, person.key, key);
-        row.set("code", coded.code.as_str());
+        row.set("code", coded.code.as_ref());
         row.set("code_system", coded.system.as_deref());
         row.set("specimen", specimen.as_deref());
         if let Some(key) = visit.key {

@@ -104,6 +104,11 @@ impl<'m> Field<'m> {
 
     /// A component, from 1, of the first repetition.
     pub(crate) fn component(&self, n: usize) -> Field<'m> {
+        if n == 1 {
+            let end =
+                memchr::memchr2(self.seps.repetition, self.seps.component, self.bytes).unwrap_or(self.bytes.len());
+            return Field { bytes: self.bytes.get(..end).unwrap_or_default(), seps: self.seps };
+        }
         self.part(self.seps.repetition, 1).part(self.seps.component, n)
     }
 

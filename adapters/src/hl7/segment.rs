@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use schema::Record;
 
-use super::dtm;
 use super::framing::Span;
 use super::scan::{Field, Fields, Separators};
 use crate::envelope::Envelope;
@@ -113,7 +112,7 @@ impl<'m, const N: usize> Segment<'m, N> {
         env: &Envelope<'_>,
     ) -> Result<Option<When>, No> {
         let Some(text) = self.read(n, part.sub(1))? else { return Ok(None) };
-        match dtm::parse(&text, degree, env.zone()) {
+        match env.times.read(&text, degree, env.zone()) {
             Some(when) => Ok(Some(when)),
             None => Err(self.bad(n, Reason::BadDate, "not a time of HL7 and of this world; correct it at the source")),
         }

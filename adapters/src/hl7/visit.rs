@@ -1,6 +1,6 @@
 //! PV1: the visit, as an ADT message snapshots it or another message mentions it.
 
-use schema::{Key, Table};
+use schema::{Cell, Key, Record, Table};
 
 use super::code;
 use super::message::{Kind, Told};
@@ -56,6 +56,52 @@ pub(crate) fn visit(pv1: Option<&Segment<'_, 46>>, pid: &Segment<'_, 31>, told: 
     Ok(Visit { id: id.map(|t| t.into_owned()), key, start })
 }
 
+/// Events that give a visit another number, or make one of two: of visits (MRG-5), and of accounts (MRG-3), which are the visits where
+/// senders have no others.
+pub(crate) const MERGES: &[&[u8; 3]] = &[b"A35", b"A41", b"A42", b"A49", b"A50"];
+const OF_ACCOUNTS: &[&[u8; 3]] = &[b"A35", b"A41", b"A49"];
+
+/// A visit that is another one now: its record is retracted, and the retraction carries the key of the visit that stays.
+pub(crate) fn moved(
+    mrg: &Segment<'_, 8>,
+    pid: &Segment<'_, 31>,
+    visit: &Visit,
+    person: &Person,
+    told: &Told<'_>,
+) -> Rows {
+    let (field, new) = match told.header.is(OF_ACCOUNTS) {
+        true => (3, pid.text(18)?.map(|t| t.into_owned())),
+        false => (5, visit.id.clone()),
+    };
+    let missing = |field| {
+        mrg.bad(
+            field,
+            Reason::MissingId,
+            "no number of the visit that goes, or of the one that stays; have the sender set both",
+        )
+    };
+    let (Some(old), Some(new)) = (mrg.text(field)?, new) else {
+        // Accounts may be no visits of this sender's at all.
+        return if told.header.is(OF_ACCOUNTS) { Ok(Vec::new()) } else { Err(missing(field)) };
+    };
+    if old == new {
+        return Ok(Vec::new());
+    }
+    let env = told.env;
+    let (was, is) = (env.record(Table::Visit, &[&old]), env.record(Table::Visit, &[&new]));
+    let named = |record, id: &str| told.names(Table::Visit, person.key, record).with("visit_key", env.visit(id));
+    let retracted = told.says(Table::Visit, person.key, was).with("visit_key", env.visit(&new)).with("op", "retract");
+    // Both are named, so that the records say their visits also where nothing else does.
+    Ok(vec![named(was, &old), named(is, &new), retracted])
+}
+
+/// Takes the end back.
+fn unset_end(row: &mut Record) {
+    for column in ["t_end", "end_date", "end_kind", "discharge_to"] {
+        row.set(column, Cell::Null);
+    }
+}
+
 /// The visit's row. Without a number or a class, a mention gives none, and an ADT event is at fault.
 pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: &Told<'_>) -> Rows {
     let (env, header) = (told.env, &told.header);
@@ -75,36 +121,49 @@ pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: 
         return if snapshot { Err(pv1.bad(2, Reason::UnknownLevel, remedy)) } else { Ok(Vec::new()) };
     };
     let record = env.record(Table::Visit, &[id]);
-    let row = if snapshot {
-        told.row(Table::Visit, person.key, record)
-    } else {
-        told.mention(Table::Visit, person.key, record)
-    };
-    let mut row = row.with("visit_key", key).with("class", class);
+    let mut row = told.says(Table::Visit, person.key, record).with("visit_key", key).with("class", class);
     // The event's own time is the admission's or the discharge's, where PV1 has none.
     let admits = header.is(&[b"A01", b"A04"]);
     let told_start = pv1.time(44, env)?;
+    if pv1.field(44).is_null() {
+        envelope::unset_event(&mut row);
+        row.set("t_start", Cell::Null);
+        row.set("start_date", Cell::Null);
+    }
     let start = told_start.as_ref().or(header.event.as_ref().filter(|_| admits));
     if let Some(start) = start {
         envelope::set_event(&mut row, start);
         envelope::set_start(&mut row, start);
     }
-    let discharges = header.is(&[b"A03"]);
-    let mut open = !discharges && (snapshot || visit.start.is_some());
-    // A cancelled discharge has no end, whatever PV1-45 still says.
-    if !header.is(&[b"A13"]) {
+    let open = if header.is(&[b"A13"]) {
+        // A cancelled discharge has no end, whatever PV1-45 still says.
+        unset_end(&mut row);
+        Some(true)
+    } else {
+        code::say(&mut row, "discharge_to", pv1, 36)?;
+        let discharges = header.is(&[b"A03"]);
         let end = pv1.time(45, env)?;
-        if let Some(end) = end.as_ref().or(header.event.as_ref().filter(|_| discharges)) {
-            envelope::set_end(&mut row, end);
-            row.set("end_kind", "explicit");
-            open = false;
+        match end.as_ref().or(header.event.as_ref().filter(|_| discharges)) {
+            Some(end) => {
+                envelope::set_end(&mut row, end);
+                row.set("end_kind", "explicit");
+                Some(false)
+            }
+            None if discharges => Some(false),
+            None if pv1.field(45).is_null() => {
+                unset_end(&mut row);
+                Some(true)
+            }
+            None => None,
         }
-        row.set("discharge_to", code::bare(pv1, 36)?);
+    };
+    // Whether it is open is said by its end alone: a message that tells of something else does not open a stay again.
+    if let Some(open) = open {
+        row.set("open", open);
+        row.set("status", if open { "preliminary" } else { "final" });
     }
-    row.set("open", open);
-    row.set("status", if open { "preliminary" } else { "final" });
-    row.set("admit_from", code::bare(pv1, 14)?);
-    row.set("ward", code::bare(pv1, 3)?);
+    code::say(&mut row, "admit_from", pv1, 14)?;
+    code::say(&mut row, "ward", pv1, 3)?;
     if retracted {
         row.set("op", "retract");
         row.set("status", "cancelled");

@@ -34,6 +34,8 @@ struct State<'m> {
     visit: Visit,
     order: Order,
     report: Option<Report<'m>>,
+    /// What is merged, which waits for the visit behind it.
+    merge: Option<Raw<'m>>,
     /// A drug that waits for its route and its timing, which come behind it.
     drug: Option<(Record, Raw<'m>)>,
 }
@@ -44,6 +46,9 @@ impl<'m> Walk<'m, '_, '_> {
         let mut state = State::default();
         let before = (self.out.tally.records, self.out.tally.quarantined);
         for raw in segments {
+            if raw.name() == b"PID" {
+                self.finish_merge(&mut state)?;
+            }
             if matches!(raw.name(), b"PID" | b"ORC" | b"RXO" | b"RXE" | b"RXD" | b"RXA") {
                 self.finish_drug(&mut state)?;
             }
@@ -51,6 +56,7 @@ impl<'m> Walk<'m, '_, '_> {
             self.put(got, raw.line())?;
         }
         self.finish_drug(&mut state)?;
+        self.finish_merge(&mut state)?;
         Ok((self.out.tally.records, self.out.tally.quarantined) != before)
     }
 
@@ -85,6 +91,10 @@ impl<'m> Walk<'m, '_, '_> {
                 Some(person) => patient::merge(&raw.fields(self.seps), person, &self.told),
                 None => Ok(Vec::new()),
             },
+            b"MRG" if self.told.header.is(visit::MERGES) => {
+                state.merge = Some(*raw);
+                Ok(Vec::new())
+            }
             b"DG1" if matches!(kind, Kind::Adt | Kind::Dft) => match &state.person {
                 Some(person) => diagnosis::condition(&raw.fields(self.seps), &state.visit, person, &self.told),
                 None => Ok(Vec::new()),
@@ -161,6 +171,15 @@ impl<'m> Walk<'m, '_, '_> {
         {
             state.drug = rows.into_iter().next().map(|row| (row.with("route", route), raw));
         }
+    }
+
+    /// A visit that has another number now. Its new number may come in PV1, behind MRG.
+    fn finish_merge(&mut self, state: &mut State<'m>) -> Result<(), AdapterError> {
+        let (Some(raw), Some(pid), Some(person)) = (state.merge.take(), &state.pid, &state.person) else {
+            return Ok(());
+        };
+        let rows = visit::moved(&raw.fields(self.seps), pid, &state.visit, person, &self.told);
+        self.put(rows, raw.line())
     }
 
     fn finish_drug(&mut self, state: &mut State<'m>) -> Result<(), AdapterError> {

@@ -48,7 +48,7 @@ struct Records {
 
 fn text(r: &Record, column: &str) -> String {
     match r.get(column) {
-        Cell::Text(t) => t.clone(),
+        Cell::Text(t) => t.to_string(),
         _ => String::new(),
     }
 }

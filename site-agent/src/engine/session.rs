@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -36,7 +37,16 @@ pub fn context(limits: &Limits, spill: &Path) -> Result<SessionContext> {
 /// # Errors
 /// A file can't be read.
 pub async fn register(ctx: &SessionContext, name: &str, table: Table, files: &[PathBuf], sorted: bool) -> Result<()> {
-    ctx.register_table(name, frame(ctx, table, files, sorted).await?.into_view())?;
+    ctx.register_table(name, frame(ctx, table.arrow(), files, sorted).await?.into_view())?;
+    Ok(())
+}
+
+/// Registers Parquet files of silver under a name; an empty table without files.
+///
+/// # Errors
+/// A file can't be read.
+pub async fn register_silver(ctx: &SessionContext, name: &str, table: Table, files: &[PathBuf]) -> Result<()> {
+    ctx.register_table(name, frame(ctx, table.silver(), files, false).await?.into_view())?;
     Ok(())
 }
 
@@ -46,15 +56,14 @@ pub async fn register(ctx: &SessionContext, name: &str, table: Table, files: &[P
 /// A file can't be read.
 pub async fn open_frame(ctx: &SessionContext, table: Table, files: &[PathBuf]) -> Result<DataFrame> {
     let hidden: Vec<&str> = table.columns().filter(|c| c.kind == Kind::Tag).map(|c| c.name).collect();
-    let frame = frame(ctx, table, files, true).await?;
+    let frame = frame(ctx, table.arrow(), files, true).await?;
     if hidden.is_empty() { Ok(frame) } else { frame.drop_columns(&hidden) }
 }
 
-async fn frame(ctx: &SessionContext, table: Table, files: &[PathBuf], sorted: bool) -> Result<DataFrame> {
+async fn frame(ctx: &SessionContext, schema: SchemaRef, files: &[PathBuf], sorted: bool) -> Result<DataFrame> {
     if files.is_empty() {
-        return ctx.read_table(Arc::new(MemTable::try_new(table.arrow(), vec![vec![]])?));
+        return ctx.read_table(Arc::new(MemTable::try_new(schema, vec![vec![]])?));
     }
-    let schema = table.arrow();
     let mut options = ParquetReadOptions::default().schema(&schema);
     if sorted {
         options = options.file_sort_order(vec![vec![col("person_key").sort(true, false)]]);

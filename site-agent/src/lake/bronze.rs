@@ -44,6 +44,18 @@ pub(super) fn remove(root: &Path, file: &Path, hash: &str) -> Result<(), LakeErr
     }
 }
 
+/// Puts a sealed segment of a feed into bronze as well, without a copy: the same file under a second name.
+pub(super) fn link(root: &Path, path: &Path, hash: &str) -> Result<PathBuf, LakeError> {
+    let kept = self::path(root, path, hash);
+    match std::fs::hard_link(path, &kept) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(file_error(&kept, &e)),
+        _ => {
+            platform::files::sync_folder(&root.join("bronze")).map_err(|e| file_error(&kept, &e))?;
+            Ok(kept)
+        }
+    }
+}
+
 /// Copies a file into bronze, unless it is there.
 pub(super) fn keep(root: &Path, path: &Path, hash: &str) -> Result<PathBuf, LakeError> {
     let kept = self::path(root, path, hash);

@@ -10,11 +10,11 @@ use datafusion::prelude::SessionContext;
 use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
 use platform::{Durability, Transaction};
-use schema::Table;
+use schema::{Kind, Table};
 use serde::{Deserialize, Serialize};
 
 use super::standards::Standards;
-use super::{GOLD, Lake, LakeError, data_error, file_error, silver};
+use super::{GOLD, Lake, LakeError, data_error, file_error, fold, silver};
 use crate::config::Config;
 use crate::engine::session;
 
@@ -63,19 +63,40 @@ fn columns(table: Table) -> String {
     table.columns().map(|c| c.name).collect::<Vec<_>>().join(", ")
 }
 
-/// Which of a record's rows comes first. HL7 rows of one second have one revision: then what was known later counts, a
-/// retraction before a row, a correction before what it corrects, and at last what came later.
-pub(super) const LATEST_FIRST: &str = "rev DESC, t_known DESC NULLS LAST, op, status, t_ingest DESC";
+/// Which of a record's rows comes first, as an order of SQL. HL7 rows of one second have one revision: then what was known later
+/// counts, a retraction before a row, a correction before what it corrects. Then what the rows say decides, so that it is not the order
+/// of arrival; and at last what came later.
+pub(super) fn latest_first(table: Table) -> String {
+    let says: Vec<&str> = match table {
+        Table::Measurement => vec!["value_num", "value_code", "value_lo", "value_hi", "comparator", "unit_src"],
+        _ => table.extra().iter().filter(|c| c.kind != Kind::Tag).map(|c| c.name).collect(),
+    };
+    let says: Vec<String> = says.iter().map(|c| format!("{c} DESC NULLS LAST, ")).collect();
+    format!(
+        "rev DESC, t_known DESC NULLS LAST, op, status, t_event DESC NULLS LAST, event_date DESC NULLS LAST, {}person_key, \
+         t_ingest DESC",
+        says.concat()
+    )
+}
 
-/// The latest revision of each record that was not retracted, sorted by patient. `merged` says whether there is a table of
-/// patients who are another one now.
-fn latest(table: Table, merged: bool) -> String {
+/// The latest revision of each record that was not retracted, sorted by patient: from silver, or from what was folded of it.
+/// `merged` says whether there is a table of patients who are another one now.
+fn latest(table: Table, folded: bool, merged: bool) -> String {
     let date = crate::engine::date_of(table);
     let columns = columns(table);
-    let mut from = format!(
-        "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY record_key ORDER BY {LATEST_FIRST}) AS place \
-         FROM silver) WHERE place = 1 AND op = 'upsert'"
-    );
+    let mut from = if folded {
+        let said = |c: &schema::Column| match fold::unsaid(table, c.name) {
+            Some(otherwise) => format!("coalesce({0}, {otherwise}) AS {0}", c.name),
+            None => c.name.to_owned(),
+        };
+        format!("SELECT {} FROM folded", table.columns().map(said).collect::<Vec<_>>().join(", "))
+    } else {
+        format!(
+            "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY record_key ORDER BY {}) AS place \
+             FROM silver) WHERE place = 1 AND op = 'upsert'",
+            latest_first(table)
+        )
+    };
     if merged {
         let others = columns.replacen("person_key, ", "", 1);
         from = format!(
@@ -123,7 +144,7 @@ fn inferred_periods() -> String {
 /// The periods that sources state, overlapping and adjacent ones joined; one without an end lasts to the person's last dated event.
 /// Whoever has none keeps the inferred one, of the table `inferred`.
 fn observation_periods(merged: bool) -> String {
-    let latest = latest(Table::ObservationPeriod, merged);
+    let latest = latest(Table::ObservationPeriod, false, merged);
     let columns = columns(Table::ObservationPeriod);
     format!(
         "WITH stated AS (SELECT s.person_key, s.record_key, s.source_system, s.t_ingest, s.basis, s.start_date, \
@@ -283,7 +304,7 @@ impl Lake {
         if !merged.is_empty() {
             merged.register(&ctx)?;
         }
-        session::register(&ctx, "silver", table, stated, false).await.map_err(|e| step(&e))?;
+        session::register_silver(&ctx, "silver", table, stated).await.map_err(|e| step(&e))?;
         session::register(&ctx, "inferred", table, &[inferred.to_owned()], true).await.map_err(|e| step(&e))?;
         write(&ctx, &observation_periods(!merged.is_empty()), &table.arrow(), to, Ok).await
     }
@@ -313,6 +334,7 @@ impl Lake {
         };
         let spill = self.root.join("spill");
         let merged = self.merged(config).await?;
+        let moved = self.moved(config).await?;
         for table in Table::SOURCED {
             let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
             if !merged.is_empty() {
@@ -324,12 +346,22 @@ impl Lake {
                     gold.merged = Some(file);
                 }
             }
-            session::register(&ctx, "silver", table, &self.silver_of(table)?, false)
-                .await
-                .map_err(|e| data_error("building gold", &e))?;
+            let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
+            session::register_silver(&ctx, "raw", table, &self.silver_of(table)?).await.map_err(|e| step(&e))?;
+            moved.view(&ctx, table).await?;
             let file = format!("{folder}/{}.parquet", table.name());
-            let (sql, standard) = (latest(table, !merged.is_empty()), |b| standards.apply(table, b));
+            let folded = spill.join(format!("folded-{}.parquet", table.name()));
+            let fold = fold::needed(&ctx).await?;
+            if fold {
+                fold::write(&ctx, table, &folded).await?;
+                let files = std::slice::from_ref(&folded);
+                session::register_silver(&ctx, "folded", table, files).await.map_err(|e| step(&e))?;
+            }
+            let (sql, standard) = (latest(table, fold, !merged.is_empty()), |b| standards.apply(table, b));
             let rows = write(&ctx, &sql, &table.arrow(), &self.root.join(&file), standard).await?;
+            if fold {
+                std::fs::remove_file(&folded).map_err(|e| file_error(&folded, &e))?;
+            }
             gold.files.push((table.name().to_owned(), file));
             gold.rows.push((table.name().to_owned(), rows));
         }

@@ -1,6 +1,7 @@
 //! From a source's folder to silver.
 
 use std::collections::BTreeMap;
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use super::relink::LinkageReport;
 use super::silver::Silver;
 use super::standards::Standards;
 use super::{Ingested, Lake, LakeError, bronze, data_error, file_error};
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, SourceKind};
+use crate::feed;
 
 /// What became of a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -93,7 +95,49 @@ impl<'a> OpenSource<'a> {
             settings += &format!("\0linkage_system\0{system}");
         }
         let mapping_hash = proto::Hash::of(settings.as_bytes()).short();
-        Ok(OpenSource { source, root: config.home.join(&source.path), adapter, mapping_hash })
+        let root = match source.kind {
+            SourceKind::Files => config.home.join(&source.path),
+            SourceKind::Mllp => feed::folder(config, &source.name),
+        };
+        Ok(OpenSource { source, root, adapter, mapping_hash })
+    }
+
+    /// Whether it is a feed, whose files are the sealed segments of its spool.
+    fn is_feed(&self) -> bool {
+        self.source.kind == SourceKind::Mllp
+    }
+
+    /// Its files, in the order of their paths.
+    pub(super) fn files(&self) -> Result<Vec<PathBuf>, LakeError> {
+        if self.is_feed() {
+            return platform::log::sealed(&self.root).map_err(|e| file_error(&self.root, &e));
+        }
+        files(&self.root)
+    }
+
+    pub(super) fn accepts(&self, name: &str) -> bool {
+        self.is_feed() || self.adapter.accepts(name)
+    }
+
+    pub(super) fn reader(&self, path: &Path) -> io::Result<Box<dyn BufRead>> {
+        if self.is_feed() { feed::reader(path) } else { adapters::reader(path) }
+    }
+
+    /// Where a file's bytes are read from while it is ingested.
+    fn keep(&self, lake: &Path, path: &Path, hash: &str, links: bool) -> Result<PathBuf, LakeError> {
+        match (links, self.is_feed()) {
+            (true, _) => Ok(path.to_owned()),
+            (false, true) => bronze::link(lake, path, hash),
+            (false, false) => bronze::keep(lake, path, hash),
+        }
+    }
+
+    /// A segment that was ingested leaves the spool: bronze has it, or nobody may, where it holds linkage ids.
+    fn leave(&self, path: &Path) -> Result<(), LakeError> {
+        if self.is_feed() {
+            std::fs::remove_file(path).map_err(|e| file_error(path, &e))?;
+        }
+        Ok(())
     }
 
     /// What a file is read with, of the files of the source.
@@ -131,16 +175,11 @@ impl<'a> OpenSource<'a> {
         for path in files {
             let name = self.name_of(path);
             if self.adapter.surveys(&name) {
-                let reader = adapters::reader(path).map_err(|e| file_error(path, &e))?;
+                let reader = self.reader(path).map_err(|e| file_error(path, &e))?;
                 self.adapter.survey(Extract { name: &name, reader })?;
             }
         }
         Ok(())
-    }
-
-    /// The source's files.
-    pub(super) fn files(&self) -> Result<Vec<PathBuf>, LakeError> {
-        files(&self.root)
     }
 }
 
@@ -199,7 +238,7 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, LakeError> {
 }
 
 /// The site's secret pseudonym key, made on first use.
-fn pseudonyms(state: &Path, entropy: &dyn Entropy) -> Result<Pseudonyms, LakeError> {
+pub(crate) fn pseudonyms(state: &Path, entropy: &dyn Entropy) -> Result<Pseudonyms, LakeError> {
     let path = state.join("pseudonym.key");
     if let Ok(bytes) = std::fs::read(&path) {
         let secret: [u8; 32] =
@@ -228,6 +267,34 @@ impl Lake {
         // First, so that a mapping that can't be read is said before the hours that reading takes.
         let standards = Standards::read(config, clock.now())?;
         self.read_sources(config, clock, entropy, &mut report, progress)?;
+        self.bring_gold(config, &mut report).await?;
+        Ok(report)
+    }
+
+    /// Takes in the sealed segments of the feeds alone, then rebuilds gold where something came.
+    ///
+    /// # Errors
+    /// As [`Lake::ingest`].
+    pub async fn ingest_feeds(
+        &self,
+        config: &Config,
+        clock: &dyn Clock,
+        entropy: &dyn Entropy,
+    ) -> Result<IngestReport, LakeError> {
+        let mut report = IngestReport::default();
+        let linkage = crate::linkage::key(config)?.map(Arc::new);
+        let mut run = Run { config, clock, entropy, linkage, hashes: BTreeMap::new(), progress: &mut |_, _, _| () };
+        for source in config.sources.iter().filter(|s| s.kind == SourceKind::Mllp) {
+            self.ingest_source(&mut run, &OpenSource::open(config, source)?, &mut report)?;
+        }
+        if !report.files.is_empty() {
+            self.bring_gold(config, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    /// Gold of everything that silver holds.
+    async fn bring_gold(&self, config: &Config, report: &mut IngestReport) -> Result<(), LakeError> {
         // By its run, so that silver that was entered before a crash comes into gold now.
         let gold = match self.gold()? {
             Some(gold) if gold.is_current(self.last_run()?, self.relinked()?, standards.hash()) => gold,
@@ -236,7 +303,7 @@ impl Lake {
         report.terminology = standards.mappings().files.clone();
         report.gold_version = gold.version;
         report.gold_rows = gold.rows.clone();
-        Ok(report)
+        Ok(())
     }
 
     fn read_sources(
@@ -272,7 +339,7 @@ impl Lake {
         let mut surveyed = false;
         for path in &all {
             let name = open.name_of(path);
-            if !adapter.accepts(&name) {
+            if !open.accepts(&name) {
                 report.ignored.push(name);
                 continue;
             }
@@ -286,6 +353,7 @@ impl Lake {
             let key = format!("{}/{name}/{hash}/{}", source.name, beside.settings);
             // A snapshot that is what an older one was takes the place of those between.
             if self.known(&key)? && !(source.snapshot && self.is_superseded(&key)?) {
+                open.leave(path)?;
                 report.files.push(FileReport {
                     source: source.name.clone(),
                     file: name,
@@ -302,14 +370,14 @@ impl Lake {
                 open.survey(&all)?;
                 surveyed = true;
             }
-            let kept = if links { path.clone() } else { bronze::keep(&self.root, path, &hash)? };
+            let kept = open.keep(&self.root, path, &hash, links)?;
             let number = self.last_run()?.saturating_add(1);
             let context = run.context(&source.name, number)?;
             let size = std::fs::metadata(&kept).map(|m| m.len()).unwrap_or_default();
             let mut tell = |bytes: u64| (run.progress)(&name, bytes, size);
             let stem = format!("{number:010}-{}", hash.get(..12).unwrap_or(&hash));
             let mut sink = Silver::new(&self.root, stem, &mut tell);
-            let reader = adapters::reader(&kept).map_err(|e| file_error(path, &e))?;
+            let reader = open.reader(&kept).map_err(|e| file_error(path, &e))?;
             let place = Place { path: Some(&kept), beside: &beside.files };
             let read = adapter.read_at(&context, Extract { name: &name, reader }, place, &mut sink)?;
             if links {
@@ -333,6 +401,7 @@ impl Lake {
                 schema: schema::version::VERSION.to_owned(),
             };
             self.enter(&key, &ingested)?;
+            open.leave(path)?;
             report.files.push(FileReport {
                 source: source.name.clone(),
                 file: name,

@@ -4,6 +4,9 @@
 //! the record's latest revision, every row of the old person is the new one's in gold; silver stays as it was read. A chain
 //! of merges is followed to its end, and a circle is not entered. A later snapshot of the old patient takes the merge back.
 //!
+//! A visit that got another number is the same: its rows are revisions of the visit that stays, and what belongs to it belongs to
+//! that one.
+//!
 //! The one who stays keeps the own year of entry. A person with two identifiers has spent from two years before the merge, and
 //! from no more than these two after it.
 
@@ -16,7 +19,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use schema::Table;
 
-use super::gold::LATEST_FIRST;
+use super::gold::latest_first;
 use super::{Lake, LakeError, data_error};
 use crate::config::Config;
 use crate::engine::session;
@@ -58,17 +61,53 @@ impl Merged {
 
     /// Registers the table `merged` of both keys.
     pub(super) fn register(&self, ctx: &SessionContext) -> Result<(), LakeError> {
-        let step = |e: &dyn std::fmt::Display| data_error("reading merged patients", e);
-        let schema = schema();
-        let column = |keys: Vec<&Person>| -> Result<ArrayRef, LakeError> {
-            Ok(Arc::new(FixedSizeBinaryArray::try_from_iter(keys.into_iter()).map_err(|e| step(&e))?))
-        };
-        let columns = vec![column(self.0.keys().collect())?, column(self.0.values().collect())?];
-        let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| step(&e))?;
-        let table = MemTable::try_new(schema, vec![vec![batch]]).map_err(|e| step(&e))?;
-        ctx.register_table("merged", Arc::new(table)).map_err(|e| step(&e))?;
-        Ok(())
+        let columns = vec![("old_key", self.0.keys().collect()), ("new_key", self.0.values().collect())];
+        register_keys(ctx, "merged", columns).map_err(|e| data_error("reading merged patients", &e))
     }
+}
+
+/// Registers a table of keys in memory.
+fn register_keys(
+    ctx: &SessionContext,
+    name: &str,
+    columns: Vec<(&str, Vec<&Person>)>,
+) -> datafusion::error::Result<()> {
+    let field = |name: &str| Field::new(name, DataType::FixedSizeBinary(16), false);
+    let schema = Arc::new(Schema::new(columns.iter().map(|(name, _)| field(name)).collect::<Vec<_>>()));
+    let arrays = columns.into_iter().map(|(_, keys)| -> datafusion::error::Result<ArrayRef> {
+        Ok(Arc::new(FixedSizeBinaryArray::try_from_iter(keys.into_iter())?))
+    });
+    let batch = RecordBatch::try_new(schema.clone(), arrays.collect::<Result<_, _>>()?)?;
+    ctx.register_table(name, Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))?;
+    Ok(())
+}
+
+/// Pairs of keys of a query.
+async fn keys(ctx: &SessionContext, sql: &str) -> Result<Vec<(Person, Person)>, LakeError> {
+    let step = |e: &dyn std::fmt::Display| data_error("reading merges", e);
+    let batches = ctx.sql(sql).await.map_err(|e| step(&e))?.collect().await.map_err(|e| step(&e))?;
+    let mut out = Vec::new();
+    for batch in &batches {
+        let (a, b) = (batch.column(0).as_fixed_size_binary(), batch.column(1).as_fixed_size_binary());
+        for i in 0..batch.num_rows() {
+            if let (Ok(a), Ok(b)) = (Person::try_from(a.value(i)), Person::try_from(b.value(i))) {
+                out.push((a, b));
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// What silver says of a key that is another one now: records whose latest revision is a retraction that carries another key.
+async fn pairs(ctx: &SessionContext, table: Table, key: &str) -> Result<BTreeMap<Person, Person>, LakeError> {
+    let sql = format!(
+        "SELECT DISTINCT o.{key} AS old_key, n.{key} AS new_key FROM silver o JOIN \
+         (SELECT {key}, record_key FROM (SELECT {key}, record_key, op, row_number() OVER (PARTITION BY record_key \
+         ORDER BY {}) AS place FROM silver) WHERE place = 1 AND op = 'retract') n ON o.record_key = n.record_key \
+         WHERE o.op = 'upsert' AND o.{key} <> n.{key}",
+        latest_first(table)
+    );
+    Ok(keys(ctx, &sql).await?.into_iter().collect())
 }
 
 impl Lake {
@@ -77,24 +116,69 @@ impl Lake {
         let step = |e: &dyn std::fmt::Display| data_error("reading merged patients", e);
         let ctx = session::context(&config.limits, &self.root.join("spill")).map_err(|e| step(&e))?;
         let silver = self.silver_of(Table::Patient)?;
-        session::register(&ctx, "silver", Table::Patient, &silver, false).await.map_err(|e| step(&e))?;
-        let sql = format!(
-            "SELECT DISTINCT o.person_key AS old_key, n.person_key AS new_key FROM silver o JOIN \
-             (SELECT person_key, record_key FROM (SELECT person_key, record_key, op, row_number() OVER (PARTITION BY record_key \
-             ORDER BY {LATEST_FIRST}) AS place FROM silver) WHERE place = 1 AND op = 'retract') n ON o.record_key = n.record_key \
-             WHERE o.op = 'upsert' AND o.person_key <> n.person_key"
-        );
-        let batches = ctx.sql(&sql).await.map_err(|e| step(&e))?.collect().await.map_err(|e| step(&e))?;
-        let mut direct = BTreeMap::new();
-        for batch in &batches {
-            let (old, new) = (batch.column(0).as_fixed_size_binary(), batch.column(1).as_fixed_size_binary());
-            for i in 0..batch.num_rows() {
-                if let (Ok(old), Ok(new)) = (Person::try_from(old.value(i)), Person::try_from(new.value(i))) {
-                    direct.insert(old, new);
-                }
-            }
-        }
+        session::register_silver(&ctx, "silver", Table::Patient, &silver).await.map_err(|e| step(&e))?;
+        let direct = pairs(&ctx, Table::Patient, "person_key").await?;
         Ok(Merged::resolved(&direct))
+    }
+}
+
+/// Which visit is which now: old and new record, old and new key.
+pub(super) struct Moved(Vec<[Person; 4]>);
+
+impl Moved {
+    /// Puts the view `silver` over the table `raw`, as if every row had named the visit that stays.
+    pub(super) async fn view(&self, ctx: &SessionContext, table: Table) -> Result<(), LakeError> {
+        let step = |e: &dyn std::fmt::Display| data_error("reading merged visits", e);
+        let columns = |record: &str| -> String {
+            let column = |name: &str| match name {
+                "record_key" => record.to_owned(),
+                "visit_key" => "coalesce(m.new_key, s.visit_key) AS visit_key".to_owned(),
+                _ => format!("s.{name}"),
+            };
+            table.silver().fields().iter().map(|f| column(f.name())).collect::<Vec<_>>().join(", ")
+        };
+        let sql = match (self.0.is_empty(), table) {
+            (true, _) => "SELECT * FROM raw".to_owned(),
+            (false, Table::Visit) => format!(
+                "SELECT {} FROM raw s LEFT JOIN moved m ON s.record_key = m.old_record \
+                 WHERE m.old_record IS NULL OR s.op = 'upsert' OR s.visit_key = m.old_key",
+                columns("coalesce(m.new_record, s.record_key) AS record_key")
+            ),
+            (false, _) => {
+                format!("SELECT {} FROM raw s LEFT JOIN moved m ON s.visit_key = m.old_key", columns("s.record_key"))
+            }
+        };
+        if !self.0.is_empty() {
+            let column = |at: usize| self.0.iter().filter_map(move |row| row.get(at)).collect();
+            let names = ["old_record", "new_record", "old_key", "new_key"];
+            let columns: Vec<(&str, Vec<&Person>)> =
+                names.into_iter().enumerate().map(|(at, name)| (name, column(at))).collect();
+            register_keys(ctx, "moved", columns).map_err(|e| step(&e))?;
+        }
+        let view = ctx.sql(&sql).await.map_err(|e| step(&e))?.into_view();
+        ctx.register_table("silver", view).map_err(|e| step(&e))?;
+        Ok(())
+    }
+}
+
+impl Lake {
+    /// The visits that got another number.
+    pub(super) async fn moved(&self, config: &Config) -> Result<Moved, LakeError> {
+        let step = |e: &dyn std::fmt::Display| data_error("reading merged visits", e);
+        let ctx = session::context(&config.limits, &self.root.join("spill")).map_err(|e| step(&e))?;
+        let silver = self.silver_of(Table::Visit)?;
+        session::register_silver(&ctx, "silver", Table::Visit, &silver).await.map_err(|e| step(&e))?;
+        let direct = pairs(&ctx, Table::Visit, "visit_key").await?;
+        if direct.is_empty() {
+            return Ok(Moved(Vec::new()));
+        }
+        let sql = "SELECT DISTINCT visit_key, record_key FROM silver WHERE op = 'upsert' AND visit_key IS NOT NULL";
+        let records: BTreeMap<Person, Person> = keys(&ctx, sql).await?.into_iter().collect();
+        let rows = Merged::resolved(&direct)
+            .0
+            .into_iter()
+            .filter_map(|(old, new)| Some([*records.get(&old)?, *records.get(&new)?, old, new]));
+        Ok(Moved(rows.collect()))
     }
 }
 

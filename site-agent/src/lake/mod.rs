@@ -15,6 +15,7 @@
 //! that breaks off, or whose columns contradict its mapping, is not whole and takes nobody's place.
 
 mod bronze;
+mod fold;
 mod gold;
 mod ingest;
 mod merge;
@@ -27,8 +28,8 @@ mod standards;
 pub(crate) mod tests;
 
 pub use gold::Gold;
-pub(crate) use ingest::files;
 pub use ingest::{FileReport, IngestReport};
+pub(crate) use ingest::{files, pseudonyms};
 pub use relink::LinkageReport;
 pub(crate) use standards::IMPLAUSIBLE;
 pub use standards::Standards;

@@ -164,7 +164,7 @@ pub fn rehearse(
         open.survey(&all)?;
         for path in &all {
             let name = open.name_of(path);
-            if !open.adapter.accepts(&name) {
+            if !open.accepts(&name) {
                 out.ignored.push(name);
                 continue;
             }
@@ -183,7 +183,7 @@ pub fn rehearse(
             let place = Place { path: Some(path), beside: &beside };
             let mut hear = |bytes: u64| progress(&name, bytes, size);
             let mut sink = Counter { out: &mut file, left: most.unwrap_or(u64::MAX), hear: &mut hear };
-            let reader = adapters::reader(path).map_err(|e| file_error(path, &e))?;
+            let reader = open.reader(path).map_err(|e| file_error(path, &e))?;
             match open.adapter.read_at(&context, Extract { name: &name, reader }, place, &mut sink) {
                 Ok(read) => (file.whole, file.skipped) = (true, read.skipped),
                 Err(AdapterError::Sink(why)) if why == ENOUGH => {}

@@ -190,17 +190,19 @@ impl Lake {
         let to = self.root.join(&relative);
         let input = File::open(&from).map_err(|e| file_error(&from, &e))?;
         let output = File::create(&to).map_err(|e| file_error(&to, &e))?;
-        let schema = Table::Patient.arrow();
+        let schema = Table::Patient.silver();
         let mut writer =
             ArrowWriter::try_new(output, schema.clone(), Some(silver::properties())).map_err(|e| step(&e))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(input).and_then(|b| b.build()).map_err(|e| step(&e))?;
         for batch in reader {
             let batch = batch.map_err(|e| step(&e))?;
-            let columns = Table::Patient
-                .columns()
-                .map(|c| match batch.column_by_name(c.name) {
-                    Some(column) if c.kind != schema::Kind::Tag => column.clone(),
-                    _ => new_null_array(&c.kind.data_type(), batch.num_rows()),
+            let tag = |name: &str| Table::Patient.column(name).is_some_and(|c| c.kind == schema::Kind::Tag);
+            let columns = schema
+                .fields()
+                .iter()
+                .map(|f| match batch.column_by_name(f.name()) {
+                    Some(column) if !tag(f.name()) => column.clone(),
+                    _ => new_null_array(f.data_type(), batch.num_rows()),
                 })
                 .collect();
             let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|e| step(&e))?;

@@ -71,7 +71,7 @@ impl<'a> Silver<'a> {
         let table = record.table();
         if !self.tables.contains_key(&table) {
             let path = format!("silver/{}-{}.parquet", self.stem, table.name());
-            let writer = ArrowWriter::try_new(self.create(&path)?, table.arrow(), Some(properties()))
+            let writer = ArrowWriter::try_new(self.create(&path)?, table.silver(), Some(properties()))
                 .map_err(|e| data_error("opening Parquet", &e))?;
             self.tables.insert(table, TableFile { builder: BatchBuilder::new(table), writer, path });
         }

@@ -14,6 +14,7 @@ use crate::linkage::tests::install;
 
 mod formats;
 mod hl7;
+mod replay;
 mod standards;
 mod tabular;
 mod versions;

@@ -10,6 +10,7 @@ mod coordinator_killed;
 mod demo;
 mod distinct;
 mod equal_question;
+mod feed_killed;
 mod harness;
 mod heart_disease;
 mod ingested_twice;

@@ -62,7 +62,7 @@ fn read(tabular: &Tabular, dir: &Path, version: &str) -> Result<Seen, AdapterErr
 
 fn codes(seen: &Seen) -> Vec<String> {
     let text = |r: &Record, c: &str| match r.get(c) {
-        Cell::Text(t) => t.clone(),
+        Cell::Text(t) => t.to_string(),
         _ => String::new(),
     };
     seen.0.iter().map(|r| format!("{} {}", text(r, "code_system"), text(r, "code"))).collect()

@@ -24,7 +24,7 @@ fn texts(seen: &Seen, column: &str) -> Vec<String> {
     seen.records
         .iter()
         .map(|r| match r.get(column) {
-            Cell::Text(t) => t.clone(),
+            Cell::Text(t) => t.to_string(),
             Cell::Null => "-".to_owned(),
             other => format!("{other:?}"),
         })

@@ -110,7 +110,7 @@ fn clean(stays: &[Stay]) -> Vec<String> {
         .collect()
 }
 
-fn hospital(source: &str, files: &[(&str, String)]) -> Hospital {
+pub(super) fn hospital(source: &str, files: &[(&str, String)]) -> Hospital {
     let hospital = Hospital::new(source, ".none", "");
     std::fs::write(hospital.dir.path().join("mapping.toml"), MAPPING).unwrap();
     std::fs::create_dir_all(hospital.config.state_dir()).unwrap();
@@ -121,10 +121,10 @@ fn hospital(source: &str, files: &[(&str, String)]) -> Hospital {
     hospital
 }
 
-const HL7: &str = "format = \"hl7v2\"";
+pub(super) const HL7: &str = "format = \"hl7v2\"";
 
 /// Every row of gold as text, without the columns that are named.
-fn rows(hospital: &Hospital, without: &[&str]) -> Vec<String> {
+pub(super) fn rows(hospital: &Hospital, without: &[&str]) -> Vec<String> {
     let gold = hospital.gold();
     let mut out = Vec::new();
     for table in Table::ALL {
