@@ -14,7 +14,9 @@
 //! * `time`: dates of any precision, zones, and the hours that a clock skips or repeats.
 //! * `envelope`, `measurement`: what rows of every format share.
 //! * [`profile`]: what is in a file that nobody has described yet.
-//! * `tabular`: delimited text and Parquet, described by a TOML mapping, of which some are shipped. `fhir`: FHIR R4, lines and Bundles. `hl7`: HL7 v2 files and batches.
+//! * [`pgcopy`]: chunks of a PostgreSQL table, as a site pulls them.
+//! * `tabular`: delimited text, Parquet and such chunks, described by a TOML mapping, of which some are shipped. `fhir`: FHIR R4, lines
+//!   and Bundles. `hl7`: HL7 v2 files and batches.
 //!   `ccda`: C-CDA and its relatives, one document a file.
 //! * [`people`]: lists of persons, such as those who objected.
 //! * [`terminology`]: mapping files that the site loads, from its codes to standard ones.
@@ -27,6 +29,7 @@ mod lines;
 mod measurement;
 mod open;
 pub mod people;
+pub mod pgcopy;
 pub mod profile;
 pub mod sink;
 mod tabular;

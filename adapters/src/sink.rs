@@ -233,6 +233,12 @@ pub trait Adapter: Send + Sync {
         false
     }
 
+    /// Whether it reads a column of the file of that name, be it for rows or for a dictionary that other files are read with. A
+    /// source that can be asked for single columns is asked for no others.
+    fn reads(&self, file: &str, _column: &str) -> bool {
+        self.accepts(file)
+    }
+
     /// Reads one extract to its end, with its place: the file itself, and what lies beside it.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ impl Default for Layout {
 pub(crate) const KEYS: &[&str] = &["delimiter", "quote", "encoding", "null", "ignore_case", "prefixes"];
 
 /// The endings that stand behind a name without one.
-const ENDINGS: &[&str] = &["csv", "tsv", "txt", "psv", "parquet"];
+const ENDINGS: &[&str] = &["csv", "tsv", "txt", "psv", "parquet", "pgcopy"];
 
 impl Layout {
     /// Reads a layout from a section; a key that is missing there is taken from `top`.

@@ -95,6 +95,12 @@ impl LookupDef {
         self.layout.fits(file)
     }
 
+    /// Whether it reads a column.
+    pub(crate) fn reads(&self, name: &str) -> bool {
+        let mut all = self.keys.iter().chain(&self.columns).chain(self.only.iter().map(|(c, _)| c));
+        all.any(|c| self.layout.same(c, name))
+    }
+
     /// Loads it from its files, the first that names a key wins. Without any file it is empty, unless it is required.
     pub(crate) fn load(&self, mapping: &str, files: &[&Neighbour]) -> Result<Lookup, AdapterError> {
         let wrong = |message: String| AdapterError::Mapping { file: mapping.to_owned(), line: self.line, message };
@@ -119,16 +125,12 @@ impl LookupDef {
         wrong: &dyn Fn(String) -> AdapterError,
     ) -> Result<(), AdapterError> {
         let io = |source| AdapterError::Io { file: file.name.clone(), source };
-        let reads = |name: &str| {
-            let mut all = self.keys.iter().chain(&self.columns).chain(self.only.iter().map(|(c, _)| c));
-            all.any(|c| self.layout.same(c, name))
-        };
         let reader = match crate::open::reader(&file.path) {
             Ok(reader) => reader as Box<dyn std::io::BufRead>,
             Err(_) => Box::new(BufReader::new(File::open(&file.path).map_err(io)?)),
         };
         let place = Place { path: Some(&file.path), beside: &[] };
-        let mut rows = match rows::open(reader, place, &self.layout, &reads).map_err(io)? {
+        let mut rows = match rows::open(reader, place, &self.layout, &|name| self.reads(name)).map_err(io)? {
             Opened::Rows(rows) => rows,
             Opened::Unreadable(detail) => {
                 return Err(wrong(format!("lookup \"{}\", {}: {detail}", self.name, file.name)));

@@ -50,6 +50,12 @@ impl FileMap {
         self.derived.iter().any(|d| d.lookup() == Some(lookup))
     }
 
+    /// Whether it reads a column of the file.
+    pub(crate) fn reads(&self, column: &str) -> bool {
+        let mut all = self.slots.all().iter();
+        all.any(|(name, _, origin)| *origin == super::columns::Origin::File && self.layout.same(name, column))
+    }
+
     /// Whether the file may lack a column.
     pub(crate) fn optional(&self, slot: Slot) -> bool {
         let name = self.slots.name(slot);

@@ -1,4 +1,4 @@
-//! Tables of any hospital, as delimited text or Parquet, described by a TOML mapping.
+//! Tables of any hospital, as delimited text, Parquet or chunks of PostgreSQL tables, described by a TOML mapping.
 //!
 //! ```toml
 //! format = "csv"                       # the source's format
@@ -28,11 +28,11 @@
 //! `docs/tabular.md` teaches the language. What is shipped for OMOP, i2b2, PCORnet, MIMIC, eICU and Synthea is such a mapping.
 //!
 //! ```text
-//! file ──rows (delimited, parquet)──► Fields ──derive (lookups)──► Cells ──build (setters, anchors)──► Record
+//! file ──rows (delimited, parquet, pgcopy)──► Fields ──derive (lookups)──► Cells ──build (setters, anchors)──► Record
 //! ```
 //!
 //! * `mapping`, `layout`, `columns`, `setters`: the language and its checks; `toml_doc`: TOML with lines; `shipped`.
-//! * `rows`, `delimited`, `parquet`: files to rows. `cells`, `derive`, `steps`, `lookup`, `anchor`: cells that a mapping
+//! * `rows`, `delimited`, `parquet`, `pgcopy`: files to rows. `cells`, `derive`, `steps`, `lookup`, `anchor`: cells that a mapping
 //!   makes.
 //! * `number`: numbers; `build`, `maker`: a row to records.
 
@@ -48,6 +48,7 @@ mod maker;
 mod mapping;
 mod number;
 mod parquet;
+mod pgcopy;
 pub(crate) mod rows;
 mod setters;
 mod shipped;
@@ -178,6 +179,11 @@ impl Adapter for Tabular {
         self.mapping.lookups.iter().enumerate().any(|(at, l)| map.reads_lookup(at) && l.fits(other))
     }
 
+    fn reads(&self, file: &str, column: &str) -> bool {
+        self.mapping.file(file).is_some_and(|map| map.reads(column))
+            || self.mapping.lookups.iter().any(|l| l.fits(file) && l.reads(column))
+    }
+
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
         self.read_at(ctx, extract, Place::default(), sink)
     }
@@ -202,8 +208,7 @@ impl Adapter for Tabular {
                 out.quarantine(0, Reason::Incomplete, detail)?;
             }
         }
-        let wanted = |column: &str| map.slots.all().iter().any(|(n, _, _)| map.layout.same(n, column));
-        let rows = match rows::open(reader, place, &map.layout, &wanted).map_err(|e| out.io(e))? {
+        let rows = match rows::open(reader, place, &map.layout, &|column| map.reads(column)).map_err(|e| out.io(e))? {
             Opened::Rows(rows) => rows,
             Opened::Unreadable(detail) => {
                 out.tally.items += 1;

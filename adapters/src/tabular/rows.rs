@@ -5,6 +5,8 @@ use std::io::{self, BufRead};
 use super::delimited::Delimited;
 use super::layout::Layout;
 use super::parquet::ParquetRows;
+use super::pgcopy::PgRows;
+use crate::pgcopy::MAGIC;
 use crate::sink::{Place, Reason};
 
 /// The fields of one row, as text.
@@ -76,9 +78,10 @@ pub(crate) enum Next {
 pub(crate) enum Rows<'a> {
     Delimited(Delimited<'a>),
     Parquet(Box<ParquetRows>),
+    PgCopy(Box<PgRows<'a>>),
 }
 
-/// What a file is: text, Parquet, or a Parquet file that cannot be opened.
+/// What a file is: rows, or a typed file that cannot be opened.
 pub(crate) enum Opened<'a> {
     Rows(Rows<'a>),
     Unreadable(String),
@@ -92,7 +95,16 @@ pub(crate) fn open<'a>(
     wanted: &dyn Fn(&str) -> bool,
 ) -> io::Result<Opened<'a>> {
     // An error here comes again with the first line, which tells it.
-    let parquet = reader.fill_buf().is_ok_and(|bytes| bytes.starts_with(b"PAR1"));
+    let (parquet, pgcopy) = match reader.fill_buf() {
+        Ok(bytes) => (bytes.starts_with(b"PAR1"), bytes.starts_with(MAGIC)),
+        Err(_) => (false, false),
+    };
+    if pgcopy {
+        return Ok(match PgRows::open(reader)? {
+            Ok(rows) => Opened::Rows(Rows::PgCopy(Box::new(rows))),
+            Err(detail) => Opened::Unreadable(detail),
+        });
+    }
     if !parquet {
         return Ok(Opened::Rows(Rows::Delimited(Delimited::new(reader, layout))));
     }
@@ -111,6 +123,7 @@ impl Rows<'_> {
         match self {
             Rows::Delimited(rows) => rows.fields(),
             Rows::Parquet(rows) => rows.fields(),
+            Rows::PgCopy(rows) => rows.fields(),
         }
     }
 
@@ -118,7 +131,7 @@ impl Rows<'_> {
     pub(crate) fn delimiter(&self) -> Option<char> {
         match self {
             Rows::Delimited(rows) => Some(rows.delimiter()),
-            Rows::Parquet(_) => None,
+            Rows::Parquet(_) | Rows::PgCopy(_) => None,
         }
     }
 
@@ -127,6 +140,7 @@ impl Rows<'_> {
         match self {
             Rows::Delimited(_) => None,
             Rows::Parquet(rows) => Some(rows.columns()),
+            Rows::PgCopy(rows) => Some(rows.columns()),
         }
     }
 
@@ -135,6 +149,7 @@ impl Rows<'_> {
         match self {
             Rows::Delimited(_) => false,
             Rows::Parquet(rows) => rows.typed(field),
+            Rows::PgCopy(rows) => rows.typed(field),
         }
     }
 
@@ -143,6 +158,7 @@ impl Rows<'_> {
         match self {
             Rows::Delimited(rows) => rows.read_bytes(),
             Rows::Parquet(rows) => rows.read_bytes(),
+            Rows::PgCopy(rows) => rows.read_bytes(),
         }
     }
 
@@ -151,6 +167,7 @@ impl Rows<'_> {
         match self {
             Rows::Delimited(rows) => rows.advance(),
             Rows::Parquet(rows) => rows.advance(),
+            Rows::PgCopy(rows) => rows.advance(),
         }
     }
 }
