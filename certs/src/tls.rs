@@ -81,6 +81,20 @@ pub fn feed(
     Ok(Arc::new(config))
 }
 
+/// The configuration of a caller without a certificate of its own, to a server of another authority, such as a hospital's
+/// database.
+///
+/// # Errors
+/// The authority can't be read.
+pub fn trusting(ca_pem: &str) -> Result<Arc<ClientConfig>, CertError> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(|e| CertError::unmade("TLS configuration", &e))?
+        .with_root_certificates(roots(ca_pem)?)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
 /// A caller's configuration.
 ///
 /// # Errors

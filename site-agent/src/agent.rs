@@ -36,6 +36,9 @@ pub enum AgentError {
     /// The lake.
     #[error(transparent)]
     Lake(#[from] LakeError),
+    /// A pull.
+    #[error(transparent)]
+    Pull(#[from] crate::pull::PullError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -178,10 +181,10 @@ impl Agent {
         self.again.notified().await;
     }
 
-    /// Ingests every source.
+    /// Pulls what comes from servers, then ingests every source. A pull that fails keeps no other source from being read.
     ///
     /// # Errors
-    /// See [`Lake::ingest`].
+    /// See [`Lake::ingest`]; or a pull failed, which is said when everything else is done.
     pub async fn ingest(
         &self,
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
@@ -190,8 +193,13 @@ impl Agent {
         for feed in &self.feeds {
             feed.seal().await;
         }
-        let report = self.lake.ingest(&self.config, self.clock.as_ref(), self.entropy.as_ref(), progress).await?;
-        Ok(report)
+        let (pulls, failed) = crate::pull::all(&self.config, progress).await;
+        let mut report = self.lake.ingest(&self.config, self.clock.as_ref(), self.entropy.as_ref(), progress).await?;
+        report.pulls = pulls;
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(report),
+        }
     }
 
     /// Ingests what the live sources spooled so far.

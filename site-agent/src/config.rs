@@ -73,7 +73,7 @@ pub struct Source {
     /// Its format: one of [`adapters::FORMATS`]. A feed is `hl7v2`.
     #[serde(default)]
     pub format: String,
-    /// The folder with the extract's files, relative to `site.toml`.
+    /// The folder with the extract's files, relative to `site.toml`. Empty where there is `postgres` or a feed.
     #[serde(default)]
     pub path: PathBuf,
     /// The one address and port of a feed.
@@ -88,6 +88,9 @@ pub struct Source {
     /// What the senders of a feed may use of the machine.
     #[serde(default)]
     pub feed: FeedLimits,
+    /// The PostgreSQL server whose tables are pulled, in the place of a folder.
+    #[serde(default)]
+    pub postgres: Option<crate::pull::Postgres>,
     /// The mapping, for `csv` and `parquet`; for a format with a shipped mapping, the one that takes its place.
     #[serde(default)]
     pub mapping: Option<PathBuf>,
@@ -123,6 +126,30 @@ impl Source {
         if self.kind == SourceKind::Mllp && self.format.is_empty() {
             self.format = "hl7v2".to_owned();
         }
+    }
+
+    /// Whether what comes again takes the place of what it was. A pull always is a whole snapshot.
+    pub fn is_snapshot(&self) -> bool {
+        self.snapshot || self.postgres.is_some()
+    }
+
+    /// What is wrong with the settings, and what would be right.
+    fn objection(&self) -> Option<String> {
+        if self.kind == SourceKind::Mllp {
+            return self.postgres.is_some().then(|| "a feed has no postgres".to_owned());
+        }
+        let Some(postgres) = &self.postgres else {
+            return self.path.as_os_str().is_empty().then(|| "give path = \"...\", or postgres = { ... }".to_owned());
+        };
+        if !self.path.as_os_str().is_empty() {
+            return Some("path and postgres are two sources; give each an own [[source]]".to_owned());
+        }
+        // The name is that of a folder of the state.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            return Some("the name of a source with postgres has letters, digits, - and _ alone".to_owned());
+        }
+        postgres.objection()
     }
 }
 
@@ -343,6 +370,16 @@ pub enum ConfigError {
         /// What is wrong, and what would fit.
         reason: SettingsError,
     },
+    /// A source is not as it should be.
+    #[error("{path}, source {name}: {reason}")]
+    PulledSource {
+        /// Where.
+        path: String,
+        /// The source.
+        name: String,
+        /// What, and the remedy.
+        reason: String,
+    },
     /// There is no time zone.
     #[error(
         "{path} gives no time_zone; set the hospital's IANA zone, such as time_zone = \"Europe/Berlin\". \
@@ -362,6 +399,15 @@ pub enum ConfigError {
     },
 }
 
+/// Where a mistake is and what it is, without the line itself: it may hold what no log should.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|s| text.get(..s.start));
+    match before.map(|b| b.matches('\n').count() + 1) {
+        Some(line) => format!("line {line}: {}", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
 impl Config {
     /// Reads `site.toml` of a folder.
     ///
@@ -373,13 +419,23 @@ impl Config {
         let text = std::fs::read_to_string(&file)
             .map_err(|e| ConfigError::Unreadable { path: path.clone(), reason: e.to_string() })?;
         let mut config: Config = toml::from_str(&text)
-            .map_err(|e| ConfigError::Malformed { path: path.clone(), reason: e.to_string().trim().to_owned() })?;
+            .map_err(|e| ConfigError::Malformed { path: path.clone(), reason: place(&text, &e) })?;
         config.home = home.to_owned();
         for source in &mut config.sources {
             source.settle();
             settings::check(source).map_err(|reason| ConfigError::Source { path: path.clone(), reason })?;
         }
         config.zone_of(&path)?;
+        for (at, source) in config.sources.iter().enumerate() {
+            let name = source.name.clone();
+            if let Some(reason) = source.objection() {
+                return Err(ConfigError::PulledSource { path, name, reason });
+            }
+            if source.postgres.is_some() && config.sources.iter().skip(at + 1).any(|s| s.name == name) {
+                let reason = "two sources have this name; a source with postgres needs its own".to_owned();
+                return Err(ConfigError::PulledSource { path, name, reason });
+            }
+        }
         Ok(config)
     }
 
@@ -410,6 +466,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("site.toml"), text).unwrap();
         Config::read(dir.path())
+    }
+
+    #[test]
+    fn a_password_is_refused_and_said_nowhere() {
+        let head = "id = \"a\"\nname = \"A\"\ncountry = \"DE\"\ntime_zone = \"Europe/Berlin\"\n";
+        let source = |postgres: &str| {
+            with(&format!("{head}[[source]]\nname = \"cdm\"\nformat = \"omop\"\npostgres = {{ {postgres} }}\n"))
+        };
+        let base = "host = \"h\", dbname = \"d\", user = \"u\"";
+        // The right place, a typing error beside it, and a field of another kind.
+        for fault in ["password = \"hunter2\"", "pasword = \"hunter2\"", "port = \"x\", password = \"hunter2\""] {
+            let error = source(&format!("{base}, {fault}, tls = \"off\"")).unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let error = source(&format!("{base}, password = \"hunter2\"")).unwrap_err().to_string();
+        assert!(error.contains("source cdm") && error.contains("password_file"), "{error}");
+        let error = source(base).unwrap_err().to_string();
+        assert!(error.contains("ca_file"), "{error}");
+        let config = source(&format!("{base}, tls = \"off\"")).unwrap();
+        let postgres = config.sources[0].postgres.clone().unwrap();
+        assert_eq!((postgres.port, postgres.schema.as_str(), postgres.chunk_rows), (5432, "public", 100_000));
+        assert!(config.sources[0].is_snapshot());
+        assert!(source(&format!("{base}, tls = \"off\", chunk_rows = 0")).is_err());
+        let neither = with(&format!("{head}[[source]]\nname = \"x\"\nformat = \"omop\"\n")).unwrap_err().to_string();
+        assert!(neither.contains("path"), "{neither}");
     }
 
     #[test]

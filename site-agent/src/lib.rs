@@ -10,6 +10,7 @@
 //!
 //! * [`config`]: the site's settings.
 //! * [`consent`]: whose data a study may read now.
+//! * [`pull`]: tables of a PostgreSQL server to files, which the lake reads as an extract.
 //! * [`lake`]: extracts to Parquet, exactly once.
 //! * [`feed`]: live HL7 v2, the one port that an agent may open.
 //! * [`quality`], [`coverage`]: what gold is worth, and how far its codes are mapped; for the site's own staff.
@@ -38,6 +39,7 @@ pub mod ledger;
 pub mod linkage;
 pub mod policy;
 pub mod preview;
+pub mod pull;
 pub mod quality;
 pub mod releases;
 pub mod secure;

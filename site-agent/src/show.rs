@@ -79,6 +79,22 @@ pub fn text(command: &Command, value: &Value) -> String {
     let part = |key: &str| value.get(key).unwrap_or(&empty);
     match command {
         Command::Ingest => {
+            for p in list(part("pulls")) {
+                let _ = writeln!(
+                    out,
+                    "pulled {}: {} tables, {} chunks of {} rows and {:.1} MiB in {:.0} s; {} chunks were there before",
+                    text_of(p, "source"),
+                    text_of(p, "tables"),
+                    text_of(p, "chunks"),
+                    text_of(p, "rows"),
+                    number(p, "bytes") / 1_048_576.0,
+                    number(p, "seconds"),
+                    text_of(p, "chunks_before"),
+                );
+                for note in list(p.get("notes").unwrap_or(&empty)) {
+                    let _ = writeln!(out, "    {}", note.as_str().unwrap_or_default());
+                }
+            }
             let _ = writeln!(
                 out,
                 "{:<40} {:>10} {:>10} {:>11} {:>8}",

@@ -42,6 +42,7 @@ const KEPT: &[(&str, &[&str])] = &[
     ("rcgen", &["certs"]),
     ("rustls", &["certs"]),
     ("tokio-rustls", &["proto", "coordinator", "site-agent"]),
+    ("tokio-postgres", &["site-agent"]),
 ];
 
 /// Rooms that know no async.

@@ -44,26 +44,20 @@ pub(super) fn remove(root: &Path, file: &Path, hash: &str) -> Result<(), LakeErr
     }
 }
 
-/// Puts a sealed segment of a feed into bronze as well, without a copy: the same file under a second name.
-pub(super) fn link(root: &Path, path: &Path, hash: &str) -> Result<PathBuf, LakeError> {
-    let kept = self::path(root, path, hash);
-    match std::fs::hard_link(path, &kept) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(file_error(&kept, &e)),
-        _ => {
-            platform::files::sync_folder(&root.join("bronze")).map_err(|e| file_error(&kept, &e))?;
-            Ok(kept)
-        }
-    }
-}
-
-/// Copies a file into bronze, unless it is there.
-pub(super) fn keep(root: &Path, path: &Path, hash: &str) -> Result<PathBuf, LakeError> {
+/// Copies a file into bronze, unless it is there. A file of the agent's `own`, which never changes again, is linked: it takes its
+/// room once.
+pub(super) fn keep(root: &Path, path: &Path, hash: &str, own: bool) -> Result<PathBuf, LakeError> {
     let kept = self::path(root, path, hash);
     if kept.exists() {
         return Ok(kept);
     }
     let temporary = root.join("bronze").join(format!(".{hash}.tmp"));
     let wrong = |e: std::io::Error| file_error(&kept, &e);
+    // Where that fails, as between two disks, it is copied.
+    if own && std::fs::hard_link(path, &kept).is_ok() {
+        platform::files::sync_folder(&root.join("bronze")).map_err(wrong)?;
+        return Ok(kept);
+    }
     let mut from = File::open(path).map_err(|e| file_error(path, &e))?;
     let mut to = File::create(&temporary).map_err(wrong)?;
     std::io::copy(&mut from, &mut to).map_err(wrong)?;

@@ -59,6 +59,9 @@ pub struct IngestReport {
     /// What became of the mapping files' rows.
     #[serde(default)]
     pub terminology: Vec<adapters::terminology::FileUse>,
+    /// What was pulled from servers.
+    #[serde(default)]
+    pub pulls: Vec<crate::pull::PullReport>,
 }
 
 /// A source with its settings read.
@@ -95,9 +98,12 @@ impl<'a> OpenSource<'a> {
             settings += &format!("\0linkage_system\0{system}");
         }
         let mapping_hash = proto::Hash::of(settings.as_bytes()).short();
-        let root = match source.kind {
-            SourceKind::Files => config.home.join(&source.path),
-            SourceKind::Mllp => feed::folder(config, &source.name),
+        let root = match (&source.postgres, source.kind) {
+            (Some(_), _) => crate::pull::complete(config, source).ok_or_else(|| {
+                file_error(Path::new(&source.name), &"it was not pulled to its end yet; run site-agent ingest")
+            })?,
+            (None, SourceKind::Files) => config.home.join(&source.path),
+            (None, SourceKind::Mllp) => feed::folder(config, &source.name),
         };
         Ok(OpenSource { source, root, adapter, mapping_hash })
     }
@@ -125,11 +131,8 @@ impl<'a> OpenSource<'a> {
 
     /// Where a file's bytes are read from while it is ingested.
     fn keep(&self, lake: &Path, path: &Path, hash: &str, links: bool) -> Result<PathBuf, LakeError> {
-        match (links, self.is_feed()) {
-            (true, _) => Ok(path.to_owned()),
-            (false, true) => bronze::link(lake, path, hash),
-            (false, false) => bronze::keep(lake, path, hash),
-        }
+        let own = self.is_feed() || self.source.postgres.is_some();
+        if links { Ok(path.to_owned()) } else { bronze::keep(lake, path, hash, own) }
     }
 
     /// A segment that was ingested leaves the spool: bronze has it, or nobody may, where it holds linkage ids.
@@ -215,6 +218,11 @@ impl Run<'_> {
             revision,
         })
     }
+}
+
+/// The sources with something to read: not those whose first pull is not at its end yet.
+fn readable(config: &Config) -> impl Iterator<Item = &Source> {
+    config.sources.iter().filter(|s| s.postgres.is_none() || crate::pull::complete(config, s).is_some())
 }
 
 /// Files below a folder, in the order of their paths.
@@ -315,7 +323,7 @@ impl Lake {
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     ) -> Result<(), LakeError> {
         let sources: Vec<OpenSource<'_>> =
-            config.sources.iter().map(|s| OpenSource::open(config, s)).collect::<Result<_, _>>()?;
+            readable(config).map(|s| OpenSource::open(config, s)).collect::<Result<_, _>>()?;
         let linkage = crate::linkage::key(config)?.map(Arc::new);
         let mut run = Run { config, clock, entropy, linkage, hashes: BTreeMap::new(), progress };
         report.read_again = self.reread(&mut run, &sources)?;
@@ -352,7 +360,7 @@ impl Lake {
             let beside = open.beside(run, &name, &all)?;
             let key = format!("{}/{name}/{hash}/{}", source.name, beside.settings);
             // A snapshot that is what an older one was takes the place of those between.
-            if self.known(&key)? && !(source.snapshot && self.is_superseded(&key)?) {
+            if self.known(&key)? && !(source.is_snapshot() && self.is_superseded(&key)?) {
                 open.leave(path)?;
                 report.files.push(FileReport {
                     source: source.name.clone(),
@@ -397,7 +405,7 @@ impl Lake {
                 quarantine: written.quarantine.clone(),
                 linkage: context.linkage.as_deref().filter(|_| links).map(LinkageKey::id),
                 at_micros: context.ingest_micros,
-                snapshot: source.snapshot && written.whole,
+                snapshot: source.is_snapshot() && written.whole,
                 schema: schema::version::VERSION.to_owned(),
             };
             self.enter(&key, &ingested)?;
