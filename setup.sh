@@ -1,4 +1,5 @@
-# Sourced by ./demo and ./check: the few system packages that the build needs, and where its output goes.
+# Sourced by ./demo and ./check: the few system packages that the build needs, and where its output goes. With the word `tests`
+# behind it, also what the tests need: a PostgreSQL server, which they start themselves, and openssl for its certificate.
 
 # The build's output lies outside the checkout, so that a fresh clone does not compile RocksDB and DataFusion again.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/insitu/target}"
@@ -10,6 +11,11 @@ command -v perl >/dev/null || need+=(perl)
 # bindgen reads RocksDB's header with libclang and its own headers.
 ls /usr/lib/llvm-*/lib/libclang.so* /usr/lib/*/libclang-*.so* >/dev/null 2>&1 \
     && ls -d /usr/lib/llvm-*/lib/clang/*/include /usr/lib/clang/*/include >/dev/null 2>&1 || need+=(libclang-dev)
+if [ "${1:-}" = tests ]; then
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need+=(postgresql)
+    command -v openssl >/dev/null || need+=(openssl)
+    command -v setpriv >/dev/null || need+=(util-linux)
+fi
 if [ ${#need[@]} -gt 0 ]; then
     echo "installing ${need[*]}"
     sudo=""

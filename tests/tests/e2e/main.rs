@@ -21,6 +21,7 @@ mod no_way_to_no_noise;
 mod old_backup;
 mod plan_changed;
 mod plan_refused;
+mod postgres;
 mod renewal;
 mod resent;
 mod revoked;
