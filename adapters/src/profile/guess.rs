@@ -21,8 +21,11 @@ pub(super) const DATES: &[&str] = &[
     "%Y%m%d%H%M%S",
 ];
 
+/// What a text could be, and whether it is.
+pub(super) type Shape = (&'static str, fn(&str) -> bool);
+
 /// What a cell is tried for, apart from dates; the more particular come first.
-pub(super) const SHAPES: &[(&str, fn(&str) -> bool)] = &[
+pub(super) const SHAPES: &[Shape] = &[
     ("sex", sex),
     ("UUID", uuid),
     ("LOINC code", loinc),

@@ -139,7 +139,7 @@ fn table<'a>(
                 }
                 columns.resize_with(names.len(), column::Column::default);
                 columns.iter_mut().zip(cells()).for_each(|(column, cell)| column.take(cell));
-                if out.items % 1024 == 0 {
+                if out.items.is_multiple_of(1024) {
                     hear(rows.read_bytes());
                 }
             }
@@ -180,7 +180,7 @@ fn resources<'a>(
             },
             Line::TooLong | Line::Truncated => out.unreadable += 1,
         }
-        if lines.number() % 1024 == 0 {
+        if lines.number().is_multiple_of(1024) {
             hear(lines.read_bytes());
         }
     }
@@ -208,7 +208,7 @@ fn messages<'a>(
             }
             Frame::Stray | Frame::Over(_) | Frame::Truncated => out.unreadable += 1,
         }
-        if frames.number() % 1024 == 0 {
+        if frames.number().is_multiple_of(1024) {
             hear(frames.read_bytes());
         }
     }

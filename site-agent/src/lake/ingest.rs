@@ -275,7 +275,7 @@ impl Lake {
         // First, so that a mapping that can't be read is said before the hours that reading takes.
         let standards = Standards::read(config, clock.now())?;
         self.read_sources(config, clock, entropy, &mut report, progress)?;
-        self.bring_gold(config, &mut report).await?;
+        self.bring_gold(config, &standards, &mut report).await?;
         Ok(report)
     }
 
@@ -296,17 +296,22 @@ impl Lake {
             self.ingest_source(&mut run, &OpenSource::open(config, source)?, &mut report)?;
         }
         if !report.files.is_empty() {
-            self.bring_gold(config, &mut report).await?;
+            self.bring_gold(config, &Standards::read(config, clock.now())?, &mut report).await?;
         }
         Ok(report)
     }
 
     /// Gold of everything that silver holds.
-    async fn bring_gold(&self, config: &Config, report: &mut IngestReport) -> Result<(), LakeError> {
+    async fn bring_gold(
+        &self,
+        config: &Config,
+        standards: &Standards,
+        report: &mut IngestReport,
+    ) -> Result<(), LakeError> {
         // By its run, so that silver that was entered before a crash comes into gold now.
         let gold = match self.gold()? {
             Some(gold) if gold.is_current(self.last_run()?, self.relinked()?, standards.hash()) => gold,
-            _ => self.rebuild(config, &standards).await?,
+            _ => self.rebuild(config, standards).await?,
         };
         report.terminology = standards.mappings().files.clone();
         report.gold_version = gold.version;

@@ -62,6 +62,8 @@ impl<'a> Words<'a> {
 }
 
 type Built = StringDictionaryBuilder<Int32Type>;
+/// A unit in UCUM, and how its values become standard ones, with the conversion's name.
+type Found = (Option<Arc<str>>, Option<(Conversion, Option<String>)>);
 
 /// A batch with some columns in the place of those of their name.
 fn replaced(batch: &RecordBatch, with: Vec<(&str, ArrayRef)>) -> Result<RecordBatch, ArrowError> {
@@ -164,7 +166,7 @@ impl Standards {
         let (texts, flags) = (Words::of(batch, "unit_src")?, Words::of(batch, "flag")?);
         let before = [Words::of(batch, "unit_ucum")?, Words::of(batch, "unit_std")?, Words::of(batch, "conv_id")?];
         let (values, values_std) = (real("value_num")?, real("value_std")?);
-        let mut found: HashMap<[i32; 5], (Option<Arc<str>>, Option<(Conversion, Option<String>)>)> = HashMap::new();
+        let mut found: HashMap<[i32; 5], Found> = HashMap::new();
         let (mut ucum, mut std, mut id, mut flag) = (Built::new(), Built::new(), Built::new(), Built::new());
         let mut value = Float64Builder::with_capacity(batch.num_rows());
         for row in 0..batch.num_rows() {
