@@ -4,7 +4,7 @@ use super::*;
 
 fn text(r: &Record, column: &str) -> String {
     match r.get(column) {
-        Cell::Text(t) => t.clone(),
+        Cell::Text(t) => t.to_string(),
         other => format!("{other:?}"),
     }
 }
