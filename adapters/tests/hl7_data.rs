@@ -81,6 +81,7 @@ fn simhospital() {
     assert_eq!((all.items, all.quarantined, all.skipped), (744, 0, 0));
     let want: BTreeMap<&str, u64> = [("measurement", 2481), ("patient", 746), ("visit", 595)].into();
     assert_eq!(tally.tables, want);
+    // A score out of `/10` has no unit.
     assert_eq!(tally.standardised, 692);
 }
 

@@ -129,7 +129,7 @@ fn check_digits() {
 #[test]
 fn long_texts_are_counted_and_one_letter_is_no_sex() {
     let mut text = "note,flag\n".to_owned();
-    (0..60).for_each(|i| text += &format!("{} {},U\n", "x".repeat(200), i % 30));
+    (0..60).for_each(|i| text += &format!("{} {},D\n", "x".repeat(200), i % 30));
     let file = of("a.csv", text.as_bytes());
     assert_eq!((guess(&file, "note").distinct, guess(&file, "note").guess.as_str()), (Some(30), "free text"));
     assert_eq!(guess(&file, "flag").guess, "a few words");

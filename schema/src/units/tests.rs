@@ -135,3 +135,14 @@ fn the_tables_hold_together() {
         assert_eq!(alias.to_lowercase(), *alias);
     }
 }
+
+/// A score of 7 /10 is no seven tenths.
+#[test]
+fn a_number_alone_is_no_unit() {
+    for text in ["/10", "10", "1/10", "(10)"] {
+        assert_eq!(ucum(text), None, "{text}");
+    }
+    for text in ["1", "%", "/min", "10*9/L", "{score}", "m/s2"] {
+        assert!(ucum(text).is_some(), "{text}");
+    }
+}

@@ -16,9 +16,11 @@ const LONGEST: usize = 80;
 /// So many units, and pairs of them, are remembered; more are worked out each time.
 const REMEMBERED: usize = 4096;
 
-/// Whether a text is a UCUM unit.
+/// Whether a text is a UCUM unit. UCUM takes a number alone for one, so a score of `/10` would be a tenth; here a number is none, but
+/// the unity `1`.
 pub(super) fn valid(text: &str) -> bool {
-    text.len() <= LONGEST && octofhir_ucum::analyse(text).is_ok()
+    let named = text == "1" || text.bytes().any(|b| !b.is_ascii_digit() && !b"/.()+-".contains(&b));
+    named && text.len() <= LONGEST && octofhir_ucum::analyse(text).is_ok()
 }
 
 /// A unit's powers of one thing, above and below the fraction's line: mmol/mol is no per cent, though both are numbers in UCUM.

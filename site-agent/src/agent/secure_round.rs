@@ -24,7 +24,7 @@ pub enum SecureAnswer {
     Reveal(Reveal),
 }
 
-/// The code of [`other_linkage_key`].
+/// The code of the refusal of a round under another linkage key.
 pub const OTHER_LINKAGE_KEY: &str = "linkage_key_differs";
 
 /// The refusal of a round under another linkage key than this site's.

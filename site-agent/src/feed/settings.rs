@@ -170,7 +170,9 @@ pub fn check(source: &Source) -> Result<(), SettingsError> {
         return match (source.listen, source.format.is_empty(), source.path.as_os_str().is_empty()) {
             (Some(_), ..) => refuse("it has `listen`; write kind = \"mllp\", or remove it".to_owned()),
             (_, true, _) => refuse(format!("it has no `format`; there are: {}", adapters::FORMATS.join(", "))),
-            (_, _, true) => refuse("it has no `path`, the folder with its files".to_owned()),
+            (_, _, true) if source.postgres.is_none() => {
+                refuse("it has no `path`, the folder with its files".to_owned())
+            }
             _ => Ok(()),
         };
     }

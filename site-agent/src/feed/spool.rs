@@ -165,10 +165,10 @@ impl Writer {
                 }
             }
             self.keep(group);
-            if seal.is_some() || self.log.bytes() >= self.segment {
-                if let Err(e) = self.log.seal() {
-                    tracing::error!("feed: a segment can't be sealed: {e}");
-                }
+            if (seal.is_some() || self.log.bytes() >= self.segment)
+                && let Err(e) = self.log.seal()
+            {
+                tracing::error!("feed: a segment can't be sealed: {e}");
             }
             if let Some(done) = seal {
                 let _ = done.send(());
