@@ -222,11 +222,6 @@ pub trait Adapter: Send + Sync {
     /// The disk, the sink, or a file that contradicts its mapping. Bad items are no errors: they are quarantined.
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn Sink) -> Result<Read, AdapterError>;
 
-    /// The columns that are read of a table of that name; nothing for what is no table.
-    fn columns(&self, _file: &str) -> Vec<String> {
-        Vec::new()
-    }
-
     /// Whether the file of that name is read with another one of the source, such as a code dictionary. What was read of it
     /// depends on both.
     fn beside(&self, _file: &str, _other: &str) -> bool {

@@ -76,8 +76,9 @@ impl Column {
             return;
         }
         self.filled += 1;
-        self.longest = self.longest.max(cell.chars().count());
-        self.blanks += u64::from(cell.chars().count() >= FREE_TEXT && cell.contains(' '));
+        let length = cell.chars().count();
+        self.longest = self.longest.max(length);
+        self.blanks += u64::from(length >= FREE_TEXT && cell.contains(' '));
         if let Some(n) = self.seen.get_mut(cell) {
             *n += 1;
         } else if self.different() < MOST_DISTINCT as u64 {

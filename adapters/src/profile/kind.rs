@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use serde::Serialize;
 
 /// The format of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A table as text.
@@ -27,6 +27,7 @@ pub enum Kind {
     /// Bytes that are no text.
     Binary,
     /// Nothing.
+    #[default]
     Empty,
 }
 

@@ -12,12 +12,13 @@ mod kind;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 
 use crate::hl7::{Bounds, Frame, Frames, message_type};
 use crate::lines::{Line, Lines};
-use crate::sink::Place;
+use crate::sink::{Adapter, Place};
 use crate::tabular::{Layout, Next, Opened, SHIPPED, open_rows};
 
 pub use column::ColumnProfile;
@@ -28,7 +29,7 @@ pub use kind::Kind;
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
 /// What a file holds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct FileProfile {
     /// Its name, as it was given.
     pub file: String,
@@ -52,6 +53,26 @@ pub struct FileProfile {
     pub shipped: Vec<&'static str>,
 }
 
+/// The mappings that are shipped, each read once.
+fn shipped() -> &'static [(&'static str, Box<dyn Adapter>)] {
+    static OPEN: OnceLock<Vec<(&str, Box<dyn Adapter>)>> = OnceLock::new();
+    OPEN.get_or_init(|| SHIPPED.iter().filter_map(|f| crate::open(f, None, "").ok().map(|a| (*f, a))).collect())
+}
+
+/// The names of the columns of a table; none of what is no table.
+///
+/// # Errors
+/// The file can't be opened or read.
+pub fn columns(path: &Path) -> io::Result<Vec<String>> {
+    let mut out = FileProfile::default();
+    let mut reader = crate::reader(path)?;
+    (out.kind, out.encoding) = kind::of(&mut *reader)?;
+    if matches!(out.kind, Kind::Delimited | Kind::Parquet) {
+        table(&mut out, reader, path, 0, &mut |_| {})?;
+    }
+    Ok(out.columns.into_iter().map(|c| c.name).collect())
+}
+
 /// Looks at the first `most` items of a file. `hear` is told the bytes read so far.
 ///
 /// # Errors
@@ -59,18 +80,9 @@ pub struct FileProfile {
 pub fn profile(path: &Path, name: &str, most: u64, hear: &mut dyn FnMut(u64)) -> io::Result<FileProfile> {
     let mut reader = crate::reader(path)?;
     let (kind, encoding) = kind::of(&mut *reader)?;
-    let mut out = FileProfile {
-        file: name.to_owned(),
-        kind,
-        encoding,
-        delimiter: None,
-        items: 0,
-        whole: true,
-        unreadable: 0,
-        columns: Vec::new(),
-        holds: BTreeMap::new(),
-        shipped: SHIPPED.iter().copied().filter(|f| crate::open(f, None, "").is_ok_and(|a| a.accepts(name))).collect(),
-    };
+    let takes = shipped().iter().filter(|(_, adapter)| adapter.accepts(name));
+    let shipped = takes.map(|(format, _)| *format).collect();
+    let mut out = FileProfile { file: name.to_owned(), kind, encoding, shipped, whole: true, ..FileProfile::default() };
     match kind {
         Kind::Delimited | Kind::Parquet => table(&mut out, reader, path, most, hear)?,
         Kind::FhirNdjson => resources(&mut out, reader, most, hear)?,

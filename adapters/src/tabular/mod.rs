@@ -168,12 +168,6 @@ impl Adapter for Tabular {
         self.mapping.file(file).is_some_and(FileMap::links)
     }
 
-    fn columns(&self, file: &str) -> Vec<String> {
-        let Some(map) = self.mapping.file(file) else { return Vec::new() };
-        let own = map.slots.all().iter().filter(|(_, _, origin)| *origin == Origin::File);
-        own.map(|(name, _, _)| name.clone()).collect()
-    }
-
     fn beside(&self, file: &str, other: &str) -> bool {
         let Some(map) = self.mapping.file(file) else { return false };
         self.mapping.lookups.iter().enumerate().any(|(at, l)| map.reads_lookup(at) && l.fits(other))

@@ -1,8 +1,8 @@
 //! What an ingestion would make of the sources, without making it: nothing is written, no key is made or used.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use adapters::{AdapterError, Context, Extract, Place, Quarantined, Sink};
+use adapters::{Adapter, AdapterError, Context, Extract, Place, Quarantined, Sink};
 use platform::{Clock, Entropy};
 use schema::record::{Cell, Pseudonyms};
 use schema::{Record, Table};
@@ -189,7 +189,7 @@ pub fn rehearse(
                 Err(AdapterError::Sink(why)) if why == ENOUGH => {}
                 Err(e) => file.failed = Some(e.to_string()),
             }
-            file.unread = unread(path, &name, &open.adapter.columns(&name)).map_err(|e| file_error(path, &e))?;
+            file.unread = unread(path, &name, open.adapter.as_ref()).map_err(|e| file_error(path, &e))?;
             out.files.push(file);
         }
     }
@@ -197,12 +197,7 @@ pub fn rehearse(
 }
 
 /// The columns of a table that nothing reads.
-fn unread(path: &std::path::Path, name: &str, read: &[String]) -> std::io::Result<Vec<String>> {
-    if read.is_empty() {
-        return Ok(Vec::new());
-    }
-    let read: BTreeSet<String> = read.iter().map(|c| c.to_lowercase()).collect();
-    let header = adapters::profile::profile(path, name, 0, &mut |_| {})?;
-    let names = header.columns.into_iter().map(|c| c.name);
-    Ok(names.filter(|n| !read.contains(&n.to_lowercase())).collect())
+fn unread(path: &std::path::Path, name: &str, adapter: &dyn Adapter) -> std::io::Result<Vec<String>> {
+    let columns = adapters::profile::columns(path)?;
+    Ok(columns.into_iter().filter(|column| !adapter.reads(name, column)).collect())
 }
