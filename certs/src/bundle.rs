@@ -7,7 +7,7 @@ use privacy::secagg::Fingerprint;
 use proto::{Hash, SiteId, StudyId, merkle};
 use serde::{Deserialize, Serialize};
 
-use crate::entry::{Entry, Kind};
+use crate::entry::Entry;
 use crate::head::{Cosignature, SignedHead};
 
 /// The format of a bundle.
@@ -157,7 +157,7 @@ impl Bundle {
         if !merkle::verify_inclusion(&leaf, index, head.entries, &proven.proof, &head.root) {
             return Err(wrong(site, format!("entry {} is not in the ledger that was signed", entry.sequence)));
         }
-        Ok((entry.kind != Kind::CohortCheck).then_some(entry.release))
+        Ok((!entry.kind.decides()).then_some(entry.release))
     }
 }
 
@@ -171,6 +171,7 @@ pub fn shown(fingerprint: &Fingerprint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entry::Kind;
     use crate::head::Head;
     use privacy::secagg::IdentityKey;
     use privacy::{Cost, Rho};

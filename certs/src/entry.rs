@@ -16,8 +16,17 @@ pub enum Kind {
     SecureRelease,
     /// A noised count that stayed here, and whether it reached the least cohort.
     CohortCheck,
+    /// Noised sums that stayed here, and what they said of the data's quality.
+    QualityCheck,
     /// The bytes of an earlier release, sent once more for an equal question. It costs nothing.
     Reuse,
+}
+
+impl Kind {
+    /// Whether it stands for a decision that the site took by noised numbers which stayed there: no bytes left.
+    pub fn decides(self) -> bool {
+        matches!(self, Kind::CohortCheck | Kind::QualityCheck)
+    }
 }
 
 /// One charge.
@@ -42,7 +51,7 @@ pub struct Entry {
     pub cost: Cost,
     /// Whose budget: years of entry, as ranges with both ends.
     pub entered: Vec<[Block; 2]>,
-    /// The release that it paid for; for a cohort check, zeros where it was refused and ones where it passed.
+    /// The release that it paid for; for what the site decided by, zeros where it was refused and ones where it passed.
     pub release: Hash,
     /// SHA-256 of the bytes that left; zeros where none did.
     pub payload_hash: Hash,

@@ -22,4 +22,4 @@ pub mod version;
 
 pub use batch::BatchBuilder;
 pub use record::{Cell, Key, Record};
-pub use tables::{Column, Kind, Table};
+pub use tables::{Column, IMPLAUSIBLE, Kind, Table};

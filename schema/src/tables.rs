@@ -240,6 +240,9 @@ static PLACES: [Places; 9] = [
     Places::of(DERIVED),
 ];
 
+/// The flag of a value outside its analyte's plausible range.
+pub const IMPLAUSIBLE: &str = "implausible";
+
 /// A table of the common schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {
@@ -364,6 +367,16 @@ impl Table {
     /// The column of that name.
     pub fn column(self, name: &str) -> Option<&'static Column> {
         self.find(name).map(|(_, c)| c)
+    }
+
+    /// The local day of the table's event: an expression of SQL over its columns.
+    pub fn day(self) -> &'static str {
+        match self {
+            Table::Visit => "coalesce(event_date, start_date)",
+            Table::Death => "coalesce(death_date, event_date)",
+            Table::ObservationPeriod | Table::Derived => "start_date",
+            _ => "event_date",
+        }
     }
 
     /// The values a closed category may take, where the schema closes it.

@@ -1,5 +1,6 @@
 //! The agent: everything a site does, in one place, for the uplink, the local socket and the command line.
 
+mod decide;
 mod secure_round;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,7 @@ use certs::Identity;
 use platform::store::SharedStore;
 use platform::{Clock, Entropy, RocksStore};
 use privacy::secagg::IdentityKey;
-use privacy::{DiscreteLaplace, Mechanism, MechanismName, Part, Presence, Rho, Sensitive};
+use privacy::{Mechanism, MechanismName, Part, Presence, Rho, Sensitive};
 use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan};
 use proto::{Hash, RoundId, SecureManifest, StudyId};
@@ -460,6 +461,7 @@ impl Agent {
             return Ok(sealed);
         }
         self.releases.would_admit(&self.ledger, &order, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
+        self.good_enough(plan, &order).await?;
         let program = study::compile::program(&plan.study, order.round.analysis as usize)
             .map_err(|e| Objection::new("plan_invalid", e.to_string()))?;
         let work = program
@@ -538,40 +540,6 @@ impl Agent {
         let tags = key.as_ref().map(|k| cohort.for_release(k, &attempt.instance().0)).unwrap_or_default();
         let batch = PatientBatch::new(tags.len(), vec![Column::Tags(tags)]).map_err(|e| self.internal(&e))?;
         Ok((Arc::new(batch), cohort.version))
-    }
-
-    /// Whether a cohort is large enough here to be answered for: on a noisy count that is paid for and stays here.
-    fn large_enough(&self, plan: &Plan, order: &Order, patients: usize, version: u64) -> Result<(), Refused> {
-        let least = self.config.disclosure.min_cohort.max(plan.study.suppression.min_cohort);
-        if least == 0 || self.mechanism.name() == MechanismName::None {
-            return Ok(());
-        }
-        let laplace = DiscreteLaplace::new(self.config.disclosure.cohort_epsilon, 1)
-            .ok_or_else(|| self.internal(&"[disclosure] cohort_epsilon must be above 0"))?;
-        let cohort = plan.study.analysis.get(order.round.analysis as usize).map_or("", |a| a.cohort.as_str());
-        let passes = |charge: &privacy::Charge| {
-            let exact = Lanes::from_values(vec![i64::try_from(patients).unwrap_or(i64::MAX)]);
-            let noisy = laplace.release(Sensitive::new(exact), charge)?;
-            Ok(noisy.get().first().is_some_and(|n| i128::from(*n) >= i128::from(least)))
-        };
-        let what = (&order.round, order.plan_hash, order.blocks.as_slice());
-        // Asked once more, since the query took its time: after a pause nothing is charged.
-        let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        self.agreed(&order.round.study)?;
-        let of_tags = self.mechanism(plan, order.round.analysis).name() == MechanismName::Presence;
-        let settings = format!("{least} {} {of_tags}", self.config.disclosure.cohort_epsilon);
-        let asked = study::question::cohort(&plan.study, cohort, &order.blocks, version)
-            .map(|q| Hash::of_parts(&[&q.0, settings.as_bytes()]));
-        let name = format!("{cohort}/{settings}");
-        let passed = self
-            .releases
-            .check_cohort(&self.ledger, what, (&name, asked), laplace.cost(), self.clock.now(), passes)
-            .map_err(|e| self.release_refusal(&e))?;
-        if passed {
-            return Ok(());
-        }
-        let reason = format!("the cohort '{cohort}' has fewer than {least} patients here, on a noisy count");
-        Err(Objection::new("cohort_too_small", reason))
     }
 
     /// A release was handed to the stream, or acknowledged.

@@ -98,9 +98,20 @@ pub fn cohort_epsilon(config: &Config, plan: &Plan) -> f64 {
     if least > 0 { config.disclosure.cohort_epsilon } else { 0.0 }
 }
 
-/// What a whole study may cost a block here: its ρ, and a count a cohort where cohorts are checked.
+/// What a study's data-quality gate costs at a site, as ε; 0 without one. A patient of m hospitals may be charged for it m times, so
+/// that each charges an m-th.
+pub fn gate_epsilon(plan: &Plan) -> f64 {
+    let hospitals = f64::from(plan.study.privacy.hospitals_per_patient.max(1));
+    plan.study.dq_gate.as_ref().map_or(0.0, |g| g.epsilon / hospitals)
+}
+
+/// What a whole study may cost a block here: its ρ, a count a cohort where cohorts are checked, and its data-quality gate.
 pub fn whole_cost(config: &Config, plan: &Plan) -> Cost {
-    let whole = Cost::gaussian(study::budget::total(plan));
+    let mut whole = Cost::gaussian(study::budget::total(plan));
+    let gate = gate_epsilon(plan);
+    if gate > 0.0 {
+        whole = whole.plus(&Cost::pure(gate));
+    }
     let epsilon = cohort_epsilon(config, plan);
     (0..cohorts(plan)).fold(whole, |sum, _| if epsilon > 0.0 { sum.plus(&Cost::pure(epsilon)) } else { sum })
 }
@@ -182,6 +193,7 @@ pub fn approves(config: &Config, plan: &Plan, analyst: &str) -> bool {
     let any = |list: &[String], word: &str| list.is_empty() || list.iter().any(|l| l == word);
     // The ε of the study's ρ at a fixed δ, so that a study can't look small by a large δ of its own.
     let own = accounting::epsilon(study::budget::total(plan), Delta(1e-6));
+    let own = Epsilon(own.0 + gate_epsilon(plan));
     rules.mode == ApprovalMode::Auto
         && rules.max_epsilon.is_none_or(|most| own <= Epsilon(most))
         && any(&rules.analysts, analyst)

@@ -69,6 +69,8 @@ pub struct Preview {
     pub analyses: Vec<AnalysisPreview>,
     /// What the site's own check of each cohort's size costs beside that, as ε; 0 where it checks none.
     pub cohort_epsilon: f64,
+    /// What the study's data-quality gate costs beside that, as ε; 0 where it has none.
+    pub gate_epsilon: f64,
     /// How many cohorts are checked.
     pub cohorts: usize,
 }
@@ -168,6 +170,7 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
         caps: agent.config.budget.caps(),
         analyses,
         cohort_epsilon: crate::policy::cohort_epsilon(&agent.config, &plan),
+        gate_epsilon: crate::policy::gate_epsilon(&plan),
         cohorts: crate::policy::cohorts(&plan),
     })
 }

@@ -10,7 +10,11 @@
 //! it, whoever asks for the same round again gets the same bytes, and nothing is paid twice. Noise is never drawn again for
 //! a round that was answered, whatever its parameters.
 
+mod decision;
+
 use std::sync::{Mutex, PoisonError};
+
+pub use decision::{Decide, Verdict};
 
 use platform::store::SharedStore;
 use platform::{Durability, Micros, StoreError, Transaction};
@@ -397,57 +401,6 @@ impl Releases {
         Ok((same && m.rho_nano >= order.rho.nano()).then_some(sealed))
     }
 
-    /// Charges a number that stays here, and enters what was decided by it, in one synced transaction. One check a study and
-    /// cohort (its name, and what the site's settings ask of it), and one for an equal question (the cohort, the data and what is asked of them) of whatever study: the stored answer is
-    /// given where there is one.
-    ///
-    /// # Errors
-    /// A budget is spent, the noise or the store failed.
-    pub fn check_cohort(
-        &self,
-        ledger: &Ledger,
-        (round, plan_hash, blocks): (&RoundId, Hash, &[Block]),
-        (cohort, question): (&str, Option<Hash>),
-        cost: Cost,
-        at: Micros,
-        passes: impl FnOnce(&Charge) -> Result<bool, privacy::MechanismError>,
-    ) -> Result<bool, ReleaseError> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = format!("cohort/{}/{cohort}", round.study);
-        if let Some(known) = self.store.get(place.as_bytes())? {
-            return Ok(known == b"passed");
-        }
-        let equal = question.map(|q| format!("cohort-question/{q}"));
-        if let Some(known) = equal.as_ref().map(|k| self.store.get(k.as_bytes())).transpose()?.flatten() {
-            let mut t = Transaction::new("release/cohort");
-            t.put(place, known.clone());
-            self.store.commit(t, Durability::Synced)?;
-            return Ok(known == b"passed");
-        }
-        let charge = self.admit(ledger, cost.clone(), &round.study, blocks, at)?;
-        let passed = passes(&charge)?;
-        let mut t = Transaction::new("release/cohort");
-        let draft = Draft {
-            kind: Kind::CohortCheck,
-            round: round.clone(),
-            attempt: 0,
-            plan_hash,
-            cost,
-            blocks: blocks.to_vec(),
-            release: Hash([u8::from(passed); 32]),
-            payload_hash: Hash([0; 32]),
-        };
-        let entry = ledger.charge(&mut t, draft, at);
-        let word = if passed { b"passed".to_vec() } else { b"too small".to_vec() };
-        if let Some(equal) = equal {
-            t.put(equal, word.clone());
-        }
-        t.put(place, word);
-        self.store.commit(t, Durability::Synced)?;
-        ledger.committed(&entry);
-        Ok(passed)
-    }
-
     /// Moves a release on; it never goes back. Not synced: after a power cut it is sent once more, with the same bytes.
     ///
     /// # Errors
@@ -479,7 +432,7 @@ impl Releases {
     /// The first that does not fit.
     pub fn verify(&self, ledger: &Ledger) -> Result<u64, ReleaseError> {
         let entries = ledger.entries()?;
-        let paying: Vec<&Entry> = entries.iter().filter(|e| e.kind != Kind::CohortCheck).collect();
+        let paying: Vec<&Entry> = entries.iter().filter(|e| !e.kind.decides()).collect();
         let mut lost = 0;
         for entry in &paying {
             let broken = |what: &str| LedgerError::Broken { sequence: entry.sequence, what: what.to_owned() };

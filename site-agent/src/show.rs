@@ -239,6 +239,9 @@ pub fn text(command: &Command, value: &Value) -> String {
                 most("lifetime"),
                 cap("lifetime"),
             );
+            if number(value, "gate_epsilon") > 0.0 {
+                let _ = writeln!(out, "beside it, the study's data-quality gate, ε {}", text_of(value, "gate_epsilon"));
+            }
             if number(value, "cohort_epsilon") > 0.0 {
                 let _ = writeln!(
                     out,

@@ -232,7 +232,7 @@ async fn receive(
         }
         Some(to_site::Message::Round(order)) if order.secure.is_some() => {
             let joined = match compared(agent, anchor).await {
-                Ok(()) => agent.join(federation, &order),
+                Ok(()) => agent.join(federation, &order).await,
                 Err(refused) => Err(refused),
             };
             let attempt = order.secure.as_ref().map_or(0, |s| s.attempt);

@@ -159,6 +159,7 @@ impl Checker<'_> {
             let remedy = "set aggregation = \"secure\", or leave threshold and colluders out";
             self.say(&["privacy", "aggregation"], "threshold and colluders mean nothing with local noise", remedy);
         }
+        self.gate();
         if s.suppression.min_cohort > 1_000_000_000 {
             self.say(&["suppression", "min_cohort"], "it must be at most a thousand million", "20 is usual");
         }
@@ -171,6 +172,32 @@ impl Checker<'_> {
         }
         if s.cohorts.is_empty() {
             self.say(&["cohorts"], "there is no cohort", "add [cohorts.target]");
+        }
+    }
+
+    fn gate(&mut self) {
+        let Some(gate) = &self.study.dq_gate else { return };
+        if !(gate.epsilon > 0.0 && gate.epsilon <= 10.0) {
+            self.say(&["dq_gate", "epsilon"], "epsilon must lie above 0 and be at most 10", "0.1 is usual");
+        }
+        if gate.require.is_empty() || gate.require.len() > 50 {
+            self.say(&["dq_gate", "require"], "a gate asks for 1 to 50 checks", "name some, or leave [dq_gate] out");
+        }
+        let checks = crate::quality::all();
+        let known: Vec<&str> = checks.iter().filter(|c| c.of_patients).map(|c| c.id.as_str()).collect();
+        for (id, most) in &gate.require {
+            let path = ["dq_gate", "require", id];
+            match checks.iter().find(|c| c.id == *id) {
+                None => self.say(&path, format!("'{id}' is no check of data quality"), near(id, &known)),
+                Some(check) if !check.of_patients => {
+                    let message = format!("'{id}' is not about patients' rows, so that it has no private form");
+                    self.say(&path, message, near(id, &known));
+                }
+                Some(_) if !(0.0..=100.0).contains(most) => {
+                    self.say(&path, "it must lie between 0 and 100 per cent", "5 is usual");
+                }
+                Some(_) => {}
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 //!
 //! * [`spec`], [`cohort`], [`feature`], [`analysis`]: what a study may say.
 //! * [`read`]: TOML to types, with the line of what is wrong.
+//! * [`quality`]: the checks that a study's gate may ask a site's data to pass.
 //! * [`check`]: what is wrong beyond the form: columns, units, codes, references.
 //! * [`plan`]: canonical bytes and hash.
 //! * [`budget`]: how the study's ρ is split over analyses and rounds.
@@ -24,6 +25,7 @@ pub mod compile;
 pub mod feature;
 pub mod plan;
 pub mod planner;
+pub mod quality;
 pub mod question;
 pub mod read;
 pub mod secure;

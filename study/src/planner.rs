@@ -87,6 +87,8 @@ pub struct Cost {
     pub analyses: Vec<AnalysisCost>,
     /// Cohorts: a site that asks for a least number of patients charges for one check of each, by its own settings.
     pub cohorts: usize,
+    /// What the study's data-quality gate costs at each site, beside that, as ε; 0 without one.
+    pub gate_epsilon: f64,
 }
 
 fn made_up(shapes: &[Shape]) -> Option<PatientBatch> {
@@ -160,6 +162,7 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
         sites,
         patients,
         analyses,
+        gate_epsilon: plan.study.dq_gate.as_ref().map_or(0.0, |g| g.epsilon),
         cohorts: plan.study.analysis.iter().map(|a| a.cohort.as_str()).collect::<std::collections::BTreeSet<_>>().len(),
     })
 }

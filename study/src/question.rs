@@ -45,6 +45,14 @@ pub fn cohort(study: &Study, name: &str, entered: &[u16], version: u64) -> Optio
     Some(Hash::of_parts(&[b"insitu cohort v1\0", question.to_string().as_bytes()]))
 }
 
+/// The hash of the question whether the data pass a study's gate, of the patients of some years of entry, in a version of the data.
+/// `None` where the study has no gate.
+pub fn gate(study: &Study, entered: &[u16], version: u64) -> Option<Hash> {
+    let gate = study.dq_gate.as_ref()?;
+    let question = serde_json::json!([gate, study.privacy.hospitals_per_patient, entered, version]);
+    Some(Hash::of_parts(&[b"insitu gate v1\0", question.to_string().as_bytes()]))
+}
+
 /// The questions of a plan, whatever the years that sites pay for and the version of their data, with what each analysis costs.
 ///
 /// # Errors

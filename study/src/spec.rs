@@ -50,6 +50,9 @@ pub struct Study {
     pub analysis: Vec<Analysis>,
     /// Privacy.
     pub privacy: Privacy,
+    /// What a site's data must be like before anything is asked of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dq_gate: Option<QualityGate>,
     /// Small numbers.
     #[serde(default)]
     pub suppression: Suppression,
@@ -215,6 +218,37 @@ impl Default for Suppression {
     fn default() -> Suppression {
         Suppression { k: 11, min_cohort: 0, basis: Basis::Noisy }
     }
+}
+
+/// Checks of data quality that a site must pass. Each looks at the mean over patients of the share of their rows that are bad; a
+/// site decides on that with noise, before it reads an outcome, and nothing but the decision leaves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QualityGate {
+    /// The most that is tolerated, in per cent, by the name of the check in [`crate::quality`].
+    pub require: BTreeMap<String, f64>,
+    /// ε of all checks together, beside the study's own, once a site and version of its data.
+    #[serde(default = "gate_epsilon")]
+    pub epsilon: f64,
+    /// What becomes of a site where the noise is larger than the margin.
+    #[serde(default)]
+    pub unknown: Unknown,
+}
+
+/// 0.1 a refresh of the data.
+fn gate_epsilon() -> f64 {
+    0.1
+}
+
+/// What becomes of a site of which a check says neither yes nor no.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unknown {
+    /// It stays in.
+    #[default]
+    Keep,
+    /// It is left out.
+    LeaveOut,
 }
 
 /// Reporting.

@@ -241,6 +241,9 @@ fn plan_text(cost: &study::planner::Cost) -> String {
         "\nbeside it, a site that asks for a least number of patients charges for {} check(s) of a cohort's size; site-agent preview says how much\n",
         cost.cohorts
     );
+    if cost.gate_epsilon > 0.0 {
+        out += &format!("beside it, the data-quality gate charges ε {} once\n", cost.gate_epsilon);
+    }
     out += "\nnothing was sent and nothing was spent\n";
     out
 }

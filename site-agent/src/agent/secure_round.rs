@@ -39,7 +39,7 @@ impl Agent {
     ///
     /// # Errors
     /// A named reason, fit to leave.
-    pub fn join(&self, federation: &str, order: &wire::RoundOrder) -> Result<Advertisement, Refused> {
+    pub async fn join(&self, federation: &str, order: &wire::RoundOrder) -> Result<Advertisement, Refused> {
         let (prepared, asked) = self.asked(order)?;
         let invalid = |e: &dyn std::fmt::Display| Objection::new("plan_invalid", e.to_string());
         let privacy = &prepared.plan.study.privacy;
@@ -51,6 +51,7 @@ impl Agent {
         } else {
             self.releases.would_admit(&self.ledger, &asked, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
         }
+        self.good_enough(&prepared.plan, &asked).await?;
         let linkage_key = self.linkage_key_for(&prepared.plan, asked.round.analysis)?;
         if secure.linkage_key != linkage_key {
             return Err(other_linkage_key());

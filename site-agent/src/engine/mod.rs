@@ -21,7 +21,6 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use platform::Clock;
 use proto::Hash;
-use schema::Table;
 use study::feature::Shape;
 use study::{Plan, Study};
 use summaries::{Column, MISSING, PatientBatch};
@@ -62,16 +61,6 @@ impl From<datafusion::error::DataFusionError> for EngineError {
     }
 }
 
-/// The local day of a table's event.
-pub(crate) fn date_of(table: Table) -> &'static str {
-    match table {
-        Table::Visit => "coalesce(event_date, start_date)",
-        Table::Death => "coalesce(death_date, event_date)",
-        Table::ObservationPeriod | Table::Derived => "start_date",
-        _ => "event_date",
-    }
-}
-
 /// The plan, the query, and the version of what may be read.
 type CacheKey = (Hash, String, u64);
 
@@ -87,6 +76,20 @@ impl Engine {
     /// An engine with nothing in memory.
     pub fn new(clock: Arc<dyn Clock>) -> Engine {
         Engine { cache: Mutex::new(BTreeMap::new()), clock }
+    }
+
+    /// A session over what a study may read, with no cohort in it; and the version of that.
+    ///
+    /// # Errors
+    /// There is no data, or a table can't be opened.
+    pub(crate) async fn readable(
+        &self,
+        config: &Config,
+        lake: &Lake,
+        study: &Study,
+    ) -> Result<(datafusion::prelude::SessionContext, u64), EngineError> {
+        let readable = Readable::open(config, lake, study, self.clock.now())?;
+        Ok((readable.cohort(&[]).await?, readable.version()))
     }
 
     /// Forgets every batch.

@@ -14,8 +14,6 @@ use study::cohort::{
 };
 use study::feature::{Feature, Pick};
 
-use super::date_of;
-
 /// A quoted literal.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
@@ -113,7 +111,7 @@ fn table(name: &str) -> Result<Table, String> {
 
 /// The rows of a table that fulfil a condition, and the local day of their event.
 fn rows_of(table: Table, condition: &str) -> (String, &'static str) {
-    (format!("(SELECT * FROM {} WHERE {condition})", table.name()), date_of(table))
+    (format!("(SELECT * FROM {} WHERE {condition})", table.name()), table.day())
 }
 
 /// Rows with their day, joined with the cohort, within a window around the entry and before the exit.
@@ -175,7 +173,7 @@ fn cohort_steps(study: &Study, cohort: &Cohort) -> Result<Vec<String>, String> {
         format!("SELECT DISTINCT person_key, CAST(NULL AS DATE) AS index_date FROM patient WHERE {condition}")
     } else {
         let pick = if cohort.entry.occurrence == Occurrence::First { "min" } else { "max" };
-        let date = date_of(entry);
+        let date = entry.day();
         // Who is not in the patient table is not counted.
         format!(
             "SELECT e.person_key, {pick}(e.day) AS index_date FROM (SELECT person_key, {date} AS day FROM {} WHERE {condition}) e \
@@ -255,7 +253,7 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
                     cohort,
                     (
                         format!("(SELECT *, {value} AS val FROM measurement WHERE {condition})"),
-                        date_of(Table::Measurement)
+                        Table::Measurement.day()
                     ),
                     *window,
                     exit
@@ -326,7 +324,7 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
                 either.join(" UNION ALL "),
                 values.join(", ")
             );
-            let from = events(cohort, (rows, date_of(t)), *window, exit);
+            let from = events(cohort, (rows, t.day()), *window, exit);
             format!("SELECT c.person_key, array_agg(DISTINCT e.place) AS v {from} {group}")
         }
     })
@@ -348,7 +346,7 @@ pub struct Queries {
 }
 
 /// The same rows, of the patients alone who entered in some years. Years up to `first` are one block.
-pub(super) fn entered(features: &str, first: u16, years: &[u16]) -> String {
+pub(crate) fn entered(features: &str, first: u16, years: &[u16]) -> String {
     let years: Vec<String> = years.iter().map(u16::to_string).collect();
     format!(
         "SELECT f.* FROM ({features}) f JOIN {ENTRY} e ON e.person_key = f.person_key \

@@ -1,5 +1,6 @@
 //! Which linkage tags a cohort gives, and that no study reads them.
 
+use schema::Table;
 use schema::linkage::LinkageKey;
 
 use platform::{ManualClock, Micros};

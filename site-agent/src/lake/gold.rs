@@ -82,7 +82,7 @@ pub(super) fn latest_first(table: Table) -> String {
 /// The latest revision of each record that was not retracted, sorted by patient: from silver, or from what was folded of it.
 /// `merged` says whether there is a table of patients who are another one now.
 fn latest(table: Table, folded: bool, merged: bool) -> String {
-    let date = crate::engine::date_of(table);
+    let date = table.day();
     let columns = columns(table);
     let mut from = if folded {
         let said = |c: &schema::Column| match fold::unsaid(table, c.name) {
@@ -128,7 +128,7 @@ fn inferred_periods() -> String {
         [Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure]
             .iter()
             .map(|t| {
-                let date = crate::engine::date_of(*t);
+                let date = t.day();
                 format!("SELECT person_key, record_key, source_system, t_ingest, {date} AS day FROM {}", t.name())
             })
             .collect();
@@ -171,7 +171,7 @@ fn entry_years(before: bool) -> String {
     let dated: Vec<String> = Table::SOURCED
         .iter()
         .map(|t| {
-            let date = crate::engine::date_of(*t);
+            let date = t.day();
             format!("SELECT person_key, {date} AS day, t_ingest FROM {}", t.name())
         })
         .collect();

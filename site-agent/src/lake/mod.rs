@@ -31,7 +31,6 @@ pub use gold::Gold;
 pub use ingest::{FileReport, IngestReport};
 pub(crate) use ingest::{files, pseudonyms};
 pub use relink::LinkageReport;
-pub(crate) use standards::IMPLAUSIBLE;
 pub use standards::Standards;
 
 use std::collections::BTreeMap;

@@ -15,8 +15,8 @@ use arrow::datatypes::{Float64Type, Int32Type};
 use arrow::error::ArrowError;
 use platform::Micros;
 use proto::Hash;
-use schema::Table;
 use schema::units::{ANALYTES, Aliases, Conversion, plausibility};
+use schema::{IMPLAUSIBLE, Table};
 
 use super::LakeError;
 use crate::config::Config;
@@ -29,9 +29,6 @@ pub struct Standards {
     aliases: Aliases,
     hash: String,
 }
-
-/// The flag of a value outside its analyte's plausible range.
-pub(crate) const IMPLAUSIBLE: &str = "implausible";
 
 /// A category column of a batch: its words, and each row's place among them.
 struct Words<'a> {

@@ -150,12 +150,15 @@ fn disclosure(agent: &Agent, e: &Entry, first: Block) -> Result<Disclosure, Agen
         Kind::CohortCheck => {
             format!("whether the noisy number of patients in cohort '{cohort}' is large enough; the number stayed here")
         }
+        Kind::QualityCheck => {
+            "whether noised sums say that the data's quality is as the study asks; the sums stayed here".to_owned()
+        }
         Kind::Reuse => {
             format!("the bytes of an earlier release once more, for an equal question: {label}, round {round}")
         }
     };
-    // A check of a cohort discloses nothing by itself: no bytes left.
-    let left = |h: proto::Hash| if e.kind == Kind::CohortCheck { "none".to_owned() } else { h.to_string() };
+    // A check discloses nothing but how it came out: no bytes left.
+    let left = |h: proto::Hash| if e.kind.decides() { "none".to_owned() } else { h.to_string() };
     let signer = record.as_ref().map_or("unknown", |r| r.signer.as_str());
     Ok(Disclosure {
         sequence: e.sequence,

@@ -7,7 +7,7 @@ use privacy::{Block, Cost, Spent};
 use proto::merkle::{Frontier, leaf};
 use proto::{Hash, RoundId, StudyId};
 
-use super::{Entry, Kind};
+use super::Entry;
 
 #[derive(Default)]
 struct BlockTotals {
@@ -48,7 +48,7 @@ impl Totals {
             *own = own.plus(&entry.cost);
         }
         self.studies.entry(study.clone()).or_insert_with(|| entry.blocks().collect());
-        if entry.kind != Kind::CohortCheck {
+        if !entry.kind.decides() {
             let RoundId { analysis, round, .. } = entry.round;
             self.attempts.entry(study.clone()).or_default().entry((analysis, round)).or_default().insert(entry.attempt);
         }

@@ -10,7 +10,7 @@
 //! | fail | a rate above the threshold |
 //! | unknown | nothing to judge |
 
-pub mod checks;
+pub mod gate;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::engine::session;
 use crate::lake::{Lake, LakeError, data_error};
-use checks::{Check, Class};
+use study::quality::{Check, Class};
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +37,18 @@ pub enum State {
     Fail,
     /// Nothing to judge.
     Unknown,
+}
+
+impl State {
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Pass => "pass",
+            State::Warn => "warn",
+            State::Fail => "fail",
+            State::Unknown => "unknown",
+        }
+    }
 }
 
 /// A check with what it found. Exact, and of this site alone.
@@ -123,7 +135,7 @@ pub async fn run(config: &Config, lake: &Lake) -> Result<Report, LakeError> {
         session::register(&ctx, table.name(), table, &files, true).await.map_err(|e| step(&e))?;
     }
     let mut findings = Vec::new();
-    for check in checks::all() {
+    for check in study::quality::all() {
         let [rows, bad, patients, bad_patients] = count(&ctx, &check).await?;
         let pct = (rows > 0).then(|| 100.0 * bad as f64 / rows as f64);
         findings.push(Finding {

@@ -128,7 +128,7 @@ async fn each_fault_is_found_by_its_check() {
 
 #[test]
 fn thresholds_give_the_state() {
-    let check = |id: &str| checks::all().into_iter().find(|c| c.id == id).unwrap();
+    let check = |id: &str| study::quality::all().into_iter().find(|c| c.id == id).unwrap();
     let c = check("unmapped_drug_pct");
     let of = |bad, pct| state(&c, bad, pct);
     assert_eq!(

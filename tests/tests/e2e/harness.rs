@@ -202,6 +202,11 @@ impl Federation {
     /// Makes, invites, enrols and ingests a site.
     pub fn add_site(&self, id: &str, patients: usize, settings: &str) {
         self.make_site(id, patients, settings);
+        self.enroll(id);
+    }
+
+    /// Invites and enrols a site that was made, and ingests its extract.
+    pub fn enroll(&self, id: &str) {
         let invitation = self.path(&format!("{id}.txt"));
         let file = invitation.to_str().unwrap();
         let out = self.coordinator_command(&["site", "invite", id, "--country", "DE", "--out", file]);

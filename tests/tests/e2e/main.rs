@@ -22,6 +22,7 @@ mod old_backup;
 mod plan_changed;
 mod plan_refused;
 mod postgres;
+mod quality_gate;
 mod renewal;
 mod resent;
 mod revoked;

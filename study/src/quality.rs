@@ -1,14 +1,12 @@
-//! The checks: one entry, one check.
+//! The checks of data quality: one entry, one check. A site counts all of them for its own people; a study's `[dq_gate]` asks for
+//! some.
 //!
 //! A check is a relation, and a condition that makes a row of it a bad one. The classes are those of Kahn and others (eGEMs
 //! 2016;4(1):1244), and the thresholds, in per cent of bad rows that are tolerated, follow OHDSI's Data Quality Dashboard; where
 //! it has none, the check says `own`.
 
-use schema::{Table, codes};
+use schema::{IMPLAUSIBLE, Table, codes};
 use serde::{Deserialize, Serialize};
-
-use crate::engine::date_of;
-use crate::lake::IMPLAUSIBLE;
 
 /// What a check is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,10 +39,10 @@ pub struct Check {
     pub only_warns: bool,
     /// Whether its rows are patients' rows, with `person_key`, so that bad patients can be counted.
     pub of_patients: bool,
-    /// The relation.
-    pub(super) relation: String,
-    /// The condition.
-    pub(super) bad: String,
+    /// What it looks at, as a relation of SQL over the common schema.
+    pub relation: String,
+    /// What makes a row a bad one, as a condition of SQL.
+    pub bad: String,
 }
 
 impl Check {
@@ -192,7 +190,7 @@ fn completeness(out: &mut Vec<Check>) {
         let says = format!("a row of {} has no code", table.name());
         out.push(Check::new(C, table, format!("no_code_{word}_pct"), 5.0, says).bad("code IS NULL"));
         let says = format!("a row of {} has no day", table.name());
-        let bad = format!("{} IS NULL", date_of(table));
+        let bad = format!("{} IS NULL", table.day());
         out.push(Check::new(C, table, format!("no_day_{word}_pct"), 5.0, says).bad(bad).own());
     }
     let numbers = "(SELECT * FROM measurement WHERE value_num IS NOT NULL)";
@@ -231,7 +229,7 @@ fn plausibility(out: &mut Vec<Check>) {
         .bad(format!("coalesce(flag = '{IMPLAUSIBLE}', false)")),
     );
     for (table, word) in EVENTS {
-        let (name, day) = (table.name(), date_of(table));
+        let (name, day) = (table.name(), table.day());
         let dated = format!(
             "(SELECT *, {day} AS day, CAST(CAST(t_ingest AS DATE) AS INT) AS taken FROM {name} WHERE {day} IS NOT NULL)"
         );
@@ -258,7 +256,7 @@ fn plausibility(out: &mut Vec<Check>) {
         let dead = format!(
             "(SELECT e.person_key, CAST(e.day AS INT) AS day, CAST(d.died AS INT) AS died FROM {dated} e JOIN (SELECT person_key, \
              min({death}) AS died FROM death GROUP BY person_key) d ON d.person_key = e.person_key WHERE d.died IS NOT NULL)",
-            death = date_of(Table::Death)
+            death = Table::Death.day()
         );
         let says = format!("a row of {name} is from more than 60 days after its patient's death");
         out.push(Check::new(C, table, format!("{word}_after_death_pct"), 1.0, says).from(dead).bad("day > died + 60"));
@@ -277,14 +275,14 @@ fn plausibility(out: &mut Vec<Check>) {
             "(SELECT e.person_key, CAST(e.day AS INT) AS day, v.first_day, v.last_day FROM {dated} e JOIN (SELECT visit_key, person_key, \
              min(CAST({start} AS INT)) AS first_day, max(CAST(coalesce(end_date, {start}) AS INT)) AS last_day FROM visit WHERE \
              NOT open AND {start} IS NOT NULL GROUP BY visit_key, person_key) v ON v.visit_key = e.visit_key AND v.person_key = e.person_key)",
-            start = date_of(Table::Visit)
+            start = Table::Visit.day()
         );
         let says = format!("a row of {name} is more than seven days outside its visit");
         let bad = "day < first_day - 7 OR day > last_day + 7";
         out.push(Check::new(C, table, format!("{word}_outside_visit_pct"), 5.0, says).from(within).bad(bad));
     }
     for (table, word) in [(Table::Visit, "visit"), (Table::Condition, "condition"), (Table::DrugExposure, "drug")] {
-        let start = date_of(table);
+        let start = table.day();
         let ended = format!(
             "(SELECT *, {start} AS day FROM {} WHERE end_date IS NOT NULL AND {start} IS NOT NULL)",
             table.name()
@@ -301,7 +299,7 @@ fn plausibility(out: &mut Vec<Check>) {
             "(SELECT person_key, count(*) AS n FROM {name} WHERE code IS NOT NULL AND {day} IS NOT NULL GROUP BY person_key, \
              visit_key, code_system, code, {day}{value})",
             name = table.name(),
-            day = date_of(table)
+            day = table.day()
         );
         let says = format!("{} has the same thing of the same patient and day twice", table.name());
         out.push(Check::new(C, table, format!("duplicate_{word}_pct"), 5.0, says).from(relation).bad("n > 1").warns());
@@ -317,7 +315,7 @@ fn feed(out: &mut Vec<Check>) {
     use Class::Completeness as C;
     for (table, word) in [(Table::Visit, "visit"), (Table::Condition, "condition"), (Table::Measurement, "measurement")]
     {
-        let (name, day) = (table.name(), date_of(table));
+        let (name, day) = (table.name(), table.day());
         // From one day with rows to the next, beside how long that takes this source on average otherwise.
         let gaps = format!(
             "(SELECT source_system, gap, (sum(gap) OVER (PARTITION BY source_system) - gap) / \
