@@ -228,6 +228,11 @@ pub trait Adapter: Send + Sync {
         false
     }
 
+    /// Whether any file is read with the file of that name: what [`Adapter::beside`] may say yes to.
+    fn lends(&self, _file: &str) -> bool {
+        false
+    }
+
     /// Whether it reads a column of the file of that name, be it for rows or for a dictionary that other files are read with. A
     /// source that can be asked for single columns is asked for no others.
     fn reads(&self, file: &str, _column: &str) -> bool {

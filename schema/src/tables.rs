@@ -379,6 +379,16 @@ impl Table {
         }
     }
 
+    /// Whether a row counts as something that was: a condition of SQL over the table's columns. What was cancelled, refuted or entered
+    /// in error never does; what is preliminary does for a visit alone, which is preliminary while it is open.
+    pub fn counts(self) -> &'static str {
+        match self {
+            Table::Patient => "true",
+            Table::Visit => "status NOT IN ('cancelled', 'error')",
+            _ => "status NOT IN ('preliminary', 'cancelled', 'error')",
+        }
+    }
+
     /// The values a closed category may take, where the schema closes it.
     pub fn levels(self, column: &str) -> Option<&'static [&'static str]> {
         match (self, column) {

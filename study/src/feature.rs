@@ -40,6 +40,10 @@ pub enum Feature {
         /// A threshold; makes the feature `no` up to it and `yes` above it.
         #[serde(default)]
         above: Option<f64>,
+        /// What becomes of a value that is known by a bound alone, such as `<5`. With `above`, one that lies on a side for sure
+        /// always counts.
+        #[serde(default, skip_serializing_if = "Bound::is_left_out")]
+        bound: Bound,
     },
     /// Whether there is an event; levels `no` and `yes`.
     Has {
@@ -110,6 +114,25 @@ pub(crate) fn one_or_many<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<
         Texts::One(one) => vec![one],
         Texts::Many(many) => many,
     })
+}
+
+/// What becomes of a measurement that is known by a bound alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// It is no value.
+    #[default]
+    LeaveOut,
+    /// The bound is the value.
+    Bound,
+    /// Half the bound is, of an upper one; of a lower one the bound.
+    Half,
+}
+
+impl Bound {
+    fn is_left_out(&self) -> bool {
+        *self == Bound::LeaveOut
+    }
 }
 
 /// Which of a patient's values.

@@ -34,7 +34,7 @@ pub fn hash(
         systems(study),
         study.precision
     ]);
-    Some(Hash::of_parts(&[b"insitu question v1\0", question.to_string().as_bytes()]))
+    Some(Hash::of_parts(&[b"insitu question v2\0", question.to_string().as_bytes()]))
 }
 
 /// The hash of the question how large a cohort is, among the patients of some years of entry, in a version of the data. `None`
@@ -42,7 +42,7 @@ pub fn hash(
 pub fn cohort(study: &Study, name: &str, entered: &[u16], version: u64) -> Option<Hash> {
     let cohort = canonical(study, serde_json::to_value(study.cohorts.get(name)?).ok()?);
     let question = serde_json::json!([cohort, entered, version, systems(study), study.precision]);
-    Some(Hash::of_parts(&[b"insitu cohort v1\0", question.to_string().as_bytes()]))
+    Some(Hash::of_parts(&[b"insitu cohort v2\0", question.to_string().as_bytes()]))
 }
 
 /// The hash of the question whether the data pass a study's gate, of the patients of some years of entry, in a version of the data.

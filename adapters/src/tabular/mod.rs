@@ -73,6 +73,9 @@ use crate::sink::{Adapter, AdapterError, Context, Extract, Neighbour, Out, Place
 /// Rows that are looked at before the first record is made.
 const SAMPLE: usize = 1000;
 
+/// Bytes of rows that wait for that at most.
+const SAMPLE_BYTES: usize = 8 << 20;
+
 /// Reads tables under a mapping.
 pub(crate) struct Tabular {
     format: &'static str,
@@ -173,6 +176,10 @@ impl Adapter for Tabular {
         self.mapping.lookups.iter().enumerate().any(|(at, l)| map.reads_lookup(at) && l.fits(other))
     }
 
+    fn lends(&self, file: &str) -> bool {
+        self.mapping.lookups.iter().any(|l| l.fits(file))
+    }
+
     fn reads(&self, file: &str, column: &str) -> bool {
         self.mapping.file(file).is_some_and(|map| map.reads(column))
             || self.mapping.lookups.iter().any(|l| l.fits(file) && l.reads(column))
@@ -246,7 +253,7 @@ impl Reading<'_> {
         let builder = Builder::new(map, &found, self.envelope, name, self.lookups);
         let mut taker = Taker { builder, width, row_number };
         // The first rows wait until all of them are known.
-        let mut waiting: Option<Vec<Item>> = Some(Vec::new());
+        let (mut waiting, mut held): (Option<Vec<Item>>, usize) = (Some(Vec::new()), 0);
         loop {
             let next = rows.advance().map_err(|e| out.io(e))?;
             if (out.tally.items & 0xff) == 0 {
@@ -256,9 +263,13 @@ impl Reading<'_> {
                 match next {
                     Next::End => break,
                     Next::Bad(line, reason, detail) => items.push(Err((line, reason, detail))),
-                    Next::Row(line) => items.push(Ok((line, rows.fields().clone()))),
+                    Next::Row(line) => {
+                        let fields = rows.fields();
+                        held += (0..fields.len()).filter_map(|i| fields.get(i)).map(str::len).sum::<usize>();
+                        items.push(Ok((line, fields.clone())));
+                    }
                 }
-                if items.len() >= SAMPLE {
+                if items.len() >= SAMPLE || held >= SAMPLE_BYTES {
                     taker.all(&waiting.take().unwrap_or_default(), out)?;
                 }
                 continue;

@@ -167,7 +167,6 @@ const OWN: &[(&str, &str)] = &[
     ("t_ingest", "the site sets it"),
     ("t_event", "use event"),
     ("event_date", "use event"),
-    ("t_prec", "use event"),
     ("t_zone_src", "use event"),
     ("utc_offset_min", "use event"),
     ("death_date", "use event"),
@@ -230,6 +229,8 @@ pub(crate) fn parse<'d, 't>(
     if names.contains(&"code") && !names.contains(&"code_system") {
         return Err(doc.error(at, "code needs code_system beside it"));
     }
+    // A precision that a column tells is said last: it coarsens what the time's own text says.
+    setters.sort_by_key(|s| matches!(s.target, Target::Column("t_prec", ..)));
     Ok(setters)
 }
 

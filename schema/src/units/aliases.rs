@@ -3,6 +3,18 @@
 //! They run before any parsing of UCUM: `K/uL` is valid there, as kelvin per microlitre. They are compared in lower case, after
 //! both code points of µ became `u`.
 
+/// Spellings whose case says which unit is meant: a French laboratory's giga and tera per litre are no grams and no teslas.
+pub(super) const EXACT: &[(&str, &str)] = &[
+    ("G/L", "10*9/L"),
+    ("G/l", "10*9/L"),
+    ("Giga/L", "10*9/L"),
+    ("Giga/l", "10*9/L"),
+    ("T/L", "10*12/L"),
+    ("T/l", "10*12/L"),
+    ("Tera/L", "10*12/L"),
+    ("Tera/l", "10*12/L"),
+];
+
 /// Spelling in lower case, and the UCUM unit.
 pub(super) const ALIASES: &[(&str, &str)] = &[
     // Counts of cells.

@@ -142,6 +142,9 @@ fn looked_up(text: &str) -> Option<Arc<str>> {
     if text.is_empty() || text.len() > 80 {
         return None;
     }
+    if let Some((_, unit)) = aliases::EXACT.iter().find(|(spelling, _)| *spelling == text) {
+        return Some(Arc::from(*unit));
+    }
     match BY_ALIAS.get(text.to_lowercase().as_str()) {
         Some(unit) => Some(Arc::from(*unit)),
         None => ucum::valid(&text).then(|| Arc::from(&*text)),

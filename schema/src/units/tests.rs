@@ -101,9 +101,10 @@ fn a_missing_or_unknown_unit_is_never_guessed() {
 
 #[test]
 fn a_site_alias_goes_first_and_must_name_a_unit() {
-    let site = Aliases::new([("G/L", "10*9/L"), ("µg%", "ug/dL")]).unwrap();
-    assert_eq!(site.ucum("G/L").as_deref(), Some("10*9/L"));
-    assert_eq!(ucum("G/L").as_deref(), Some("g/L"));
+    let site = Aliases::new([("G/L", "10*9/L"), ("g/L", "mg/L"), ("µg%", "ug/dL")]).unwrap();
+    assert_eq!(site.ucum("g/L").as_deref(), Some("mg/L"));
+    assert_eq!((ucum("G/L").as_deref(), ucum("g/L").as_deref()), (Some("10*9/L"), Some("g/L")));
+    assert_eq!((ucum("T/L").as_deref(), ucum("Giga/L").as_deref()), (Some("10*12/L"), Some("10*9/L")));
     assert_eq!(site.ucum(" μg% ").as_deref(), Some("ug/dL"));
     assert_eq!(site.conversion(LOINC, "6690-2", "G/L").unwrap().map, Affine::IDENTITY);
     assert!(Aliases::new([("x", "furlongs per fortnight")]).unwrap_err().to_string().contains("furlongs"));

@@ -12,7 +12,7 @@ use study::Study;
 use study::cohort::{
     Age, Cohort, Comparison, Criterion, HasEvent, Lab, Occurrence, PriorObservation, Sex, Where, Window,
 };
-use study::feature::{Feature, Pick};
+use study::feature::{Bound, Feature, Pick};
 
 /// A quoted literal.
 fn quote(text: &str) -> String {
@@ -92,9 +92,13 @@ pub fn in_set(study: &Study, name: &str) -> Result<String, String> {
     Ok(format!("({})", any.join(" OR ")))
 }
 
-/// A condition on a row of a table: its concept set and its columns.
-fn row_condition(study: &Study, set: Option<&String>, filter: &Where) -> Result<String, String> {
+/// A condition on a row of a table: its concept set and its columns. Rows that are not of what was count where the columns ask for
+/// their status.
+fn row_condition(study: &Study, table: Table, set: Option<&String>, filter: &Where) -> Result<String, String> {
     let mut all = vec![precise(study)];
+    if !filter.contains_key("status") {
+        all.push(table.counts().to_owned());
+    }
     if let Some(name) = set {
         all.push(in_set(study, name)?);
     }
@@ -146,7 +150,7 @@ fn value_in(study: &Study, list: &[String], unit: &str) -> Result<(String, Strin
         any.push(codes_match(&uri, alias, &[bare.to_owned()]));
         analyte = units::analyte(&uri, bare);
     }
-    let condition = format!("({}) AND {}", any.join(" OR "), precise(study));
+    let condition = format!("({}) AND {} AND {}", any.join(" OR "), precise(study), Table::Measurement.counts());
     let own = format!("WHEN unit_ucum = {} THEN value_num", quote(&unit));
     let value = match analyte {
         Some(analyte) => {
@@ -163,11 +167,47 @@ fn value_in(study: &Study, list: &[String], unit: &str) -> Result<(String, Strin
     Ok((condition, value))
 }
 
+/// A condition that a value surely lies on one side of a threshold. A value that is known by a bound alone, such as `<5`, does where
+/// the bound says so.
+fn compares(op: Comparison, value: &str, threshold: f64) -> String {
+    let (sign, strict, wide, closed) = match op {
+        Comparison::Lt => ("<", "lt", "le", false),
+        Comparison::Le => ("<=", "lt", "le", true),
+        Comparison::Gt => (">", "gt", "ge", false),
+        Comparison::Ge => (">=", "gt", "ge", true),
+    };
+    let (t, side) = (number(threshold), &sign[..1]);
+    // Of `<5`, `< 5` and `<= 5` are sure; of `<=5`, `<= 5` is, and `< 5` is not.
+    let of_wide = if closed { format!("{side}= {t}") } else { format!("{side} {t}") };
+    format!(
+        "CASE comparator WHEN 'eq' THEN ({value}) {sign} {t} WHEN '{strict}' THEN ({value}) {side}= {t} \
+         WHEN '{wide}' THEN ({value}) {of_wide} ELSE false END"
+    )
+}
+
+/// A value of a feature where it may be known by a bound alone.
+fn bounded(value: &str, how: Bound, above: Option<f64>) -> String {
+    if let (Bound::LeaveOut, Some(threshold)) = (how, above) {
+        // The side is all that is asked for.
+        let t = number(threshold);
+        return format!(
+            "CASE WHEN comparator = 'eq' THEN ({value}) WHEN comparator IN ('gt', 'ge') AND ({value}) > {t} THEN ({value}) \
+             WHEN comparator = 'gt' AND ({value}) = {t} THEN CAST('Infinity' AS DOUBLE) \
+             WHEN comparator IN ('lt', 'le') AND ({value}) <= {t} THEN ({value}) END"
+        );
+    }
+    match how {
+        Bound::LeaveOut => format!("CASE WHEN comparator = 'eq' THEN ({value}) END"),
+        Bound::Bound => value.to_owned(),
+        Bound::Half => format!("CASE WHEN comparator IN ('lt', 'le') THEN ({value}) / 2 ELSE ({value}) END"),
+    }
+}
+
 /// The steps to a cohort. Each gives `person_key` and `index_date`, and each but the first reads the table `cohort` that the
 /// step before it gave: one query a criterion, so that the work grows with their number and no faster.
 fn cohort_steps(study: &Study, cohort: &Cohort) -> Result<Vec<String>, String> {
     let entry = table(&cohort.entry.table)?;
-    let condition = row_condition(study, cohort.entry.set.as_ref(), &cohort.entry.filter)?;
+    let condition = row_condition(study, entry, cohort.entry.set.as_ref(), &cohort.entry.filter)?;
     let mut steps = Vec::new();
     steps.push(if entry == Table::Patient {
         format!("SELECT DISTINCT person_key, CAST(NULL AS DATE) AS index_date FROM patient WHERE {condition}")
@@ -205,18 +245,13 @@ fn criterion_sql(study: &Study, criterion: &Criterion, cohort: &str) -> Result<S
              WHERE CAST(c.index_date AS INT) - CAST(o.start_date AS INT) >= {prior_obs_days} AND o.end_date >= c.index_date"
         ),
         Criterion::Has(HasEvent { has, set, filter, within }) => {
-            let condition = row_condition(study, set.as_ref(), filter)?;
-            format!("SELECT c.person_key {}", events(cohort, rows_of(table(has)?, &condition), *within, None))
+            let of = table(has)?;
+            let condition = row_condition(study, of, set.as_ref(), filter)?;
+            format!("SELECT c.person_key {}", events(cohort, rows_of(of, &condition), *within, None))
         }
         Criterion::Lab(Lab { lab, op, value, unit, within }) => {
             let (condition, expression) = value_in(study, lab, unit)?;
-            let op = match op {
-                Comparison::Lt => "<",
-                Comparison::Le => "<=",
-                Comparison::Ge => ">=",
-                Comparison::Gt => ">",
-            };
-            let condition = format!("{condition} AND ({expression}) {op} {}", number(*value));
+            let condition = format!("{condition} AND {}", compares(*op, &expression, *value));
             format!("SELECT c.person_key {}", events(cohort, rows_of(Table::Measurement, &condition), *within, None))
         }
     })
@@ -237,8 +272,9 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
                 "SELECT c.person_key, min(CASE{whens} END) AS v FROM {cohort} c JOIN patient p ON p.person_key = c.person_key {group}"
             )
         }
-        Feature::Measurement { code, unit, pick, window, levels, above, .. } => {
+        Feature::Measurement { code, unit, pick, window, levels, above, bound, .. } => {
             let (condition, value) = value_in(study, code, unit)?;
+            let value = bounded(&value, *bound, *above);
             let order = "ORDER BY e.day, e.t_event, e.record_key";
             let picked = match pick {
                 Pick::First => format!("first_value(e.val {order})"),
@@ -271,29 +307,28 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
             format!("SELECT person_key, {v} AS v FROM ({inner})")
         }
         Feature::Has { table: t, set, filter, window } => {
-            let condition = row_condition(study, set.as_ref(), filter)?;
-            let found = events(cohort, rows_of(table(t)?, &condition), *window, exit);
+            let t = table(t)?;
+            let condition = row_condition(study, t, set.as_ref(), filter)?;
+            let found = events(cohort, rows_of(t, &condition), *window, exit);
             format!(
                 "SELECT c.person_key, CASE WHEN h.person_key IS NULL THEN 0 ELSE 1 END AS v FROM {cohort} c \
                  LEFT JOIN (SELECT DISTINCT c.person_key {found}) h ON h.person_key = c.person_key"
             )
         }
         Feature::Count { table: t, set, filter, window, max } => {
-            let condition = row_condition(study, set.as_ref(), filter)?;
-            let found = events(cohort, rows_of(table(t)?, &condition), *window, exit);
+            let t = table(t)?;
+            let condition = row_condition(study, t, set.as_ref(), filter)?;
+            let found = events(cohort, rows_of(t, &condition), *window, exit);
             format!(
                 "SELECT c.person_key, coalesce(least(h.n, {max}), 0) AS v FROM {cohort} c \
                  LEFT JOIN (SELECT c.person_key, count(*) AS n {found} {group}) h ON h.person_key = c.person_key"
             )
         }
         Feature::TimeTo { table: t, set, filter, horizon } => {
-            let condition = row_condition(study, set.as_ref(), filter)?;
-            let found = events(
-                cohort,
-                rows_of(table(t)?, &condition),
-                Some([0, i32::try_from(*horizon).unwrap_or(i32::MAX)]),
-                exit,
-            );
+            let t = table(t)?;
+            let condition = row_condition(study, t, set.as_ref(), filter)?;
+            let found =
+                events(cohort, rows_of(t, &condition), Some([0, i32::try_from(*horizon).unwrap_or(i32::MAX)]), exit);
             format!(
                 "SELECT c.person_key, CAST(min(CAST(e.day AS INT) - CAST(c.index_date AS INT)) AS DOUBLE) AS v {found} {group}"
             )
@@ -314,9 +349,10 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
                     .map(|(uri, alias)| format!(" WHEN {system} = {} THEN {}", quote(uri), compared(alias, code)))
                     .collect();
                 format!(
-                    "SELECT *, CAST({system} AS VARCHAR) AS sys, CASE{whens} END AS bare FROM {} WHERE {}",
+                    "SELECT *, CAST({system} AS VARCHAR) AS sys, CASE{whens} END AS bare FROM {} WHERE {} AND {}",
                     t.name(),
-                    precise(study)
+                    precise(study),
+                    t.counts()
                 )
             });
             let rows = format!(

@@ -228,3 +228,80 @@ async fn a_list_that_cant_be_read_stops_every_release() {
     hospital.config.consent.purposes = vec!["marketing".into()];
     stopped(&hospital, "marketing").await;
 }
+
+fn observation(id: &str, patient: &str, status: &str, quantity: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Observation","id":"{id}","status":"{status}","code":{{"coding":[{{"system":"http://loinc.org","code":"33914-3"}}]}},"subject":{{"reference":"Patient/{patient}"}},"effectiveDateTime":"2023-05-06","valueQuantity":{{{quantity},"unit":"mL/min/{{1.73_m2}}","system":"http://unitsofmeasure.org","code":"mL/min/{{1.73_m2}}"}}}}
+"#
+    )
+}
+
+fn condition(id: &str, patient: &str, verification: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Condition","id":"{id}","verificationStatus":{{"coding":[{{"code":"{verification}"}}]}},"code":{{"coding":[{{"system":"http://hl7.org/fhir/sid/icd-10","code":"I21.9"}}]}},"subject":{{"reference":"Patient/{patient}"}},"onsetDateTime":"2023-05-06"}}
+"#
+    )
+}
+
+/// What was refuted, cancelled or is preliminary is no event and no value, unless a study asks for its status; and a value known by
+/// a bound alone counts on the side where it surely lies.
+#[tokio::test]
+async fn what_was_not_does_not_count_and_a_bound_counts_for_its_side() {
+    let mut text = String::new();
+    for p in ["a", "b", "c", "d"] {
+        text += &format!(
+            "{{\"resourceType\":\"Patient\",\"id\":\"{p}\",\"gender\":\"female\",\"birthDate\":\"1950-01-01\"}}\n"
+        );
+    }
+    text += &observation("1", "a", "final", r#""value":90,"comparator":">""#);
+    text += &observation("2", "b", "final", r#""value":5,"comparator":"<""#);
+    text += &observation("3", "c", "preliminary", r#""value":70"#);
+    text += &observation("4", "d", "final", r#""value":40"#);
+    text += &condition("1", "a", "refuted");
+    text += &condition("2", "b", "confirmed");
+    text += &condition("3", "c", "provisional");
+    let hospital = Hospital::new("format = \"fhir-ndjson\"", "all.ndjson", &text);
+    hospital.ingest().await;
+    let blocks = hospital.config.budget.blocks(2026, None);
+    let head = STUDY.replace("[privacy]", "{more}\n[concept_sets.mi]\nicd10 = [\"I21*\"]\n[privacy]");
+    let head = head.replace("kind = \"count\"", "kind = \"table1\"\nvariables = [\"v\"]");
+    let (engine, hospital, blocks) = (&engine(), &hospital, &blocks);
+    let values = async |more: &str| {
+        let plan = plan(&head.replace("{more}", more)).unwrap_or_else(|e| panic!("{more}: {e}"));
+        let hash = Hash::of(more.as_bytes());
+        let (batch, _) = engine.patients(&hospital.config, &hospital.lake, &plan, hash, 0, blocks).await.unwrap();
+        let mut out: Vec<String> = match batch.column(0).unwrap() {
+            Column::Real(v) => v.iter().map(|x| if x.is_nan() { "-".to_owned() } else { x.to_string() }).collect(),
+            Column::Level(v) => v.iter().map(|x| if *x == MISSING { "-".to_owned() } else { x.to_string() }).collect(),
+            _ => panic!("no such column"),
+        };
+        out.sort();
+        out.join(" ")
+    };
+    let lab = "[features.v]\nkind = \"measurement\"\ncode = \"loinc:33914-3\"\nunit = \"mL/min/{1.73_m2}\"\n";
+    assert_eq!(values(&format!("{lab}bounds = [0, 200]")).await, "- - - 40");
+    assert_eq!(values(&format!("{lab}bounds = [0, 200]\nbound = \"bound\"")).await, "- 40 5 90");
+    assert_eq!(values(&format!("{lab}bounds = [0, 200]\nbound = \"half\"")).await, "- 2.5 40 90");
+    // Above 60: more than 90 is, less than 5 and 40 are not, and what is preliminary is not known.
+    assert_eq!(values(&format!("{lab}above = 60")).await, "- 0 0 1");
+    assert_eq!(values(&format!("{lab}above = 90")).await, "- 0 0 1");
+    assert_eq!(values(&format!("{lab}above = 100")).await, "- - 0 0");
+    let has = "[features.v]\nkind = \"has\"\ntable = \"condition\"\nset = \"mi\"\n";
+    assert_eq!(values(has).await, "0 0 0 1");
+    assert_eq!(values(&format!("{has}where = {{ status = [\"preliminary\", \"final\"] }}")).await, "0 0 1 1");
+    let sex = "[features.v]\nkind = \"sex\"\nlevels = [\"F\", \"M\"]\n";
+    for (criterion, patients) in [
+        (r#"op = "ge", value = 60"#, 1),
+        (r#"op = "gt", value = 90"#, 1),
+        (r#"op = "gt", value = 91"#, 0),
+        (r#"op = "le", value = 5"#, 1),
+        (r#"op = "lt", value = 5"#, 1),
+        (r#"op = "lt", value = 4"#, 0),
+        (r#"op = "le", value = 60"#, 2),
+    ] {
+        let inclusion =
+            format!("inclusion = [{{ lab = \"loinc:33914-3\", {criterion}, unit = \"mL/min/{{1.73_m2}}\" }}]\n{sex}");
+        let found = values(&inclusion).await;
+        assert_eq!(found.split_whitespace().count(), patients, "{criterion}: {found}");
+    }
+}

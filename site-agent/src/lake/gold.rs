@@ -129,7 +129,11 @@ fn inferred_periods() -> String {
             .iter()
             .map(|t| {
                 let date = t.day();
-                format!("SELECT person_key, record_key, source_system, t_ingest, {date} AS day FROM {}", t.name())
+                format!(
+                    "SELECT person_key, record_key, source_system, t_ingest, {date} AS day FROM {} WHERE {}",
+                    t.name(),
+                    t.counts()
+                )
             })
             .collect();
     format!(
@@ -200,8 +204,9 @@ fn eras() -> String {
     let of = |table: Table, kind: &str| {
         format!(
             "SELECT person_key, record_key, source_system, t_ingest, code_system, code, std_system, std_code, map_id, '{kind}' AS kind, event_date AS first_day, \
-             greatest(event_date, coalesce(end_date, event_date)) AS last_day FROM {} WHERE event_date IS NOT NULL AND code IS NOT NULL",
-            table.name()
+             greatest(event_date, coalesce(end_date, event_date)) AS last_day FROM {} WHERE event_date IS NOT NULL AND code IS NOT NULL AND {}",
+            table.name(),
+            table.counts()
         )
     };
     let key = "person_key, kind, code_system, code";

@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use adapters::{Adapter, Context, Extract, Neighbour, Place};
+use adapters::{Adapter, AdapterError, Context, Extract, Neighbour, Place, Quarantined, Reason, Sink as _};
 use platform::{Clock, Entropy};
 use schema::linkage::LinkageKey;
 use schema::record::Pseudonyms;
@@ -72,6 +72,9 @@ pub(super) struct OpenSource<'a> {
     /// Of the settings that say how a file is read.
     mapping_hash: String,
 }
+
+/// A file that others are read with: its name in the source, and where it lies.
+pub(super) type Lent<'f> = (String, &'f Path);
 
 /// What a file is read with.
 pub(super) struct Beside {
@@ -144,15 +147,14 @@ impl<'a> OpenSource<'a> {
     }
 
     /// What a file is read with, of the files of the source.
-    pub(super) fn beside(&self, run: &mut Run<'_>, file: &str, all: &[PathBuf]) -> Result<Beside, LakeError> {
+    pub(super) fn beside(&self, run: &mut Run<'_>, file: &str, lent: &[Lent<'_>]) -> Result<Beside, LakeError> {
         let mut out = Beside { files: Vec::new(), settings: self.mapping_hash.clone() };
         let mut versions = String::new();
-        for path in all {
-            let name = self.name_of(path);
-            if self.adapter.beside(file, &name) {
+        for (name, path) in lent {
+            if self.adapter.beside(file, name) {
                 let version = run.hash(path)?;
                 versions += &format!("{name}\0{version}\0");
-                out.files.push(Neighbour { name, path: path.clone(), version });
+                out.files.push(Neighbour { name: name.clone(), path: path.to_path_buf(), version });
             }
         }
         if !versions.is_empty() {
@@ -162,10 +164,17 @@ impl<'a> OpenSource<'a> {
     }
 
     /// What lies beside a file that it is read with, unread.
-    pub(super) fn neighbours(&self, file: &str, all: &[PathBuf]) -> Vec<Neighbour> {
-        let named = all.iter().map(|path| (self.name_of(path), path));
-        let beside = named.filter(|(name, _)| self.adapter.beside(file, name));
-        beside.map(|(name, path)| Neighbour { version: name.clone(), name, path: path.clone() }).collect()
+    pub(super) fn neighbours(&self, file: &str, lent: &[Lent<'_>]) -> Vec<Neighbour> {
+        let beside = lent.iter().filter(|(name, _)| self.adapter.beside(file, name));
+        let one =
+            |(name, path): &Lent<'_>| Neighbour { version: name.clone(), name: name.clone(), path: path.to_path_buf() };
+        beside.map(one).collect()
+    }
+
+    /// The files of the source that others of it are read with.
+    pub(super) fn lent<'f>(&self, all: &'f [PathBuf]) -> Vec<Lent<'f>> {
+        let named = all.iter().map(|path| (self.name_of(path), path.as_path()));
+        named.filter(|(name, _)| self.adapter.lends(name)).collect()
     }
 
     /// A file's name, relative to the source.
@@ -350,7 +359,9 @@ impl Lake {
     ) -> Result<(), LakeError> {
         let OpenSource { source, adapter, .. } = open;
         let all = open.files()?;
+        let lent = open.lent(&all);
         let mut surveyed = false;
+        let mut newest = if source.is_snapshot() { self.newest_of(&source.name)? } else { BTreeMap::new() };
         for path in &all {
             let name = open.name_of(path);
             if !open.accepts(&name) {
@@ -363,10 +374,11 @@ impl Lake {
                 report.linkage.files += 1;
                 bronze::remove(&self.root, path, &hash)?;
             }
-            let beside = open.beside(run, &name, &all)?;
+            let beside = open.beside(run, &name, &lent)?;
             let key = format!("{}/{name}/{hash}/{}", source.name, beside.settings);
             // A snapshot that is what an older one was takes the place of those between.
-            if self.known(&key)? && !(source.is_snapshot() && self.is_superseded(&key)?) {
+            let known = self.entry(&key)?.filter(|e| newest.get(&name).is_none_or(|run| *run <= e.run));
+            if known.is_some() {
                 open.leave(path)?;
                 report.files.push(FileReport {
                     source: source.name.clone(),
@@ -393,7 +405,20 @@ impl Lake {
             let mut sink = Silver::new(&self.root, stem, &mut tell);
             let reader = open.reader(&kept).map_err(|e| file_error(path, &e))?;
             let place = Place { path: Some(&kept), beside: &beside.files };
-            let read = adapter.read_at(&context, Extract { name: &name, reader }, place, &mut sink)?;
+            let read = match adapter.read_at(&context, Extract { name: &name, reader }, place, &mut sink) {
+                // One file that is not as its mapping says stops no other.
+                Err(AdapterError::Mapping { file, line, message }) => {
+                    let detail = format!("{file}, line {line}: {message}");
+                    sink.quarantine(Quarantined {
+                        file: name.clone(),
+                        line: 0,
+                        reason: Reason::Contradiction,
+                        detail,
+                    })?;
+                    adapters::Read { items: 1, quarantined: 1, ..adapters::Read::default() }
+                }
+                read => read?,
+            };
             if links {
                 bronze::unchanged(path, &hash)?;
             }
@@ -415,6 +440,9 @@ impl Lake {
                 schema: schema::version::VERSION.to_owned(),
             };
             self.enter(&key, &ingested)?;
+            if ingested.snapshot {
+                newest.insert(name.clone(), number);
+            }
             open.leave(path)?;
             report.files.push(FileReport {
                 source: source.name.clone(),

@@ -10,7 +10,7 @@
 //! The one who stays keeps the own year of entry. A person with two identifiers has spent from two years before the merge, and
 //! from no more than these two after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch};
@@ -172,7 +172,11 @@ impl Lake {
         if direct.is_empty() {
             return Ok(Moved(Vec::new()));
         }
-        let sql = "SELECT DISTINCT visit_key, record_key FROM silver WHERE op = 'upsert' AND visit_key IS NOT NULL";
+        // Of the visits that are spoken of alone: all of silver's may be more than there is memory for.
+        let spoken: BTreeSet<&Person> = direct.iter().flat_map(|(old, new)| [old, new]).collect();
+        register_keys(&ctx, "spoken", vec![("spoken_key", spoken.into_iter().collect())]).map_err(|e| step(&e))?;
+        let sql = "SELECT DISTINCT s.visit_key, s.record_key FROM silver s JOIN spoken k ON s.visit_key = k.spoken_key \
+                   WHERE s.op = 'upsert'";
         let records: BTreeMap<Person, Person> = keys(&ctx, sql).await?.into_iter().collect();
         let rows = Merged::resolved(&direct)
             .0

@@ -225,16 +225,16 @@ impl Lake {
         Ok(self.store.commit(t, Durability::Synced)?)
     }
 
-    fn known(&self, key: &str) -> Result<bool, LakeError> {
-        Ok(self.store.get(format!("{FILES}{key}").as_bytes())?.is_some())
+    fn entry(&self, key: &str) -> Result<Option<Ingested>, LakeError> {
+        let bytes = self.store.get(format!("{FILES}{key}").as_bytes())?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// Whether the entry of a key has lost its place to a later snapshot.
-    fn is_superseded(&self, key: &str) -> Result<bool, LakeError> {
-        let Some(bytes) = self.store.get(format!("{FILES}{key}").as_bytes())? else { return Ok(false) };
+    /// The run of the newest whole snapshot of each file of a source.
+    fn newest_of(&self, source: &str) -> Result<BTreeMap<String, u32>, LakeError> {
         let all = self.ingested()?;
-        let newest = newest_snapshots(&all);
-        Ok(serde_json::from_slice::<Ingested>(&bytes).is_ok_and(|entry| is_superseded(&entry, &newest)))
+        let own = newest_snapshots(&all).into_iter().filter(|((of, _), _)| *of == source);
+        Ok(own.map(|((_, file), run)| (file.to_owned(), run)).collect())
     }
 
     fn remove_left_overs(&self) -> Result<(), LakeError> {

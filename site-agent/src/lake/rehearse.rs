@@ -162,6 +162,7 @@ pub fn rehearse(
         let open = OpenSource::open(config, source)?;
         let all = open.files()?;
         open.survey(&all)?;
+        let lent = open.lent(&all);
         for path in &all {
             let name = open.name_of(path);
             if !open.accepts(&name) {
@@ -179,7 +180,7 @@ pub fn rehearse(
                 ingest_micros: clock.now().0,
                 revision: 1,
             };
-            let beside = open.neighbours(&name, &all);
+            let beside = open.neighbours(&name, &lent);
             let place = Place { path: Some(path), beside: &beside };
             let mut hear = |bytes: u64| progress(&name, bytes, size);
             let mut sink = Counter { out: &mut file, left: most.unwrap_or(u64::MAX), hear: &mut hear };

@@ -11,7 +11,7 @@
 //! Each file's new rows and its entry change in one transaction, and gold is built after it. A crash between leaves gold as it
 //! was, and the next ingestion goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -125,6 +125,7 @@ impl Lake {
     ) -> Result<(), LakeError> {
         let current = run.linkage.as_deref().map(LinkageKey::id);
         report.key_id.clone_from(&current);
+        let mut surveyed = BTreeSet::new();
         for (key, bytes) in self.store.scan(FILES.as_bytes())? {
             let Ok(entry) = serde_json::from_slice::<Ingested>(&bytes) else { continue };
             let Some(patients) = patients_of(&entry).map(str::to_owned) else { continue };
@@ -139,9 +140,13 @@ impl Lake {
                 None => false,
             };
             if let (Some(source), Some(path), Some(linkage), true) = (source, &path, run.linkage.clone(), whole) {
-                let beside = source.beside(run, &entry.file, &source.files()?)?;
+                let files = source.files()?;
+                let beside = source.beside(run, &entry.file, &source.lent(&files))?;
                 // Under other settings the file is ingested anew, a moment later.
                 if key.ends_with(format!("/{}", beside.settings).as_bytes()) {
+                    if surveyed.insert(entry.source.clone()) {
+                        source.survey(&files)?;
+                    }
                     let place = Place { path: Some(path), beside: &beside.files };
                     let silver = self.read_again(run, source, &entry, place, &linkage)?;
                     self.replace(&key, entry, &patients, silver, current.clone())?;

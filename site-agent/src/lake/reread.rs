@@ -17,13 +17,13 @@ use super::{FILES, Ingested, Lake, LakeError, RELINKED, bronze, file_error};
 impl Lake {
     /// Reads every file again whose rows are of another major version. Returns how many there were.
     pub(super) fn reread(&self, run: &mut Run<'_>, sources: &[OpenSource<'_>]) -> Result<u64, LakeError> {
-        let mut again = 0;
+        let (mut again, mut surveyed) = (0, std::collections::BTreeSet::new());
         for (key, bytes) in self.store.scan(FILES.as_bytes())? {
             let Ok(entry) = serde_json::from_slice::<Ingested>(&bytes) else { continue };
             if version::reads(&entry.schema) {
                 continue;
             }
-            let of = |s: &&OpenSource<'_>| s.source.name == entry.source && s.adapter.accepts(&entry.file);
+            let of = |s: &&OpenSource<'_>| s.source.name == entry.source && s.accepts(&entry.file);
             let source = sources.iter().find(of);
             let path = match source {
                 Some(source) => self.raw(run, source, &entry)?,
@@ -32,6 +32,9 @@ impl Lake {
             let (Some(source), Some(path)) = (source, path) else {
                 return Err(LakeError::OldSchema { file: entry.file, schema: entry.schema });
             };
+            if surveyed.insert(entry.source.clone()) {
+                source.survey(&source.files()?)?;
+            }
             self.read_anew(run, source, &key, entry, &path)?;
             again += 1;
         }
@@ -56,7 +59,8 @@ impl Lake {
         mut entry: Ingested,
         path: &Path,
     ) -> Result<(), LakeError> {
-        let beside = source.beside(run, &entry.file, &source.files()?)?;
+        let files = source.files()?;
+        let beside = source.beside(run, &entry.file, &source.lent(&files))?;
         let mut context = run.context(&source.source.name, entry.run)?;
         context.ingest_micros = entry.at_micros;
         let size = std::fs::metadata(path).map(|m| m.len()).unwrap_or_default();
@@ -64,7 +68,7 @@ impl Lake {
         let hash = entry.hash.get(..12).unwrap_or(&entry.hash);
         let stem = format!("{:010}-{hash}-schema{}", entry.run, version::VERSION);
         let mut sink = Silver::new(&self.root, stem, &mut tell);
-        let reader = adapters::reader(path).map_err(|e| file_error(path, &e))?;
+        let reader = source.reader(path).map_err(|e| file_error(path, &e))?;
         let place = Place { path: Some(path), beside: &beside.files };
         let read = source.adapter.read_at(&context, Extract { name: &entry.file, reader }, place, &mut sink)?;
         bronze::unchanged(path, &entry.hash)?;

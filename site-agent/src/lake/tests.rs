@@ -44,7 +44,7 @@ pub(crate) struct Hospital {
 }
 
 impl Hospital {
-    fn new(source: &str, file: &str, text: &str) -> Hospital {
+    pub(crate) fn new(source: &str, file: &str, text: &str) -> Hospital {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path();
         let toml = format!(

@@ -278,3 +278,35 @@ async fn stated_periods_count_and_are_joined() {
     let want = ["2019-01-01 2019-12-31 enrolment", "2020-02-02 2020-03-03 inferred", "2020-05-01 2020-05-31 enrolment"];
     assert_eq!(hospital.rows(Table::ObservationPeriod, &["start_date", "end_date", "basis"]), want);
 }
+
+/// A file that is not as its mapping says is in quarantine with the column's name; the files after it are read, and it is read when
+/// it was mended.
+#[tokio::test]
+async fn a_file_without_a_column_stops_no_other() {
+    let hospital = Hospital::of("format = \"synthea-csv\"", SYNTHEA);
+    hospital.write("encounters.csv", "Id,START,PATIENT,CODE\nv1,2020-03-01T08:00:00Z,a,1\n");
+    let report = hospital.ingest().await;
+    let bad = report.files.iter().find(|f| f.file == "encounters.csv").unwrap();
+    assert_eq!((bad.quarantined, bad.records), (1, 0), "{report:?}");
+    let said = std::fs::read_to_string(bad.quarantine.as_ref().unwrap()).unwrap();
+    assert!(said.contains("ENCOUNTERCLASS") && said.contains("contradiction"), "{said}");
+    assert_eq!(hospital.rows(Table::Patient, &["sex"]).len(), 2);
+    assert!(hospital.ingest().await.files.iter().all(|f| f.unchanged));
+    hospital.write("encounters.csv", SYNTHEA[1].1);
+    hospital.ingest().await;
+    assert_eq!(hospital.rows(Table::Visit, &["class"]), ["IP", "OP"]);
+}
+
+/// A day of death that was imputed is no day.
+#[tokio::test]
+async fn an_imputed_death_is_of_a_month_or_a_year() {
+    let deaths = "PATID,DEATH_DATE,DEATH_DATE_IMPUTE,DEATH_SOURCE\na,2024-01-01,B,L\nb,2024-02-01,D,L\nc,2024-03-04,N,L\nd,2024-03-05,,L\n";
+    let hospital = Hospital::of("format = \"pcornet\"", &[("death.csv", deaths)]);
+    hospital.ingest().await;
+    let rows = hospital.rows(Table::Death, &["event_date", "t_prec"]);
+    assert_eq!(rows, ["2024-01-01 year", "2024-02-01 month", "2024-03-04 day", "2024-03-05 day"]);
+    let people = "PATIENT_NUM,SEX_CD,BIRTH_DATE,DEATH_DATE,VITAL_STATUS_CD\n1,M,1950-01-01,2024-01-01,XD\n2,F,1950-01-01,2024-02-03,Y\n";
+    let hospital = Hospital::of("format = \"i2b2\"", &[("patient_dimension.csv", people)]);
+    hospital.ingest().await;
+    assert_eq!(hospital.rows(Table::Death, &["event_date", "t_prec"]), ["2024-01-01 year", "2024-02-03 day"]);
+}
