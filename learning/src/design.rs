@@ -1,12 +1,14 @@
 //! From features to design rows that are bounded by construction.
 //!
 //! A number is clipped to its public bounds and mapped to [−1, 1]; a category becomes indicators of its levels but the
-//! first. A row is `x = (1, x')`; with m terms ‖x‖² is at most 1 + m, since at most one indicator of a category is 1.
+//! first. A row is `x = (1, x')`; with m terms ‖x‖² is at most 1 + m, since at most one indicator of a category is 1. An interaction
+//! of two terms adds the products of their columns, which are bounded in the same way, and counts as one more term.
 //!
 //! A design has a clip c, √(1 + m) or less. A row is given as u = x / c with a weight v = min(1, c²/‖x‖²), so that v·‖u‖ ≤ 1
 //! and v·‖u‖² ≤ 1. The weight depends on the features alone, never on the outcome, so a likelihood weighted by v has the same
 //! true coefficients: long rows count for less, and nothing is biased.
 
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use summaries::statistic::{level, real};
 use summaries::{AccumulateError, Input, MISSING, PatientBatch};
@@ -36,13 +38,29 @@ pub enum Term {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Design {
     terms: Vec<Term>,
+    interactions: Vec<(usize, usize)>,
+    intercept: bool,
     clip: Option<f64>,
 }
 
 impl Design {
     /// Of these terms, without a clip: every row has the weight 1.
     pub fn new(terms: Vec<Term>) -> Design {
-        Design { terms, clip: None }
+        Design { terms, interactions: Vec::new(), intercept: true, clip: None }
+    }
+
+    /// The same with interactions: places of two different terms each. One that names no terms is left out.
+    #[must_use]
+    pub fn with_interactions(mut self, pairs: Vec<(usize, usize)>) -> Design {
+        self.interactions = pairs.into_iter().filter(|(a, b)| a != b && a.max(b) < &self.terms.len()).collect();
+        self
+    }
+
+    /// The same without an intercept, for models whose baseline takes it.
+    #[must_use]
+    pub fn without_intercept(mut self) -> Design {
+        self.intercept = false;
+        self
     }
 
     /// The same with a clip, in units of the scaled row `(1, x')`; one that no row exceeds, or that is not above 0, is none.
@@ -53,7 +71,28 @@ impl Design {
     }
 
     fn longest(&self) -> f64 {
-        (1.0 + self.terms.len() as f64).sqrt()
+        (f64::from(u8::from(self.intercept)) + (self.terms.len() + self.interactions.len()) as f64).sqrt().max(1.0)
+    }
+
+    /// The columns of a term: a suffix of its name, and (middle, half range).
+    fn columns(term: &Term) -> Vec<(String, f64, f64)> {
+        match term {
+            Term::Real { name, lower, upper } => {
+                vec![(name.clone(), f64::midpoint(*lower, *upper), (upper - lower) / 2.0)]
+            }
+            Term::Level { name, levels } => levels.iter().skip(1).map(|l| (format!("{name}={l}"), 0.0, 1.0)).collect(),
+        }
+    }
+
+    /// The place of each term's first column in a row.
+    fn starts(&self) -> Vec<usize> {
+        let mut next = usize::from(self.intercept);
+        let mut out = Vec::with_capacity(self.terms.len());
+        for term in &self.terms {
+            out.push(next);
+            next += Self::columns(term).len();
+        }
+        out
     }
 
     /// What the design reads: its terms' columns.
@@ -69,13 +108,12 @@ impl Design {
 
     /// The names of the coefficients, the intercept first.
     pub fn names(&self) -> Vec<String> {
-        let mut out = vec!["(intercept)".to_owned()];
-        for t in &self.terms {
-            match t {
-                Term::Real { name, .. } => out.push(name.clone()),
-                Term::Level { name, levels } => {
-                    out.extend(levels.iter().skip(1).map(|l| format!("{name}={l}")));
-                }
+        let mut out = if self.intercept { vec!["(intercept)".to_owned()] } else { Vec::new() };
+        let columns: Vec<Vec<(String, f64, f64)>> = self.terms.iter().map(Self::columns).collect();
+        out.extend(columns.iter().flatten().map(|(name, ..)| name.clone()));
+        for (a, b) in &self.interactions {
+            for (x, ..) in columns.get(*a).into_iter().flatten() {
+                out.extend(columns.get(*b).into_iter().flatten().map(|(y, ..)| format!("{x}:{y}")));
             }
         }
         out
@@ -91,19 +129,49 @@ impl Design {
         self.clip.unwrap_or_else(|| self.longest())
     }
 
-    /// For each coefficient of a scaled column (middle, half range): x' = (x − middle) / half. Indicators and the intercept
-    /// have (0, 1).
-    pub fn scales(&self) -> Vec<(f64, f64)> {
-        let mut out = vec![(0.0, 1.0)];
-        for t in &self.terms {
-            match t {
-                Term::Real { lower, upper, .. } => {
-                    out.push((f64::midpoint(*lower, *upper), (upper - lower) / 2.0));
+    /// The matrix that takes the coefficients θ of rows u, as [`Design::rows`] gives them, to those of the features in their own
+    /// units: β = M θ. A scaled column is (x − m) / h, and a product of two such columns is
+    /// (x y − m_y x − m_x y + m_x m_y) / (h_x h_y).
+    pub fn to_own_units(&self) -> DMatrix<f64> {
+        let d = self.width();
+        let mut map = DMatrix::zeros(d, d);
+        let norm = self.norm();
+        let mut add = |row: usize, column: usize, value: f64| {
+            if row < d && column < d {
+                map[(row, column)] += value / norm;
+            }
+        };
+        // Without an intercept, what would go into it goes into the baseline.
+        let base = if self.intercept { Some(0) } else { None };
+        if let Some(base) = base {
+            add(base, base, 1.0);
+        }
+        let columns: Vec<Vec<(String, f64, f64)>> = self.terms.iter().map(Self::columns).collect();
+        let starts = self.starts();
+        let mut next = usize::from(self.intercept);
+        for (_, m, h) in columns.iter().flatten() {
+            add(next, next, 1.0 / h);
+            if let Some(base) = base {
+                add(base, next, -m / h);
+            }
+            next += 1;
+        }
+        for (a, b) in &self.interactions {
+            let start = |t: &usize| starts.get(*t).copied().unwrap_or(d);
+            for (i, (_, mx, hx)) in columns.get(*a).into_iter().flatten().enumerate() {
+                for (j, (_, my, hy)) in columns.get(*b).into_iter().flatten().enumerate() {
+                    let h = hx * hy;
+                    add(next, next, 1.0 / h);
+                    add(start(a) + i, next, -my / h);
+                    add(start(b) + j, next, -mx / h);
+                    if let Some(base) = base {
+                        add(base, next, mx * my / h);
+                    }
+                    next += 1;
                 }
-                Term::Level { levels, .. } => out.extend(levels.iter().skip(1).map(|_| (0.0, 1.0))),
             }
         }
-        out
+        map
     }
 
     /// Calls `f` with the place, the row u and the weight v of each patient who has no missing feature.
@@ -128,10 +196,14 @@ impl Design {
             });
         }
         let shrink = 1.0 / self.norm();
-        let mut row = Vec::with_capacity(self.width());
+        let starts = self.starts();
+        let widths: Vec<usize> = self.terms.iter().map(|t| Self::columns(t).len()).collect();
+        let mut row: Vec<f64> = Vec::with_capacity(self.width());
         'patients: for patient in 0..patients.patients() {
             row.clear();
-            row.push(shrink);
+            if self.intercept {
+                row.push(shrink);
+            }
             for view in &views {
                 match view {
                     View::Real(values, lower, upper) => {
@@ -149,6 +221,16 @@ impl Design {
                             continue 'patients;
                         }
                         row.extend((1..*levels).map(|i| if i == l { shrink } else { 0.0 }));
+                    }
+                }
+            }
+            for (a, b) in &self.interactions {
+                let at = |t: usize| (starts.get(t).copied().unwrap_or(0), widths.get(t).copied().unwrap_or(0));
+                let ((from_a, n_a), (from_b, n_b)) = (at(*a), at(*b));
+                for i in from_a..from_a + n_a {
+                    for j in from_b..from_b + n_b {
+                        let product = row.get(i).copied().unwrap_or(0.0) * row.get(j).copied().unwrap_or(0.0);
+                        row.push(product / shrink);
                     }
                 }
             }

@@ -1,59 +1,36 @@
-//! Gradient and curvature of the logistic likelihood at given coefficients, one patient at a time.
+//! Gradient and curvature of a generalised linear model's likelihood at given coefficients, one patient at a time.
 //!
-//! With rows u of weight v, v‖u‖ ≤ 1 and v‖u‖² ≤ 1, a patient's gradient v·(y − p)·u has norm below 1. The curvature
-//! v·p(1−p)·u·uᵀ has Frobenius norm at most ¼; it is sent as the symmetric vector (diagonal, and √2 times the upper triangle), which keeps that norm.
+//! With rows u of weight v, v‖u‖ ≤ 1 and v‖u‖² ≤ 1, a patient's gradient v·r·u has norm at most 1 for |r| ≤ 1. The curvature
+//! v·w·u·uᵀ has Frobenius norm at most w's bound; it is sent as the symmetric vector (diagonal, and √2 times the upper triangle), which keeps that norm.
 
+use nalgebra::DMatrix;
 use summaries::lanes::encode;
-use summaries::statistic::level;
 use summaries::{
-    AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MISSING, MergedRelease, PatientBatch, Reporting,
-    Sensitivity, Statistic,
+    AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity,
+    Statistic,
 };
 
 use crate::design::Design;
+use crate::family::{Family, tell};
 
-/// 1 / (1 + e^(−z)), without overflow.
-pub fn logistic(z: f64) -> f64 {
-    if z >= 0.0 { 1.0 / (1.0 + (-z).exp()) } else { z.exp() / (1.0 + z.exp()) }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-/// The gradient. The inputs are the design's, then the outcome (levels no, yes).
+/// The gradient. The inputs are the design's, then the family's.
 pub struct Gradient {
     design: Design,
+    family: Family,
     theta: Vec<f64>,
 }
 
 impl Gradient {
     /// At coefficients of the unit-ball rows.
-    pub fn new(design: Design, theta: Vec<f64>) -> Gradient {
-        Gradient { design, theta }
+    pub fn new(design: Design, family: Family, theta: Vec<f64>) -> Gradient {
+        Gradient { design, family, theta }
     }
 }
 
-fn inputs(design: &Design) -> Vec<Input> {
+fn inputs(design: &Design, family: Family) -> Vec<Input> {
     let mut out = design.inputs();
-    out.push(Input::Level(2));
+    out.extend(family.inputs());
     out
-}
-
-/// Calls `f` with each complete patient's row, weight, outcome and predicted probability.
-pub(crate) fn predictions(
-    statistic: &'static str,
-    design: &Design,
-    theta: &[f64],
-    patients: &PatientBatch,
-    mut f: impl FnMut(&[f64], f64, bool, f64) -> Result<(), AccumulateError>,
-) -> Result<(), AccumulateError> {
-    let outcome = level(statistic, patients, design.inputs().len())?;
-    design.rows(statistic, patients, |patient, row, v| match outcome.get(patient).copied().unwrap_or(MISSING) {
-        0 => f(row, v, false, logistic(dot(row, theta))),
-        1 => f(row, v, true, logistic(dot(row, theta))),
-        _ => Ok(()),
-    })
 }
 
 impl Statistic for Gradient {
@@ -61,7 +38,7 @@ impl Statistic for Gradient {
         "gradient"
     }
     fn inputs(&self) -> Vec<Input> {
-        inputs(&self.design)
+        inputs(&self.design, self.family)
     }
     fn layout(&self) -> Layout {
         Layout { lanes: self.design.width(), scale: FIXED_POINT }
@@ -71,8 +48,8 @@ impl Statistic for Gradient {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        predictions("gradient", &self.design, &self.theta, patients, |row, v, yes, p| {
-            let residual = v * (f64::from(u8::from(yes)) - p);
+        tell("gradient", (&self.design, self.family, &self.theta), patients, |row, v, told| {
+            let residual = v * told.residual;
             row.iter().enumerate().try_for_each(|(i, u)| lanes.add("gradient", i, encode(residual * u)))
         })
     }
@@ -84,14 +61,36 @@ impl Statistic for Gradient {
 /// The curvature: minus the Hessian of the log-likelihood.
 pub struct Curvature {
     design: Design,
+    family: Family,
     theta: Vec<f64>,
 }
 
 impl Curvature {
     /// At coefficients of the unit-ball rows.
-    pub fn new(design: Design, theta: Vec<f64>) -> Curvature {
-        Curvature { design, theta }
+    pub fn new(design: Design, family: Family, theta: Vec<f64>) -> Curvature {
+        Curvature { design, family, theta }
     }
+}
+
+/// The symmetric matrix that a vector stands for: the diagonal, and √2 times the upper triangle.
+pub(crate) fn matrix(d: usize, mut lanes: impl Iterator<Item = f64>) -> DMatrix<f64> {
+    let mut h = DMatrix::zeros(d, d);
+    for i in 0..d {
+        for j in i..d {
+            let v = lanes.next().unwrap_or(0.0) / if i == j { 1.0 } else { std::f64::consts::SQRT_2 };
+            h[(i, j)] = v;
+            h[(j, i)] = v;
+        }
+    }
+    h
+}
+
+/// The lanes of x·xᵀ in that order.
+pub(crate) fn outer(x: &[f64]) -> impl Iterator<Item = f64> + '_ {
+    x.iter().enumerate().flat_map(move |(i, a)| {
+        let double = move |j: usize| if i == j { 1.0 } else { std::f64::consts::SQRT_2 };
+        x.iter().enumerate().skip(i).map(move |(j, b)| double(j) * a * b)
+    })
 }
 
 /// Lanes of a symmetric d × d matrix.
@@ -104,28 +103,21 @@ impl Statistic for Curvature {
         "curvature"
     }
     fn inputs(&self) -> Vec<Input> {
-        inputs(&self.design)
+        inputs(&self.design, self.family)
     }
     fn layout(&self) -> Layout {
         Layout { lanes: triangle(self.design.width()), scale: FIXED_POINT }
     }
     fn sensitivity(&self) -> Sensitivity {
-        // An off-diagonal lane holds √2·¼·uᵢuⱼ with 2v|uᵢuⱼ| ≤ v‖u‖² ≤ 1, so every lane is at most ¼.
-        Sensitivity::fixed_point(triangle(self.design.width()), 0.25, 0.25)
+        // An off-diagonal lane holds √2·w·uᵢuⱼ with 2v|uᵢuⱼ| ≤ v‖u‖² ≤ 1, so every lane is at most w's bound.
+        let most = self.family.most_curvature();
+        Sensitivity::fixed_point(triangle(self.design.width()), most, most)
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        predictions("curvature", &self.design, &self.theta, patients, |row, v, _, p| {
-            let weight = v * p * (1.0 - p);
-            let mut lane = 0;
-            for (i, a) in row.iter().enumerate() {
-                for (j, b) in row.iter().enumerate().skip(i) {
-                    let double = if i == j { 1.0 } else { std::f64::consts::SQRT_2 };
-                    lanes.add("curvature", lane, encode(double * weight * a * b))?;
-                    lane += 1;
-                }
-            }
-            Ok(())
+        tell("curvature", (&self.design, self.family, &self.theta), patients, |row, v, told| {
+            let weight = v * told.curvature;
+            outer(row).enumerate().try_for_each(|(lane, x)| lanes.add("curvature", lane, encode(weight * x)))
         })
     }
     fn estimate(&self, _: &MergedRelease, _: &Reporting) -> Estimate {

@@ -7,7 +7,7 @@ use summaries::{
 };
 
 use crate::design::Design;
-use crate::newton::predictions;
+use crate::family::{Family, tell};
 
 /// Score bins over [0, 1]; an even number, so that ½ is an edge.
 pub const BINS: usize = 50;
@@ -42,9 +42,9 @@ impl Statistic for ScoreHistogram {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        predictions("scores", &self.design, &self.theta, patients, |_, _, yes, p| {
-            let bin = ((p * BINS as f64) as usize).min(BINS - 1);
-            lanes.add("scores", bin + if yes { BINS } else { 0 }, 1)
+        tell("scores", (&self.design, Family::Logistic, &self.theta), patients, |_, _, told| {
+            let bin = ((told.mean * BINS as f64) as usize).min(BINS - 1);
+            lanes.add("scores", bin + if told.outcome > 0.5 { BINS } else { 0 }, 1)
         })
     }
     fn estimate(&self, merged: &MergedRelease, reporting: &Reporting) -> Estimate {

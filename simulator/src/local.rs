@@ -385,10 +385,7 @@ pub fn plan_of(text: &str, noise: bool) -> anyhow::Result<Plan> {
     let mut study = study::read::checked(text).map_err(listed)?;
     if !noise {
         for a in &mut study.analysis {
-            if let study::analysis::What::Logistic { steps, clip, .. } = &mut a.what {
-                *steps = (*steps).max(50);
-                *clip = None;
-            }
+            a.what.exact();
         }
     }
     Plan::new("simulation", study).map_err(|p| listed(study::read::located(text, p)))

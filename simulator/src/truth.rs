@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
-use learning::{Design, Logistic, Term};
+use learning::{Design, Family, Glm, Term};
 use summaries::{Column, Lanes, MergedRelease, MergedRound, PatientBatch, Program, Reporting, Step};
 
 /// The true value of each estimate, by analysis, term and statistic.
@@ -125,7 +125,7 @@ fn model(people: &[Person]) -> anyhow::Result<Vec<summaries::Row>> {
         vec![column(|p| p.age), level(|p| p.male), column(|p| p.hba1c), column(|p| p.sbp), level(|p| p.outcome)],
     )?;
     let reporting = Reporting { confidence: 0.95, min_cell: 0, names: Vec::new(), levels: Vec::new() };
-    let mut program = Logistic::new(design, (0..5).collect(), 50, reporting);
+    let mut program = Glm::new(design, Family::Logistic, (0..5).collect(), 50, reporting);
     let (mut round, mut parameters) = (0, program.first());
     loop {
         let mut parts = Vec::new();

@@ -1,6 +1,8 @@
 //! Analyses: which statistic or model, of which features, over which cohort.
 
+use learning::Ties;
 use serde::{Deserialize, Serialize};
+use summaries::survival::log_rank::Weight;
 
 /// An analysis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -84,12 +86,151 @@ pub enum What {
         /// The features.
         variables: Vec<String>,
     },
+    /// Survival: Kaplan–Meier curves with at-risk numbers, medians, restricted means; the log-rank test between groups.
+    Survival {
+        /// The time, a number with bounds from 0.
+        time: String,
+        /// Whether it ended with the event, a feature with the levels no and yes.
+        event: String,
+        /// Groups to compare.
+        #[serde(default)]
+        by: Option<String>,
+        /// Strata within which they are compared.
+        #[serde(default)]
+        strata: Option<String>,
+        /// The width of a cell of time; 1 loses nothing of whole days.
+        #[serde(default = "unit")]
+        width: f64,
+        /// The last time; the time's upper bound, where not given.
+        #[serde(default)]
+        horizon: Option<f64>,
+        /// At which times the curve is told.
+        #[serde(default)]
+        at: Vec<f64>,
+        /// The end of the restricted mean; none is told without.
+        #[serde(default)]
+        tau: Option<f64>,
+        /// The weight of the log-rank test.
+        #[serde(default)]
+        weight: Weight,
+    },
+    /// Incidence rates: events by person-time.
+    Rate {
+        /// The number of events, a number with bounds from 0.
+        events: String,
+        /// The time in days, a number with bounds from 0.
+        time: String,
+        /// Groups to compare.
+        #[serde(default)]
+        by: Option<String>,
+        /// Per how much time; a thousand years, where not given.
+        #[serde(default = "thousand_years")]
+        per: f64,
+    },
+    /// A number compared between groups: means, t tests, analysis of variance.
+    Compare {
+        /// The number.
+        of: String,
+        /// The groups; the first is the reference.
+        by: String,
+    },
+    /// Wilcoxon's rank-sum test (Mann and Whitney's) of a number between two groups.
+    RankSum {
+        /// The number.
+        of: String,
+        /// The groups.
+        by: String,
+        /// How many equal intervals within the number's bounds.
+        #[serde(default = "thousand")]
+        bins: u32,
+    },
+    /// Linear regression, in one round.
+    Linear {
+        /// The outcome, a number with bounds.
+        outcome: String,
+        /// The features.
+        features: Vec<String>,
+        /// Pairs of features whose products are features too.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        interactions: Vec<[String; 2]>,
+        /// As in logistic.
+        #[serde(default)]
+        clip: Option<f64>,
+    },
+    /// Poisson regression of a count, with the logarithm as its link.
+    Poisson {
+        /// The outcome, a number with bounds from 0; its upper bound is the most events that count.
+        outcome: String,
+        /// The features.
+        features: Vec<String>,
+        /// Pairs of features whose products are features too.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        interactions: Vec<[String; 2]>,
+        /// What the mean is proportional to, such as the time at risk: a number above 0.
+        #[serde(default)]
+        exposure: Option<String>,
+        /// Newton steps.
+        #[serde(default = "steps")]
+        steps: u32,
+        /// As in logistic.
+        #[serde(default)]
+        clip: Option<f64>,
+    },
+    /// Gamma regression of a number above 0, with the logarithm as its link.
+    Gamma {
+        /// The outcome.
+        outcome: String,
+        /// The features.
+        features: Vec<String>,
+        /// Pairs of features whose products are features too.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        interactions: Vec<[String; 2]>,
+        /// Newton steps.
+        #[serde(default = "steps")]
+        steps: u32,
+        /// As in logistic.
+        #[serde(default)]
+        clip: Option<f64>,
+    },
+    /// Proportional hazards (Cox).
+    Cox {
+        /// The time, a number with bounds from 0.
+        time: String,
+        /// Whether it ended with the event, a feature with the levels no and yes.
+        event: String,
+        /// The features.
+        features: Vec<String>,
+        /// Pairs of features whose products are features too.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        interactions: Vec<[String; 2]>,
+        /// Strata with baselines of their own.
+        #[serde(default)]
+        strata: Option<String>,
+        /// The width of a cell of time; 1 loses nothing of whole days, wider cells take less noise.
+        #[serde(default = "unit")]
+        width: f64,
+        /// The last time; the time's upper bound, where not given.
+        #[serde(default)]
+        horizon: Option<f64>,
+        /// What events of one cell are to each other.
+        #[serde(default)]
+        ties: Ties,
+        /// Newton steps.
+        #[serde(default = "steps")]
+        steps: u32,
+        /// Relative hazards above this, beside a patient in the middle of all bounds, count as this.
+        #[serde(default = "cap")]
+        cap: f64,
+    },
     /// Logistic regression.
     Logistic {
         /// The outcome, a feature with the levels no and yes.
         outcome: String,
         /// The features.
         features: Vec<String>,
+        /// Pairs of features whose products are features too.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        interactions: Vec<[String; 2]>,
         /// Newton steps.
         #[serde(default = "steps")]
         steps: u32,
@@ -115,6 +256,18 @@ fn buckets() -> u32 {
 fn steps() -> u32 {
     4
 }
+fn unit() -> f64 {
+    1.0
+}
+fn thousand() -> u32 {
+    1000
+}
+fn thousand_years() -> f64 {
+    365_250.0
+}
+fn cap() -> f64 {
+    20.0
+}
 
 impl What {
     /// The kind's word.
@@ -128,6 +281,14 @@ impl What {
             What::Codes { .. } => "codes",
             What::Distinct { .. } => "distinct",
             What::Table1 { .. } => "table1",
+            What::Survival { .. } => "survival",
+            What::Rate { .. } => "rate",
+            What::Compare { .. } => "compare",
+            What::RankSum { .. } => "rank_sum",
+            What::Linear { .. } => "linear",
+            What::Poisson { .. } => "poisson",
+            What::Gamma { .. } => "gamma",
+            What::Cox { .. } => "cox",
             What::Logistic { .. } => "logistic",
         }
     }
@@ -141,7 +302,16 @@ impl What {
             "distinct" => &["buckets"],
             "quantiles" => &["of", "probabilities", "branching", "depth"],
             "table1" => &["variables"],
-            "logistic" => &["outcome", "features", "steps", "clip"],
+            "survival" => &["time", "event", "by", "strata", "width", "horizon", "at", "tau", "weight"],
+            "rate" => &["events", "time", "by", "per"],
+            "compare" => &["of", "by"],
+            "rank_sum" => &["of", "by", "bins"],
+            "linear" => &["outcome", "features", "interactions", "clip"],
+            "poisson" => &["outcome", "features", "interactions", "exposure", "steps", "clip"],
+            "gamma" | "logistic" => &["outcome", "features", "interactions", "steps", "clip"],
+            "cox" => {
+                &["time", "event", "features", "interactions", "strata", "width", "horizon", "ties", "steps", "cap"]
+            }
             _ => return None,
         })
     }
@@ -155,10 +325,71 @@ impl What {
             }
             What::Distinct { .. } => Vec::new(),
             What::Table1 { variables } => variables.clone(),
-            What::Logistic { outcome, features, .. } => {
+            What::Survival { time, event, by, strata, .. } => {
+                [time, event].into_iter().chain(by).chain(strata).cloned().collect()
+            }
+            What::Rate { events, time, by, .. } => [events, time].into_iter().chain(by).cloned().collect(),
+            What::Compare { of, by } | What::RankSum { of, by, .. } => vec![of.clone(), by.clone()],
+            What::Poisson { outcome, features, exposure, .. } => {
+                features.iter().chain(std::iter::once(outcome)).chain(exposure).cloned().collect()
+            }
+            What::Cox { time, event, features, strata, .. } => {
+                features.iter().chain([time, event]).chain(strata).cloned().collect()
+            }
+            What::Logistic { outcome, features, .. }
+            | What::Linear { outcome, features, .. }
+            | What::Gamma { outcome, features, .. } => {
                 features.iter().chain(std::iter::once(outcome)).cloned().collect()
             }
         }
+    }
+}
+
+/// A regression's parts that every kind has.
+pub struct Regression<'a> {
+    /// What is explained: the outcome, or the event.
+    pub outcome: &'a str,
+    /// By what.
+    pub features: &'a [String],
+    /// Pairs of them.
+    pub interactions: &'a [[String; 2]],
+    /// Newton steps; none of a model of one round.
+    pub steps: Option<u32>,
+    /// The clip.
+    pub clip: Option<f64>,
+}
+
+impl What {
+    /// Without noise: no row is clipped, and steps go on until they vanish.
+    pub fn exact(&mut self) {
+        match self {
+            What::Logistic { steps, clip, .. }
+            | What::Poisson { steps, clip, .. }
+            | What::Gamma { steps, clip, .. } => {
+                *steps = (*steps).max(50);
+                *clip = None;
+            }
+            What::Linear { clip, .. } => *clip = None,
+            What::Cox { steps, .. } => *steps = (*steps).max(50),
+            _ => {}
+        }
+    }
+
+    /// Its parts, where it is a regression.
+    pub fn regression(&self) -> Option<Regression<'_>> {
+        let (outcome, features, interactions, steps, clip) = match self {
+            What::Linear { outcome, features, interactions, clip } => (outcome, features, interactions, None, *clip),
+            What::Logistic { outcome, features, interactions, steps, clip }
+            | What::Gamma { outcome, features, interactions, steps, clip }
+            | What::Poisson { outcome, features, interactions, steps, clip, .. } => {
+                (outcome, features, interactions, Some(*steps), *clip)
+            }
+            What::Cox { event, features, interactions, steps, .. } => {
+                (event, features, interactions, Some(*steps), None)
+            }
+            _ => return None,
+        };
+        Some(Regression { outcome, features, interactions, steps, clip })
     }
 }
 

@@ -536,20 +536,22 @@ impl Checker<'_> {
                     );
                 }
             }
-            if let What::Logistic { outcome, steps, features, clip } = &a.what {
-                if clip.is_some_and(|c| !(c >= 1.0 && c.is_finite())) {
+            if let Some(r) = a.what.regression() {
+                if r.clip.is_some_and(|c| !(c >= 1.0 && c.is_finite())) {
                     self.say(&["analysis", &place, "clip"], "clip must be at least 1", "1.5 to 2 is usual");
                 }
                 let yes_no =
-                    matches!(compile::shape(study, outcome), Some(Shape::Level { levels }) if levels.len() == 2);
-                if study.features.contains_key(outcome) && !yes_no {
+                    matches!(compile::shape(study, r.outcome), Some(Shape::Level { levels }) if levels.len() == 2);
+                let needs = matches!(a.what, What::Logistic { .. } | What::Cox { .. });
+                if needs && study.features.contains_key(r.outcome) && !yes_no {
+                    let key = if matches!(a.what, What::Cox { .. }) { "event" } else { "outcome" };
                     let remedy = "use a feature of the kind has, or a measurement with above = ...";
-                    self.say(&["analysis", &place, "outcome"], format!("'{outcome}' is not no or yes"), remedy);
+                    self.say(&["analysis", &place, key], format!("'{}' is not no or yes", r.outcome), remedy);
                 }
-                if features.contains(outcome) {
+                if r.features.iter().any(|f| f == r.outcome) {
                     self.say(&["analysis", &place, "features"], "the outcome is also a feature", "leave it out");
                 }
-                if *steps == 0 || *steps > 100 {
+                if r.steps.is_some_and(|s| s == 0 || s > 100) {
                     self.say(&["analysis", &place, "steps"], "steps must be 1 to 100", "3 or 4 are usual");
                 }
             }

@@ -1,10 +1,12 @@
 //! Programs from analyses. The one place that knows which kind means which statistic.
 
-use learning::{Design, Logistic, Term};
+use learning::cox::Model;
+use learning::{Cox, Design, Family, Glm, Linear, Term};
 use summaries::program::{OneShot, PartPlan};
+use summaries::survival::{Grid, Survival};
 use summaries::{Program, Reporting, Statistic};
 
-use crate::analysis::What;
+use crate::analysis::{Regression, What};
 use crate::budget;
 use crate::feature::{Feature, Shape};
 use crate::spec::Study;
@@ -67,6 +69,58 @@ fn term(study: &Study, name: &str) -> Result<Term, String> {
         Some(Shape::Real { lower, upper }) => Ok(Term::Real { name: name.to_owned(), lower, upper }),
         Some(Shape::Level { levels }) => Ok(Term::Level { name: name.to_owned(), levels }),
         _ => Err(format!("'{name}' is neither a number with bounds nor a category")),
+    }
+}
+
+/// The design of a regression.
+fn design(study: &Study, parts: &Regression<'_>) -> Result<Design, String> {
+    let terms = parts.features.iter().map(|f| term(study, f)).collect::<Result<_, _>>()?;
+    let place = |name: &String| {
+        let found = parts.features.iter().position(|f| f == name);
+        found.ok_or_else(|| format!("the interaction names '{name}', which is not among the features"))
+    };
+    let pairs =
+        parts.interactions.iter().map(|[a, b]| Ok((place(a)?, place(b)?))).collect::<Result<Vec<_>, String>>()?;
+    if let Some((a, _)) = pairs.iter().find(|(a, b)| a == b) {
+        return Err(format!("'{}' interacts with itself", parts.features.get(*a).map_or("", String::as_str)));
+    }
+    Ok(Design::new(terms).with_interactions(pairs).clipped(parts.clip))
+}
+
+fn levels(study: &Study, name: &str) -> Result<u32, String> {
+    match shape(study, name) {
+        Some(Shape::Level { levels }) => Ok(levels.len() as u32),
+        _ => Err(format!("'{name}' is no category")),
+    }
+}
+
+fn yes_no(study: &Study, name: &str) -> Result<(), String> {
+    match levels(study, name)? {
+        2 => Ok(()),
+        _ => Err(format!("'{name}' is not no or yes")),
+    }
+}
+
+/// The grid of a time, up to a horizon or its upper bound.
+fn grid(study: &Study, time: &str, width: f64, horizon: Option<f64>) -> Result<Grid, String> {
+    let (lower, upper) = bounds(study, time)?;
+    if lower < 0.0 {
+        return Err(format!("the time '{time}' has a lower bound below 0"));
+    }
+    let horizon = horizon.unwrap_or(upper);
+    let most = summaries::survival::MOST_CELLS;
+    Grid::new(width, horizon).ok_or_else(|| {
+        format!(
+            "a width of {width} up to {horizon} gives no grid of at most {most} cells; widen it, or shorten the horizon"
+        )
+    })
+}
+
+/// A count's upper bound, of a number with bounds from 0.
+fn most(study: &Study, name: &str) -> Result<f64, String> {
+    match bounds(study, name)? {
+        (lower, upper) if lower >= 0.0 => Ok(upper),
+        _ => Err(format!("'{name}' has a lower bound below 0")),
     }
 }
 
@@ -144,10 +198,77 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
             }
             parts
         }
-        What::Logistic { features, steps, clip, .. } => {
-            let terms = features.iter().map(|f| term(study, f)).collect::<Result<_, _>>().map_err(wrong)?;
-            let model = Logistic::new(Design::new(terms).clipped(*clip), all, *steps, reporting(study, &names));
-            return Ok(Box::new(model));
+        What::Survival { time, event, by, strata, width, horizon, at, tau, weight } => {
+            yes_no(study, event).map_err(wrong)?;
+            let of = |name: &Option<String>| name.as_ref().map(|n| levels(study, n)).transpose().map_err(wrong);
+            let grid = grid(study, time, *width, *horizon).map_err(wrong)?;
+            let s = Survival::new(grid, of(by)?, of(strata)?);
+            let s = s.ok_or_else(|| wrong("the curves have more than a million cells; widen them".to_owned()))?;
+            vec![one("survival", made(s.told(at.clone(), *tau, *weight)), all)]
+        }
+        What::Rate { events, time, by, per } => {
+            let groups = by.as_ref().map(|n| levels(study, n)).transpose().map_err(wrong)?;
+            let (events, time) = (most(study, events).map_err(wrong)?, most(study, time).map_err(wrong)?);
+            let rate = summaries::rate::Rate::new(events, time, groups, *per).ok_or_else(|| bad("rate"))?;
+            vec![one("rate", made(rate), all)]
+        }
+        What::Compare { of, by } => {
+            let (lower, upper) = bounds(study, of).map_err(wrong)?;
+            let groups = levels(study, by).map_err(wrong)?;
+            let c = summaries::compare::Compare::new(lower, upper, groups).ok_or_else(|| bad("comparison"))?;
+            vec![one("compare", made(c), all)]
+        }
+        What::RankSum { of, by, bins } => {
+            let (lower, upper) = bounds(study, of).map_err(wrong)?;
+            yes_no(study, by).map_err(|_| wrong(format!("'{by}' has not two levels")))?;
+            let r = summaries::rank_sum::RankSum::new(lower, upper, *bins).ok_or_else(|| bad("rank-sum test"))?;
+            vec![one("rank_sum", made(r), all)]
+        }
+        What::Linear { outcome, .. }
+        | What::Logistic { outcome, .. }
+        | What::Poisson { outcome, .. }
+        | What::Gamma { outcome, .. } => {
+            let parts = a.what.regression().ok_or_else(|| bad("regression"))?;
+            let design = design(study, &parts).map_err(wrong)?;
+            let family = match &a.what {
+                What::Linear { .. } => {
+                    let (lower, upper) = bounds(study, outcome).map_err(wrong)?;
+                    let linear = Linear::new(design, lower, upper).ok_or_else(|| bad("regression"))?;
+                    return Ok(Box::new(OneShot::new(vec![one("linear", made(linear), all)])));
+                }
+                What::Poisson { exposure, .. } => {
+                    if let Some(exposure) = exposure {
+                        bounds(study, exposure).map_err(wrong)?;
+                    }
+                    let most = most(study, outcome).map_err(wrong)?;
+                    Family::Poisson { most, exposure: exposure.is_some() }
+                }
+                What::Gamma { .. } => {
+                    bounds(study, outcome).map_err(wrong)?;
+                    Family::Gamma
+                }
+                _ => {
+                    yes_no(study, outcome).map_err(wrong)?;
+                    Family::Logistic
+                }
+            };
+            let steps = parts.steps.unwrap_or(1);
+            return Ok(Box::new(Glm::new(design, family, all, steps, reporting(study, &names))));
+        }
+        What::Cox { time, event, strata, width, horizon, ties, steps, cap, .. } => {
+            let parts = a.what.regression().ok_or_else(|| bad("regression"))?;
+            yes_no(study, event).map_err(wrong)?;
+            let model = Model {
+                design: design(study, &parts).map_err(wrong)?.without_intercept(),
+                grid: grid(study, time, *width, *horizon).map_err(wrong)?,
+                strata: strata.as_ref().map(|n| levels(study, n)).transpose().map_err(wrong)?,
+                ties: *ties,
+                cap: *cap,
+            };
+            let cox = Cox::new(model, all, *steps, reporting(study, &names));
+            let cox = cox
+                .ok_or_else(|| wrong("the risk sets have more than four million lanes; widen the cells".to_owned()))?;
+            return Ok(Box::new(cox));
         }
     };
     Ok(Box::new(OneShot::new(parts)))

@@ -87,6 +87,13 @@ impl Statistic for CrossTab {
             let (p, sampling, noise) = proportion(value, whole, variance, whole_variance, variance);
             rows.push(Row::normal(&term, "proportion", p, sampling, noise, reporting.z()).within(0.0, 1.0));
         }
+        if let [r, c] = self.levels.as_slice() {
+            // Of those with both.
+            let (r, c) = (*r as usize, *c as usize);
+            let table = nalgebra::DMatrix::from_fn(r, c, |i, j| merged.value(i * (c + 1) + j, &layout));
+            let term = format!("{} by {}", reporting.name(0), reporting.name(1));
+            rows.extend(crate::independence::test(&term, &table, variance));
+        }
         Estimate { rows, curves: Vec::new() }
     }
 }

@@ -93,6 +93,22 @@ impl Row {
         }
     }
 
+    /// A statistic of a test: a number without an interval.
+    pub fn test(term: &str, statistic: &str, value: f64, note: &str) -> Row {
+        Row {
+            term: term.to_owned(),
+            statistic: statistic.to_owned(),
+            estimate: Some(value),
+            lower: None,
+            upper: None,
+            se: None,
+            sampling_se: None,
+            dp_se: None,
+            suppressed: false,
+            note: note.to_owned(),
+        }
+    }
+
     /// The same row with its interval cut to a range, such as [0, 1] for a proportion.
     #[must_use]
     pub fn within(mut self, low: f64, high: f64) -> Row {

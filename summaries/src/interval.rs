@@ -1,6 +1,6 @@
 //! The quantiles that intervals are made of.
 
-use statrs::distribution::{ContinuousCDF, Normal};
+use statrs::distribution::{ChiSquared, ContinuousCDF, FisherSnedecor, Normal, StudentsT};
 
 /// The quantile of the standard normal distribution at `p` in (0, 1).
 pub fn normal_quantile(p: f64) -> f64 {
@@ -10,6 +10,31 @@ pub fn normal_quantile(p: f64) -> f64 {
 /// The distribution function of the standard normal distribution.
 pub fn normal_cdf(x: f64) -> f64 {
     Normal::standard().cdf(x)
+}
+
+/// The quantile of Student's t distribution at `p` with so many degrees of freedom; the normal's where they are none or not finite.
+pub fn t_quantile(p: f64, df: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, df).map_or_else(|_| normal_quantile(p), |t| t.inverse_cdf(p))
+}
+
+/// The two-sided p-value of a t statistic.
+pub fn t_p(t: f64, df: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, df).map_or_else(|_| normal_p(t), |d| (2.0 * d.sf(t.abs())).min(1.0))
+}
+
+/// The two-sided p-value of a standard normal statistic.
+pub fn normal_p(z: f64) -> f64 {
+    (2.0 * Normal::standard().sf(z.abs())).min(1.0)
+}
+
+/// The upper tail of χ² with so many degrees of freedom.
+pub fn chi2_p(x: f64, df: f64) -> f64 {
+    ChiSquared::new(df).map_or(f64::NAN, |d| d.sf(x.max(0.0)))
+}
+
+/// The upper tail of F.
+pub fn f_p(x: f64, df1: f64, df2: f64) -> f64 {
+    FisherSnedecor::new(df1, df2).map_or(f64::NAN, |d| d.sf(x.max(0.0)))
 }
 
 /// A proportion from two noisy numbers of patients, `part` of `whole`, with the standard error of sampling and of noise.

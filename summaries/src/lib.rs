@@ -12,18 +12,23 @@
 
 pub mod batch;
 pub mod codes;
+pub mod compare;
 pub mod count;
 pub mod crosstab;
 pub mod distinct;
 pub mod estimate;
 pub mod histogram;
+mod independence;
 pub mod interval;
 pub mod lanes;
 pub mod moments;
 pub mod program;
 pub mod quantiles;
+pub mod rank_sum;
+pub mod rate;
 pub mod registry;
 pub mod statistic;
+pub mod survival;
 
 pub use batch::{Column, MISSING, PatientBatch};
 pub use estimate::{Curve, Estimate, Reporting, Row};

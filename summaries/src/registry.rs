@@ -1,13 +1,17 @@
 //! One example of every statistic, so that each is fuzzed for its sensitivity and its noise by being listed.
 
 use crate::codes::Codes;
+use crate::compare::Compare;
 use crate::count::Count;
 use crate::crosstab::CrossTab;
 use crate::distinct::{Distinct, DistinctPatients};
 use crate::histogram::Histogram;
 use crate::moments::Moments;
 use crate::quantiles::Quantiles;
+use crate::rank_sum::RankSum;
+use crate::rate::Rate;
 use crate::statistic::Statistic;
+use crate::survival::{Grid, Survival};
 
 /// One example of each statistic of this room.
 pub fn examples() -> Vec<Box<dyn Statistic>> {
@@ -16,6 +20,11 @@ pub fn examples() -> Vec<Box<dyn Statistic>> {
     out.extend(Histogram::new(vec![0.0, 10.0, 20.0, 50.0]).map(|s| Box::new(s) as Box<dyn Statistic>));
     out.extend(Moments::new(-3.0, 7.0).map(|s| Box::new(s) as Box<dyn Statistic>));
     out.extend(Quantiles::new(0.0, 100.0, 4, 3, vec![0.5]).map(|s| Box::new(s) as Box<dyn Statistic>));
+    out.extend(Compare::new(0.0, 50.0, 3).map(|s| Box::new(s) as Box<dyn Statistic>));
+    out.extend(RankSum::new(0.0, 50.0, 20).map(|s| Box::new(s) as Box<dyn Statistic>));
+    out.extend(Rate::new(3.0, 50.0, Some(2), 1000.0).map(|s| Box::new(s) as Box<dyn Statistic>));
+    let grid = Grid::new(1.0, 30.0);
+    out.extend(grid.and_then(|g| Survival::new(g, Some(2), Some(3))).map(|s| Box::new(s) as Box<dyn Statistic>));
     // Nearly every tag is kept, so that the gates see one.
     out.extend(Distinct::new(16, 4, 16.0).map(|s| Box::new(DistinctPatients::new(s)) as Box<dyn Statistic>));
     out

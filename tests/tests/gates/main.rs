@@ -27,10 +27,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use learning::cox::{Model, RiskSums};
+use learning::dispersion::Dispersion;
 use learning::newton::{Curvature, Gradient};
 use learning::scores::ScoreHistogram;
-use learning::{Design, Term};
+use learning::{Design, Family, Linear, Term, Ties};
 use privacy::Rho;
+use summaries::survival::Grid;
 use summaries::{Statistic, registry};
 
 /// A statistic under test, and what tells its instances apart.
@@ -62,11 +65,22 @@ pub(crate) fn subjects() -> Vec<Subject> {
     for (theta_name, theta) in thetas {
         for clip in [None, Some(1.5), Some(1e-3)] {
             let d = design().clipped(clip);
-            let models: [Box<dyn Statistic>; 3] = [
-                Box::new(Gradient::new(d.clone(), theta.to_vec())),
-                Box::new(Curvature::new(d.clone(), theta.to_vec())),
-                Box::new(ScoreHistogram::new(d, theta.to_vec())),
-            ];
+            let mut models: Vec<Box<dyn Statistic>> = vec![Box::new(ScoreHistogram::new(d.clone(), theta.to_vec()))];
+            let counts = |exposure| Family::Poisson { most: 12.0, exposure };
+            for family in [Family::Logistic, counts(false), counts(true), Family::Gamma] {
+                models.push(Box::new(Gradient::new(d.clone(), family, theta.to_vec())));
+                models.push(Box::new(Curvature::new(d.clone(), family, theta.to_vec())));
+                models.push(Box::new(Dispersion::new(d.clone(), family, theta.to_vec())));
+            }
+            models.extend(Linear::new(d.clone(), 0.0, 12.0).map(|l| Box::new(l) as Box<dyn Statistic>));
+            if clip.is_none() {
+                let design = d.without_intercept();
+                let grid = Grid::new(1.0, 12.0).expect("a grid");
+                for strata in [None, Some(2)] {
+                    let model = Model { design: design.clone(), grid, strata, ties: Ties::Efron, cap: 5.0 };
+                    models.push(Box::new(RiskSums::new(model, theta.to_vec())));
+                }
+            }
             out.extend(models.into_iter().map(|statistic| Subject {
                 label: format!("{} at {theta_name} coefficients, clip {clip:?}", statistic.name()),
                 statistic,

@@ -1,7 +1,7 @@
-//! Logistic regression by noisy Newton steps.
+//! Generalised linear models by noisy Newton steps.
 //!
 //! Each round the sites release the gradient and the curvature at the current coefficients; the coordinator takes a step.
-//! The last round releases a histogram of scores. Without noise the steps go on until they vanish.
+//! The last round releases a histogram of scores, or what the dispersion is told by. Without noise the steps go on until they vanish.
 //!
 //! The interval is that of a one-step estimator at the last round's coefficients θ: θ̂ = θ + H̃⁻¹ g̃, with H̃ = H + Z and
 //! g̃ = g + z. To first order θ̂ − θ* = H⁻¹(score noise + z − Z·s), s the step, so
@@ -15,7 +15,9 @@ use summaries::{
 };
 
 use crate::design::Design;
-use crate::newton::{Curvature, Gradient, triangle};
+use crate::dispersion::Dispersion;
+use crate::family::Family;
+use crate::newton::{Curvature, Gradient, matrix, triangle};
 use crate::scores::ScoreHistogram;
 
 /// The gradient gets this share of a step's charge, the curvature the rest: an error of the curvature is multiplied by the
@@ -28,9 +30,10 @@ const CONVERGED: f64 = 1e-11;
 /// No step is longer, in coefficients of the unit-ball rows times the row norm.
 const LONGEST_STEP: f64 = 10.0;
 
-/// A logistic regression.
-pub struct Logistic {
+/// A generalised linear model.
+pub struct Glm {
     design: Design,
+    family: Family,
     columns: Vec<usize>,
     steps: u32,
     reporting: Reporting,
@@ -40,14 +43,17 @@ pub struct Logistic {
 
 /// What the last step said.
 #[derive(Clone, Debug)]
-struct Fit {
-    rows: Vec<Row>,
+enum Fit {
+    /// Coefficients of the unit-ball rows, with the inverse of the curvature and the privacy's part of their covariance.
+    Reached(Vec<f64>, DMatrix<f64>, DMatrix<f64>),
+    /// Why there are none.
+    Withheld(&'static str),
 }
 
-impl Logistic {
-    /// With so many Newton steps (at least 1). `columns` are the places of the design's terms and, last, the outcome.
-    pub fn new(design: Design, columns: Vec<usize>, steps: u32, reporting: Reporting) -> Logistic {
-        Logistic { design, columns, steps: steps.max(1), reporting, curvatures: Vec::new(), last: None }
+impl Glm {
+    /// With so many Newton steps (at least 1). `columns` are the places of the design's terms and, last, what the family reads.
+    pub fn new(design: Design, family: Family, columns: Vec<usize>, steps: u32, reporting: Reporting) -> Glm {
+        Glm { design, family, columns, steps: steps.max(1), reporting, curvatures: Vec::new(), last: None }
     }
 
     fn parameters(&self, given: &[f64]) -> Result<(), ProgramError> {
@@ -68,25 +74,14 @@ impl Logistic {
         }
         let layout = Layout { lanes: d, scale: FIXED_POINT };
         let g = DVector::from_iterator(d, (0..d).map(|lane| gradient.value(lane, &layout)));
-        let mut h = DMatrix::zeros(d, d);
-        let mut lane = (0..triangle(d)).map(|lane| curvature.value(lane, &layout));
-        for i in 0..d {
-            for j in i..d {
-                let double = if i == j { 1.0 } else { std::f64::consts::SQRT_2 };
-                let v = lane.next().unwrap_or(0.0) / double;
-                h[(i, j)] = v;
-                h[(j, i)] = v;
-            }
-        }
+        let h = matrix(d, (0..triangle(d)).map(|lane| curvature.value(lane, &layout)));
         let sigma_g = gradient.variance(&layout).sqrt();
         let (h, variance_h) = self.mean_curvature(h, curvature.variance(&layout));
         let sigma_h = variance_h.sqrt();
         // The spectral norm of the curvature's noise is about σ_h·√(2d)/√2·√2; eigenvalues below it are not known to be positive.
         let floor = (sigma_h * (2.0 * d as f64).sqrt()).max(1e-9 * h.diagonal().max().max(1e-300));
         if merged.exact() && h.diagonal().max() <= f64::MIN_POSITIVE {
-            let why = "no complete patient, or the outcome never varies";
-            let rows = self.withheld(why);
-            return Ok((theta.to_vec(), 0.0, Fit { rows }));
+            return Ok((theta.to_vec(), 0.0, Fit::Withheld("no complete patient, or the outcome never varies")));
         }
         let eigen = SymmetricEigen::new(h);
         let least = eigen.eigenvalues.min();
@@ -110,16 +105,17 @@ impl Logistic {
         let privacy = &h1 * noise * &h1;
         let reliable = least > 2.0 * floor || merged.exact() && least > floor;
         // A step that is long beside its own error has not arrived: too few steps, or an outcome that the features separate.
-        let error = (h1.trace() + privacy.trace()).max(0.0).sqrt();
+        let error = (h1.trace() / self.family.unit() + privacy.trace()).max(0.0).sqrt();
         let arrived = length <= 3.0 * error && length <= longest;
-        let rows = match (reliable, arrived) {
-            (true, true) => self.rows(&next, &h1, &privacy),
+        let fit = match (reliable, arrived) {
+            (true, true) => Fit::Reached(next.clone(), h1, privacy),
             (true, false) => {
-                self.withheld("not converged: more steps are needed, or the features separate the outcome")
+                Fit::Withheld("not converged: more steps are needed, or the features separate the outcome")
             }
-            (false, _) => self.withheld("too noisy to report: the curvature is lost in the noise"),
+            (false, _) if merged.exact() => Fit::Withheld("the features are collinear, or one never varies"),
+            (false, _) => Fit::Withheld("too noisy to report: the curvature is lost in the noise"),
         };
-        Ok((next, length, Fit { rows }))
+        Ok((next, length, fit))
     }
 
     /// The mean over the rounds after the first, and its noise's variance; without noise the newest alone.
@@ -137,22 +133,16 @@ impl Logistic {
     }
 
     /// Coefficients and errors in the features' own units.
-    fn withheld(&self, why: &str) -> Vec<Row> {
-        self.design.names().iter().map(|name| Row::withheld(name, "coefficient", why)).collect()
-    }
-
-    fn rows(&self, theta: &[f64], sampling: &DMatrix<f64>, privacy: &DMatrix<f64>) -> Vec<Row> {
-        let d = self.design.width();
-        let norm = self.design.norm();
-        let scales = self.design.scales();
-        // θ belongs to rows x'/norm, so β' = θ/norm; then β = β'/half, and the intercept takes −Σ β' middle/half.
-        let mut map = DMatrix::zeros(d, d);
-        for (j, (middle, half)) in scales.iter().enumerate() {
-            map[(j, j)] = 1.0 / (half * norm);
-            if j > 0 {
-                map[(0, j)] = -middle / (half * norm);
+    fn rows(&self, dispersion: f64) -> Vec<Row> {
+        let (theta, inverse, privacy) = match &self.last {
+            Some(Fit::Reached(theta, inverse, privacy)) => (theta, inverse, privacy),
+            other => {
+                let why = if let Some(Fit::Withheld(why)) = other { why } else { "no step was taken" };
+                return self.design.names().iter().map(|n| Row::withheld(n, "coefficient", why)).collect();
             }
-        }
+        };
+        let sampling = &(inverse * (dispersion / self.family.unit()));
+        let map = self.design.to_own_units();
         let beta = &map * DVector::from_column_slice(theta);
         let z = self.reporting.z();
         let spread = |m: &DMatrix<f64>| -> Vec<f64> {
@@ -164,7 +154,7 @@ impl Logistic {
             let (Some(b), Some(s), Some(p)) = (beta.get(i), sampling.get(i), privacy.get(i)) else { continue };
             out.push(Row::normal(name, "coefficient", *b, *s, *p, z));
             if i > 0 {
-                let mut odds = Row::normal(name, "odds ratio", b.exp(), b.exp() * s, b.exp() * p, z);
+                let mut odds = Row::normal(name, self.family.ratio(), b.exp(), b.exp() * s, b.exp() * p, z);
                 let half = z * s.hypot(*p);
                 odds.lower = Some((b - half).exp());
                 odds.upper = Some((b + half).exp());
@@ -175,7 +165,7 @@ impl Logistic {
     }
 }
 
-impl Program for Logistic {
+impl Program for Glm {
     fn rounds(&self) -> u32 {
         self.steps + 1
     }
@@ -199,11 +189,11 @@ impl Program for Logistic {
         let (design, theta) = (self.design.clone(), parameters.to_vec());
         if round < self.steps {
             Ok(vec![
-                part(Box::new(Gradient::new(design.clone(), theta.clone())), GRADIENT_WEIGHT),
-                part(Box::new(Curvature::new(design, theta)), 1.0 - GRADIENT_WEIGHT),
+                part(Box::new(Gradient::new(design.clone(), self.family, theta.clone())), GRADIENT_WEIGHT),
+                part(Box::new(Curvature::new(design, self.family, theta)), 1.0 - GRADIENT_WEIGHT),
             ])
         } else if round == self.steps {
-            Ok(vec![part(Box::new(ScoreHistogram::new(design, theta)), 1.0)])
+            Ok(vec![part(self.evaluation(design, theta), 1.0)])
         } else {
             Err(ProgramError::Round { asked: round, planned: self.rounds() })
         }
@@ -223,10 +213,20 @@ impl Program for Logistic {
     }
 }
 
-impl Logistic {
-    fn finish(&self, theta: &[f64], scores: &MergedRelease) -> Estimate {
-        let evaluation = ScoreHistogram::new(self.design.clone(), theta.to_vec()).estimate(scores, &self.reporting);
-        let mut rows = self.last.as_ref().map(|f| f.rows.clone()).unwrap_or_default();
+impl Glm {
+    fn evaluation(&self, design: Design, theta: Vec<f64>) -> Box<dyn Statistic> {
+        match self.family {
+            Family::Logistic => Box::new(ScoreHistogram::new(design, theta)),
+            _ => Box::new(Dispersion::new(design, self.family, theta)),
+        }
+    }
+
+    fn finish(&self, theta: &[f64], last: &MergedRelease) -> Estimate {
+        let evaluation = self.evaluation(self.design.clone(), theta.to_vec()).estimate(last, &self.reporting);
+        let told = |name: &str| evaluation.rows.iter().find(|r| r.statistic == name).and_then(|r| r.estimate);
+        // A gamma's coefficients spread by its dispersion; a count's is told beside them.
+        let dispersion = if self.family == Family::Gamma { told("dispersion").unwrap_or(1.0) } else { 1.0 };
+        let mut rows = self.rows(dispersion);
         rows.extend(evaluation.rows);
         Estimate { rows, curves: evaluation.curves }
     }

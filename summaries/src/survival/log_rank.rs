@@ -1,0 +1,113 @@
+//! The log-rank test between groups, within strata, plain or weighted (Fleming and Harrington 1991, chapter 7), with the noise in its
+//! variance.
+//!
+//! z_g = Σ w (d_g − n_g d / n) over the cells and strata; its variance is the hypergeometric one, V, and that of the noise, N, by the
+//! delta method with the weights held fixed. χ² = z' (V + N)⁻¹ z over all groups but the last. Without noise N is 0 and the test is the
+//! usual one; with noise the naive test would call noise a difference.
+
+use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
+
+use super::Course;
+use crate::estimate::Row;
+use crate::interval::chi2_p;
+
+/// What a difference counts for at each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Weight {
+    /// The same at every time.
+    #[default]
+    LogRank,
+    /// As many as are at risk (Gehan and Breslow's generalised Wilcoxon).
+    Gehan,
+    /// The curve of all before the time (Peto and Peto, Prentice).
+    Peto,
+}
+
+impl Weight {
+    fn name(self) -> &'static str {
+        match self {
+            Weight::LogRank => "log-rank",
+            Weight::Gehan => "gehan",
+            Weight::Peto => "peto",
+        }
+    }
+}
+
+/// The rows of the test: observed and expected events of each group, χ² and p. `courses` by stratum and group; `variance` is the
+/// noise's of one cell.
+pub(super) fn test(courses: &[Vec<Course>], variance: f64, weight: Weight, term: &str) -> Vec<Row> {
+    let groups = courses.first().map_or(0, Vec::len);
+    let mut difference = DVector::<f64>::zeros(groups);
+    let (mut sampling, mut noise) = (DMatrix::<f64>::zeros(groups, groups), DMatrix::<f64>::zeros(groups, groups));
+    let mut events = 0.0;
+    for stratum in courses {
+        let cells = stratum.first().map_or(0, |c| c.risk.len());
+        let mut all = 1.0f64;
+        // slopes[g, h]: how z_g moves with one more of the group h at risk, in all cells so far.
+        let mut slopes = DMatrix::<f64>::zeros(groups, groups);
+        for cell in 0..cells {
+            let at = |v: &Vec<f64>| v.get(cell).copied().unwrap_or(0.0);
+            let risk: Vec<f64> = stratum.iter().map(|c| at(&c.risk).max(0.0)).collect();
+            let died: Vec<f64> = stratum.iter().map(|c| at(&c.events)).collect();
+            let (n, d) = (risk.iter().sum::<f64>(), died.iter().sum::<f64>());
+            let enough = n > 0.5 && n > 3.0 * (2.0 * (groups * (cells - cell)) as f64 * variance).sqrt();
+            let w = match weight {
+                _ if !enough => 0.0,
+                Weight::LogRank => 1.0,
+                Weight::Gehan => n,
+                Weight::Peto => all,
+            };
+            if enough {
+                events += d;
+                // Peto and Peto's estimate of the common curve, which is never 0.
+                all *= 1.0 - d.clamp(0.0, n) / (n + 1.0);
+                let hyper = if n > 1.0 { d.clamp(0.0, n) * (n - d.clamp(0.0, n)) / (n - 1.0) } else { 0.0 };
+                for (g, (n_g, d_g)) in risk.iter().zip(&died).enumerate() {
+                    difference[g] += w * (d_g - n_g * d / n);
+                    for (h, n_h) in risk.iter().enumerate() {
+                        let same = if g == h { 1.0 } else { 0.0 };
+                        sampling[(g, h)] += w * w * hyper * (n_g / n) * (same - n_h / n);
+                        slopes[(g, h)] -= w * (same * d / n - n_g * d / (n * n));
+                    }
+                }
+            }
+            if variance > 0.0 {
+                // The lanes of this cell: a censoring of the group h, and an event of it.
+                for h in 0..groups {
+                    let censoring = slopes.column(h).into_owned();
+                    let mut event = censoring.clone();
+                    if enough {
+                        for (g, n_g) in risk.iter().enumerate() {
+                            event[g] += w * (if g == h { 1.0 } else { 0.0 } - n_g / n);
+                        }
+                    }
+                    noise += (&censoring * censoring.transpose() + &event * event.transpose()) * variance;
+                }
+            }
+        }
+    }
+    let name = weight.name();
+    let withheld = |why: &str| vec![Row::withheld(term, &format!("{name} p"), why)];
+    if groups < 2 || events <= 0.0 {
+        return withheld("no event");
+    }
+    let used: Vec<usize> = (0..groups - 1).collect();
+    let pick = |m: &DMatrix<f64>| m.select_rows(&used).select_columns(&used);
+    let z = difference.rows(0, groups - 1).into_owned();
+    let Some(inverse) = (pick(&sampling) + pick(&noise)).try_inverse() else {
+        return withheld("a group has nobody at risk while there are events");
+    };
+    let chi2 = (z.transpose() * inverse * &z)[(0, 0)];
+    let df = (groups - 1) as f64;
+    let part = (pick(&noise).trace() / (pick(&sampling).trace() + pick(&noise).trace())).max(0.0);
+    let note = match variance > 0.0 {
+        true => format!("{df} degrees of freedom; the noise is {:.0} % of the variance", 100.0 * part),
+        false => format!("{df} degrees of freedom"),
+    };
+    vec![
+        Row::test(term, &format!("{name} chi2"), chi2, &note),
+        Row::test(term, &format!("{name} p"), chi2_p(chi2, df), &note),
+    ]
+}
