@@ -451,7 +451,9 @@ impl Checker<'_> {
                     self.say(&at("max"), "max must be at least 1", "give the most events that count");
                 }
             }
-            Feature::TimeTo { table, set, filter, horizon } => {
+            Feature::TimeTo { table, set, filter, horizon }
+            | Feature::FollowUp { table, set, filter, horizon }
+            | Feature::FollowedBy { table, set, filter, horizon } => {
                 let t = self.table(&at("table"), table);
                 self.set(&at("set"), set.as_ref());
                 self.filter(&[path[0], path[1], "where"], t, filter);

@@ -88,6 +88,33 @@ pub enum Feature {
         /// Days.
         horizon: u32,
     },
+    /// Days from the entry until the first event after it, else until the end of the patient's observation, of the cohort's exit or of
+    /// the horizon, whichever comes first: the time of a survival analysis. A number; missing for who is not observed at entry.
+    FollowUp {
+        /// A table of the common schema.
+        table: String,
+        /// A concept set.
+        #[serde(default)]
+        set: Option<String>,
+        /// Conditions on columns.
+        #[serde(default, rename = "where")]
+        filter: Where,
+        /// Days.
+        horizon: u32,
+    },
+    /// Whether a follow-up of the same settings ends with its event; levels `no` and `yes`.
+    FollowedBy {
+        /// A table of the common schema.
+        table: String,
+        /// A concept set.
+        #[serde(default)]
+        set: Option<String>,
+        /// Conditions on columns.
+        #[serde(default, rename = "where")]
+        filter: Where,
+        /// Days.
+        horizon: u32,
+    },
     /// The codes that a patient has, out of a public list.
     Codes {
         /// A table of the common schema.
@@ -192,7 +219,10 @@ impl Feature {
             },
             Feature::Has { .. } => yes_no(),
             Feature::Count { max, .. } => Shape::Real { lower: 0.0, upper: f64::from(*max) },
-            Feature::TimeTo { horizon, .. } => Shape::Real { lower: 0.0, upper: f64::from(*horizon) },
+            Feature::FollowedBy { .. } => yes_no(),
+            Feature::TimeTo { horizon, .. } | Feature::FollowUp { horizon, .. } => {
+                Shape::Real { lower: 0.0, upper: f64::from(*horizon) }
+            }
             Feature::Codes { list, per_patient, .. } => Shape::Codes { codes: list.clone(), per_patient: *per_patient },
         })
     }

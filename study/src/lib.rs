@@ -10,6 +10,7 @@
 //! * [`read`]: TOML to types, with the line of what is wrong.
 //! * [`quality`]: the checks that a study's gate may ask a site's data to pass.
 //! * [`check`]: what is wrong beyond the form: columns, units, codes, references.
+//! * [`template`]: studies to begin with.
 //! * [`plan`]: canonical bytes and hash.
 //! * [`budget`]: how the study's ρ is split over analyses and rounds.
 //! * [`compile`]: programs from analyses.
@@ -30,6 +31,7 @@ pub mod question;
 pub mod read;
 pub mod secure;
 pub mod spec;
+pub mod template;
 
 pub use check::Problem;
 pub use plan::Plan;

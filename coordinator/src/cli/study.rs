@@ -17,6 +17,16 @@ use crate::analyst;
 
 #[derive(Subcommand)]
 pub(super) enum StudyVerb {
+    /// Write a commented study to begin with
+    #[command(after_help = "Example:\n  coordinator study new study.toml --template survival")]
+    New {
+        /// Into this file, which must not be there yet
+        #[arg(default_value = "study.toml")]
+        file: PathBuf,
+        /// Which: feasibility, table1, survival, regression, comparative
+        #[arg(long, default_value = "feasibility", value_parser = clap::builder::PossibleValuesParser::new(study::template::NAMES))]
+        template: String,
+    },
     /// Find what is wrong with a study file, with its lines
     #[command(after_help = "Example:\n  coordinator study check study.toml")]
     Check {
@@ -96,6 +106,15 @@ pub(super) enum StudyVerb {
 pub(super) async fn run(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitCode> {
     let reference = |study: &str| wire::StudyRef { study: study.to_owned() };
     match verb {
+        StudyVerb::New { file, template } => {
+            let text = study::template::text(template).unwrap_or_default();
+            let opened = std::fs::OpenOptions::new().write(true).create_new(true).open(file);
+            let written = opened.and_then(|mut f| std::io::Write::write_all(&mut f, text.as_bytes()));
+            written.with_context(|| format!("{} can't be written", file.display()))?;
+            let next = format!("coordinator study check {}", file.display());
+            let value = json!({ "file": file, "template": template, "next": next });
+            say(a.json, &value, &format!("{} is written; change it, then: {next}", file.display()))?;
+        }
         StudyVerb::Check { file } => match analyst::read(file, "federation")? {
             Ok(plan) => {
                 let value = json!({ "study": plan.study.id, "problems": [] });

@@ -25,12 +25,17 @@ pub(super) fn section(a: &AnalysisResult, level: &str, private: bool) -> String 
     }
     let rows = &a.estimate.rows;
     match a.kind.as_str() {
-        "logistic" => {
-            let (model, scores): (Vec<&Row>, Vec<&Row>) =
-                rows.iter().partition(|r| matches!(r.statistic.as_str(), "coefficient" | "odds ratio"));
+        "logistic" | "linear" | "poisson" | "gamma" | "cox" => {
+            let of_model = |r: &&Row| r.term != "model";
+            let (model, scores): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(of_model);
             out.push_str(&figures::forest(&a.name, rows, level));
             out.push_str(&titled("Coefficients", &model, level, false));
-            out.push_str(&titled("How well the model predicts", &scores, level, false));
+            let rest = if a.kind == "logistic" { "How well the model predicts" } else { "The model as a whole" };
+            out.push_str(&titled(rest, &scores, level, false));
+        }
+        "rate" => {
+            out.push_str(&figures::forest(&a.name, rows, level));
+            out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, false));
         }
         kind => {
             if matches!(kind, "count" | "crosstab" | "codes") {

@@ -64,13 +64,17 @@ fn whisker(svg: &mut Svg, ends: (Option<f64>, Option<f64>), x: &Scale, y: f64) {
     }
 }
 
-/// Odds ratios on a logarithmic axis.
+/// The ratios that are drawn as a forest.
+pub(super) const RATIOS: &[&str] = &["odds ratio", "hazard ratio", "rate ratio", "mean ratio"];
+
+/// Ratios on a logarithmic axis: odds, hazards, rates or means.
 pub(super) fn forest(title: &str, rows: &[Row], level: &str) -> String {
     let usable = |r: &&Row| {
         let numbers = [r.estimate, r.lower, r.upper];
-        r.statistic == "odds ratio" && !r.suppressed && numbers.iter().all(|v| v.is_some_and(|v| v > 0.0))
+        RATIOS.contains(&r.statistic.as_str()) && !r.suppressed && numbers.iter().all(|v| v.is_some_and(|v| v > 0.0))
     };
     let rows: Vec<&Row> = rows.iter().filter(usable).collect();
+    let what = rows.first().map_or("odds ratio", |r| r.statistic.as_str());
     let ends = rows.iter().flat_map(|r| [r.lower, r.upper]).flatten().map(|v| v.clamp(1.0 / ODDS_MOST, ODDS_MOST));
     let Some((low, high)) = range(ends.chain([0.8, 1.25])) else { return String::new() };
     if rows.is_empty() {
@@ -84,7 +88,7 @@ pub(super) fn forest(title: &str, rows: &[Row], level: &str) -> String {
     let values = rows.iter().map(|r| width(&say(r))).fold(0.0, f64::max).min(200.0);
     let bottom = 8.0 + LINE * rows.len() as f64;
     let x = Scale::log((low / 1.05, high * 1.05), names + 14.0, WIDTH - values - 18.0);
-    let mut svg = Svg::new(&format!("{title}: odds ratios"), bottom + 42.0);
+    let mut svg = Svg::new(&format!("{title}: {what}s"), bottom + 42.0);
     svg.ticks_below(&x, 4.0, bottom);
     svg.line("reference", (x.at(1.0), 4.0), (x.at(1.0), bottom));
     for (i, row) in rows.iter().enumerate() {
@@ -97,8 +101,14 @@ pub(super) fn forest(title: &str, rows: &[Row], level: &str) -> String {
         svg.text("end", (WIDTH - 4.0, y + 4.0), &clip(&say(row), values + 8.0));
     }
     let middle = f64::midpoint(names + 14.0, WIDTH - values - 18.0);
-    svg.text("middle", (middle, bottom + 36.0), "odds ratio (log scale)");
-    figure(&svg.finish(), &format!("Odds ratios with {level} interval; the dashed line is no effect."))
+    svg.text("middle", (middle, bottom + 36.0), &format!("{what} (log scale)"));
+    figure(&svg.finish(), &format!("{}s with {level} interval; the dashed line is no effect.", sentence(what)))
+}
+
+/// With a capital.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A curve, by its kind.

@@ -333,6 +333,24 @@ fn feature(study: &Study, feature: &Feature, cohort: &str, exit: Option<i32>) ->
                 "SELECT c.person_key, CAST(min(CAST(e.day AS INT) - CAST(c.index_date AS INT)) AS DOUBLE) AS v {found} {group}"
             )
         }
+        Feature::FollowUp { table: t, set, filter, horizon }
+        | Feature::FollowedBy { table: t, set, filter, horizon } => {
+            let t = table(t)?;
+            let condition = row_condition(study, t, set.as_ref(), filter)?;
+            let last = i32::try_from(*horizon).unwrap_or(i32::MAX);
+            let last = exit.map_or(last, |exit| exit.min(last));
+            let found = events(cohort, rows_of(t, &condition), Some([0, last]), None);
+            let v = match feature {
+                Feature::FollowUp { .. } => "CAST(least(coalesce(h.first, o.stop), o.stop) AS DOUBLE)",
+                _ => "CASE WHEN h.first <= o.stop THEN 1 ELSE 0 END",
+            };
+            format!(
+                "SELECT o.person_key, {v} AS v FROM (SELECT c.person_key, least(max(CAST(p.end_date AS INT) - CAST(c.index_date AS INT)), {last}) \
+                 AS stop FROM {cohort} c JOIN observation_period p ON p.person_key = c.person_key AND p.start_date <= c.index_date \
+                 AND p.end_date >= c.index_date {group}) o LEFT JOIN (SELECT c.person_key, min(CAST(e.day AS INT) - CAST(c.index_date AS INT)) \
+                 AS first {found} {group}) h ON h.person_key = o.person_key"
+            )
+        }
         Feature::Codes { table: t, list, window, .. } => {
             let mut values = Vec::with_capacity(list.len());
             let mut systems: BTreeMap<String, String> = BTreeMap::new();

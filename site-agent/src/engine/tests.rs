@@ -305,3 +305,45 @@ async fn what_was_not_does_not_count_and_a_bound_counts_for_its_side() {
         assert_eq!(found.split_whitespace().count(), patients, "{criterion}: {found}");
     }
 }
+
+/// Whoever has the event within observation and horizon has it at its day; the others are censored at the first end of theirs.
+#[tokio::test]
+async fn a_follow_up_ends_with_the_event_the_observation_or_the_horizon() {
+    let day = |id: &str, patient: &str, code: &str, day: &str| {
+        format!(
+            r#"{{"resourceType":"Condition","id":"{id}","code":{{"coding":[{{"system":"http://hl7.org/fhir/sid/icd-10","code":"{code}"}}]}},"subject":{{"reference":"Patient/{patient}"}},"onsetDateTime":"{day}"}}
+"#
+        )
+    };
+    let mut text = String::new();
+    for p in ["a", "b", "c", "d"] {
+        text += &format!(
+            "{{\"resourceType\":\"Patient\",\"id\":\"{p}\",\"gender\":\"female\",\"birthDate\":\"1950-01-01\"}}\n"
+        );
+        text += &day(&format!("{p}1"), p, "E11.9", "2020-01-01");
+    }
+    // a: the event after 30 days; b: seen last after 60; c: the event after 400, seen until then; d: the event on the day itself.
+    text += &day("a2", "a", "I21.9", "2020-01-31");
+    text += &day("b2", "b", "Z00.0", "2020-03-01");
+    text += &day("c2", "c", "I21.9", "2021-02-04");
+    text += &day("d2", "d", "I21.9", "2020-01-01");
+    let hospital = Hospital::new("format = \"fhir-ndjson\"", "all.ndjson", &text);
+    hospital.ingest().await;
+    let blocks = hospital.config.budget.blocks(2026, None);
+    let events = "table = \"condition\"\nset = \"mi\"\nhorizon = 365\n";
+    let study = STUDY.replace(
+        "entry = { table = \"patient\" }",
+        "entry = { table = \"condition\", set = \"t2d\", occurrence = \"first\" }",
+    );
+    let study = study.replace("[privacy]", &format!(
+        "[concept_sets.t2d]\nicd10 = [\"E11*\"]\n[concept_sets.mi]\nicd10 = [\"I21*\"]\n[features.t]\nkind = \"follow_up\"\n{events}\
+         [features.e]\nkind = \"followed_by\"\n{events}[privacy]"));
+    let study = study.replace("kind = \"count\"", "kind = \"survival\"\ntime = \"t\"\nevent = \"e\"");
+    let plan = plan(&study).unwrap_or_else(|e| panic!("{e}"));
+    let (batch, _) =
+        engine().patients(&hospital.config, &hospital.lake, &plan, Hash([1; 32]), 0, &blocks).await.unwrap();
+    let (Some(Column::Real(t)), Some(Column::Level(e))) = (batch.column(0), batch.column(1)) else { panic!("columns") };
+    let mut all: Vec<(i64, u32)> = t.iter().map(|t| *t as i64).zip(e.iter().copied()).collect();
+    all.sort_unstable();
+    assert_eq!(all, [(0, 1), (30, 1), (60, 0), (365, 0)]);
+}

@@ -23,6 +23,7 @@ mod plan_changed;
 mod plan_refused;
 mod postgres;
 mod quality_gate;
+mod reference;
 mod renewal;
 mod resent;
 mod revoked;
