@@ -224,17 +224,14 @@ impl Index {
     /// A patient of that id: where another one has it, the id is nobody's.
     pub(super) fn compare(&mut self, id: &str, own: Compared) {
         let name = self.name(&["Patient", id]);
-        match self.compared.get(&name) {
-            Some(other) if own.contradicts(*other) => {
-                if self.room() {
-                    self.reused.insert(name);
-                }
-            }
-            Some(_) => {}
-            None if self.compared.len() < MOST_COMPARED => {
+        let Some(other) = self.compared.get(&name).copied() else {
+            if self.compared.len() < MOST_COMPARED {
                 self.compared.insert(name, own);
             }
-            None => {}
+            return;
+        };
+        if own.contradicts(other) && self.room() {
+            self.reused.insert(name);
         }
     }
 
