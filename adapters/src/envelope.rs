@@ -78,6 +78,27 @@ impl<'a> Envelope<'a> {
         row.with("person_key", person).with("record_key", record)
     }
 
+    /// A retraction of a row, with what its table requires and nobody will read.
+    pub(crate) fn retraction(&self, table: Table, person: Key, record: Key) -> Record {
+        let mut row = self.row(table, person, record).with("status", "error").with("op", "retract");
+        let filler: &[(&str, &str)] = match table {
+            Table::Patient => &[("sex", "U")],
+            Table::Visit => &[("class", "OP")],
+            Table::Condition => &[("role", "secondary"), ("verification", "entered-in-error")],
+            Table::Measurement => &[("comparator", "eq")],
+            Table::DrugExposure => &[("kind", "reported")],
+            Table::Death => &[("death_source", "ehr")],
+            Table::ObservationPeriod => &[("basis", "insurance")],
+            _ => &[],
+        };
+        for (column, value) in filler {
+            row.set(column, *value);
+        }
+        row.set("age_capped", false);
+        row.set("open", false);
+        row
+    }
+
     fn begin(&self, table: Table) -> Record {
         Record::new(table)
             .with("rev", i64::from(self.ctx.revision))

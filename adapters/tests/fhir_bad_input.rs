@@ -5,7 +5,7 @@
 use std::io::{self, BufReader, Read as _, Write as _};
 
 use adapters::{AdapterError, Context, Extract, Quarantined, Read, Reason, Sink};
-use schema::Record;
+use schema::{Cell, Record};
 
 #[derive(Default)]
 struct Seen {
@@ -14,8 +14,9 @@ struct Seen {
 }
 
 impl Sink for Seen {
-    fn record(&mut self, _: Record) -> Result<(), AdapterError> {
-        self.records += 1;
+    fn record(&mut self, r: Record) -> Result<(), AdapterError> {
+        // That nobody says dead is a row as well, and takes back a death.
+        self.records += u64::from(r.get("op") == &Cell::from("upsert"));
         Ok(())
     }
     fn quarantine(&mut self, q: Quarantined) -> Result<(), AdapterError> {
@@ -147,7 +148,7 @@ fn faults_in_lines_name_their_line_and_their_field() {
     assert!(seen.bad[3].detail.contains("valueQuantity.value"), "{}", seen.bad[3].detail);
     assert!(!seen.bad[3].detail.contains("5.4"));
     assert!(seen.bad[4].detail.contains("effectiveDateTime"));
-    assert_eq!((read.items, read.records), (8, 3));
+    assert_eq!((read.items, seen.records), (8, 3));
 }
 
 #[test]
@@ -158,7 +159,7 @@ fn other_encodings_are_told() {
         assert_eq!((seen.bad.len(), read.records), (1, 0));
         assert_eq!(seen.bad[0].reason, Reason::NotUtf8, "{name}");
         let latin = [b"{\"resourceType\":\"Patient\",\"id\":\"J\xf6rg\"}\n".as_slice(), PATIENT.as_bytes()].concat();
-        let (seen, read) = bytes(name, &latin);
-        assert_eq!((seen.bad[0].reason, read.records), (Reason::NotUtf8, 1), "{name}");
+        let (seen, _) = bytes(name, &latin);
+        assert_eq!((seen.bad[0].reason, seen.records), (Reason::NotUtf8, 1), "{name}");
     }
 }

@@ -37,15 +37,23 @@ impl Sink for Kept {
 
 impl Kept {
     fn tables(&self) -> BTreeMap<&'static str, u64> {
+        // A death and its cause are told apart, and are one row in the end.
+        let rows: BTreeSet<(&str, String)> =
+            self.told().map(|r| (r.table().name(), format!("{:?}", r.get("record_key")))).collect();
         let mut out = BTreeMap::new();
-        for r in &self.records {
-            *out.entry(r.table().name()).or_default() += 1;
+        for (table, _) in rows {
+            *out.entry(table).or_default() += 1;
         }
         out
     }
 
     fn persons(&self) -> HashSet<[u8; 16]> {
-        self.records.iter().filter_map(person).collect()
+        self.told().filter_map(person).collect()
+    }
+
+    /// The rows that are not taken back.
+    fn told(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(|r| r.get("op") == &Cell::from("upsert"))
     }
 }
 
@@ -118,11 +126,13 @@ fn bundles_and_lines_of_the_same_patients_give_the_same_rows() {
     assert_eq!(lines.bad, []);
     let persons = bundles.persons();
     assert_eq!(persons.len(), 25);
-    let sorted = |all: &[Record]| -> BTreeSet<String> {
-        all.iter().filter(|r| person(r).is_some_and(|p| persons.contains(&p))).map(|r| format!("{r:?}")).collect()
+    // Where in its file a row stands is another thing.
+    let text = |r: &Record| format!("{:?} {:?}", r.table(), r.cells());
+    let sorted = |all: &Kept| -> BTreeSet<String> {
+        all.told().filter(|r| person(r).is_some_and(|p| persons.contains(&p))).map(text).collect()
     };
-    let (a, b) = (sorted(&bundles.records), sorted(&lines.records));
-    assert_eq!(a.len(), bundles.records.len());
+    let (a, b) = (sorted(&bundles), sorted(&lines));
+    assert_eq!(a.len(), bundles.told().count());
     assert!(a == b, "{} and {} rows; the first apart: {:?}", a.len(), b.len(), a.symmetric_difference(&b).next());
 }
 
@@ -173,8 +183,8 @@ fn a_bulk_export_by_its_files() {
         ("Location", (44, 0, 44)),
         ("MedicationRequest", (1_745, 1_745, 0)),
         ("Organization", (43, 0, 43)),
-        // Three of the thirteen have died.
-        ("Patient", (13, 16, 0)),
+        // Each with a death, or that there is none: three of the thirteen have died.
+        ("Patient", (13, 26, 0)),
         ("Practitioner", (43, 0, 43)),
         ("PractitionerRole", (43, 0, 43)),
         ("Procedure", (2_056, 2_056, 0)),

@@ -138,6 +138,8 @@ pub struct BatchBuilder {
     table: Table,
     columns: Vec<Builder>,
     patches: Category,
+    sequences: Int64Builder,
+    parts: FixedSizeBinaryBuilder,
     rows: usize,
 }
 
@@ -145,7 +147,14 @@ impl BatchBuilder {
     /// An empty builder.
     pub fn new(table: Table) -> BatchBuilder {
         let columns = table.columns().map(|c| Builder::new(c.kind)).collect();
-        BatchBuilder { table, columns, patches: Category::new(), rows: 0 }
+        BatchBuilder {
+            table,
+            columns,
+            patches: Category::new(),
+            sequences: Int64Builder::new(),
+            parts: FixedSizeBinaryBuilder::new(16),
+            rows: 0,
+        }
     }
 
     /// Rows held.
@@ -168,6 +177,11 @@ impl BatchBuilder {
             Some(names) => self.patches.push(&names)?,
             None => self.patches.keys.append_null(),
         }
+        self.sequences.append_option(record.sequence());
+        match record.part_of() {
+            Some(whole) => self.parts.append_value(whole)?,
+            None => self.parts.append_null(),
+        }
         self.rows += 1;
         Ok(true)
     }
@@ -180,6 +194,8 @@ impl BatchBuilder {
         self.rows = 0;
         let mut arrays: Vec<ArrayRef> = self.columns.iter_mut().map(Builder::finish).collect::<Result<_, _>>()?;
         arrays.push(self.patches.finish()?);
+        arrays.push(Arc::new(self.sequences.finish()));
+        arrays.push(Arc::new(self.parts.finish()));
         RecordBatch::try_new(self.table.silver(), arrays)
     }
 }

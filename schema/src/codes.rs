@@ -106,7 +106,11 @@ pub const SYSTEMS: &[CodeSystem] = &[
             "CCAM",
         ],
     },
-    CodeSystem { alias: "opcs4", uri: "https://fhir.hl7.org.uk/CodeSystem/OPCS-4", also: &["OPCS4"] },
+    CodeSystem {
+        alias: "opcs4",
+        uri: "https://fhir.hl7.org.uk/CodeSystem/OPCS-4",
+        also: &["http://fhir.hl7.org.uk/CodeSystem/OPCS-4", "OPCS4"],
+    },
     CodeSystem { alias: "pzn", uri: "http://fhir.de/CodeSystem/ifa/pzn", also: &["urn:oid:1.2.276.0.76.4.6", "PZN"] },
     CodeSystem { alias: "dmd", uri: "https://dmd.nhs.uk", also: &[] },
 ];

@@ -147,12 +147,21 @@ pub struct Record {
     filled: u64,
     /// A bit for each column that a patch says.
     said: Option<u64>,
+    sequence: Option<i64>,
+    part_of: Option<Key>,
 }
 
 impl Record {
     /// An empty row.
     pub fn new(table: Table) -> Record {
-        Record { table, cells: vec![Cell::Null; ENVELOPE.len() + table.extra().len()], filled: 0, said: None }
+        Record {
+            table,
+            cells: vec![Cell::Null; ENVELOPE.len() + table.extra().len()],
+            filled: 0,
+            said: None,
+            sequence: None,
+            part_of: None,
+        }
     }
 
     /// Makes it a patch that says nothing yet, but what stands in the columns that every row has.
@@ -180,6 +189,28 @@ impl Record {
             }
         }
         Some(out)
+    }
+
+    /// Says which of two rows of one revision is the later one: that of the higher number.
+    pub fn set_sequence(&mut self, sequence: i64) {
+        self.sequence = Some(sequence);
+    }
+
+    /// Which of two rows of one revision is the later one, where the format tells.
+    pub fn sequence(&self) -> Option<i64> {
+        self.sequence
+    }
+
+    /// Says what the row is a part of. Of all rows that are part of one thing, and of the record that has the thing's own key,
+    /// only those of the newest version are in gold, so that a version takes back what it does not say any more, whatever that
+    /// was. A version is a revision with its sequence; rows without a sequence are of one version, older than any with one.
+    pub fn set_part_of(&mut self, whole: Key) {
+        self.part_of = Some(whole);
+    }
+
+    /// What the row is a part of.
+    pub fn part_of(&self) -> Option<&Key> {
+        self.part_of.as_ref()
     }
 
     /// Its table.
@@ -221,6 +252,7 @@ impl Record {
     /// Becomes a copy of another row, and keeps the memory of its texts.
     pub fn copy_from(&mut self, other: &Record) {
         self.table = other.table;
+        (self.sequence, self.part_of) = (other.sequence, other.part_of);
         self.cells.resize(other.cells.len(), Cell::Null);
         for (own, other) in self.cells.iter_mut().zip(&other.cells) {
             match (own, other) {

@@ -168,6 +168,13 @@ const DERIVED: &[Column] = &[
 /// space around each; what else is empty there keeps what earlier revisions said.
 pub const PATCH: &str = "patch";
 
+/// Another of silver's own: which of two rows of one revision is the later one, the higher; null where the format has no such order.
+pub const SEQUENCE: &str = "seq";
+
+/// Another of silver's own: what the row is a part of, such as the observation whose component it is, or the document that states
+/// it. The parts of an older version are not in gold; see [`crate::record::Record::set_part_of`].
+pub const PART_OF: &str = "part_of";
+
 /// The columns that every row of silver has, a patch among them.
 const ALWAYS: [&str; 7] = ["person_key", "record_key", "rev", "op", "source_system", "src_format", "t_ingest"];
 
@@ -413,11 +420,12 @@ impl Table {
         self.with(self.columns().map(|c| Field::new(c.name, c.kind.data_type(), c.nullable)).collect())
     }
 
-    /// The same for silver: with [`PATCH`], and required columns may be empty, since a patch leaves them out.
+    /// The same for silver: with [`PATCH`], [`SEQUENCE`] and [`PART_OF`], and required columns may be empty, since a patch leaves them out.
     pub fn silver(self) -> SchemaRef {
         let field = |c: &Column| Field::new(c.name, c.kind.data_type(), !ALWAYS.contains(&c.name));
-        let patch = Field::new(PATCH, Kind::Category.data_type(), true);
-        self.with(self.columns().map(field).chain(std::iter::once(patch)).collect())
+        let own = [(PATCH, Kind::Category), (SEQUENCE, Kind::Integer), (PART_OF, Kind::Key)];
+        let own = own.map(|(name, kind)| Field::new(name, kind.data_type(), true));
+        self.with(self.columns().map(field).chain(own).collect())
     }
 
     /// A bit for each column that a whole row may not leave empty.

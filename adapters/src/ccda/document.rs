@@ -1,8 +1,8 @@
 //! A document from its first to its last element: the header, then section by section and entry by entry.
 
-use std::collections::hash_map::{DefaultHasher, Entry};
-use std::collections::{HashMap, HashSet};
-use std::hash::{Hash as _, Hasher as _};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
 
 use schema::{Cell, Key, Record, Table};
 
@@ -42,6 +42,10 @@ pub(super) struct Document<'a> {
     linkage: Option<&'a str>,
     /// The document's time, in seconds since 1970.
     revision: i64,
+    /// The document's own id: root and extension.
+    own: Option<(String, String)>,
+    /// The ids of the documents that it replaces.
+    replaced: Vec<(String, String)>,
     record_target: Option<Element>,
     whose: Option<Whose>,
     /// The visit of the header, handed over at the end unless the body tells of it.
@@ -49,7 +53,10 @@ pub(super) struct Document<'a> {
     sections: u64,
     entry: u64,
     seen: HashMap<Key, u64>,
-    facts: HashSet<(Key, u64)>,
+    /// The record and what it says, of each statement.
+    facts: HashSet<(Key, Key)>,
+    /// What is said not to be so: taken back at the end, unless the document says it elsewhere.
+    denied: BTreeMap<Key, (Table, u64)>,
 }
 
 impl<'a> Document<'a> {
@@ -58,6 +65,8 @@ impl<'a> Document<'a> {
             env,
             linkage,
             revision: 0,
+            own: None,
+            replaced: Vec::new(),
             record_target: None,
             whose: None,
             visit: None,
@@ -65,6 +74,7 @@ impl<'a> Document<'a> {
             entry: 0,
             seen: HashMap::new(),
             facts: HashSet::new(),
+            denied: BTreeMap::new(),
         }
     }
 
@@ -138,7 +148,41 @@ impl<'a> Document<'a> {
             }
         }
         self.begin(out, xml.line())?;
-        self.header_visit(out)
+        self.header_visit(out)?;
+        self.take_back(out, xml.line())
+    }
+
+    /// Takes back what the document denies, and all that the documents say which it replaces. A document that breaks off comes
+    /// not as far as here, and takes nobody's place.
+    fn take_back(&mut self, out: &mut Out<'_>, line: u64) -> Result<(), Fault> {
+        let Some(person) = self.whose.as_ref().map(|w| w.key) else { return Ok(()) };
+        let seen = std::mem::take(&mut self.seen);
+        for (key, (table, line)) in std::mem::take(&mut self.denied) {
+            if !seen.contains_key(&key) {
+                let mut row = self.env.retraction(table, person, key);
+                self.stamp(&mut row);
+                out.record(row, line)?;
+            }
+        }
+        for (root, extension) in &self.replaced {
+            for table in Table::SOURCED {
+                let key = self.env.record(table, &["replaced", root, extension]);
+                // The last word on that document, whatever its time and the time of this one.
+                let mut row = self.env.retraction(table, person, key).with("rev", i64::from(u32::MAX));
+                row.set_sequence(1);
+                row.set_part_of(self.env.record(table, &["document", root, extension]));
+                out.record(row, line)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a row its revision, and the document that it is a part of.
+    fn stamp(&self, row: &mut Record) {
+        row.set("rev", self.revision);
+        if let Some((root, extension)) = &self.own {
+            row.set_part_of(self.env.record(row.table(), &["document", root, extension]));
+        }
     }
 
     fn header(
@@ -149,13 +193,24 @@ impl<'a> Document<'a> {
         out: &mut Out<'_>,
         line: u64,
     ) -> Result<(), Fault> {
-        if !matches!(name, "recordTarget" | "componentOf" | "effectiveTime") {
+        if !matches!(name, "recordTarget" | "componentOf" | "effectiveTime" | "id" | "relatedDocument") {
             return xml.skip();
         }
         let Tree::Whole(element) = xml.tree(element)? else {
             return Err(Fault::bad(Reason::TooLarge, format!("{name} has over 20,000 elements; export it again")));
         };
+        let pair = |(root, extension): (&str, &str)| (root.to_owned(), extension.to_owned());
         match name {
+            "id" => {
+                let id = element.get("root").filter(|_| element.null().is_none());
+                self.own = id.map(|root| pair((root, element.get("extension").unwrap_or(""))));
+            }
+            "relatedDocument" => {
+                let parents = element.all("parentDocument").filter(|_| element.get("typeCode") == Some("RPLC"));
+                let replaced = parents.filter_map(Element::id).map(pair);
+                let own = self.own.clone();
+                self.replaced.extend(replaced.filter(|id| Some(id) != own.as_ref()));
+            }
             "recordTarget" if self.record_target.is_some() => {
                 let detail = "two recordTargets, and no entry says whose it is; export one document a patient";
                 return Err(Fault::bad(Reason::MissingPatient, detail));
@@ -204,7 +259,7 @@ impl<'a> Document<'a> {
         match patient::rows(&target, whose, self.linkage, &self.env) {
             Ok(rows) => {
                 for mut row in rows {
-                    row.set("rev", self.revision);
+                    self.stamp(&mut row);
                     self.seen.insert(key_of(&row), 1);
                     out.record(row, line)?;
                 }
@@ -251,6 +306,8 @@ impl<'a> Document<'a> {
         for leaf in &leaves {
             out.tally.items += 1;
             match self.row(leaf) {
+                Ok(row) if leaf.denied() => self.deny(&row, leaf.element, line, out)?,
+                Err(_) if leaf.denied() => out.tally.skipped += 1,
                 Ok(row) => self.give(row, Some(leaf.element), line, out)?,
                 Err(no) => bad(no, line, &format!("{}/{}", self.place(), leaf.path()), out)?,
             }
@@ -260,7 +317,7 @@ impl<'a> Document<'a> {
 
     fn row(&self, leaf: &Leaf<'_>) -> Row {
         let Some(whose) = &self.whose else { return Err(No::Skipped) };
-        if leaf.element.negated() || leaf.element.null().is_some() {
+        if leaf.element.null().is_some() {
             return Err(No::Skipped);
         }
         let mut row = match leaf.kind {
@@ -289,26 +346,44 @@ impl<'a> Document<'a> {
         Ok(row)
     }
 
+    /// The identity of a statement.
+    fn identity(&self, row: &Record, of: Option<&Element>) -> Key {
+        let (table, person) = (row.table(), self.whose.as_ref().map_or("", |w| w.id.as_str()));
+        let (system, code) = (text(row, "code_system"), text(row, "code"));
+        match (table, of.and_then(Element::id)) {
+            // They have their own, made of the visit's id or the person's.
+            (Table::Visit | Table::Death, _) => key_of(row),
+            (_, Some((root, extension))) => self.env.record(table, &[person, root, extension, &system, &code]),
+            // Without an id, what it says is what it is; but it may end, and be revised.
+            (_, None) => self.env.record(table, &[person, "", &says(row, &CHANGING)]),
+        }
+    }
+
+    /// Notes that a statement is not so. Without an id it is nothing that was said before.
+    fn deny(&mut self, row: &Record, of: &Element, line: u64, out: &mut Out<'_>) -> Result<(), Fault> {
+        out.tally.skipped += 1;
+        if self.facts.len() + self.denied.len() >= MAX_STATEMENTS {
+            return Err(too_many());
+        }
+        if of.id().is_some() {
+            self.denied.insert(self.identity(row, Some(of)), (row.table(), line));
+        }
+        Ok(())
+    }
+
     /// Gives a record its identity and its revision, and hands it over; a fact that the document has told before is
     /// skipped.
     fn give(&mut self, mut row: Record, of: Option<&Element>, line: u64, out: &mut Out<'_>) -> Result<(), Fault> {
-        if self.facts.len() >= MAX_STATEMENTS {
-            let detail = "over a million statements in one document; export smaller documents";
-            return Err(Fault::bad(Reason::TooLarge, detail));
+        if self.facts.len() + self.denied.len() >= MAX_STATEMENTS {
+            return Err(too_many());
         }
-        row.set("rev", self.revision);
-        let content = content(&row);
         let (table, person) = (row.table(), self.whose.as_ref().map_or("", |w| w.id.as_str()));
+        let content = self.env.record(table, &["content", &says(&row, &[])]);
+        self.stamp(&mut row);
         let time = format!("{:?}{:?}", row.get("event_date"), row.get("t_event"));
         let (root, extension) = of.and_then(Element::id).unwrap_or(("", ""));
         let (system, code) = (text(&row, "code_system"), text(&row, "code"));
-        let first = match table {
-            // They have their own, made of the visit's id or the person's.
-            Table::Visit | Table::Death => key_of(&row),
-            // Without an id, what it says is what it is.
-            _ if root.is_empty() => self.env.record(table, &[person, "", &system, &code, &time, &content.to_string()]),
-            _ => self.env.record(table, &[person, root, extension, &system, &code]),
-        };
+        let first = self.identity(&row, of);
         if !self.facts.insert((first, content)) {
             out.tally.skipped += 1;
             return Ok(());
@@ -340,6 +415,10 @@ impl<'a> Document<'a> {
     }
 }
 
+fn too_many() -> Fault {
+    Fault::bad(Reason::TooLarge, "over a million statements in one document; export smaller documents")
+}
+
 fn not_cda() -> Fault {
     Fault::bad(Reason::NotCda, "the root is not a ClinicalDocument of urn:hl7-org:v3; is this a clinical document?")
 }
@@ -358,23 +437,33 @@ fn text(row: &Record, column: &str) -> String {
     }
 }
 
-/// A digest of what a row says, the identity apart.
-fn content(row: &Record) -> u64 {
-    let mut digest = DefaultHasher::new();
+/// The columns that say how and when a row came, and not what it says.
+const OF_THE_WAY: [&str; 7] = ["person_key", "record_key", "rev", "source_system", "src_format", "t_ingest", "t_known"];
+/// The columns that a later document may say otherwise of the same statement.
+const CHANGING: [&str; 6] = ["visit_key", "op", "status", "end_date", "end_kind", "t_result"];
+
+/// What a row says, as one text.
+fn says(row: &Record, without: &[&str]) -> String {
+    let mut out = String::new();
     for (column, cell) in row.table().columns().zip(row.cells()) {
-        match cell {
-            _ if column.name == "record_key" => {}
-            Cell::Null => 0u8.hash(&mut digest),
-            Cell::Key(k) => k.hash(&mut digest),
-            Cell::Tag(t) => t.as_bytes().hash(&mut digest),
-            Cell::Text(t) => t.hash(&mut digest),
-            Cell::Real(r) => r.to_bits().hash(&mut digest),
-            Cell::Int(i) | Cell::Instant(i) => i.hash(&mut digest),
-            Cell::Date(d) => d.hash(&mut digest),
-            Cell::Flag(f) => f.hash(&mut digest),
+        if OF_THE_WAY.contains(&column.name) || without.contains(&column.name) {
+            continue;
         }
+        let _ = match cell {
+            Cell::Null => continue,
+            Cell::Key(key) => write!(out, "{}={}", column.name, u128::from_be_bytes(*key)),
+            // A patient has an identity of its own, and nothing else has a tag.
+            Cell::Tag(_) => continue,
+            Cell::Text(text) => write!(out, "{}={}:{text}", column.name, text.len()),
+            // Its bits: how a number is printed may change.
+            Cell::Real(value) => write!(out, "{}={}", column.name, value.to_bits()),
+            Cell::Int(value) | Cell::Instant(value) => write!(out, "{}={value}", column.name),
+            Cell::Date(days) => write!(out, "{}={days}", column.name),
+            Cell::Flag(flag) => write!(out, "{}={flag}", column.name),
+        };
+        out.push('\u{1f}');
     }
-    digest.finish()
+    out
 }
 
 /// Counts or quarantines what gives no record.

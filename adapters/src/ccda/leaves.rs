@@ -22,6 +22,11 @@ impl<'e> Leaf<'e> {
         self.above.iter().rev().find(|e| e.name == name).copied()
     }
 
+    /// Whether it is told not to be so, itself or with what encloses it.
+    pub(super) fn denied(&self) -> bool {
+        self.element.negated() || self.above.iter().any(|e| e.negated())
+    }
+
     /// Its path inside the entry.
     pub(super) fn path(&self) -> String {
         let mut out = String::new();
@@ -52,7 +57,7 @@ fn within<'e>(parent: &'e Element, section: Section, above: &mut Vec<&'e Element
         let kind = template::kind(element, section);
         // Of what a dispensing or a diagnosis is a part, the whole is a statement of its own.
         let inner = match kind {
-            None => !element.negated() && element.name != "observation",
+            None => element.name != "observation",
             Some(Kind::Medication | Kind::Encounter) => true,
             Some(_) => false,
         };

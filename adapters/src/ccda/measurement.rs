@@ -15,7 +15,7 @@ const LOINC: &str = "http://loinc.org";
 pub(super) fn row(leaf: &Leaf<'_>, whose: &Whose, env: &Envelope<'_>) -> Row {
     let observation = leaf.element;
     let organizer = leaf.within("organizer");
-    if !observation.happened() || organizer.is_some_and(Element::negated) {
+    if !observation.happened() {
         return Err(No::Skipped);
     }
     let status = match (observation.status(), organizer.and_then(Element::status)) {

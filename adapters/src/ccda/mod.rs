@@ -14,7 +14,10 @@
 //! The same statement comes again in every later document of a patient. Its record key is made of the patient, the
 //! statement's id and its code; its revision is the time of the document, so that the newest document wins in whatever
 //! order the files come. Where one document uses an id and a code for several facts, as many do, the time of the fact
-//! tells them apart.
+//! tells them apart. A statement without an id is known by what it says, apart from when it ended and how it stands.
+//!
+//! A document that replaces another one (`relatedDocument`, RPLC) takes back all that the other one states, also where the other
+//! one comes later. What it denies (`negationInd`) takes back the statement of that id and code.
 
 mod code;
 mod document;

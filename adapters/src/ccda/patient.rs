@@ -57,13 +57,16 @@ pub(super) fn rows(
     }
     let mut rows = vec![row];
     let time = when::moment(child("deceasedTime"), "patientRole/patient/deceasedTime", env.zone())?;
-    let dead = child("deceasedInd").is_some_and(|d| matches!(d.get("value"), Some("true" | "1")));
-    if dead || time.is_some() {
-        let mut death = record(Table::Death).with("death_source", "ehr");
-        if let Some(when) = &time {
-            envelope::set_event(&mut death, when);
-        }
+    let said = child("deceasedInd").and_then(|d| d.get("value"));
+    let mut death = record(Table::Death).with("death_source", "ehr");
+    if let Some(when) = &time {
+        envelope::set_event(&mut death, when);
         rows.push(death);
+    } else if matches!(said, Some("true" | "1")) {
+        rows.push(death);
+    } else if matches!(said, Some("false" | "0")) {
+        // Alive: a death that an earlier document told is taken back.
+        rows.push(death.with("op", "retract"));
     }
     Ok(rows)
 }

@@ -17,7 +17,7 @@ pub(super) fn row(leaf: &Leaf<'_>, whose: &Whose, env: &Envelope<'_>) -> Row {
     let observation = leaf.element;
     let value = observation.child("value");
     let concern = leaf.within("act");
-    if !observation.happened() || concern.is_some_and(Element::negated) {
+    if !observation.happened() {
         return Err(No::Skipped);
     }
     let retracted = observation.status() == Some("nullified") || concern.and_then(Element::status) == Some("nullified");

@@ -97,6 +97,13 @@ fn none(code: &str, entry: &str) {
     assert_eq!(read.skipped, 1);
 }
 
+/// What an entry says is taken back, and nothing is told.
+fn denied(code: &str, entry: &str) {
+    let (records, read, seen) = body(&section(code, entry));
+    assert!(seen.bad.is_empty() && records.iter().all(|r| r.get("op") == &Cell::from("retract")), "{records:?}");
+    assert_eq!((records.len(), read.skipped), (1, 1));
+}
+
 fn result(value: &str) -> String {
     format!(
         r#"<organizer><templateId root="2.16.840.1.113883.10.20.22.4.1"/><statusCode code="completed"/><component><observation moodCode="EVN">
@@ -131,7 +138,9 @@ fn the_patient_and_the_death_of_the_header() {
     let (seen, _) = read(document(&unknown, "").as_bytes());
     assert_eq!(seen.of(Table::Death)[0].get("death_date"), &Cell::Null);
     let alive = HEADER.replace("</patient>", r#"<sdtc:deceasedInd value="false"/></patient>"#);
-    assert!(read(document(&alive, "").as_bytes()).0.of(Table::Death).is_empty());
+    let (seen, _) = read(document(&alive, "").as_bytes());
+    assert_eq!(seen.of(Table::Death)[0].get("op"), &Cell::from("retract"));
+    assert!(read(document(HEADER, "").as_bytes()).0.of(Table::Death).is_empty(), "nothing is said");
 }
 
 #[test]
@@ -220,10 +229,11 @@ fn a_problem_with_its_code_in_a_translation() {
 #[test]
 fn what_was_not_so_is_dropped() {
     let negated = problem(SNOMED).replacen("<observation moodCode", "<observation negationInd=\"true\" moodCode", 1);
-    none("11450-4", &negated);
+    denied("11450-4", &negated);
+    none("11450-4", &negated.replace("<id root=\"1.9\" extension=\"c\"/>", ""));
     none("11450-4", &problem(r#"<value xsi:type="CD" nullFlavor="NI"/>"#));
     none("11450-4", &problem(r#"<value xsi:type="CD" code="160245001" codeSystem="2.16.840.1.113883.6.96"/>"#));
-    none(
+    denied(
         "10160-0",
         &acts::drug("EVN", "").replacen("<substanceAdministration", "<substanceAdministration negationInd=\"true\"", 1),
     );

@@ -4,8 +4,8 @@ use schema::Table;
 use serde::Deserialize;
 
 use super::told::{Told, set_known, set_status};
-use super::wire::{CodeableConcept, Contained, Extension, Modifiers, Period, Reference, Text, of};
-use super::{No, Rows, code};
+use super::wire::{CodeableConcept, Contained, Extension, Meta, Modifiers, Period, Reference, Text, of};
+use super::{Rows, code, death, delete};
 use crate::envelope;
 
 /// How certain a diagnosis is, beside its ICD-10-GM code.
@@ -18,6 +18,8 @@ const ASSERTED: &str = "http://hl7.org/fhir/StructureDefinition/condition-assert
 pub(super) struct Condition<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) meta: Option<Meta<'a>>,
     #[serde(borrow)]
     verification_status: Option<CodeableConcept<'a>>,
     #[serde(borrow, default, deserialize_with = "super::wire::list")]
@@ -65,7 +67,7 @@ fn verification<'c>(condition: &'c Condition<'_>) -> &'c str {
 pub(super) fn rows(condition: &Condition<'_>, told: &Told<'_>) -> Rows {
     let id = told.own_id(&condition.id, "Condition")?;
     if !condition.modifier_extension.is_empty() {
-        return Err(No::skip());
+        return Err(delete::gone(told, "Condition", &condition.id));
     }
     let verification = verification(condition);
     let error = verification == "entered-in-error";
@@ -116,5 +118,11 @@ pub(super) fn rows(condition: &Condition<'_>, told: &Told<'_>) -> Rows {
     if let Some(end) = &end {
         envelope::set_end(&mut row, end);
     }
-    Ok(vec![row])
+    let mut rows = vec![row];
+    if death::CATEGORIES.iter().any(|c| code::has(&condition.category, c)) {
+        let stands = !matches!(verification, "entered-in-error" | "refuted");
+        let cause = condition.code.as_ref().and_then(|c| code::choose(c, Table::Condition)).filter(|_| stands);
+        rows.extend(death::cause(&condition.subject, &condition.contained, cause.map(|c| c.1), told));
+    }
+    Ok(rows)
 }

@@ -4,8 +4,8 @@ use schema::Table;
 use serde::Deserialize;
 
 use super::told::{Told, set_status};
-use super::wire::{Contained, Modifiers, Period, Reference, Text, of};
-use super::{No, Rows};
+use super::wire::{Contained, Meta, Modifiers, Period, Reference, Text, of};
+use super::{Rows, delete};
 use crate::envelope;
 
 #[derive(Deserialize)]
@@ -13,6 +13,8 @@ use crate::envelope;
 pub(super) struct Coverage<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) meta: Option<Meta<'a>>,
     #[serde(borrow)]
     status: Option<Text<'a>>,
     #[serde(borrow)]
@@ -31,7 +33,7 @@ pub(super) fn rows(coverage: &Coverage<'_>, told: &Told<'_>) -> Rows {
     let drafted = of(&coverage.status) == Some("draft");
     // A period without a beginning states none.
     if !coverage.modifier_extension.is_empty() || drafted || (start.is_none() && !error) {
-        return Err(No::skip());
+        return Err(delete::gone(told, "Coverage", &coverage.id));
     }
     let id = told.own_id(&coverage.id, "Coverage")?;
     let person = told.person_of(&coverage.beneficiary, &coverage.contained, "Coverage.beneficiary", error)?;

@@ -1,35 +1,46 @@
-//! What was deleted: entries of a Bundle whose request is DELETE, as the files under a manifest's `deleted[]` hold them.
+//! What was deleted: entries of a Bundle whose request is DELETE, as the files under a manifest's `deleted[]` hold them; and
+//! resources whose newest version is nothing that the schema has a place for.
 //!
-//! Such an entry names a type and an id and nothing else. The rows of that identity are retracted; whose they were is not told,
+//! A type and an id are all that is told. The rows of that identity are retracted; whose they were is not told, but for a patient,
 //! and the retraction needs no answer.
 
 use schema::{Record, Table};
 
-use super::told::{self, Told, set_status};
-use super::wire::of;
-use super::{Entry, No, Rows, drug, observation};
+use super::told::{self, Told};
+use super::version::{Version, micros};
+use super::wire::{Text, of};
+use super::{Entry, No, Rows, drug};
 use crate::sink::Reason;
 
-/// A retraction of a row, with what its table requires and nobody will read.
-pub(super) fn retraction(told: &Told<'_>, table: Table, key: schema::Key) -> Record {
-    let mut row = told.env.row(table, told.nobody(), key);
-    set_status(&mut row, "error");
-    let filler: &[(&str, &str)] = match table {
-        Table::Patient => &[("sex", "U")],
-        Table::Visit => &[("class", "OP")],
-        Table::Condition => &[("role", "secondary"), ("verification", "entered-in-error")],
-        Table::Measurement => &[("comparator", "eq")],
-        Table::DrugExposure => &[("kind", "reported")],
-        Table::Death => &[("death_source", "ehr")],
-        Table::ObservationPeriod => &[("basis", "insurance")],
-        _ => &[],
-    };
-    for (column, value) in filler {
-        row.set(column, *value);
+/// The retractions of what a resource of that type and id gave; `None` for types that give nothing.
+fn retractions(kind: &str, id: &str, told: &Told<'_>) -> Option<Vec<Record>> {
+    let retract = |table, key| told.env.retraction(table, told.nobody(), key);
+    let own = |table| vec![retract(table, told.key(table, id))];
+    Some(match kind {
+        "Patient" => {
+            let of = |table| told.env.retraction(table, told.env.person(id), told.key(table, id));
+            let mut patient = of(Table::Patient);
+            // Not a part of the patient, so that it outlives no merge: the rows stay those of whom the patient was merged into.
+            patient.set_part_of(told.env.record(Table::Patient, &["deleted", id]));
+            vec![patient, of(Table::Death)]
+        }
+        "Encounter" => own(Table::Visit),
+        "Condition" => own(Table::Condition),
+        "Procedure" => own(Table::Procedure),
+        "Coverage" => own(Table::ObservationPeriod),
+        // Its components are parts of it and go with it.
+        "Observation" => own(Table::Measurement),
+        "DiagnosticReport" => vec![retract(Table::Measurement, super::report::key(told, id))],
+        _ => vec![retract(Table::DrugExposure, drug::key(told, kind, id)?)],
+    })
+}
+
+/// A resource that is nothing now, whatever an earlier version of it was.
+pub(super) fn gone(told: &Told<'_>, kind: &str, id: &Option<Text<'_>>) -> No {
+    match told.own_id(id, kind).ok().and_then(|id| retractions(kind, id, told)) {
+        Some(rows) => No::Gone { kind: kind.to_owned(), rows },
+        None => No::skip(),
     }
-    row.set("age_capped", false);
-    row.set("open", false);
-    row
 }
 
 /// The retractions of an entry that deletes.
@@ -41,27 +52,17 @@ pub(super) fn rows(entry: &Entry<'_>, told: &Told<'_>) -> Rows {
         let detail = "request.url of a DELETE is not a type and an id; export deletions by id";
         return Err(No::bad(Reason::MissingId, detail));
     }
-    let retract = |table, key| retraction(told, table, key);
-    let own = |table| retract(table, told.key(table, id));
-    let mut rows = match kind {
-        "Patient" => vec![own(Table::Patient), own(Table::Death)],
-        "Encounter" => vec![own(Table::Visit)],
-        "Condition" => vec![own(Table::Condition)],
-        "Procedure" => vec![own(Table::Procedure)],
-        "Coverage" => vec![own(Table::ObservationPeriod)],
-        "Observation" => observation::keys(told, id).into_iter().map(|k| retract(Table::Measurement, k)).collect(),
-        "DiagnosticReport" => vec![retract(Table::Measurement, super::report::key(told, id))],
-        _ => match drug::key(told, kind, id) {
-            Some(key) => vec![retract(Table::DrugExposure, key)],
-            None if kind.len() <= 40 && kind.bytes().all(|b| b.is_ascii_alphabetic()) => {
-                return Err(No::Skipped(kind.to_owned()));
-            }
-            None => return Err(No::bad(Reason::MissingId, "request.url of a DELETE names no resource type")),
-        },
+    let Some(mut rows) = retractions(kind, id, told) else {
+        if kind.len() <= 40 && kind.bytes().all(|b| b.is_ascii_alphabetic()) {
+            return Err(No::Skipped(kind.to_owned()));
+        }
+        return Err(No::bad(Reason::MissingId, "request.url of a DELETE names no resource type"));
     };
     let when = entry.response.as_ref().map_or(Ok(None), |r| told.date(&r.last_modified, "response.lastModified"))?;
+    let version = Version::of(when.as_ref().map(micros), None, told);
     for row in &mut rows {
         told::set_known(row, &when);
+        version.stamp(row);
     }
     Ok(rows)
 }

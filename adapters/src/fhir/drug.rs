@@ -4,8 +4,8 @@ use schema::{Key, Record, Table};
 use serde::Deserialize;
 
 use super::told::{Told, set_known, set_status};
-use super::wire::{CodeableConcept, Contained, Lenient, Modifiers, Period, Quantity, Reference, Text, of};
-use super::{No, Rows, code};
+use super::wire::{CodeableConcept, Contained, Lenient, Meta, Modifiers, Period, Quantity, Reference, Text, of};
+use super::{No, Rows, code, delete};
 use crate::envelope;
 use crate::sink::Reason;
 
@@ -15,6 +15,8 @@ use crate::sink::Reason;
 pub(super) struct Medication<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) meta: Option<Meta<'a>>,
     #[serde(borrow)]
     status: Option<Text<'a>>,
     #[serde(borrow)]
@@ -121,7 +123,7 @@ pub(super) fn set_quantity(row: &mut Record, quantity: Option<&Quantity<'_>>) {
 fn begin(m: &Medication<'_>, name: &str, kind: &str, status: &'static str, told: &Told<'_>) -> Result<Record, No> {
     let id = told.own_id(&m.id, name)?;
     if !m.modifier_extension.is_empty() {
-        return Err(No::skip());
+        return Err(delete::gone(told, name, &m.id));
     }
     let error = status == "error";
     let person = told.person_of(&m.subject, &m.contained, &format!("{name}.subject"), error)?;
@@ -200,7 +202,7 @@ fn set_effective(row: &mut Record, m: &Medication<'_>, name: &str, told: &Told<'
 pub(super) fn request(m: &Medication<'_>, told: &Told<'_>) -> Rows {
     let proposal = matches!(of(&m.intent), Some("proposal" | "plan" | "option"));
     if m.do_not_perform || proposal {
-        return Err(No::skip());
+        return Err(delete::gone(told, "MedicationRequest", &m.id));
     }
     let status = match of(&m.status) {
         Some("active" | "completed" | "stopped" | "on-hold") => "final",
@@ -237,7 +239,7 @@ pub(super) fn dispense(m: &Medication<'_>, told: &Told<'_>) -> Rows {
         Some("cancelled") => "cancelled",
         Some("entered-in-error") => "error",
         // Refused: nothing was handed out.
-        Some("declined") => return Err(No::skip()),
+        Some("declined") => return Err(delete::gone(told, "MedicationDispense", &m.id)),
         _ => "unknown",
     };
     let mut row = begin(m, "MedicationDispense", "dispensed", status, told)?;
@@ -257,7 +259,7 @@ pub(super) fn administration(m: &Medication<'_>, told: &Told<'_>) -> Rows {
         Some("completed" | "stopped") => "final",
         Some("in-progress" | "on-hold") => "preliminary",
         Some("entered-in-error") => "error",
-        Some("not-done") => return Err(No::skip()),
+        Some("not-done") => return Err(delete::gone(told, "MedicationAdministration", &m.id)),
         _ => "unknown",
     };
     let mut row = begin(m, "MedicationAdministration", "given", status, told)?;
@@ -272,7 +274,7 @@ pub(super) fn statement(m: &Medication<'_>, told: &Told<'_>) -> Rows {
         Some("active" | "completed" | "stopped" | "on-hold") => "final",
         Some("entered-in-error") => "error",
         // Not taken, or not yet.
-        Some("not-taken" | "intended") => return Err(No::skip()),
+        Some("not-taken" | "intended") => return Err(delete::gone(told, "MedicationStatement", &m.id)),
         _ => "unknown",
     };
     let mut row = begin(m, "MedicationStatement", "reported", status, told)?;

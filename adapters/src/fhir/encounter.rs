@@ -4,8 +4,8 @@ use schema::Table;
 use serde::Deserialize;
 
 use super::told::{Told, id_of_url, set_status};
-use super::wire::{CodeableConcept, Coding, Contained, Modifiers, Period, Reference, Text, of};
-use super::{No, Rows, code};
+use super::wire::{CodeableConcept, Coding, Contained, Meta, Modifiers, Period, Reference, Text, of};
+use super::{No, Rows, code, delete};
 use crate::envelope;
 use crate::sink::Reason;
 
@@ -14,6 +14,8 @@ use crate::sink::Reason;
 pub(super) struct Encounter<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) meta: Option<Meta<'a>>,
     #[serde(borrow)]
     status: Option<Text<'a>>,
     #[serde(borrow, default, deserialize_with = "super::wire::list")]
@@ -107,7 +109,7 @@ pub(super) fn rows(encounter: &Encounter<'_>, told: &Told<'_>) -> Rows {
     let id = told.own_id(&encounter.id, "Encounter")?;
     // A planned visit has not been.
     if !encounter.modifier_extension.is_empty() || of(&encounter.status) == Some("planned") {
-        return Err(No::skip());
+        return Err(delete::gone(told, "Encounter", &encounter.id));
     }
     let (status, running) = match of(&encounter.status) {
         Some("finished") => ("final", false),

@@ -4,8 +4,8 @@ use schema::Table;
 use serde::Deserialize;
 
 use super::told::{Told, set_known, set_status};
-use super::wire::{CodeableConcept, Contained, Modifiers, Quantity, Reference, Text, of};
-use super::{No, Rows, code, drug};
+use super::wire::{CodeableConcept, Contained, Meta, Modifiers, Quantity, Reference, Text, of};
+use super::{Rows, code, delete, drug};
 use crate::envelope;
 
 #[derive(Deserialize)]
@@ -13,6 +13,8 @@ use crate::envelope;
 pub(super) struct Immunization<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) meta: Option<Meta<'a>>,
     #[serde(borrow)]
     status: Option<Text<'a>>,
     #[serde(borrow)]
@@ -39,15 +41,16 @@ pub(super) struct Immunization<'a> {
 }
 
 pub(super) fn rows(immunization: &Immunization<'_>, told: &Told<'_>) -> Rows {
+    let gone = || delete::gone(told, "Immunization", &immunization.id);
     let id = told.own_id(&immunization.id, "Immunization")?;
     let status = match of(&immunization.status) {
         Some("completed") => "final",
         Some("entered-in-error") => "error",
-        Some("not-done") => return Err(No::skip()),
+        Some("not-done") => return Err(gone()),
         _ => "unknown",
     };
     if !immunization.modifier_extension.is_empty() {
-        return Err(No::skip());
+        return Err(gone());
     }
     let error = status == "error";
     let person = told.person_of(&immunization.patient, &immunization.contained, "Immunization.patient", error)?;

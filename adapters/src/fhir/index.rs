@@ -10,6 +10,9 @@ use std::hash::{BuildHasher, RandomState};
 /// The most entries that are kept: about 200 MiB.
 const MOST: usize = 3_000_000;
 
+/// The most patients that are compared with each other: about 100 MiB.
+const MOST_COMPARED: usize = 2_000_000;
+
 /// A hash of a name, with keys of this process.
 type Name = u128;
 
@@ -56,6 +59,48 @@ pub(super) enum Found<T> {
     None,
 }
 
+/// A patient as one file tells it, as far as two of one id are compared: hashes, and the sex's first letter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Compared {
+    /// Of the birth.
+    pub(super) birth: u32,
+    /// Of the version; `None` where none is told.
+    pub(super) version: Option<u32>,
+    pub(super) sex: u8,
+    /// The file, by the order in which they are walked through.
+    pub(super) file: u32,
+}
+
+impl Compared {
+    /// Whether two of one id are two people: born on different days, and not two versions of one. Where no version is told, another
+    /// file may be a later export that corrects the birth; one that has another sex too is somebody else.
+    fn contradicts(self, other: Compared) -> bool {
+        let unversioned = self.version.is_none() && self.file != other.file;
+        let sexes = self.sex != other.sex && self.sex != 0 && other.sex != 0;
+        self.birth != other.birth && self.version == other.version && (!unversioned || sexes)
+    }
+}
+
+/// An export, by its manifest.
+struct Export {
+    folder: Box<str>,
+    /// The ends of its files' addresses.
+    files: HashSet<Name>,
+    /// When it was made, in microseconds since 1970.
+    at: i64,
+}
+
+/// A file's name without what says that it is compressed, and without what an address says behind a question mark.
+fn bare(name: &str) -> &str {
+    let name = name.split_once('?').map_or(name, |(name, _)| name);
+    name.strip_suffix(".gz").unwrap_or(name)
+}
+
+/// The folder of a file, and its name there.
+fn parts_of(file: &str) -> (&str, &str) {
+    file.rsplit_once(['/', '\\']).unwrap_or(("", file))
+}
+
 /// The index of one source.
 #[derive(Default)]
 pub(super) struct Index {
@@ -68,8 +113,12 @@ pub(super) struct Index {
     texts: Vec<Concept>,
     known_texts: HashMap<Concept, u32>,
     diagnoses: HashMap<Name, Diagnosis>,
-    /// Ids that two different patients of one file have.
+    /// Ids that two different patients have.
     reused: HashSet<Name>,
+    /// The patients seen so far, at most [`MOST_COMPARED`].
+    compared: HashMap<Name, Compared>,
+    exports: Vec<Export>,
+    files: u32,
     full: bool,
 }
 
@@ -166,10 +215,60 @@ impl Index {
         self.diagnoses.get(&self.name(&["Condition", condition])).copied()
     }
 
-    /// Two patients have this id.
-    pub(super) fn keep_reused(&mut self, id: &str) {
-        if self.room() {
-            self.reused.insert(self.name(&["Patient", id]));
+    /// The number of the file that is walked through next.
+    pub(super) fn next_file(&mut self) -> u32 {
+        self.files = self.files.saturating_add(1);
+        self.files
+    }
+
+    /// A patient of that id: where another one has it, the id is nobody's.
+    pub(super) fn compare(&mut self, id: &str, own: Compared) {
+        let name = self.name(&["Patient", id]);
+        let Some(other) = self.compared.get(&name).copied() else {
+            if self.compared.len() < MOST_COMPARED {
+                self.compared.insert(name, own);
+            }
+            return;
+        };
+        if own.contradicts(other) && self.room() {
+            self.reused.insert(name);
+        }
+    }
+
+    /// A short hash, to be compared with others of this index.
+    pub(super) fn short(&self, text: Option<&str>) -> u32 {
+        let whole = self.first.hash_one(text).to_le_bytes();
+        u32::from_le_bytes([whole[0], whole[1], whole[2], whole[3]])
+    }
+
+    /// The manifest of an export: where it lies, the addresses of its files, and when it was made, in microseconds since 1970.
+    pub(super) fn keep_export<'u>(&mut self, manifest: &str, files: impl Iterator<Item = &'u str>, at: i64) {
+        let mut names = HashSet::new();
+        for url in files {
+            if !self.room() || names.len() >= MOST_COMPARED {
+                break;
+            }
+            names.insert(self.name(&["file", bare(parts_of(url).1)]));
+        }
+        self.exports.push(Export { folder: parts_of(manifest).0.into(), files: names, at });
+    }
+
+    /// When the export was made that a file is of, in microseconds since 1970: by the manifest that lies nearest, beside it or
+    /// above it, and of several there the one that names the file.
+    pub(super) fn exported(&self, file: &str) -> Option<i64> {
+        let (mut folder, name) = parts_of(file);
+        let name = self.name(&["file", bare(name)]);
+        loop {
+            let here = || self.exports.iter().filter(|e| &*e.folder == folder);
+            let named = here().filter(|e| e.files.contains(&name)).map(|e| e.at).max();
+            match (named, here().count()) {
+                (Some(at), _) => return Some(at),
+                (None, 0) if folder.is_empty() => return None,
+                (None, 0) => folder = parts_of(folder).0,
+                (None, 1) => return here().next().map(|e| e.at),
+                // Which of them it is of can't be told.
+                (None, _) => return None,
+            }
         }
     }
 
@@ -191,6 +290,24 @@ mod tests {
         assert_eq!(index.by_identifier("Patient", "urn:other", "1"), Found::None);
         index.keep_identifier("Patient", "urn:mrn", "1", "b");
         assert_eq!(index.by_identifier("Patient", "urn:mrn", "1"), Found::Several);
+    }
+
+    #[test]
+    fn a_file_is_of_the_nearest_export_that_names_it() {
+        let mut index = Index::default();
+        index.keep_export("2024/manifest.json", ["https://h/f/Patient.1.ndjson"].into_iter(), 1);
+        index.keep_export("2024/02/a.json", ["https://h/f/Patient.1.ndjson?sig=x"].into_iter(), 2);
+        index.keep_export("2024/02/b.json", ["https://h/f/Patient.2.ndjson"].into_iter(), 3);
+        for (file, at) in [
+            ("2024/Patient.1.ndjson", Some(1)),
+            ("2024/deleted/x.ndjson", Some(1)),
+            ("2024/02/Patient.1.ndjson.gz", Some(2)),
+            ("2024/02/Patient.2.ndjson", Some(3)),
+            ("2024/02/other.ndjson", None),
+            ("2023/Patient.1.ndjson", None),
+        ] {
+            assert_eq!(index.exported(file), at, "{file}");
+        }
     }
 
     #[test]

@@ -1,16 +1,46 @@
-//! The manifest of a bulk export. The files beside it are read for themselves; what the export itself says went wrong is told.
+//! The manifest of a bulk export. The files beside it are read for themselves; what the export itself says went wrong is told, and
+//! when it was made says how new its files' resources are where they do not say it themselves.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::No;
+use super::index::Index;
+use super::wire::{Text, of};
+use super::{No, version};
 use crate::sink::Reason;
+use crate::time;
 
 #[derive(Deserialize)]
 struct Manifest {
     #[serde(default, deserialize_with = "super::wire::list")]
     error: Vec<IgnoredAny>,
     output: Option<Vec<IgnoredAny>>,
+}
+
+/// What a manifest says of its files.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Made<'a> {
+    #[serde(borrow)]
+    transaction_time: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    output: Vec<File<'a>>,
+    #[serde(borrow, default, deserialize_with = "super::wire::list")]
+    deleted: Vec<File<'a>>,
+}
+
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(borrow)]
+    url: Option<Text<'a>>,
+}
+
+/// Notes when the export was made, and of what files.
+pub(super) fn note(text: &str, file: &str, index: &mut Index) {
+    let Ok(made) = super::parse::<Made<'_>>(text) else { return };
+    let Some(at) = of(&made.transaction_time).and_then(|t| time::fhir(t, chrono_tz::UTC)) else { return };
+    let files = made.output.iter().chain(&made.deleted).filter_map(|f| of(&f.url));
+    index.keep_export(file, files, version::micros(&at));
 }
 
 /// What is wrong with a manifest; `None` where nothing is.

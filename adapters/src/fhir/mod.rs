@@ -2,8 +2,10 @@
 //!
 //! A resource is read into partial structs: only the fields that the schema has a place for, borrowed from the line. Each
 //! resource type has its own page; `wire` owns the structs that they share, `code` which coding a row keeps, `told` who a
-//! reference means. Resources of other types, and resources with a `modifierExtension`, whose meaning is not known here, are
-//! skipped and counted by their kind. `entered-in-error` becomes a retraction of the same record, and so does a DELETE entry.
+//! reference means, `version` which of two versions is the newer. Resources of other types are skipped and counted by their kind.
+//! `entered-in-error` becomes a retraction of the same record, and so does a DELETE entry, and what is counted as skipped though an
+//! earlier version may have been more: what was not done after all, and resources with a `modifierExtension`, whose meaning is not
+//! known here.
 //!
 //! ```text
 //! survey: every file ──► index (identifiers, Medications, roles of diagnoses)
@@ -14,6 +16,7 @@
 mod code;
 mod condition;
 mod coverage;
+mod death;
 mod delete;
 mod drug;
 mod encounter;
@@ -27,9 +30,11 @@ mod report;
 mod stream;
 mod survey;
 mod told;
+mod version;
 mod wire;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io::BufRead;
 use std::sync::RwLock;
 
@@ -39,6 +44,7 @@ use serde::Deserialize;
 use self::index::Index;
 use self::stream::{Piece, Pieces};
 use self::told::{Last, Told};
+use self::version::versioned;
 use self::wire::{Text, of};
 use crate::envelope::Envelope;
 use crate::lines::{Line, Lines};
@@ -64,6 +70,8 @@ impl Fhir {
 pub(crate) enum No {
     /// It was understood, and the schema has no place for it. The kind is the resource's type where none is told.
     Skipped(String),
+    /// The same, and what an earlier version gave is taken back.
+    Gone { kind: String, rows: Vec<Record> },
     /// It is at fault.
     Bad(Reason, String),
 }
@@ -122,6 +130,8 @@ impl Adapter for Fhir {
             env: &env,
             index: &index,
             file: extract.name,
+            place: &Cell::new(0),
+            exported: index.exported(extract.name),
             entry_id: None,
             in_bundle: false,
             linkage: self.linkage_system.as_deref(),
@@ -169,6 +179,7 @@ fn pieces<R: BufRead>(
     out: &mut Out<'_>,
     around: Option<&Place>,
 ) -> Result<(), AdapterError> {
+    let mut stated = None;
     loop {
         let piece = pieces.advance().map_err(|e| out.io(e))?;
         if around.is_none() && ((out.tally.items & 0xf) == 0 || piece == Piece::End) {
@@ -180,9 +191,27 @@ fn pieces<R: BufRead>(
             Piece::End => return Ok(()),
             Piece::Fault(entry, reason, detail) => place(entry).refuse(out, reason, detail)?,
             Piece::Whole => take(pieces.bytes(), false, told, out, &place(None))?,
-            Piece::Entry(n) => take(pieces.bytes(), true, told, out, &place(Some(n)))?,
+            Piece::Entry(n) => {
+                if n == 0 {
+                    stated = timestamp(pieces.head());
+                }
+                let told = Told { exported: stated.or(told.exported), ..*told };
+                take(pieces.bytes(), true, &told, out, &place(Some(n)))?;
+            }
         }
     }
+}
+
+/// When a Bundle was put together, in microseconds since 1970, where that stands before its entries.
+fn timestamp(head: &[u8]) -> Option<i64> {
+    #[derive(Deserialize)]
+    struct Stated<'a> {
+        #[serde(borrow)]
+        timestamp: Option<Text<'a>>,
+    }
+    let whole = [head, b"}"].concat();
+    let stated: Stated<'_> = serde_json::from_slice(&whole).ok()?;
+    of(&stated.timestamp).and_then(|t| crate::time::fhir(t, chrono_tz::UTC)).as_ref().map(version::micros)
 }
 
 /// Where a resource stands.
@@ -283,6 +312,7 @@ fn take(bytes: &[u8], held: bool, told: &Told<'_>, out: &mut Out<'_>, place: &Pl
     if memchr::memchr(0, bytes).is_some() {
         return place.refuse(out, Reason::NotText, "it holds NUL bytes; is this FHIR as JSON?");
     }
+    told.place.set(out.tally.items);
     let json = Json { text, held };
     let rows = match json.open(told) {
         Ok(Opened::Resource(kind)) => rows(&kind, &json, told),
@@ -312,6 +342,10 @@ fn take(bytes: &[u8], held: bool, told: &Told<'_>, out: &mut Out<'_>, place: &Pl
         Err(No::Skipped(kind)) => {
             out.skip(&kind);
             Ok(())
+        }
+        Err(No::Gone { kind, rows }) => {
+            out.skip(&kind);
+            rows.into_iter().try_for_each(|row| out.record(row, place.line))
         }
         Err(No::Bad(reason, detail)) => place.quarantine(out, reason, &detail),
     }
@@ -374,18 +408,54 @@ impl<'t> Json<'t> {
 /// The rows of a resource.
 fn rows(kind: &str, json: &Json<'_>, told: &Told<'_>) -> Rows {
     match kind {
-        "Patient" => json.parse().and_then(|r| patient::rows(&r, told)),
-        "Encounter" => json.parse().and_then(|r| encounter::rows(&r, told)),
-        "Condition" => json.parse().and_then(|r| condition::rows(&r, told)),
-        "Observation" => json.parse().and_then(|r| observation::rows(&r, told)),
-        "MedicationRequest" => json.parse().and_then(|r| drug::request(&r, told)),
-        "MedicationDispense" => json.parse().and_then(|r| drug::dispense(&r, told)),
-        "MedicationAdministration" => json.parse().and_then(|r| drug::administration(&r, told)),
-        "MedicationStatement" => json.parse().and_then(|r| drug::statement(&r, told)),
-        "Immunization" => json.parse().and_then(|r| immunization::rows(&r, told)),
-        "Procedure" => json.parse().and_then(|r| procedure::rows(&r, told)),
-        "Coverage" => json.parse().and_then(|r| coverage::rows(&r, told)),
-        "DiagnosticReport" => json.parse().and_then(|r| report::rows(&r, told)),
+        "Patient" => {
+            let r: patient::Patient<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, patient::rows(&r, told))
+        }
+        "Encounter" => {
+            let r: encounter::Encounter<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, encounter::rows(&r, told))
+        }
+        "Condition" => {
+            let r: condition::Condition<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, condition::rows(&r, told))
+        }
+        "Observation" => {
+            let r: observation::Observation<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, observation::rows(&r, told))
+        }
+        "MedicationRequest" => {
+            let r: drug::Medication<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, drug::request(&r, told))
+        }
+        "MedicationDispense" => {
+            let r: drug::Medication<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, drug::dispense(&r, told))
+        }
+        "MedicationAdministration" => {
+            let r: drug::Medication<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, drug::administration(&r, told))
+        }
+        "MedicationStatement" => {
+            let r: drug::Medication<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, drug::statement(&r, told))
+        }
+        "Immunization" => {
+            let r: immunization::Immunization<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, immunization::rows(&r, told))
+        }
+        "Procedure" => {
+            let r: procedure::Procedure<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, procedure::rows(&r, told))
+        }
+        "Coverage" => {
+            let r: coverage::Coverage<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, coverage::rows(&r, told))
+        }
+        "DiagnosticReport" => {
+            let r: report::Report<'_> = json.parse()?;
+            versioned(r.meta.as_ref(), told, report::rows(&r, told))
+        }
         // The kind is the sender's text; only one that can be a type is repeated.
         _ if kind.len() <= 40 && kind.bytes().all(|b| b.is_ascii_alphabetic()) => Err(No::Skipped(kind.to_owned())),
         _ => Err(no_type()),

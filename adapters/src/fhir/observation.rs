@@ -5,14 +5,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::told::{Told, set_known, set_status};
-use super::wire::{CodeableConcept, Contained, Modifiers, Period, Quantity, Range, Reference, Text, of};
-use super::{No, Rows, code};
+use super::wire::{CodeableConcept, Contained, Meta, Modifiers, Period, Quantity, Range, Reference, Text, of};
+use super::{No, Rows, code, death, delete};
 use crate::envelope;
 use crate::measurement::{self, Comparator};
 use crate::time::When;
-
-/// How many components a deletion takes back; it does not tell how many there were.
-const COMPONENTS: usize = 32;
 
 /// An observation, or one of its components, which has the same fields as far as they are read.
 #[derive(Deserialize)]
@@ -20,6 +17,8 @@ const COMPONENTS: usize = 32;
 pub(super) struct Observation<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) meta: Option<Meta<'a>>,
     #[serde(borrow)]
     status: Option<Text<'a>>,
     #[serde(borrow)]
@@ -133,18 +132,6 @@ pub(super) fn status(status: &Option<Text<'_>>) -> &'static str {
     }
 }
 
-/// The identity of a component: its place among the components of the observation, ordered by their codes, so that another
-/// order in a later export is no other record.
-fn component_key(told: &Told<'_>, id: &str, place: usize) -> Key {
-    told.env.record(Table::Measurement, &[id, "component", &place.to_string()])
-}
-
-/// The identities that the rows of an observation can have.
-pub(super) fn keys(told: &Told<'_>, id: &str) -> Vec<Key> {
-    let own = told.key(Table::Measurement, id);
-    std::iter::once(own).chain((0..COMPONENTS).map(|n| component_key(told, id, n))).collect()
-}
-
 /// What the rows of one observation share.
 struct Common<'o> {
     status: &'static str,
@@ -182,8 +169,9 @@ fn specimen<'o>(observation: &'o Observation<'_>, told: &'o Told<'_>) -> Option<
 
 pub(super) fn rows(observation: &Observation<'_>, told: &Told<'_>) -> Rows {
     let id = told.own_id(&observation.id, "Observation")?;
+    let gone = || delete::gone(told, "Observation", &observation.id);
     if !observation.modifier_extension.is_empty() {
-        return Err(No::skip());
+        return Err(gone());
     }
     let common = Common {
         status: status(&observation.status),
@@ -216,27 +204,36 @@ pub(super) fn rows(observation: &Observation<'_>, told: &Told<'_>) -> Rows {
     let absent = observation.data_absent_reason.is_some();
     if !own && !absent && parts.is_empty() && !observation.has_member.is_empty() && !error {
         // A panel: its members are observations of their own.
-        return Err(No::skip());
+        return Err(gone());
     }
     let mut rows = Vec::new();
+    let whole = told.key(Table::Measurement, id);
     if own || parts.is_empty() {
-        rows.push(finish(told.key(Table::Measurement, id), observation, "Observation.code")?);
+        rows.push(finish(whole, observation, "Observation.code")?);
     }
-    if error && !own && parts.is_empty() {
-        // What was wiped may have had components.
-        let gone = keys(told, id).into_iter().skip(1);
-        rows.extend(gone.map(|key| super::delete::retraction(told, Table::Measurement, key)));
+    if observation.value_codeable_concept.is_some()
+        && observation.code.as_ref().is_some_and(|c| code::has(std::slice::from_ref(c), death::CERTIFIED))
+    {
+        let cause = code::bare(observation.value_codeable_concept.as_ref()).filter(|_| common.status != "cancelled");
+        let cause = cause.filter(|_| !error);
+        rows.extend(death::cause(&observation.subject, &observation.contained, cause, told));
     }
-    if parts.is_empty() {
-        return Ok(rows);
-    }
-    let mut ordered: Vec<&Observation<'_>> = parts.iter().collect();
-    ordered.sort_by_cached_key(|c| {
+    let code_of = |c: &Observation<'_>| {
         let chosen = c.code.as_ref().and_then(|c| code::choose(c, Table::Measurement));
-        chosen.map(|(_, code, system)| (system.map(std::borrow::Cow::into_owned), code.to_owned()))
-    });
-    for (place, component) in ordered.into_iter().enumerate() {
-        rows.push(finish(component_key(told, id, place), component, "Observation.component.code")?);
+        chosen.map(|(_, code, system)| (system.map_or_else(String::new, std::borrow::Cow::into_owned), code.to_owned()))
+    };
+    let mut ordered: Vec<_> = parts.iter().map(|c| (code_of(c), c)).collect();
+    ordered.sort_by(|a, b| a.0.cmp(&b.0));
+    // A component is known by its code, and where several have one by their order: another order of codes, or one more or less of
+    // another code, makes no other record.
+    for same in ordered.chunk_by(|a, b| a.0 == b.0) {
+        for (nth, (code, component)) in same.iter().enumerate() {
+            let (system, code) = code.as_ref().map_or(("", ""), |(s, c)| (s.as_str(), c.as_str()));
+            let key = told.env.record(Table::Measurement, &[id, "component", system, code, &nth.to_string()]);
+            let mut row = finish(key, component, "Observation.component.code")?;
+            row.set_part_of(whole);
+            rows.push(row);
+        }
     }
     Ok(rows)
 }

@@ -1,12 +1,11 @@
 //! Patient: the person, the death where one is told, and who was merged into whom.
 
-use schema::{Record, Table};
+use schema::{Key, Record, Table};
 use serde::Deserialize;
 
-use super::delete::retraction;
 use super::told::Told;
-use super::wire::{Identifier, Modifiers, Reference, Text, of};
-use super::{No, Rows};
+use super::wire::{Identifier, Meta, Modifiers, Reference, Text, of};
+use super::{No, Rows, death, delete};
 use crate::envelope;
 use crate::sink::Reason;
 
@@ -15,6 +14,8 @@ use crate::sink::Reason;
 pub(super) struct Patient<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) meta: Option<Meta<'a>>,
     #[serde(borrow)]
     gender: Option<Text<'a>>,
     #[serde(borrow)]
@@ -48,20 +49,26 @@ impl Patient<'_> {
     }
 }
 
-/// A merge: the record of the old patient is retracted in favour of the one who stays, whose key the retraction carries.
-fn merged(old: &str, stays: &str, told: &Told<'_>) -> Record {
-    let mut row = retraction(told, Table::Patient, told.key(Table::Patient, old)).with("status", "final");
-    row.set("person_key", told.env.person(stays));
-    row
+/// A merge, as a record of its own: it names the old patient, and is retracted in favour of the one who stays, whose key the
+/// retraction carries. It is a part of the patient who tells it, so that a later version of that one can take it back, and a
+/// version of the other one that says nothing can't.
+fn merged(old: &str, stays: &str, by: Key, told: &Told<'_>) -> [Record; 2] {
+    let key = told.env.record(Table::Patient, &["merged", old]);
+    let row = |person| {
+        let mut row = told.env.retraction(Table::Patient, told.env.person(person), key).with("status", "final");
+        row.set_part_of(by);
+        row
+    };
+    [row(old).with("op", "upsert"), row(stays)]
 }
 
 pub(super) fn rows(patient: &Patient<'_>, told: &Told<'_>) -> Rows {
     let id = told.own_id(&patient.id, "Patient")?;
     if !patient.modifier_extension.is_empty() {
-        return Err(No::skip());
+        return Err(delete::gone(told, "Patient", &patient.id));
     }
     if told.index.is_reused(id) {
-        let detail = "Patient.id: two patients of this file have it; give each an own one";
+        let detail = "Patient.id: two patients of the source have it; give each an own one";
         return Err(No::bad(Reason::IdReused, detail));
     }
     let env = told.env;
@@ -82,26 +89,15 @@ pub(super) fn rows(patient: &Patient<'_>, told: &Told<'_>) -> Rows {
     }
     let mut rows = vec![row];
     let died = told.date(&patient.deceased_date_time, "Patient.deceasedDateTime")?;
-    if died.is_some() || patient.deceased_boolean.is_some() {
-        let mut death = env.row(Table::Death, person, told.key(Table::Death, id)).with("death_source", "ehr");
-        if let Some(when) = &died {
-            envelope::set_event(&mut death, when);
-        } else if patient.deceased_boolean == Some(false) {
-            // Alive: a death that an earlier version told is taken back.
-            death.set("op", "retract");
-        }
-        rows.push(death);
-    }
+    let replaced = patient.link.iter().any(|l| of(&l.kind) == Some("replaced-by"));
+    // Where nothing says dead, or the one who stays does, a death that an earlier version told is taken back.
+    let dead = !replaced && (died.is_some() || patient.deceased_boolean == Some(true));
+    rows.push(death::told_by_patient(person, id, dead, died.as_ref(), told));
     for link in &patient.link {
         let Some(Ok(other)) = link.other.as_ref().map(|r| told.id(r, "Patient", &[])) else { continue };
         match of(&link.kind) {
-            // The record itself is the old one: only its retraction is given.
-            Some("replaced-by") if other != id => {
-                rows.truncate(1);
-                rows.splice(.., [merged(id, &other, told)]);
-                break;
-            }
-            Some("replaces") if other != id => rows.push(merged(&other, id, told)),
+            Some("replaced-by") if other != id => rows.extend(merged(id, &other, key, told)),
+            Some("replaces") if other != id => rows.extend(merged(&other, id, key, told)),
             _ => {}
         }
     }

@@ -4,8 +4,8 @@ use schema::Table;
 use serde::Deserialize;
 
 use super::told::{Told, set_status};
-use super::wire::{CodeableConcept, Contained, Modifiers, Period, Reference, Text, of};
-use super::{No, Rows, code};
+use super::wire::{CodeableConcept, Contained, Meta, Modifiers, Period, Reference, Text, of};
+use super::{Rows, code, delete};
 use crate::envelope;
 
 #[derive(Deserialize)]
@@ -13,6 +13,8 @@ use crate::envelope;
 pub(super) struct Procedure<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) meta: Option<Meta<'a>>,
     #[serde(borrow)]
     status: Option<Text<'a>>,
     #[serde(borrow)]
@@ -32,17 +34,18 @@ pub(super) struct Procedure<'a> {
 }
 
 pub(super) fn rows(procedure: &Procedure<'_>, told: &Told<'_>) -> Rows {
+    let gone = || delete::gone(told, "Procedure", &procedure.id);
     let id = told.own_id(&procedure.id, "Procedure")?;
     let status = match of(&procedure.status) {
         Some("completed" | "stopped") => "final",
         Some("in-progress" | "on-hold") => "preliminary",
         Some("entered-in-error") => "error",
         // What was not done, or not yet, is no procedure.
-        Some("not-done" | "preparation") => return Err(No::skip()),
+        Some("not-done" | "preparation") => return Err(gone()),
         _ => "unknown",
     };
     if !procedure.modifier_extension.is_empty() {
-        return Err(No::skip());
+        return Err(gone());
     }
     let error = status == "error";
     let person = told.person_of(&procedure.subject, &procedure.contained, "Procedure.subject", error)?;

@@ -5,8 +5,8 @@ use schema::{Key, Table};
 use serde::Deserialize;
 
 use super::told::{Told, set_known, set_status};
-use super::wire::{CodeableConcept, Contained, Modifiers, Period, Reference, Text};
-use super::{No, Rows, code, observation};
+use super::wire::{CodeableConcept, Contained, Meta, Modifiers, Period, Reference, Text};
+use super::{Rows, code, delete, observation};
 use crate::envelope;
 
 #[derive(Deserialize)]
@@ -14,6 +14,8 @@ use crate::envelope;
 pub(super) struct Report<'a> {
     #[serde(borrow)]
     id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) meta: Option<Meta<'a>>,
     #[serde(borrow)]
     status: Option<Text<'a>>,
     #[serde(borrow)]
@@ -45,7 +47,7 @@ pub(super) fn rows(report: &Report<'_>, told: &Told<'_>) -> Rows {
     let status = observation::status(&report.status);
     let conclusion = code::first(&report.conclusion_code);
     if !report.modifier_extension.is_empty() || (conclusion.is_none() && status != "error") {
-        return Err(No::skip());
+        return Err(delete::gone(told, "DiagnosticReport", &report.id));
     }
     let id = told.own_id(&report.id, "DiagnosticReport")?;
     let error = status == "error";

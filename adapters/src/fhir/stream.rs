@@ -87,6 +87,11 @@ impl<R: BufRead> Pieces<R> {
         &self.buf
     }
 
+    /// What of the outermost object stands before the piece last given, up to the last member that was passed.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// The line on which the piece last given begins, from 1.
     pub(super) fn start_line(&self) -> u64 {
         self.began

@@ -1,15 +1,13 @@
 //! The first walk through a source: what resources say that those of other files need.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, BufRead};
 
 use serde::Deserialize;
 
-use super::index::{Concept, Diagnosis, Index, Role};
+use super::index::{Compared, Concept, Diagnosis, Index, Role};
 use super::stream::{Piece, Pieces};
-use super::wire::{CodeableConcept, Identifier, Reference, Text, of};
-use super::{Entry, Head, Json, code, leading_type, parse, told};
+use super::wire::{CodeableConcept, Identifier, Meta, Reference, Text, of};
+use super::{Entry, Head, Json, code, leading_type, manifest, parse, told};
 use crate::lines::{Line, Lines};
 use crate::sink::Extract;
 
@@ -40,8 +38,6 @@ const OTHERS: [&str; 22] = [
     "Practitioner",
     "Procedure",
 ];
-/// The most patients of a file that are compared with each other.
-const MOST_COMPARED: usize = 2_000_000;
 
 /// Whether a file may hold what is looked for. A file of lines that is named after another type holds that type alone.
 pub(super) fn wants(file: &str) -> bool {
@@ -59,18 +55,11 @@ struct Patient<'a> {
     #[serde(borrow, default, deserialize_with = "super::wire::list")]
     identifier: Vec<Identifier<'a>>,
     #[serde(borrow)]
+    gender: Option<Text<'a>>,
+    #[serde(borrow)]
     birth_date: Option<Text<'a>>,
     #[serde(borrow)]
     meta: Option<Meta<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta<'a> {
-    #[serde(borrow)]
-    version_id: Option<Text<'a>>,
-    #[serde(borrow)]
-    last_updated: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -129,9 +118,8 @@ fn role(usage: &Use<'_>) -> Role {
 struct Walk<'w> {
     index: &'w mut Index,
     file: &'w str,
-    hasher: RandomState,
-    /// Each patient's id, and the hash of birth and version.
-    patients: HashMap<u128, (u64, u64)>,
+    /// The number of the file.
+    number: u32,
 }
 
 impl Walk<'_> {
@@ -163,6 +151,7 @@ impl Walk<'_> {
                 match (of(&head.resource_type), of(&head.id)) {
                     (Some("Bundle"), _) if depth == 0 => self.pieces(Pieces::new(bytes), 1).unwrap_or_default(),
                     (Some(kind), Some(id)) if TYPES.contains(&kind) => self.resource(kind, id, &json),
+                    (None, _) if head.transaction_time.is_some() => manifest::note(text, self.file, self.index),
                     _ => {}
                 }
             }
@@ -216,19 +205,16 @@ impl Walk<'_> {
             }
         }
         // Two versions of a patient may differ in their birth, two patients of one version may not.
-        let hash = |t: &Option<Text<'_>>| self.hasher.hash_one(of(t));
-        let meta = patient.meta.as_ref();
-        let version = self.hasher.hash_one(meta.map(|m| (of(&m.version_id), of(&m.last_updated))));
-        let own = (hash(&patient.birth_date), version);
-        let name = self.index.name(&["compare", id]);
-        match self.patients.get(&name) {
-            Some((birth, version)) if *birth != own.0 && *version == own.1 => self.index.keep_reused(id),
-            Some(_) => {}
-            None if self.patients.len() < MOST_COMPARED => {
-                self.patients.insert(name, own);
-            }
-            None => {}
-        }
+        let version = patient.meta.as_ref().map(|m| (of(&m.version_id), of(&m.last_updated)));
+        let version = version.filter(|v| v.0.is_some() || v.1.is_some());
+        let joined = version.map(|(id, at)| format!("{}|{}", id.unwrap_or_default(), at.unwrap_or_default()));
+        let own = Compared {
+            birth: self.index.short(of(&patient.birth_date)),
+            version: joined.map(|v| self.index.short(Some(&v))),
+            sex: of(&patient.gender).and_then(|g| g.bytes().next()).unwrap_or(0),
+            file: self.number,
+        };
+        self.index.compare(id, own);
     }
 
     fn pieces<R: BufRead>(&mut self, mut pieces: Pieces<R>, depth: u32) -> io::Result<()> {
@@ -245,7 +231,8 @@ impl Walk<'_> {
 
 /// Walks through a file.
 pub(super) fn read(extract: Extract<'_>, by_line: bool, index: &mut Index) -> io::Result<()> {
-    let mut walk = Walk { index, file: extract.name, hasher: RandomState::default(), patients: HashMap::new() };
+    let number = index.next_file();
+    let mut walk = Walk { index, file: extract.name, number };
     if !by_line {
         return walk.pieces(Pieces::new(extract.reader), 0);
     }

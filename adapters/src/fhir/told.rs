@@ -4,7 +4,7 @@
 //! or without a version, a `urn:uuid:` of the Bundle, an identifier, a search. What does not lead to one is never guessed.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use schema::{Key, Record, Table};
 
@@ -20,6 +20,10 @@ pub(super) struct Told<'t> {
     pub(super) env: &'t Envelope<'t>,
     pub(super) index: &'t Index,
     pub(super) file: &'t str,
+    /// How many resources of the file were before it.
+    pub(super) place: &'t Cell<u64>,
+    /// When the export was made that the file is of, in microseconds since 1970, where that is told.
+    pub(super) exported: Option<i64>,
     /// The id by the entry of the Bundle, for a resource that has none of its own.
     pub(super) entry_id: Option<&'t str>,
     /// Whether the resource is an entry of a Bundle.
@@ -186,7 +190,7 @@ impl<'t> Told<'t> {
         let found = subject.as_ref().ok_or(Lost::Absent).and_then(|r| self.id(r, "Patient", contained));
         let why = match found {
             Ok(id) if self.index.is_reused(&id) => {
-                let detail = format!("{field}: two patients of one file have this id; give each an own one");
+                let detail = format!("{field}: two patients have this id; give each an own one");
                 return Err(No::bad(Reason::IdReused, detail));
             }
             Ok(id) => return Ok(key_of(&self.last.person, &id, |id| self.env.person(id))),

@@ -50,6 +50,16 @@ pub(crate) fn of<'t>(text: &'t Option<Text<'_>>) -> Option<&'t str> {
     text.as_deref().map(str::trim).filter(|t| !t.is_empty())
 }
 
+/// What a resource says of its version.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Meta<'a> {
+    #[serde(borrow)]
+    pub(crate) version_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(crate) last_updated: Option<Text<'a>>,
+}
+
 #[derive(Deserialize)]
 pub(crate) struct Coding<'a> {
     #[serde(borrow)]

@@ -13,8 +13,9 @@ use platform::{Durability, Transaction};
 use schema::{Kind, Table};
 use serde::{Deserialize, Serialize};
 
+use super::merge::Merged;
 use super::standards::Standards;
-use super::{GOLD, Lake, LakeError, data_error, file_error, fold, silver};
+use super::{GOLD, Lake, LakeError, data_error, file_error, fold, parts, silver};
 use crate::config::Config;
 use crate::engine::session;
 
@@ -63,7 +64,7 @@ fn columns(table: Table) -> String {
     table.columns().map(|c| c.name).collect::<Vec<_>>().join(", ")
 }
 
-/// Which of a record's rows comes first, as an order of SQL. HL7 rows of one second have one revision: then what was known later
+/// Which of a record's rows comes first, as an order of SQL. Within a revision the sequence decides where the format has one. HL7 rows of one second have one revision: then what was known later
 /// counts, a retraction before a row, a correction before what it corrects. Then what the rows say decides, so that it is not the order
 /// of arrival; and at last what came later.
 pub(super) fn latest_first(table: Table) -> String {
@@ -73,15 +74,15 @@ pub(super) fn latest_first(table: Table) -> String {
     };
     let says: Vec<String> = says.iter().map(|c| format!("{c} DESC NULLS LAST, ")).collect();
     format!(
-        "rev DESC, t_known DESC NULLS LAST, op, status, t_event DESC NULLS LAST, event_date DESC NULLS LAST, {}person_key, \
+        "rev DESC, seq DESC NULLS LAST, t_known DESC NULLS LAST, op, status, t_event DESC NULLS LAST, event_date DESC NULLS LAST, {}person_key, \
          t_ingest DESC",
         says.concat()
     )
 }
 
 /// The latest revision of each record that was not retracted, sorted by patient: from silver, or from what was folded of it.
-/// `merged` says whether there is a table of patients who are another one now.
-fn latest(table: Table, folded: bool, merged: bool) -> String {
+/// Of patients who are another one now the rows are that one's, and rows of patients who are deleted are left out.
+fn latest(table: Table, folded: bool, people: &Merged) -> String {
     let date = table.day();
     let columns = columns(table);
     let mut from = if folded {
@@ -97,12 +98,17 @@ fn latest(table: Table, folded: bool, merged: bool) -> String {
             latest_first(table)
         )
     };
-    if merged {
+    if !people.is_empty() {
         let others = columns.replacen("person_key, ", "", 1);
         from = format!(
             "SELECT {columns} FROM (SELECT coalesce(m.new_key, s.person_key) AS person_key, {others} FROM ({from}) s \
-             LEFT JOIN merged m ON s.person_key = m.old_key)"
+             LEFT JOIN merged m ON s.person_key = m.old_key{})",
+            // The one who stays has a record already.
+            if table == Table::Patient { " WHERE m.old_key IS NULL" } else { "" }
         );
+    }
+    if people.has_deleted() {
+        from = format!("SELECT {columns} FROM ({from}) s LEFT ANTI JOIN deleted d ON s.person_key = d.deleted_key");
     }
     format!("{from} ORDER BY person_key, {date} NULLS FIRST, record_key")
 }
@@ -147,8 +153,8 @@ fn inferred_periods() -> String {
 
 /// The periods that sources state, overlapping and adjacent ones joined; one without an end lasts to the person's last dated event.
 /// Whoever has none keeps the inferred one, of the table `inferred`.
-fn observation_periods(merged: bool) -> String {
-    let latest = latest(Table::ObservationPeriod, false, merged);
+fn observation_periods(people: &Merged) -> String {
+    let latest = latest(Table::ObservationPeriod, false, people);
     let columns = columns(Table::ObservationPeriod);
     format!(
         "WITH stated AS (SELECT s.person_key, s.record_key, s.source_system, s.t_ingest, s.basis, s.start_date, \
@@ -298,7 +304,7 @@ impl Lake {
         &self,
         config: &Config,
         spill: &Path,
-        merged: &super::merge::Merged,
+        people: &Merged,
         stated: &[PathBuf],
         inferred: &Path,
         to: &Path,
@@ -306,12 +312,10 @@ impl Lake {
         let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
         let table = Table::ObservationPeriod;
         let ctx = session::context(&config.limits, spill).map_err(|e| step(&e))?;
-        if !merged.is_empty() {
-            merged.register(&ctx)?;
-        }
+        people.register(&ctx)?;
         session::register_silver(&ctx, "silver", table, stated).await.map_err(|e| step(&e))?;
         session::register(&ctx, "inferred", table, &[inferred.to_owned()], true).await.map_err(|e| step(&e))?;
-        write(&ctx, &observation_periods(!merged.is_empty()), &table.arrow(), to, Ok).await
+        write(&ctx, &observation_periods(people), &table.arrow(), to, Ok).await
     }
 
     /// Builds gold anew from silver, with the site's mappings and unit rules. The new version is entered in one transaction; the
@@ -342,17 +346,16 @@ impl Lake {
         let moved = self.moved(config).await?;
         for table in Table::SOURCED {
             let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
-            if !merged.is_empty() {
-                merged.register(&ctx)?;
-                if gold.merged.is_none() {
-                    let file = format!("{folder}/merged.parquet");
-                    let all = "SELECT old_key, new_key FROM merged";
-                    write(&ctx, all, &super::merge::schema(), &self.root.join(&file), Ok).await?;
-                    gold.merged = Some(file);
-                }
+            merged.register(&ctx)?;
+            if !merged.is_empty() && gold.merged.is_none() {
+                let file = format!("{folder}/merged.parquet");
+                let all = "SELECT old_key, new_key FROM merged";
+                write(&ctx, all, &super::merge::schema(), &self.root.join(&file), Ok).await?;
+                gold.merged = Some(file);
             }
             let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
-            session::register_silver(&ctx, "raw", table, &self.silver_of(table)?).await.map_err(|e| step(&e))?;
+            session::register_silver(&ctx, "read", table, &self.silver_of(table)?).await.map_err(|e| step(&e))?;
+            parts::view(&ctx, table, "read", "raw").await?;
             moved.view(&ctx, table).await?;
             let file = format!("{folder}/{}.parquet", table.name());
             let folded = spill.join(format!("folded-{}.parquet", table.name()));
@@ -362,7 +365,7 @@ impl Lake {
                 let files = std::slice::from_ref(&folded);
                 session::register_silver(&ctx, "folded", table, files).await.map_err(|e| step(&e))?;
             }
-            let (sql, standard) = (latest(table, fold, !merged.is_empty()), |b| standards.apply(table, b));
+            let (sql, standard) = (latest(table, fold, &merged), |b| standards.apply(table, b));
             let rows = write(&ctx, &sql, &table.arrow(), &self.root.join(&file), standard).await?;
             if fold {
                 std::fs::remove_file(&folded).map_err(|e| file_error(&folded, &e))?;

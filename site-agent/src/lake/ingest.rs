@@ -1,5 +1,6 @@
 //! From a source's folder to silver.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
@@ -202,6 +203,8 @@ pub(super) struct Run<'a> {
     entropy: &'a dyn Entropy,
     pub(super) linkage: Option<Arc<LinkageKey>>,
     hashes: BTreeMap<PathBuf, String>,
+    /// When a file was last taken, in microseconds since 1970.
+    taken: Cell<i64>,
     pub(super) progress: &'a mut (dyn FnMut(&str, u64, u64) + Send),
 }
 
@@ -216,6 +219,14 @@ impl Run<'_> {
         Ok(hash)
     }
 
+    /// When the next file is taken, in microseconds since 1970: now, and at least a millisecond after every other one, also where
+    /// the clock was put back. What has no order of its own has that of its files.
+    fn take(&self) -> i64 {
+        let at = self.clock.now().0.max(self.taken.get().saturating_add(1000));
+        self.taken.set(at);
+        at
+    }
+
     /// What an adapter is told.
     pub(super) fn context(&self, source: &str, revision: u32) -> Result<Context, LakeError> {
         Ok(Context {
@@ -223,7 +234,7 @@ impl Run<'_> {
             zone: self.config.zone().map_err(|e| data_error("reading the time zone", &e))?,
             pseudonyms: pseudonyms(&self.config.state_dir(), self.entropy)?,
             linkage: self.linkage.clone(),
-            ingest_micros: self.clock.now().0,
+            ingest_micros: self.take(),
             revision,
         })
     }
@@ -300,7 +311,15 @@ impl Lake {
     ) -> Result<IngestReport, LakeError> {
         let mut report = IngestReport::default();
         let linkage = crate::linkage::key(config)?.map(Arc::new);
-        let mut run = Run { config, clock, entropy, linkage, hashes: BTreeMap::new(), progress: &mut |_, _, _| () };
+        let mut run = Run {
+            config,
+            clock,
+            entropy,
+            linkage,
+            hashes: BTreeMap::new(),
+            taken: self.taken()?,
+            progress: &mut |_, _, _| (),
+        };
         for source in config.sources.iter().filter(|s| s.kind == SourceKind::Mllp) {
             self.ingest_source(&mut run, &OpenSource::open(config, source)?, &mut report)?;
         }
@@ -329,6 +348,11 @@ impl Lake {
         Ok(())
     }
 
+    /// When the last file was taken.
+    fn taken(&self) -> Result<Cell<i64>, LakeError> {
+        Ok(Cell::new(self.ingested()?.iter().map(|e| e.at_micros).max().unwrap_or(0)))
+    }
+
     fn read_sources(
         &self,
         config: &Config,
@@ -340,7 +364,7 @@ impl Lake {
         let sources: Vec<OpenSource<'_>> =
             readable(config).map(|s| OpenSource::open(config, s)).collect::<Result<_, _>>()?;
         let linkage = crate::linkage::key(config)?.map(Arc::new);
-        let mut run = Run { config, clock, entropy, linkage, hashes: BTreeMap::new(), progress };
+        let mut run = Run { config, clock, entropy, linkage, hashes: BTreeMap::new(), taken: self.taken()?, progress };
         report.read_again = self.reread(&mut run, &sources)?;
         self.relink(&mut run, &sources, &mut report.linkage)?;
         for source in &sources {

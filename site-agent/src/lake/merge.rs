@@ -1,11 +1,15 @@
 //! Patients who were merged: the events of the old identifier are those of the one who stays.
 //!
+//! A merge is a retraction of the old patient's record, or with FHIR of a record of the merge itself, which names the old patient.
 //! An HL7 merge retracts the old patient's record, and the retraction carries the key of the person who stays. Where that is
 //! the record's latest revision, every row of the old person is the new one's in gold; silver stays as it was read. A chain
 //! of merges is followed to its end, and a circle is not entered. A later snapshot of the old patient takes the merge back.
 //!
 //! A visit that got another number is the same: its rows are revisions of the visit that stays, and what belongs to it belongs to
 //! that one.
+//!
+//! A patient whose own record is retracted, and who was not merged, is deleted: no row of theirs is in gold. Silver keeps them, so
+//! that a patient who is told of again is there again.
 //!
 //! The one who stays keeps the own year of entry. A person with two identifiers has spent from two years before the merge, and
 //! from no more than these two after it.
@@ -20,6 +24,7 @@ use datafusion::prelude::SessionContext;
 use schema::Table;
 
 use super::gold::latest_first;
+use super::parts;
 use super::{Lake, LakeError, data_error};
 use crate::config::Config;
 use crate::engine::session;
@@ -32,9 +37,12 @@ pub(super) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![field("old_key"), field("new_key")]))
 }
 
-/// Whose rows are whose: each old person, and the one who stays.
+/// Whose rows are whose: each old person, and the one who stays; and who is deleted.
 #[derive(Default)]
-pub(super) struct Merged(BTreeMap<Person, Person>);
+pub(super) struct Merged {
+    stays: BTreeMap<Person, Person>,
+    deleted: BTreeSet<Person>,
+}
 
 impl Merged {
     /// Follows each chain to its end.
@@ -51,18 +59,31 @@ impl Merged {
                 out.insert(*old, at);
             }
         }
-        Merged(out)
+        Merged { stays: out, deleted: BTreeSet::new() }
     }
 
     /// Whether nobody was merged.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.stays.is_empty()
     }
 
-    /// Registers the table `merged` of both keys.
+    /// Whether somebody was deleted.
+    pub(super) fn has_deleted(&self) -> bool {
+        !self.deleted.is_empty()
+    }
+
+    /// Registers the table `merged` of both keys, and the table `deleted`; each where it is not empty.
     pub(super) fn register(&self, ctx: &SessionContext) -> Result<(), LakeError> {
-        let columns = vec![("old_key", self.0.keys().collect()), ("new_key", self.0.values().collect())];
-        register_keys(ctx, "merged", columns).map_err(|e| data_error("reading merged patients", &e))
+        let step = |e: datafusion::error::DataFusionError| data_error("reading merged patients", &e);
+        if !self.is_empty() {
+            let columns = vec![("old_key", self.stays.keys().collect()), ("new_key", self.stays.values().collect())];
+            register_keys(ctx, "merged", columns).map_err(step)?;
+        }
+        if self.has_deleted() {
+            let columns = vec![("deleted_key", self.deleted.iter().collect())];
+            register_keys(ctx, "deleted", columns).map_err(step)?;
+        }
+        Ok(())
     }
 }
 
@@ -98,27 +119,43 @@ async fn keys(ctx: &SessionContext, sql: &str) -> Result<Vec<(Person, Person)>, 
     Ok(out)
 }
 
-/// What silver says of a key that is another one now: records whose latest revision is a retraction that carries another key.
-async fn pairs(ctx: &SessionContext, table: Table, key: &str) -> Result<BTreeMap<Person, Person>, LakeError> {
-    let sql = format!(
+/// Pairs of what a record is said of, and what its latest revision says, where that is a retraction.
+fn retracted(table: Table, key: &str) -> String {
+    format!(
         "SELECT DISTINCT o.{key} AS old_key, n.{key} AS new_key FROM silver o JOIN \
-         (SELECT {key}, record_key FROM (SELECT {key}, record_key, op, row_number() OVER (PARTITION BY record_key \
+         (SELECT {key}, record_key, status FROM (SELECT {key}, record_key, op, status, row_number() OVER (PARTITION BY record_key \
          ORDER BY {}) AS place FROM silver) WHERE place = 1 AND op = 'retract') n ON o.record_key = n.record_key \
-         WHERE o.op = 'upsert' AND o.{key} <> n.{key}",
+         WHERE o.op = 'upsert'",
         latest_first(table)
-    );
+    )
+}
+
+/// What silver says of a key that is another one now: records whose latest revision is a retraction that carries another key. A
+/// retraction of what was an error or was deleted carries nobody's.
+async fn pairs(ctx: &SessionContext, table: Table, key: &str) -> Result<BTreeMap<Person, Person>, LakeError> {
+    let sql = format!("{} AND o.{key} <> n.{key} AND (n.status IS NULL OR n.status <> 'error')", retracted(table, key));
     Ok(keys(ctx, &sql).await?.into_iter().collect())
 }
 
+/// Whose own record is retracted.
+async fn deleted(ctx: &SessionContext) -> Result<BTreeSet<Person>, LakeError> {
+    let sql =
+        format!("{} AND (o.person_key = n.person_key OR n.status = 'error')", retracted(Table::Patient, "person_key"));
+    Ok(keys(ctx, &sql).await?.into_iter().map(|(person, _)| person).collect())
+}
+
 impl Lake {
-    /// The merges that silver tells of.
+    /// The merges and the deletions that silver tells of.
     pub(super) async fn merged(&self, config: &Config) -> Result<Merged, LakeError> {
         let step = |e: &dyn std::fmt::Display| data_error("reading merged patients", e);
         let ctx = session::context(&config.limits, &self.root.join("spill")).map_err(|e| step(&e))?;
         let silver = self.silver_of(Table::Patient)?;
-        session::register_silver(&ctx, "silver", Table::Patient, &silver).await.map_err(|e| step(&e))?;
+        session::register_silver(&ctx, "read", Table::Patient, &silver).await.map_err(|e| step(&e))?;
+        parts::view(&ctx, Table::Patient, "read", "silver").await?;
         let direct = pairs(&ctx, Table::Patient, "person_key").await?;
-        Ok(Merged::resolved(&direct))
+        let mut merged = Merged::resolved(&direct);
+        merged.deleted = deleted(&ctx).await?.into_iter().filter(|p| !merged.stays.contains_key(p)).collect();
+        Ok(merged)
     }
 }
 
@@ -167,7 +204,8 @@ impl Lake {
         let step = |e: &dyn std::fmt::Display| data_error("reading merged visits", e);
         let ctx = session::context(&config.limits, &self.root.join("spill")).map_err(|e| step(&e))?;
         let silver = self.silver_of(Table::Visit)?;
-        session::register_silver(&ctx, "silver", Table::Visit, &silver).await.map_err(|e| step(&e))?;
+        session::register_silver(&ctx, "read", Table::Visit, &silver).await.map_err(|e| step(&e))?;
+        parts::view(&ctx, Table::Visit, "read", "silver").await?;
         let direct = pairs(&ctx, Table::Visit, "visit_key").await?;
         if direct.is_empty() {
             return Ok(Moved(Vec::new()));
@@ -179,7 +217,7 @@ impl Lake {
                    WHERE s.op = 'upsert'";
         let records: BTreeMap<Person, Person> = keys(&ctx, sql).await?.into_iter().collect();
         let rows = Merged::resolved(&direct)
-            .0
+            .stays
             .into_iter()
             .filter_map(|(old, new)| Some([*records.get(&old)?, *records.get(&new)?, old, new]));
         Ok(Moved(rows.collect()))
@@ -195,6 +233,6 @@ mod tests {
         let k = |b: u8| [b; 16];
         let direct = [(k(1), k(2)), (k(2), k(3)), (k(5), k(6)), (k(6), k(5)), (k(7), k(5))].into();
         let merged = Merged::resolved(&direct);
-        assert_eq!(merged.0, [(k(1), k(3)), (k(2), k(3))].into());
+        assert_eq!(merged.stays, [(k(1), k(3)), (k(2), k(3))].into());
     }
 }

@@ -19,6 +19,7 @@ mod fold;
 mod gold;
 mod ingest;
 mod merge;
+mod parts;
 pub mod rehearse;
 mod relink;
 mod reread;

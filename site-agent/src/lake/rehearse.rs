@@ -98,6 +98,10 @@ impl Sink for Counter<'_> {
 
     fn row(&mut self, record: &Record) -> Result<(), AdapterError> {
         self.one_less()?;
+        // What is taken back is no row of a table, and has no code to be understood.
+        if matches!(record.get("op"), Cell::Text(op) if op == "retract") {
+            return Ok(());
+        }
         let there = |column: &str| !matches!(record.get(column), Cell::Null);
         let count = |into: &mut Understood, text: bool, known: bool| match (text, known) {
             (_, true) => into.known += 1,

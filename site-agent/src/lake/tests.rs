@@ -12,6 +12,8 @@ use super::*;
 use crate::config::Config;
 use crate::linkage::tests::install;
 
+mod documents;
+mod fhir;
 mod formats;
 mod hl7;
 mod replay;

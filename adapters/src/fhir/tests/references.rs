@@ -44,11 +44,11 @@ fn every_style_leads_to_the_same_person() {
     for name in ["b.json", "b.ndjson"] {
         let (seen, _) = source(&[(name, &bundle)]);
         assert_eq!(seen.bad, [], "{name}");
-        assert_eq!(seen.records.len(), styles.len() + 2);
+        assert_eq!(seen.told().len(), styles.len() + 2);
         let want = person(seen.records.last().unwrap());
         assert!(seen.records.iter().all(|r| person(r) == want), "{name}");
         let line = r#"{"resourceType":"Patient","id":"p"}"#;
-        assert_eq!(person(&one(line)), want);
+        assert_eq!(person(&read(line.as_bytes()).0.records[0]), want);
     }
 }
 
@@ -62,7 +62,7 @@ fn who_can_not_be_told_is_quarantined_and_why() {
         condition("c4", r#"{"display":"someone"}"#),
     );
     let (seen, read) = source(&[("x.ndjson", &two)]);
-    assert_eq!((read.records, read.quarantined), (2, 4));
+    assert_eq!((seen.told().len(), read.quarantined), (2, 4));
     for (q, word) in seen.bad.iter().zip(["several Patients", "no Patient of the source", "contained", "by its id"]) {
         assert_eq!(q.reason, Reason::MissingPatient);
         assert!(q.detail.contains(word), "{}", q.detail);
@@ -101,7 +101,7 @@ fn two_patients_of_one_id_are_both_refused_and_so_are_their_events() {
         event,
     ]
     .join("\n");
-    assert_eq!(source(&[("x.ndjson", &text)]).1.records, 4);
+    assert_eq!(source(&[("x.ndjson", &text)]).0.told().len(), 4);
 }
 
 #[test]
@@ -131,8 +131,9 @@ fn a_deletion_takes_back_every_row() {
         assert_eq!((r.missing(), r.get("op")), (None, &Cell::from("retract")));
     }
     for r in &made.records {
-        let key = r.get("record_key");
-        assert!(gone.records.iter().any(|g| g.table() == r.table() && g.get("record_key") == key), "{r:?}");
+        // A component is taken back with what it is a part of.
+        let key = r.part_of().map_or_else(|| r.get("record_key").clone(), |whole| Cell::Key(*whole));
+        assert!(gone.records.iter().any(|g| g.table() == r.table() && g.get("record_key") == &key), "{r:?}");
     }
     let searched = format!(r#"{{"resourceType":"Bundle","entry":[{}]}}"#, entry("Patient?identifier=a|b"));
     assert_eq!(read(searched.as_bytes()).0.bad[0].reason, Reason::MissingId);
@@ -140,20 +141,23 @@ fn a_deletion_takes_back_every_row() {
 
 #[test]
 fn a_merge_hands_the_old_record_to_the_one_who_stays() {
-    let old = one(r#"{"resourceType":"Patient","id":"old"}"#);
-    let stays = one(r#"{"resourceType":"Patient","id":"new"}"#);
-    let replaced = one(
-        r#"{"resourceType":"Patient","id":"old","active":false,"link":[{"other":{"reference":"Patient/new"},"type":"replaced-by"}]}"#,
-    );
-    let (both, _) = read(
-        br#"{"resourceType":"Patient","id":"new","link":[{"other":{"reference":"Patient/old"},"type":"replaces"}]}"#,
-    );
-    for merge in [&replaced, &both.records[1]] {
-        assert_eq!(merge.missing(), None);
-        assert_eq!(merge.get("record_key"), old.get("record_key"));
-        assert_eq!(merge.get("op"), &Cell::from("retract"));
-        assert_eq!(person(merge), person(&stays));
+    let patient =
+        |id: &str, rest: &str| read(format!(r#"{{"resourceType":"Patient","id":"{id}"{rest}}}"#).as_bytes()).0.records;
+    let (old, stays) = (patient("old", ""), patient("new", ""));
+    let replaced =
+        patient("old", r#","active":false,"link":[{"other":{"reference":"Patient/new"},"type":"replaced-by"}]"#);
+    let replaces = patient("new", r#","link":[{"other":{"reference":"Patient/old"},"type":"replaces"}]"#);
+    for (rows, by) in [(&replaced, &old), (&replaces, &stays)] {
+        let [own, death, names, merge] = rows.as_slice() else { panic!("{rows:?}") };
+        assert_eq!((own.get("record_key"), death.get("op")), (by[0].get("record_key"), &Cell::from("retract")));
+        assert_eq!((merge.missing(), merge.get("op")), (None, &Cell::from("retract")));
+        assert_eq!((merge.get("record_key"), person(merge)), (names.get("record_key"), person(&stays[0])));
+        assert_eq!((names.get("op"), person(names)), (&Cell::from("upsert"), person(&old[0])));
+        assert!(
+            [names, merge].iter().all(|r| r.part_of().map(|k| Cell::Key(*k)).as_ref() == Some(by[0].get("record_key")))
+        );
     }
+    assert_eq!(replaced[2].get("record_key"), replaces[2].get("record_key"), "one merge, whoever tells it");
 }
 
 #[test]
