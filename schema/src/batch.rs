@@ -138,6 +138,8 @@ pub struct BatchBuilder {
     table: Table,
     columns: Vec<Builder>,
     patches: Category,
+    seqs: Int64Builder,
+    sets: FixedSizeBinaryBuilder,
     rows: usize,
 }
 
@@ -145,7 +147,8 @@ impl BatchBuilder {
     /// An empty builder.
     pub fn new(table: Table) -> BatchBuilder {
         let columns = table.columns().map(|c| Builder::new(c.kind)).collect();
-        BatchBuilder { table, columns, patches: Category::new(), rows: 0 }
+        let (seqs, sets) = (Int64Builder::new(), FixedSizeBinaryBuilder::new(16));
+        BatchBuilder { table, columns, patches: Category::new(), seqs, sets, rows: 0 }
     }
 
     /// Rows held.
@@ -168,6 +171,11 @@ impl BatchBuilder {
             Some(names) => self.patches.push(&names)?,
             None => self.patches.keys.append_null(),
         }
+        self.seqs.append_option(record.seq());
+        match record.is_told_with() {
+            Some(key) => self.sets.append_value(key)?,
+            None => self.sets.append_null(),
+        }
         self.rows += 1;
         Ok(true)
     }
@@ -180,6 +188,8 @@ impl BatchBuilder {
         self.rows = 0;
         let mut arrays: Vec<ArrayRef> = self.columns.iter_mut().map(Builder::finish).collect::<Result<_, _>>()?;
         arrays.push(self.patches.finish()?);
+        arrays.push(Arc::new(self.seqs.finish()));
+        arrays.push(Arc::new(self.sets.finish()));
         RecordBatch::try_new(self.table.silver(), arrays)
     }
 }

@@ -5,7 +5,7 @@ use aws_lc_rs::hmac;
 use compact_str::CompactString;
 
 use crate::linkage::LinkageTag;
-use crate::tables::{ENVELOPE, Kind, Table};
+use crate::tables::{ENVELOPE, Kind, Table, UPDATE};
 
 /// A 16-byte keyed pseudonym.
 pub type Key = [u8; 16];
@@ -147,12 +147,26 @@ pub struct Record {
     filled: u64,
     /// A bit for each column that a patch says.
     said: Option<u64>,
+    /// Whether a patch leaves a record that was retracted as it is.
+    update: bool,
+    /// Which of the messages of one second it is of.
+    seq: Option<i64>,
+    /// The record that it is told with.
+    told_with: Option<Key>,
 }
 
 impl Record {
     /// An empty row.
     pub fn new(table: Table) -> Record {
-        Record { table, cells: vec![Cell::Null; ENVELOPE.len() + table.extra().len()], filled: 0, said: None }
+        Record {
+            table,
+            cells: vec![Cell::Null; ENVELOPE.len() + table.extra().len()],
+            filled: 0,
+            said: None,
+            update: false,
+            seq: None,
+            told_with: None,
+        }
     }
 
     /// Makes it a patch that says nothing yet, but what stands in the columns that every row has.
@@ -169,10 +183,43 @@ impl Record {
         self
     }
 
-    /// The columns that a patch empties, with a space around each; `None` for a whole row.
+    /// Makes a patch one that does not open: a record that was retracted stays so. Of a whole row it says nothing.
+    #[must_use]
+    pub fn update(mut self) -> Record {
+        self.update = true;
+        self
+    }
+
+    /// Says which of the messages of one second it is of; a higher number is the later one.
+    pub fn set_seq(&mut self, seq: Option<i64>) {
+        self.seq = seq;
+    }
+
+    /// Which of the messages of one second it is of.
+    pub fn seq(&self) -> Option<i64> {
+        self.seq
+    }
+
+    /// Says that it is told with another record of its table, and is no more where that one is told later without it.
+    #[must_use]
+    pub fn told_with(mut self, record: Key) -> Record {
+        self.told_with = Some(record);
+        self
+    }
+
+    /// The record that it is told with.
+    pub fn is_told_with(&self) -> Option<&Key> {
+        self.told_with.as_ref()
+    }
+
+    /// The columns that a patch empties, with a space around each, and [`UPDATE`] where it is one; `None` for a whole row.
     pub fn emptied(&self) -> Option<String> {
         let said = self.said?;
         let mut out = String::from(" ");
+        if self.update {
+            out.push_str(UPDATE);
+            out.push(' ');
+        }
         for (i, (column, cell)) in self.table.columns().zip(&self.cells).enumerate() {
             if said & (1 << i) != 0 && *cell == Cell::Null {
                 out.push_str(column.name);
@@ -221,6 +268,7 @@ impl Record {
     /// Becomes a copy of another row, and keeps the memory of its texts.
     pub fn copy_from(&mut self, other: &Record) {
         self.table = other.table;
+        (self.seq, self.told_with) = (other.seq, other.told_with);
         self.cells.resize(other.cells.len(), Cell::Null);
         for (own, other) in self.cells.iter_mut().zip(&other.cells) {
             match (own, other) {

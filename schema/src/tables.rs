@@ -168,6 +168,16 @@ const DERIVED: &[Column] = &[
 /// space around each; what else is empty there keeps what earlier revisions said.
 pub const PATCH: &str = "patch";
 
+/// The word in [`PATCH`] of a row that updates and does not open: a record that was retracted stays so, whatever it says.
+pub const UPDATE: &str = "update";
+
+/// The column that silver has and gold has not: which of a sender's messages of one second is the later one, where they say it.
+pub const SEQ: &str = "seq";
+
+/// The column that silver has and gold has not: the record that this one is told with. Where that one was told again later, and this
+/// one not, this one is no more.
+pub const TOLD_WITH: &str = "told_with";
+
 /// The columns that every row of silver has, a patch among them.
 const ALWAYS: [&str; 7] = ["person_key", "record_key", "rev", "op", "source_system", "src_format", "t_ingest"];
 
@@ -413,11 +423,12 @@ impl Table {
         self.with(self.columns().map(|c| Field::new(c.name, c.kind.data_type(), c.nullable)).collect())
     }
 
-    /// The same for silver: with [`PATCH`], and required columns may be empty, since a patch leaves them out.
+    /// The same for silver: with [`PATCH`], [`SEQ`] and [`TOLD_WITH`], and required columns may be empty, since a patch leaves them out.
     pub fn silver(self) -> SchemaRef {
         let field = |c: &Column| Field::new(c.name, c.kind.data_type(), !ALWAYS.contains(&c.name));
-        let patch = Field::new(PATCH, Kind::Category.data_type(), true);
-        self.with(self.columns().map(field).chain(std::iter::once(patch)).collect())
+        let own = [(PATCH, Kind::Category), (SEQ, Kind::Integer), (TOLD_WITH, Kind::Key)];
+        let own = own.map(|(name, kind)| Field::new(name, kind.data_type(), true));
+        self.with(self.columns().map(field).chain(own).collect())
     }
 
     /// A bit for each column that a whole row may not leave empty.
