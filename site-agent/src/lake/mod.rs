@@ -22,6 +22,7 @@ mod merge;
 pub mod rehearse;
 mod relink;
 mod reread;
+mod sets;
 mod silver;
 mod standards;
 #[cfg(test)]

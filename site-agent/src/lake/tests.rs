@@ -12,6 +12,7 @@ use super::*;
 use crate::config::Config;
 use crate::linkage::tests::install;
 
+mod corrections;
 mod formats;
 mod hl7;
 mod replay;
