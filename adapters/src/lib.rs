@@ -37,6 +37,6 @@ pub mod terminology;
 mod time;
 
 pub use hl7::ack;
-pub use open::{FORMATS, open, open_linking, reader};
+pub use open::{FORMATS, open, open_identifying, open_linking, reader};
 pub use sink::{Adapter, AdapterError, Context, Extract, Neighbour, Place, Quarantined, Read, Reason, Sink};
 pub use tabular::{SHIPPED, shipped};

@@ -51,6 +51,23 @@ pub fn open_linking(
     mapping_name: &str,
     linkage_system: Option<&str>,
 ) -> Result<Box<dyn Adapter>, AdapterError> {
+    open_identifying(format, mapping_toml, mapping_name, linkage_system, &[])
+}
+
+/// The same, with the authorities whose identifiers are the patients', for HL7 v2: `AUTHORITY`, `AUTHORITY^TYPE`, or `*`.
+///
+/// # Errors
+/// As [`open_linking`]; or the format takes no authorities.
+pub fn open_identifying(
+    format: &str,
+    mapping_toml: Option<&str>,
+    mapping_name: &str,
+    linkage_system: Option<&str>,
+    authorities: &[String],
+) -> Result<Box<dyn Adapter>, AdapterError> {
+    if !authorities.is_empty() && format != "hl7v2" {
+        return Err(AdapterError::NoAuthorities { format: format.to_owned() });
+    }
     if linkage_system.is_some() && !matches!(format, "fhir" | "fhir-ndjson" | "hl7v2" | "ccda") {
         return Err(AdapterError::NoLinkageSystem { format: format.to_owned() });
     }
@@ -58,7 +75,7 @@ pub fn open_linking(
         ("csv" | "parquet", Some(text)) => Ok(Box::new(Tabular::new(format, text, mapping_name)?)),
         ("csv" | "parquet", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
         ("fhir" | "fhir-ndjson", None) => Ok(Box::new(Fhir::new(linkage_system))),
-        ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system))),
+        ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system, authorities))),
         ("ccda", None) => Ok(Box::new(Ccda::new(linkage_system))),
         ("fhir" | "fhir-ndjson" | "hl7v2" | "ccda", Some(_)) => Err(AdapterError::Mapping {
             file: mapping_name.to_owned(),

@@ -123,6 +123,8 @@ pub enum Reason {
     MessageTooLong,
     /// A character set that is not known here.
     UnknownCharset,
+    /// A patient's number of an authority that is not the source's.
+    OtherAuthority,
 }
 
 impl Reason {
@@ -157,6 +159,7 @@ impl Reason {
             Reason::Contradiction => "contradiction",
             Reason::MessageTooLong => "message_too_long",
             Reason::UnknownCharset => "unknown_charset",
+            Reason::OtherAuthority => "other_authority",
         }
     }
 }
@@ -214,6 +217,14 @@ pub trait Adapter: Send + Sync {
     /// The disk.
     fn survey(&self, _extract: Extract<'_>) -> Result<(), AdapterError> {
         Ok(())
+    }
+
+    /// Takes up what [`Adapter::learned`] gave after earlier files of the source; `None` where none was read yet.
+    fn recall(&self, _known: Option<&str>) {}
+
+    /// What the next files of the source are to be read with.
+    fn learned(&self) -> Option<String> {
+        None
     }
 
     /// Reads one extract to its end.
@@ -299,6 +310,12 @@ pub enum AdapterError {
         "format \"{format}\" takes no linkage_system; for csv write linkage = {{ column = \"...\" }} in the mapping"
     )]
     NoLinkageSystem {
+        /// The format.
+        format: String,
+    },
+    /// A format whose identifiers have no authorities that could be chosen from.
+    #[error("format \"{format}\" takes no authorities; they are for hl7v2")]
+    NoAuthorities {
         /// The format.
         format: String,
     },

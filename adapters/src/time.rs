@@ -1,10 +1,11 @@
 //! Dates and times: partial dates keep their precision, and a time without an offset is read in the site's zone.
 //!
 //! `event_date` is the civil date at the hospital, so a time with an explicit offset is shown in the site's zone
-//! too. A time that the clock skips or shows twice is read with the earlier offset, the one before the change.
+//! too. A time that the clock skips or shows twice is read with the earlier offset, the one before the change; the flag of that is
+//! that the row has an instant in the site's zone and no offset.
 
 use chrono::{
-    DateTime, Datelike, Duration, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Utc,
+    DateTime, Datelike, Duration, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike, Utc,
 };
 use chrono_tz::Tz;
 use schema::Cell;
@@ -102,14 +103,29 @@ impl When {
         if precision <= Precision::Day {
             return Some(day);
         }
-        let instant = in_zone(at, zone)?;
+        let (instant, sure) = in_zone(at, zone)?;
         let offset_min = i64::from(instant.with_timezone(&zone).offset().fix().local_minus_utc() / 60);
         Some(When {
             instant: Some(instant.timestamp_micros()),
             zone_source: ZoneSource::Site,
-            offset_min: Some(offset_min),
+            offset_min: sure.then_some(offset_min),
             ..day
         })
+    }
+    /// Microseconds since 1970 that it is not before: of a time that the clock shows twice, the beginning of all that it shows
+    /// twice then. Times of one such hour can't be told apart, so they have one place in an order.
+    pub(crate) fn place(&self, zone: Tz) -> i64 {
+        let micros = self.instant.unwrap_or_else(|| i64::from(self.date.to_epoch_days()) * 86_400_000_000);
+        if self.offset_min.is_some() || self.zone_source != ZoneSource::Site {
+            return micros;
+        }
+        let civil = self.civil(zone);
+        let into = i64::from(civil.time().num_seconds_from_midnight() % 900) * 1_000_000 + micros.rem_euclid(1_000_000);
+        let twice = |at: &i64| {
+            let at = DateTime::from_timestamp_micros(*at).map(|t| t.with_timezone(&zone).naive_local());
+            at.is_some_and(|at| matches!(zone.from_local_datetime(&at), MappedLocalTime::Ambiguous(_, _)))
+        };
+        (0..100).map(|quarters| micros - into - quarters * 900_000_000).take_while(twice).last().unwrap_or(micros)
     }
     fn of_day(date: NaiveDate, precision: Precision) -> When {
         When { date, instant: None, precision, zone_source: ZoneSource::None, offset_min: None }
@@ -168,13 +184,16 @@ impl Parts {
             other => other.unwrap_or(0),
         };
         let civil = date.and_hms_micro_opt(hour, minute, second, self.micro.unwrap_or(0))?;
-        let (instant, zone_source) = match self.offset_min {
+        let (instant, zone_source, sure) = match self.offset_min {
             Some(minutes) if minutes.abs() <= 18 * 60 => {
                 let utc = civil.checked_sub_signed(Duration::minutes(i64::from(minutes)))?;
-                (utc.and_utc(), ZoneSource::Explicit)
+                (utc.and_utc(), ZoneSource::Explicit, true)
             }
             Some(_) => return None,
-            None => (in_zone(civil, zone)?, ZoneSource::Site),
+            None => {
+                let (instant, sure) = in_zone(civil, zone)?;
+                (instant, ZoneSource::Site, sure)
+            }
         };
         let local = instant.with_timezone(&zone);
         let offset_min = i64::from(local.offset().fix().local_minus_utc() / 60);
@@ -185,15 +204,16 @@ impl Parts {
             instant: Some(instant.timestamp_micros()),
             precision,
             zone_source,
-            offset_min: Some(offset_min),
+            offset_min: sure.then_some(offset_min),
         })
     }
 }
 
-/// A civil time in a zone; in a fold the earlier instant, in a gap the offset before it.
-fn in_zone(civil: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
+/// A civil time in a zone, and whether it is there once; in a fold the earlier instant, in a gap the offset before it.
+fn in_zone(civil: NaiveDateTime, zone: Tz) -> Option<(DateTime<Utc>, bool)> {
     match zone.from_local_datetime(&civil) {
-        MappedLocalTime::Single(t) | MappedLocalTime::Ambiguous(t, _) => Some(t.with_timezone(&Utc)),
+        MappedLocalTime::Single(t) => Some((t.with_timezone(&Utc), true)),
+        MappedLocalTime::Ambiguous(t, _) => Some((t.with_timezone(&Utc), false)),
         MappedLocalTime::None => {
             // The longest gap on record is a day (Samoa, 2011).
             (1..=100).find_map(|quarters| {
@@ -203,7 +223,7 @@ fn in_zone(civil: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
                     MappedLocalTime::None => return None,
                 };
                 let utc = civil.checked_sub_signed(Duration::seconds(i64::from(offset.local_minus_utc())))?;
-                Some(utc.and_utc())
+                Some((utc.and_utc(), false))
             })
         }
     }

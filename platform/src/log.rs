@@ -26,6 +26,8 @@ struct Open {
     path: PathBuf,
     /// Bytes that are synced.
     bytes: u64,
+    /// Whether a write or a sync of it failed: it is not written again, and what lies behind `bytes` is nobody's.
+    failed: bool,
 }
 
 /// A log in a folder of its own.
@@ -120,6 +122,10 @@ impl Log {
             self.group.extend_from_slice(&at.0.to_le_bytes());
             self.group.extend_from_slice(payload);
         }
+        // One that failed and could not be sealed then is sealed now, or nothing is taken: its name would be lost.
+        if self.open.as_ref().is_some_and(|o| o.failed) {
+            self.seal()?;
+        }
         if self.open.is_none() {
             self.open = Some(self.begin(at)?);
         }
@@ -128,8 +134,9 @@ impl Log {
         match written {
             Ok(()) => open.bytes += self.group.len() as u64,
             Err(e) => {
-                // After a failed sync nothing is known of these bytes, so they go, and this file is not written again.
-                let _ = open.file.set_len(open.bytes);
+                // After a failed sync nothing is known of these bytes, so they go, and this file is not written again. Where that
+                // fails too, the next seal or group tries it again.
+                open.failed = true;
                 let _ = self.seal();
                 return Err(e);
             }
@@ -143,21 +150,28 @@ impl Log {
         let path = self.folder.join(format!("{:020}.open", self.last));
         let file = OpenOptions::new().append(true).create_new(true).open(&path)?;
         sync_folder(&self.folder)?;
-        Ok(Open { file, path, bytes: 0 })
+        Ok(Open { file, path, bytes: 0, failed: false })
     }
 
     /// Seals the segment that grows, and says where it lies; `None` where nothing was appended since the last.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// Those of the file system. Then the segment stays open, and the next seal tries again.
     pub fn seal(&mut self) -> io::Result<Option<PathBuf>> {
-        let Some(open) = self.open.take() else { return Ok(None) };
+        let Some(open) = &self.open else { return Ok(None) };
         if open.bytes == 0 {
             fs::remove_file(&open.path)?;
+            self.open = None;
             return Ok(None);
+        }
+        if open.failed {
+            open.file.set_len(open.bytes)?;
+            open.file.sync_all()?;
         }
         let to = open.path.with_extension("log");
         fs::rename(&open.path, &to)?;
+        // Its name is another one now, whatever becomes of the folder's sync; a crash before it leaves the old name, which is opened.
+        self.open = None;
         sync_folder(&self.folder)?;
         Ok(Some(to))
     }
@@ -297,6 +311,41 @@ mod tests {
             prop_assert!(recovered.cut < 57);
             prop_assert_eq!(all(dir.path()), want);
         }
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_sealed_is_sealed_by_the_next_try() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(dir.path()).unwrap();
+        log.append(Micros(5), &[b"one"]).unwrap();
+        // A folder of the sealed name: the file can't take it.
+        let taken = dir.path().join(format!("{:020}.log", 5));
+        fs::create_dir(&taken).unwrap();
+        fs::write(taken.join("x"), "x").unwrap();
+        assert!(log.seal().is_err());
+        assert!(log.bytes() > 0, "it is still the one that grows");
+        log.append(Micros(6), &[b"two"]).unwrap();
+        fs::remove_dir_all(&taken).unwrap();
+        assert_eq!(log.seal().unwrap(), Some(taken));
+        assert_eq!(all(dir.path()), [b"one".to_vec(), b"two".to_vec()]);
+    }
+
+    #[test]
+    fn a_segment_that_failed_is_cut_before_it_is_sealed_and_takes_nothing_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open(dir.path()).unwrap();
+        log.append(Micros(5), &[b"kept"]).unwrap();
+        // A handle that can't be written, as of a disk that fails: neither the group nor the cut goes through it.
+        let path = log.open.as_ref().unwrap().path.clone();
+        let sound = std::mem::replace(&mut log.open.as_mut().unwrap().file, File::open(&path).unwrap());
+        crash(dir.path(), b"half a group");
+        assert!(log.append(Micros(6), &[b"refused"]).is_err());
+        assert!(log.append(Micros(7), &[b"refused"]).is_err(), "while it can't be sealed nothing is taken");
+        log.open.as_mut().unwrap().file = sound;
+        log.append(Micros(8), &[b"next"]).unwrap();
+        assert_eq!(sealed(dir.path()).unwrap().len(), 1);
+        log.seal().unwrap();
+        assert_eq!(all(dir.path()), [b"kept".to_vec(), b"next".to_vec()]);
     }
 
     #[test]

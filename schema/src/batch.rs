@@ -140,6 +140,7 @@ pub struct BatchBuilder {
     patches: Category,
     sequences: Int64Builder,
     parts: FixedSizeBinaryBuilder,
+    sets: FixedSizeBinaryBuilder,
     rows: usize,
 }
 
@@ -153,6 +154,7 @@ impl BatchBuilder {
             patches: Category::new(),
             sequences: Int64Builder::new(),
             parts: FixedSizeBinaryBuilder::new(16),
+            sets: FixedSizeBinaryBuilder::new(16),
             rows: 0,
         }
     }
@@ -182,6 +184,10 @@ impl BatchBuilder {
             Some(whole) => self.parts.append_value(whole)?,
             None => self.parts.append_null(),
         }
+        match record.is_told_with() {
+            Some(key) => self.sets.append_value(key)?,
+            None => self.sets.append_null(),
+        }
         self.rows += 1;
         Ok(true)
     }
@@ -196,6 +202,7 @@ impl BatchBuilder {
         arrays.push(self.patches.finish()?);
         arrays.push(Arc::new(self.sequences.finish()));
         arrays.push(Arc::new(self.parts.finish()));
+        arrays.push(Arc::new(self.sets.finish()));
         RecordBatch::try_new(self.table.silver(), arrays)
     }
 }

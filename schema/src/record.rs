@@ -5,7 +5,7 @@ use aws_lc_rs::hmac;
 use compact_str::CompactString;
 
 use crate::linkage::LinkageTag;
-use crate::tables::{ENVELOPE, Kind, Table};
+use crate::tables::{ENVELOPE, Kind, Table, UPDATE};
 
 /// A 16-byte keyed pseudonym.
 pub type Key = [u8; 16];
@@ -147,8 +147,12 @@ pub struct Record {
     filled: u64,
     /// A bit for each column that a patch says.
     said: Option<u64>,
+    /// Whether a patch leaves a record that was retracted as it is.
+    update: bool,
     sequence: Option<i64>,
     part_of: Option<Key>,
+    /// The record that it is told with.
+    told_with: Option<Key>,
 }
 
 impl Record {
@@ -159,8 +163,10 @@ impl Record {
             cells: vec![Cell::Null; ENVELOPE.len() + table.extra().len()],
             filled: 0,
             said: None,
+            update: false,
             sequence: None,
             part_of: None,
+            told_with: None,
         }
     }
 
@@ -178,25 +184,19 @@ impl Record {
         self
     }
 
-    /// The columns that a patch empties, with a space around each; `None` for a whole row.
-    pub fn emptied(&self) -> Option<String> {
-        let said = self.said?;
-        let mut out = String::from(" ");
-        for (i, (column, cell)) in self.table.columns().zip(&self.cells).enumerate() {
-            if said & (1 << i) != 0 && *cell == Cell::Null {
-                out.push_str(column.name);
-                out.push(' ');
-            }
-        }
-        Some(out)
+    /// Makes a patch one that does not open: a record that was retracted stays so. Of a whole row it says nothing.
+    #[must_use]
+    pub fn update(mut self) -> Record {
+        self.update = true;
+        self
     }
 
     /// Says which of two rows of one revision is the later one: that of the higher number.
-    pub fn set_sequence(&mut self, sequence: i64) {
-        self.sequence = Some(sequence);
+    pub fn set_sequence(&mut self, sequence: impl Into<Option<i64>>) {
+        self.sequence = sequence.into();
     }
 
-    /// Which of two rows of one revision is the later one, where the format tells.
+    /// Which of two rows of one revision is the later one, where the format or the sender tells.
     pub fn sequence(&self) -> Option<i64> {
         self.sequence
     }
@@ -211,6 +211,35 @@ impl Record {
     /// What the row is a part of.
     pub fn part_of(&self) -> Option<&Key> {
         self.part_of.as_ref()
+    }
+
+    /// Says that it is told with another record of its table, and is no more where that one is told later without it.
+    #[must_use]
+    pub fn told_with(mut self, record: Key) -> Record {
+        self.told_with = Some(record);
+        self
+    }
+
+    /// The record that it is told with.
+    pub fn is_told_with(&self) -> Option<&Key> {
+        self.told_with.as_ref()
+    }
+
+    /// The columns that a patch empties, with a space around each, and [`UPDATE`] where it is one; `None` for a whole row.
+    pub fn emptied(&self) -> Option<String> {
+        let said = self.said?;
+        let mut out = String::from(" ");
+        if self.update {
+            out.push_str(UPDATE);
+            out.push(' ');
+        }
+        for (i, (column, cell)) in self.table.columns().zip(&self.cells).enumerate() {
+            if said & (1 << i) != 0 && *cell == Cell::Null {
+                out.push_str(column.name);
+                out.push(' ');
+            }
+        }
+        Some(out)
     }
 
     /// Its table.
@@ -252,7 +281,7 @@ impl Record {
     /// Becomes a copy of another row, and keeps the memory of its texts.
     pub fn copy_from(&mut self, other: &Record) {
         self.table = other.table;
-        (self.sequence, self.part_of) = (other.sequence, other.part_of);
+        (self.sequence, self.part_of, self.told_with) = (other.sequence, other.part_of, other.told_with);
         self.cells.resize(other.cells.len(), Cell::Null);
         for (own, other) in self.cells.iter_mut().zip(&other.cells) {
             match (own, other) {

@@ -168,12 +168,19 @@ const DERIVED: &[Column] = &[
 /// space around each; what else is empty there keeps what earlier revisions said.
 pub const PATCH: &str = "patch";
 
+/// The word in [`PATCH`] of a row that updates and does not open: a record that was retracted stays so, whatever it says.
+pub const UPDATE: &str = "update";
+
 /// Another of silver's own: which of two rows of one revision is the later one, the higher; null where the format has no such order.
 pub const SEQUENCE: &str = "seq";
 
 /// Another of silver's own: what the row is a part of, such as the observation whose component it is, or the document that states
 /// it. The parts of an older version are not in gold; see [`crate::record::Record::set_part_of`].
 pub const PART_OF: &str = "part_of";
+
+/// The column that silver has and gold has not: the record that this one is told with. Where that one was told again later, and this
+/// one not, this one is no more.
+pub const TOLD_WITH: &str = "told_with";
 
 /// The columns that every row of silver has, a patch among them.
 const ALWAYS: [&str; 7] = ["person_key", "record_key", "rev", "op", "source_system", "src_format", "t_ingest"];
@@ -420,10 +427,12 @@ impl Table {
         self.with(self.columns().map(|c| Field::new(c.name, c.kind.data_type(), c.nullable)).collect())
     }
 
-    /// The same for silver: with [`PATCH`], [`SEQUENCE`] and [`PART_OF`], and required columns may be empty, since a patch leaves them out.
+    /// The same for silver: with [`PATCH`], [`SEQUENCE`], [`PART_OF`] and [`TOLD_WITH`], and required columns may be empty, since a patch
+    /// leaves them out.
     pub fn silver(self) -> SchemaRef {
         let field = |c: &Column| Field::new(c.name, c.kind.data_type(), !ALWAYS.contains(&c.name));
-        let own = [(PATCH, Kind::Category), (SEQUENCE, Kind::Integer), (PART_OF, Kind::Key)];
+        let own =
+            [(PATCH, Kind::Category), (SEQUENCE, Kind::Integer), (PART_OF, Kind::Key), (TOLD_WITH, Kind::Key)];
         let own = own.map(|(name, kind)| Field::new(name, kind.data_type(), true));
         self.with(self.columns().map(field).chain(own).collect())
     }

@@ -101,6 +101,10 @@ pub struct Source {
     /// type, for HL7 v2. A CSV mapping names its column itself.
     #[serde(default)]
     pub linkage_system: Option<String>,
+    /// The authorities whose identifiers are the patients', for HL7 v2: `AUTHORITY`, `AUTHORITY^TYPE` (CX.4 and CX.5), or `*` where
+    /// each number counts together with its authority. Without any, the first authority that comes is the only one.
+    #[serde(default)]
+    pub authorities: Vec<String>,
 }
 
 /// How a source's data come.

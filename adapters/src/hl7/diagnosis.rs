@@ -29,6 +29,20 @@ fn rank<const N: usize>(segment: &Segment<'_, N>, n: usize) -> Result<Option<i64
     Ok(segment.text(n)?.and_then(|t| t.parse().ok()).filter(|r| (0..10_000).contains(r)))
 }
 
+/// The record that stands for the diagnoses of a visit that have no identifier.
+fn set(visit: &str, told: &Told<'_>) -> schema::Key {
+    told.env.record(Table::Condition, &["all of visit", visit])
+}
+
+/// Says that a message tells all diagnoses of the visit that have no identifier: those that it does not repeat are no more. None where
+/// the diagnosis has an identifier or says what to do with it (DG1-20, -21), or there is no visit.
+pub(crate) fn snapshot(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, told: &Told<'_>) -> Option<Record> {
+    let plain = dg1.field(20).component(1).is_empty() && dg1.field(21).component(1).is_empty();
+    let id = visit.id.as_ref().filter(|_| plain)?;
+    let row = told.retracts(Table::Condition, person.key, set(id, told));
+    Some(row.with("role", "secondary").with("verification", "confirmed"))
+}
+
 /// The condition of a DG1.
 pub(crate) fn condition(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, told: &Told<'_>) -> Rows {
     let env = told.env;
@@ -44,6 +58,9 @@ pub(crate) fn condition(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, t
         None => env.record(Table::Condition, &[scope, of, &kind, text(&coded), text(&system)]),
     };
     let mut row = told.at_once(Table::Condition, person.key, key).with("code", coded).with("code_system", system);
+    if let (None, Some(id)) = (&own, &visit.id) {
+        row = row.told_with(set(id, told));
+    }
     let rank = rank(dg1, 15)?;
     if rank.is_some() || dg1.field(15).is_null() {
         row.set("rank", rank);

@@ -4,15 +4,19 @@
 //! order of arrival: a feed that comes shuffled or twice gives what it gives in order. MSH-7 is the time, else EVN-2;
 //! a message without either comes before all others.
 //!
+//! Times of an hour that the clock shows twice are one place: nothing tells which is the later. Within one second a sender's own
+//! sequence decides, where it has one.
+//!
 //! **Mentions.** An ADT message is a snapshot of the patient and the visit. Results and orders mention both, with
 //! fewer fields, so a mention has a revision below all snapshots: it counts where no ADT message says anything.
 
 use schema::{Cell, Key, Record, Table};
 
+use super::identity::Authorities;
 use super::segment::{No, Segment};
 use crate::envelope::Envelope;
 use crate::sink::Reason;
-use crate::time::When;
+use crate::time::{Precision, When};
 
 /// 1990-01-01, from which revisions count seconds for 68 years.
 const EPOCH: i64 = 631_152_000;
@@ -55,6 +59,8 @@ pub(crate) struct Header {
     /// When the event was (EVN-6, else EVN-2).
     pub(crate) event: Option<When>,
     seconds: i64,
+    /// Which of the sender's messages of one second it is, where it says so.
+    seq: Option<i64>,
 }
 
 impl Header {
@@ -95,7 +101,7 @@ impl Header {
         // A time of EVN that can't be read is told where EVN is read; it costs no message.
         let lenient = |n| evn.and_then(|evn| evn.time(n, env).ok().flatten());
         let (recorded, occurred) = (lenient(2), lenient(6));
-        let micros = sent.as_ref().or(recorded.as_ref()).map(instant);
+        let micros = sent.as_ref().or(recorded.as_ref()).map(|when| when.place(env.zone()));
         if micros.is_some_and(|m| m > env.ingested().saturating_add(AHEAD)) {
             let remedy =
                 "the message is of more than a day from now, and would outlive every later one; set the sender's clock";
@@ -104,7 +110,8 @@ impl Header {
         let seconds = micros.map_or(0, |m| m.div_euclid(1_000_000).saturating_sub(EPOCH).clamp(1, SNAPSHOT - 1));
         let trigger = <[u8; 3]>::try_from(trigger).unwrap_or_default();
         let event = occurred.or(recorded);
-        Ok(Some(Header { kind, trigger, sent, event, seconds }))
+        let seq = sequence(msh, sent.as_ref());
+        Ok(Some(Header { kind, trigger, sent, event, seconds, seq }))
     }
 
     /// Whether it is an ADT snapshot of a visit.
@@ -113,19 +120,28 @@ impl Header {
     }
 }
 
-/// A time as microseconds; a date as its midnight in UTC.
-fn instant(when: &When) -> i64 {
-    match (when.instant_cell(), when.date_cell()) {
-        (Cell::Instant(micros), _) => micros,
-        (_, Cell::Date(days)) => i64::from(days) * 86_400_000_000,
-        _ => 0,
-    }
+/// Which of the messages of one second it is: MSH-13, else the fraction of the second, else MSH-10 where it is a counter: digits, behind
+/// letters at most.
+fn sequence(msh: &Segment<'_, 19>, sent: Option<&When>) -> Option<i64> {
+    let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse::<i64>().ok().filter(|n| *n >= 0);
+    let fraction = sent.filter(|when| when.precision >= Precision::Milli).and_then(|when| match when.instant_cell() {
+        Cell::Instant(micros) => Some(micros.rem_euclid(1_000_000)),
+        _ => None,
+    });
+    let counter = || {
+        let id = msh.field(10).bytes();
+        let letters = id.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        number(id.get(letters..)?)
+    };
+    number(msh.field(13).bytes()).or(fraction).or_else(counter)
 }
 
 /// What makes the rows of one message.
 pub(crate) struct Told<'e> {
     /// What rows begin with.
     pub(crate) env: &'e Envelope<'e>,
+    /// Whose numbers are the patients' and the visits'.
+    pub(crate) authorities: &'e Authorities,
     /// The message's header.
     pub(crate) header: Header,
 }
@@ -147,6 +163,11 @@ impl Told<'_> {
         self.at(self.env.row(table, person, record).patch(), true)
     }
 
+    /// A row that takes back what was said of a record.
+    pub(crate) fn retracts(&self, table: Table, person: Key, record: Key) -> Record {
+        self.row(table, person, record).with("op", "retract").with("status", "error")
+    }
+
     /// A row that only names what another message tells.
     pub(crate) fn names(&self, table: Table, person: Key, record: Key) -> Record {
         self.at(self.env.row(table, person, record).patch(), false)
@@ -154,6 +175,7 @@ impl Told<'_> {
 
     fn at(&self, mut row: Record, snapshot: bool) -> Record {
         row.set("rev", self.header.seconds + if snapshot { SNAPSHOT } else { 0 });
+        row.set_sequence(self.header.seq);
         if let Some(sent) = &self.header.sent {
             row.set("t_known", sent.instant_cell());
         }

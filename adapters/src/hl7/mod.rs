@@ -6,6 +6,7 @@
 //!
 //! * `framing`: messages out of any bytes. `charset`: MSH-18. `scan`: fields and their parts. `escape`: their escapes.
 //! * `message`: the kind of a message, and its place in time, which is the revision of its rows. `dtm`: times.
+//! * `identity`: whose number an identifier is.
 //! * `segment`: a segment that can say where it is. `code`, `value`: coded elements and observed values.
 //! * [`ack`]: what a listener answers.
 //! * `walk`: the segments in order. `patient`, `visit`, `diagnosis`, `result`, `drug`: what each becomes.
@@ -22,6 +23,7 @@ mod drug;
 mod dtm;
 mod escape;
 mod framing;
+mod identity;
 mod message;
 mod patient;
 mod result;
@@ -35,6 +37,7 @@ use self::charset::Charset;
 pub(crate) use self::dtm::Times;
 use self::framing::Span;
 pub(crate) use self::framing::{Bounds, Frame, Frames};
+use self::identity::Authorities;
 use self::message::{Header, Told};
 use self::scan::{Fields, Separators};
 use self::segment::{Raw, Segment};
@@ -46,11 +49,13 @@ use crate::sink::{Adapter, AdapterError, Context, Extract, Out, Read, Reason};
 pub(crate) struct Hl7 {
     /// The authority or the type of the identifiers that are linkage ids.
     linkage_system: Option<String>,
+    /// Whose numbers are the patients' and the visits'.
+    authorities: Authorities,
 }
 
 impl Hl7 {
-    pub(crate) fn new(linkage_system: Option<&str>) -> Hl7 {
-        Hl7 { linkage_system: linkage_system.map(str::to_owned) }
+    pub(crate) fn new(linkage_system: Option<&str>, authorities: &[String]) -> Hl7 {
+        Hl7 { linkage_system: linkage_system.map(str::to_owned), authorities: Authorities::new(authorities) }
     }
 }
 
@@ -69,6 +74,14 @@ impl Adapter for Hl7 {
         self.linkage_system.is_some()
     }
 
+    fn recall(&self, known: Option<&str>) {
+        self.authorities.recall(known);
+    }
+
+    fn learned(&self) -> Option<String> {
+        self.authorities.learned()
+    }
+
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
         let mut out = Out::new(sink, extract.name);
         let mut frames = Frames::new(extract.reader, Bounds::default());
@@ -84,7 +97,7 @@ impl Adapter for Hl7 {
                 Frame::Message => {
                     out.tally.items += 1;
                     let (bytes, spans) = frames.message();
-                    message(bytes, spans, number, &envelope, self.linkage_system.as_deref(), &mut out)?;
+                    self.message(bytes, spans, number, &envelope, &mut out)?;
                     continue;
                 }
                 Frame::Stray => (Reason::NotHl7, "text that belongs to no message; is this an HL7 v2 file?".to_owned()),
@@ -137,50 +150,56 @@ fn decoded(bytes: &[u8], spans: &[Span], charset: Charset) -> Result<Option<Deco
     Ok(Some(out))
 }
 
-/// Reads one message.
-fn message(
-    bytes: &[u8],
-    spans: &[Span],
-    number: u64,
-    envelope: &Envelope<'_>,
-    linkage: Option<&str>,
-    out: &mut Out<'_>,
-) -> Result<(), AdapterError> {
-    let line = spans.first().map_or(0, |s| s.line);
-    let head = spans.first().and_then(|s| bytes.get(s.start..s.end)).unwrap_or_default();
-    let Some(seps) = Separators::of(head) else {
-        let detail = format!(
-            "message {number}, MSH[1]-2: the separators are not told apart; have the sender correct MSH-1 and MSH-2"
-        );
-        return out.quarantine(line, Reason::NotHl7, detail);
-    };
-    let declared = Fields::<19>::of(head, seps).get(18).component(1);
-    let other = match decoded(bytes, spans, charset::of(declared.bytes())) {
-        Ok(other) => other,
-        Err((reason, remedy)) => return out.quarantine(line, reason, format!("message {number}, MSH[1]-18: {remedy}")),
-    };
-    let (bytes, spans) = other.as_ref().map_or((bytes, spans), |(bytes, spans)| (bytes, spans));
-    let raws = || (0..spans.len()).map(|at| Raw { bytes, spans, at });
-    let Some(first) = raws().next() else { return Ok(()) };
-    let msh: Segment<'_, 19> = first.fields(seps);
-    let evn: Option<Segment<'_, 8>> = raws().find(|r| r.name() == b"EVN").map(|r| r.fields(seps));
-    let header = match Header::read(&msh, evn.as_ref(), envelope) {
-        Ok(Some(header)) => header,
-        Ok(None) => {
-            out.tally.skipped += 1;
-            return Ok(());
+impl Hl7 {
+    /// Reads one message.
+    fn message(
+        &self,
+        bytes: &[u8],
+        spans: &[Span],
+        number: u64,
+        envelope: &Envelope<'_>,
+        out: &mut Out<'_>,
+    ) -> Result<(), AdapterError> {
+        let line = spans.first().map_or(0, |s| s.line);
+        let head = spans.first().and_then(|s| bytes.get(s.start..s.end)).unwrap_or_default();
+        let Some(seps) = Separators::of(head) else {
+            let detail = format!(
+                "message {number}, MSH[1]-2: the separators are not told apart; have the sender correct MSH-1 and MSH-2"
+            );
+            return out.quarantine(line, Reason::NotHl7, detail);
+        };
+        let declared = Fields::<19>::of(head, seps).get(18).component(1);
+        let other = match decoded(bytes, spans, charset::of(declared.bytes())) {
+            Ok(other) => other,
+            Err((reason, remedy)) => {
+                return out.quarantine(line, reason, format!("message {number}, MSH[1]-18: {remedy}"));
+            }
+        };
+        let (bytes, spans) = other.as_ref().map_or((bytes, spans), |(bytes, spans)| (bytes, spans));
+        let raws = || (0..spans.len()).map(|at| Raw { bytes, spans, at });
+        let Some(first) = raws().next() else { return Ok(()) };
+        let msh: Segment<'_, 19> = first.fields(seps);
+        let evn: Option<Segment<'_, 8>> = raws().find(|r| r.name() == b"EVN").map(|r| r.fields(seps));
+        let header = match Header::read(&msh, evn.as_ref(), envelope) {
+            Ok(Some(header)) => header,
+            Ok(None) => {
+                out.tally.skipped += 1;
+                return Ok(());
+            }
+            Err(no) => return out.quarantine(no.line, no.reason, format!("message {number}, {}", no.detail)),
+        };
+        if !raws().any(|r| r.name() == b"PID") {
+            let detail = format!("message {number}, PID[1]-3: the message names no patient; have the sender add PID");
+            return out.quarantine(line, Reason::MissingPatient, detail);
         }
-        Err(no) => return out.quarantine(no.line, no.reason, format!("message {number}, {}", no.detail)),
-    };
-    if !raws().any(|r| r.name() == b"PID") {
-        let detail = format!("message {number}, PID[1]-3: the message names no patient; have the sender add PID");
-        return out.quarantine(line, Reason::MissingPatient, detail);
+        let linkage = self.linkage_system.as_deref();
+        let told = Told { env: envelope, authorities: &self.authorities, header };
+        let mut walk = Walk { told, seps, linkage, number, out };
+        if !walk.run(raws())? {
+            out.tally.skipped += 1;
+        }
+        Ok(())
     }
-    let mut walk = Walk { told: Told { env: envelope, header }, seps, linkage, number, out };
-    if !walk.run(raws())? {
-        out.tally.skipped += 1;
-    }
-    Ok(())
 }
 
 /// The type of a message by its header, as `ADT^A01`; `None` where there is none.

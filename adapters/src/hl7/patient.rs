@@ -3,10 +3,18 @@
 use schema::{Cell, Key, Table};
 
 use super::message::Told;
-use super::scan::Field;
 use super::segment::{No, Rows, Segment};
 use crate::envelope;
 use crate::sink::Reason;
+
+/// Events that make a patient's number one that is in use, also where it was merged or deleted before: admissions and registrations, a
+/// new person, and an unlink. An update or a discharge of a system that lags behind does not.
+const OPENS: &[&[u8; 3]] = &[b"A01", b"A04", b"A05", b"A28", b"A37"];
+/// Events that make two numbers one patient (MRG-1): merges, and a change of the number.
+pub(crate) const MERGES: &[&[u8; 3]] =
+    &[b"A18", b"A30", b"A34", b"A36", b"A39", b"A40", b"A43", b"A46", b"A47", b"A48"];
+/// Of them those that may change another number than the patient's, and then merge nobody.
+const OF_OTHERS: &[&[u8; 3]] = &[b"A43", b"A46", b"A48"];
 
 /// Whom a message is about.
 pub(crate) struct Person {
@@ -16,26 +24,11 @@ pub(crate) struct Person {
     pub(crate) key: Key,
 }
 
-/// The patient's identifier among the repetitions of PID-3 or MRG-1: the medical record number, else the hospital's
-/// own patient number, else the first.
-fn identifier<'m, const N: usize>(segment: &Segment<'m, N>, n: usize) -> Result<Option<String>, No> {
-    let rank = |f: &Field<'m>| match f.component(5).bytes() {
-        b"MR" | b"MRN" => 0,
-        b"PI" | b"PT" => 1,
-        b"" => 2,
-        _ => 3,
-    };
-    let named = |f: &Field<'m>| !f.component(1).is_empty() && !f.component(1).is_null();
-    let chosen = segment.field(n).repetitions().filter(named).min_by_key(rank);
-    let Some(field) = chosen else { return Ok(None) };
-    Ok(segment.read(n, field.component(1))?.map(|t| t.into_owned()))
-}
-
 /// The person of a PID.
 pub(crate) fn person(pid: &Segment<'_, 31>, told: &Told<'_>) -> Result<Person, No> {
-    let id = match identifier(pid, 3)? {
+    let id = match told.authorities.patient(pid, 3)? {
         Some(id) => Some(id),
-        None => identifier(pid, 2)?,
+        None => told.authorities.patient(pid, 2)?,
     };
     let id =
         id.ok_or_else(|| pid.bad(3, Reason::MissingPatient, "no identifier of the patient; have the sender set it"))?;
@@ -61,6 +54,9 @@ pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, link
     let env = told.env;
     let make = |table| told.says(table, person.key, env.record(table, &[&person.id]));
     let mut row = make(Table::Patient);
+    if !told.header.is(OPENS) && !told.header.is(MERGES) {
+        row = row.update();
+    }
     let sex = match pid.field(8).component(1).bytes() {
         b"" => None,
         b"F" => Some("F"),
@@ -107,7 +103,10 @@ pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, link
 /// A merge: the patient of the old identifier is retracted in favour of the one that stays. The retraction carries the
 /// key of the person who stays, which says whose the old one's events are now.
 pub(crate) fn merge(mrg: &Segment<'_, 8>, stays: &Person, told: &Told<'_>) -> Rows {
-    let Some(old) = identifier(mrg, 1)? else {
+    let Some(old) = told.authorities.patient(mrg, 1)? else {
+        if told.header.is(OF_OTHERS) {
+            return Ok(Vec::new());
+        }
         return Err(mrg.bad(
             1,
             Reason::MissingPatient,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use schema::{Record, Table};
+use schema::{Key, Record, Table};
 
 use super::code;
 use super::message::Told;
@@ -39,20 +39,23 @@ impl<'m> Report<'m> {
     }
 }
 
-/// What OBX-11 says (HL7's table 0085); `None` where there is no result to speak of.
-fn status(code: &[u8]) -> Option<(&'static str, bool)> {
-    Some(match code {
+/// What OBX-11 says (HL7's table 0085), and whether there is no result any more: taken back (`error`), or none to speak of (`unknown`).
+fn status(code: &[u8]) -> (&'static str, bool) {
+    match code {
         b"F" | b"U" | b"V" => ("final", false),
         b"C" | b"A" => ("corrected", false),
         b"P" | b"R" | b"S" | b"B" => ("preliminary", false),
         b"D" | b"W" => ("error", true),
         b"X" => ("cancelled", false),
-        b"I" | b"N" | b"O" => return None,
+        b"I" | b"N" | b"O" => ("unknown", true),
         _ => ("unknown", false),
-    })
+    }
 }
 
-/// The measurements of an OBX: one, or one a repetition of OBX-5. None for a line of text, and where nothing was observed.
+/// The measurements of an OBX: one, or one a repetition of OBX-5. None for a line of text. Where nothing was observed, or it was taken
+/// back, or can't be read, what an earlier message said of it is retracted: a value that the sender has replaced is not kept.
+///
+/// The repetitions are told with the first: those that a later message does not repeat are no more.
 pub(crate) fn rows<'m>(
     obx: &Segment<'m, 20>,
     report: &mut Report<'m>,
@@ -65,7 +68,7 @@ pub(crate) fn rows<'m>(
         f if f.is_empty() => report.obr.field(25).component(1).bytes(),
         f => f.bytes(),
     };
-    let Some((status, retracted)) = status(sent) else { return Ok(Vec::new()) };
+    let (status, retracted) = status(sent);
     let text = matches!(obx.field(2).component(1).bytes(), b"TX" | b"FT" | b"ED" | b"RP");
     let nth = report.before(obx);
     if text && (nth > 0 || obx.field(3).is_empty()) {
@@ -75,11 +78,44 @@ pub(crate) fn rows<'m>(
         let remedy = "no filler order number, and ORC-3 has none either, so that a correction could not find its result; have the sender set it";
         return Err(report.obr.bad(3, Reason::MissingId, remedy));
     };
-    let coded = code::choose(obx, 3, obx.field(3), None)?
-        .ok_or_else(|| obx.bad(3, Reason::MissingCode, "the code is missing; map it at the source"))?;
     let read = |c: usize| obx.part(3, c);
     let (own, system) = (read(1)?.unwrap_or_default(), read(3)?.unwrap_or_default());
     let sub = obx.text(4)?.unwrap_or_default();
+    let mut place = String::with_capacity(8);
+    let mut key = |repetition: usize| {
+        place.clear();
+        let _ = write!(place, "{nth}.{repetition}");
+        env.record(Table::Measurement, &[filler, space, &own, &system, &sub, &place])
+    };
+    let first = key(0);
+    let gone = |status: &str| {
+        let mut row = told.retracts(Table::Measurement, person.key, first).with("status", status);
+        crate::measurement::fill(&mut row, None, crate::measurement::Comparator::Eq, None);
+        row
+    };
+    if retracted {
+        return Ok(vec![gone(status)]);
+    }
+    let made = values(obx, report, visit, person, told, (status, text, first), key);
+    made.map_err(|no| {
+        let taken_back = if status == "corrected" || status == "cancelled" { "error" } else { "unknown" };
+        No { instead: vec![gone(taken_back)], ..no }
+    })
+}
+
+/// The same of an observation that holds.
+fn values(
+    obx: &Segment<'_, 20>,
+    report: &Report<'_>,
+    visit: &Visit,
+    person: &Person,
+    told: &Told<'_>,
+    (status, text, first): (&'static str, bool, Key),
+    mut key: impl FnMut(usize) -> Key,
+) -> Rows {
+    let env = told.env;
+    let coded = code::choose(obx, 3, obx.field(3), None)?
+        .ok_or_else(|| obx.bad(3, Reason::MissingCode, "the code is missing; map it at the source"))?;
     let result = match obx.time(19, env)? {
         Some(when) => Some(when),
         None => report.obr.time(22, env)?,
@@ -91,12 +127,11 @@ pub(crate) fn rows<'m>(
     let specimen = report.obr.field(15).component(1).sub(1);
     let specimen = report.obr.read(15, specimen)?;
     let mut rows = Vec::with_capacity(1);
-    let mut place = String::with_capacity(8);
     for (repetition, value) in obx.field(5).repetitions().enumerate() {
-        place.clear();
-        let _ = write!(place, "{nth}.{repetition}");
-        let key = env.record(Table::Measurement, &[filler, space, &own, &system, &sub, &place]);
-        let mut row = told.row(Table::Measurement, person.key, key);
+        let mut row = match repetition {
+            0 => told.row(Table::Measurement, person.key, first),
+            more => told.row(Table::Measurement, person.key, key(more)).told_with(first),
+        };
         row.set("code", coded.code.as_ref());
         row.set("code_system", coded.system.as_deref());
         row.set("specimen", specimen.as_deref());
@@ -110,7 +145,7 @@ pub(crate) fn rows<'m>(
             row.set("t_known", when.instant_cell());
             row.set("t_result", when.instant_cell());
         }
-        fill(&mut row, obx, value, status, retracted)?;
+        fill(&mut row, obx, value, status)?;
         rows.push(row);
         if text {
             break;
@@ -124,14 +159,10 @@ fn fill(
     obx: &Segment<'_, 20>,
     value: super::scan::Field<'_>,
     status: &'static str,
-    retracted: bool,
 ) -> Result<(), No> {
     row.set("status", status);
-    if retracted {
-        row.set("op", "retract");
-    }
-    // A result that is taken back or could not be had has no value, whatever its field says.
-    if retracted || status == "cancelled" {
+    // A result that could not be had has no value, whatever its field says.
+    if status == "cancelled" {
         crate::measurement::fill(row, None, crate::measurement::Comparator::Eq, None);
         return Ok(());
     }

@@ -19,6 +19,8 @@ pub(crate) struct No {
     pub(crate) reason: Reason,
     /// The segment, the field, and the remedy.
     pub(crate) detail: String,
+    /// What stands in the place of what could not be read: that what was said before is no more.
+    pub(crate) instead: Vec<Record>,
 }
 
 /// The records of a segment.
@@ -43,6 +45,15 @@ impl<'m> Raw<'m> {
     /// Its name.
     pub(crate) fn name(&self) -> &'m [u8] {
         self.segment(self.at).get(..3).unwrap_or_default()
+    }
+
+    /// The names of the segments behind it, up to the next of its own name.
+    pub(crate) fn following(&self) -> impl Iterator<Item = &'m [u8]> {
+        let own = self.name();
+        let raw = *self;
+        (self.at + 1..self.spans.len())
+            .map(move |at| raw.segment(at).get(..3).unwrap_or_default())
+            .take_while(move |name| *name != own)
     }
 
     /// The line in the file.
@@ -77,7 +88,8 @@ impl<'m, const N: usize> Segment<'m, N> {
     /// What is wrong with a field.
     pub(crate) fn bad(&self, field: usize, reason: Reason, remedy: &str) -> No {
         let name = String::from_utf8_lossy(self.raw.name());
-        No { line: self.raw.line(), reason, detail: format!("{name}[{}]-{field}: {remedy}", self.raw.nth()) }
+        let detail = format!("{name}[{}]-{field}: {remedy}", self.raw.nth());
+        No { line: self.raw.line(), reason, detail, instead: Vec::new() }
     }
 
     /// The text of a part of a field.

@@ -23,10 +23,12 @@ pub(crate) struct Visit {
 
 /// Events after which there is no such visit: cancelled admissions, deleted visits.
 const RETRACT: &[&[u8; 3]] = &[b"A11", b"A23"];
+/// Events that begin a visit, also one that was cancelled before. Any other leaves a cancelled visit cancelled.
+const OPENS: &[&[u8; 3]] = &[b"A01", b"A04", b"A05", b"A06", b"A07"];
 /// Events of a visit that has not been, or of a person without one.
 const NO_VISIT: &[&[u8; 3]] = &[
     b"A05", b"A14", b"A15", b"A16", b"A24", b"A25", b"A26", b"A27", b"A28", b"A29", b"A31", b"A37", b"A38", b"A18",
-    b"A30", b"A34", b"A36", b"A39", b"A40", b"A47", b"A60",
+    b"A30", b"A34", b"A36", b"A39", b"A40", b"A43", b"A46", b"A47", b"A48", b"A60",
 ];
 
 /// The schema's class of HL7's table 0004.
@@ -43,17 +45,17 @@ fn class(code: &[u8]) -> Option<&'static str> {
 /// The visit that PV1 and PID name.
 pub(crate) fn visit(pv1: Option<&Segment<'_, 46>>, pid: &Segment<'_, 31>, told: &Told<'_>) -> Result<Visit, No> {
     let id = match pv1 {
-        Some(pv1) => pv1.text(19)?,
+        Some(pv1) => told.authorities.visit(pv1, 19)?,
         None => None,
     };
     let id = match id {
         Some(id) => Some(id),
-        None => pid.text(18)?,
+        None => told.authorities.visit(pid, 18)?,
     };
     // A start that can't be read is told by the visit's own row; the events keep their visit.
     let start = pv1.and_then(|pv1| pv1.time(44, told.env).ok().flatten());
     let key = id.as_deref().map(|id| told.env.visit(id));
-    Ok(Visit { id: id.map(|t| t.into_owned()), key, start })
+    Ok(Visit { id, key, start })
 }
 
 /// Events that give a visit another number, or make one of two: of visits (MRG-5), and of accounts (MRG-3), which are the visits where
@@ -70,7 +72,7 @@ pub(crate) fn moved(
     told: &Told<'_>,
 ) -> Rows {
     let (field, new) = match told.header.is(OF_ACCOUNTS) {
-        true => (3, pid.text(18)?.map(|t| t.into_owned())),
+        true => (3, told.authorities.visit(pid, 18)?),
         false => (5, visit.id.clone()),
     };
     let missing = |field| {
@@ -80,7 +82,7 @@ pub(crate) fn moved(
             "no number of the visit that goes, or of the one that stays; have the sender set both",
         )
     };
-    let (Some(old), Some(new)) = (mrg.text(field)?, new) else {
+    let (Some(old), Some(new)) = (told.authorities.visit(mrg, field)?, new) else {
         // Accounts may be no visits of this sender's at all.
         return if told.header.is(OF_ACCOUNTS) { Ok(Vec::new()) } else { Err(missing(field)) };
     };
@@ -93,6 +95,37 @@ pub(crate) fn moved(
     let retracted = told.says(Table::Visit, person.key, was).with("visit_key", env.visit(&new)).with("op", "retract");
     // Both are named, so that the records say their visits also where nothing else does.
     Ok(vec![named(was, &old), named(is, &new), retracted])
+}
+
+/// Events that give a visit (MRG-5) or an account (MRG-3) of one patient (MRG-1) to another.
+pub(crate) const GIVEN: &[&[u8; 3]] = &[b"A44", b"A45"];
+
+/// A visit that is another patient's now. A record of its own says so: it names who had the visit, and its retraction carries the key
+/// of the one who has it.
+pub(crate) fn given(
+    mrg: &Segment<'_, 8>,
+    pid: &Segment<'_, 31>,
+    visit: &Visit,
+    person: &Person,
+    told: &Told<'_>,
+) -> Rows {
+    let account = told.header.is(&[b"A44"]);
+    let id = match told.authorities.visit(mrg, if account { 3 } else { 5 })? {
+        Some(id) => Some(id),
+        None if account => told.authorities.visit(pid, 18)?,
+        None => visit.id.clone(),
+    };
+    let (Some(id), Some(had)) = (id, told.authorities.patient(mrg, 1)?) else {
+        let remedy = "no number of the visit, or of the patient who had it; have the sender set both";
+        return Err(mrg.bad(if account { 3 } else { 5 }, Reason::MissingId, remedy));
+    };
+    if had == person.id {
+        return Ok(Vec::new());
+    }
+    let (record, key) = (told.env.record(Table::Visit, &["whose", &id]), told.env.visit(&id));
+    let named = told.names(Table::Visit, told.env.person(&had), record).with("visit_key", key);
+    let now = told.says(Table::Visit, person.key, record).with("visit_key", key);
+    Ok(vec![named, now.with("op", "retract").with("status", "unknown")])
 }
 
 /// Takes the end back.
@@ -122,6 +155,9 @@ pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: 
     };
     let record = env.record(Table::Visit, &[id]);
     let mut row = told.says(Table::Visit, person.key, record).with("visit_key", key).with("class", class);
+    if !header.is(OPENS) {
+        row = row.update();
+    }
     // The event's own time is the admission's or the discharge's, where PV1 has none.
     let admits = header.is(&[b"A01", b"A04"]);
     let told_start = pv1.time(44, env)?;

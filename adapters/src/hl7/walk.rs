@@ -36,6 +36,8 @@ struct State<'m> {
     report: Option<Report<'m>>,
     /// What is merged, which waits for the visit behind it.
     merge: Option<Raw<'m>>,
+    /// Whether it was said that the diagnoses are all that the visit has.
+    diagnosed: bool,
     /// A drug that waits for its route and its timing, which come behind it.
     drug: Option<(Record, Raw<'m>)>,
 }
@@ -46,7 +48,7 @@ impl<'m> Walk<'m, '_, '_> {
         let mut state = State::default();
         let before = (self.out.tally.records, self.out.tally.quarantined);
         for raw in segments {
-            if raw.name() == b"PID" {
+            if matches!(raw.name(), b"PID" | b"MRG") {
                 self.finish_merge(&mut state)?;
             }
             if matches!(raw.name(), b"PID" | b"ORC" | b"RXO" | b"RXE" | b"RXD" | b"RXA") {
@@ -65,6 +67,7 @@ impl<'m> Walk<'m, '_, '_> {
         match rows {
             Ok(rows) => rows.into_iter().try_for_each(|row| self.out.record(row, line)),
             Err(no) => {
+                no.instead.into_iter().try_for_each(|row| self.out.record(row, line))?;
                 let detail = format!("message {}, {}", self.number, no.detail);
                 self.out.quarantine(no.line, no.reason, detail)
             }
@@ -87,16 +90,30 @@ impl<'m> Walk<'m, '_, '_> {
                 state.visit = visit::visit(Some(&pv1), pid, &self.told)?;
                 visit::rows(&pv1, &state.visit, person, &self.told)
             }
-            b"MRG" if self.told.header.is(&[b"A18", b"A30", b"A34", b"A36", b"A39", b"A40"]) => match &state.person {
+            b"MRG" if self.told.header.is(patient::MERGES) => match &state.person {
                 Some(person) => patient::merge(&raw.fields(self.seps), person, &self.told),
                 None => Ok(Vec::new()),
             },
-            b"MRG" if self.told.header.is(visit::MERGES) => {
+            b"MRG" if self.told.header.is(visit::MERGES) || self.told.header.is(visit::GIVEN) => {
                 state.merge = Some(*raw);
                 Ok(Vec::new())
             }
             b"DG1" if matches!(kind, Kind::Adt | Kind::Dft) => match &state.person {
-                Some(person) => diagnosis::condition(&raw.fields(self.seps), &state.visit, person, &self.told),
+                Some(person) => {
+                    let dg1 = raw.fields(self.seps);
+                    let mut rows = diagnosis::condition(&dg1, &state.visit, person, &self.told);
+                    if kind == Kind::Adt
+                        && !state.diagnosed
+                        && let Some(row) = diagnosis::snapshot(&dg1, &state.visit, person, &self.told)
+                    {
+                        state.diagnosed = true;
+                        match &mut rows {
+                            Ok(rows) => rows.push(row),
+                            Err(no) => no.instead.push(row),
+                        }
+                    }
+                    rows
+                }
                 None => Ok(Vec::new()),
             },
             b"PR1" if matches!(kind, Kind::Adt | Kind::Dft) => match &state.person {
@@ -110,7 +127,14 @@ impl<'m> Walk<'m, '_, '_> {
                 state.order = Order::read(&orc)?;
                 // An order whose time can't be read keeps its numbers.
                 state.order.when = Order::time(&orc, &self.told)?;
-                Ok(Vec::new())
+                // A cancellation needs not repeat the drug. One of a laboratory's order has OBR.
+                let bare = state.order.cancelled
+                    && matches!(kind, Kind::Order | Kind::Rde)
+                    && !raw.following().any(|name| matches!(name, b"OBR" | b"RXO" | b"RXE"));
+                Ok(match &state.person {
+                    Some(person) if bare => state.order.retracted(person, &self.told),
+                    _ => Vec::new(),
+                })
             }
             b"OBR" if kind == Kind::Oru => {
                 state.report = None;
@@ -159,8 +183,9 @@ impl<'m> Walk<'m, '_, '_> {
     fn drug(&self, raw: &Raw<'m>, state: &mut State<'m>) -> Result<Vec<Record>, No> {
         let Some(person) = &state.person else { return Ok(Vec::new()) };
         let rows = drug::row(&raw.fields(self.seps), raw.name(), &state.order, &state.visit, person, &self.told)?;
-        state.drug = rows.into_iter().next().map(|row| (row, *raw));
-        Ok(Vec::new())
+        let mut rows = rows.into_iter();
+        state.drug = rows.next().map(|row| (row, *raw));
+        Ok(rows.collect())
     }
 
     /// A drug takes its timing from the TQ1 behind it.
@@ -169,16 +194,18 @@ impl<'m> Walk<'m, '_, '_> {
         let (raw, route) = (*raw, old.get("route").clone());
         if let Ok(rows) = drug::row(&raw.fields(self.seps), raw.name(), &state.order, &state.visit, person, &self.told)
         {
-            state.drug = rows.into_iter().next().map(|row| (row.with("route", route), raw));
+            let routed = |row: Record| if route == schema::Cell::Null { row } else { row.with("route", route) };
+            state.drug = rows.into_iter().next().map(|row| (routed(row), raw));
         }
     }
 
-    /// A visit that has another number now. Its new number may come in PV1, behind MRG.
+    /// A visit that has another number now, or is another patient's. Its new number may come in PV1, behind MRG.
     fn finish_merge(&mut self, state: &mut State<'m>) -> Result<(), AdapterError> {
         let (Some(raw), Some(pid), Some(person)) = (state.merge.take(), &state.pid, &state.person) else {
             return Ok(());
         };
-        let rows = visit::moved(&raw.fields(self.seps), pid, &state.visit, person, &self.told);
+        let tell = if self.told.header.is(visit::GIVEN) { visit::given } else { visit::moved };
+        let rows = tell(&raw.fields(self.seps), pid, &state.visit, person, &self.told);
         self.put(rows, raw.line())
     }
 

@@ -57,7 +57,14 @@ fn an_explicit_offset_wins_and_the_date_is_the_hospitals() {
 fn a_clock_that_goes_back_gives_the_earlier_instant() {
     let when = fhir("2024-10-27T02:30:00", BERLIN).unwrap();
     assert_eq!(utc(&when), "2024-10-27T00:30:00");
-    assert_eq!(when.offset_cell(), Cell::Int(120));
+    // No offset is the flag: nothing says which of the two it was.
+    assert_eq!((when.offset_cell(), when.zone_source), (Cell::Null, ZoneSource::Site));
+    assert_eq!(fhir("2024-10-27T02:30:00+01:00", BERLIN).unwrap().offset_cell(), Cell::Int(60));
+    // All that is shown twice has one place; what is before and behind it keeps its own.
+    let place = |text: &str| fhir(text, BERLIN).unwrap().place(BERLIN) / 1_000_000 - 1_729_987_200;
+    let places =
+        ["01:59:59", "02:00:00", "02:31:07.5", "02:59:59", "03:00:00"].map(|t| place(&format!("2024-10-27T{t}")));
+    assert_eq!(places, [-1, 0, 0, 0, 7200]);
 }
 
 #[test]
@@ -65,6 +72,7 @@ fn a_time_that_the_clock_skips_keeps_the_offset_before() {
     let when = fhir("2024-03-31T02:30:00", BERLIN).unwrap();
     assert_eq!(utc(&when), "2024-03-31T01:30:00");
     assert_eq!(when.date, NaiveDate::from_ymd_opt(2024, 3, 31).unwrap());
+    assert_eq!((when.offset_cell(), when.place(BERLIN)), (Cell::Null, when.instant.unwrap()));
     let apia = fhir("2011-12-30T12:00:00", chrono_tz::Pacific::Apia).unwrap();
     assert_eq!(apia.date, NaiveDate::from_ymd_opt(2011, 12, 30).unwrap());
 }
@@ -102,7 +110,9 @@ proptest! {
         let when = format.parse(&text, BERLIN).unwrap();
         prop_assert_eq!(when.date, date);
         let back = DateTime::from_timestamp_micros(when.instant.unwrap()).unwrap().with_timezone(&BERLIN);
-        prop_assert_eq!(i64::from(back.offset().fix().local_minus_utc() / 60), when.offset_min.unwrap());
+        let sure = matches!(BERLIN.from_local_datetime(&civil), MappedLocalTime::Single(_));
+        let offset = i64::from(back.offset().fix().local_minus_utc() / 60);
+        prop_assert_eq!(when.offset_min, sure.then_some(offset));
         // Only an hour that the clock skips reads back as another one.
         if let MappedLocalTime::Single(_) | MappedLocalTime::Ambiguous(..) = BERLIN.from_local_datetime(&civil) {
             prop_assert_eq!(back.naive_local(), civil);

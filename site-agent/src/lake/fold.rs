@@ -9,6 +9,9 @@
 //!  a column of gold                        the first that says or empties it    what is behind a retraction is gone
 //! ```
 //!
+//! A patch may be an update, which says something of a record and does not open it: where a retraction is behind it, and no row between
+//! them that opens, the record stays retracted.
+//!
 //! Nothing here depends on the order of arrival, so a feed that comes twice or shuffled folds to the same rows. A record's rows
 //! are in memory together; records go through one after the other.
 
@@ -23,7 +26,7 @@ use datafusion::prelude::SessionContext;
 use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
 use schema::Table;
-use schema::tables::PATCH;
+use schema::tables::{PATCH, UPDATE};
 
 use super::gold::latest_first;
 use super::{LakeError, data_error, file_error, silver};
@@ -94,13 +97,19 @@ fn texts(column: &ArrayRef) -> Result<StringArray, LakeError> {
     Ok(cast(column, &DataType::Utf8).map_err(|e| step(&e))?.as_string::<i32>().clone())
 }
 
-/// Which rows of a record count: up to the first whole one, and none from a retraction on.
+/// Which rows of a record count: up to the first whole one, and none from a retraction on. Updates behind which a retraction is the
+/// first that decides count for nothing: they do not open what was closed.
 fn counting(rows: &Range<usize>, ops: &StringArray, patches: &StringArray) -> Range<usize> {
-    let mut end = rows.start;
+    let word = format!(" {UPDATE} ");
+    let (mut end, mut opened) = (rows.start, false);
     for row in rows.clone() {
         if ops.value(row) == "retract" {
+            if !opened {
+                return rows.start..rows.start;
+            }
             break;
         }
+        opened |= patches.is_null(row) || !patches.value(row).contains(&word);
         end = row + 1;
         if patches.is_null(row) {
             break;

@@ -64,25 +64,37 @@ fn columns(table: Table) -> String {
     table.columns().map(|c| c.name).collect::<Vec<_>>().join(", ")
 }
 
-/// Which of a record's rows comes first, as an order of SQL. Within a revision the sequence decides where the format has one. HL7 rows of one second have one revision: then what was known later
-/// counts, a retraction before a row, a correction before what it corrects. Then what the rows say decides, so that it is not the order
-/// of arrival; and at last what came later.
+/// Which rows say whether a record is there: not those that only update it.
+pub(super) const DECIDES: &str = "coalesce(CAST(patch AS VARCHAR), '') NOT LIKE '% update %'";
+
+/// Which of a record's rows comes first, as an order of SQL. Within a revision the sequence decides where a format has one. HL7 rows of one second have one revision. Then a correction or a withdrawal
+/// comes before what it corrects, what was known later before the rest, and what the sender's own sequence says is later; then a
+/// retraction, and what the rows say decides, so that it is not the order of arrival; and at last what came later.
 pub(super) fn latest_first(table: Table) -> String {
     let says: Vec<&str> = match table {
         Table::Measurement => vec!["value_num", "value_code", "value_lo", "value_hi", "comparator", "unit_src"],
         _ => table.extra().iter().filter(|c| c.kind != Kind::Tag).map(|c| c.name).collect(),
     };
     let says: Vec<String> = says.iter().map(|c| format!("{c} DESC NULLS LAST, ")).collect();
+    // A result that is not there yet does not take one back that is.
+    let (strong, weak) = match table {
+        Table::Measurement => (
+            "CASE WHEN src_format = 'hl7v2' AND (status = 'corrected' OR (op = 'retract' AND status = 'error')) THEN 0 ELSE 1 END, ",
+            "CASE WHEN op = 'retract' AND status = 'unknown' THEN 1 ELSE 0 END, ",
+        ),
+        _ => ("", ""),
+    };
     format!(
-        "rev DESC, seq DESC NULLS LAST, t_known DESC NULLS LAST, op, status, t_event DESC NULLS LAST, event_date DESC NULLS LAST, {}person_key, \
-         t_ingest DESC",
+        "rev DESC, CASE WHEN src_format <> 'hl7v2' THEN seq END DESC NULLS LAST, {strong}t_known DESC NULLS LAST, seq DESC NULLS LAST, {weak}op, status, t_event DESC NULLS LAST, \
+         event_date DESC NULLS LAST, {}person_key, t_ingest DESC",
         says.concat()
     )
 }
 
 /// The latest revision of each record that was not retracted, sorted by patient: from silver, or from what was folded of it.
-/// Of patients who are another one now the rows are that one's, and rows of patients who are deleted are left out.
-fn latest(table: Table, folded: bool, people: &Merged) -> String {
+/// Of patients who are another one now the rows are that one's, and rows of patients who are deleted are left out. `gone` says whether
+/// there is a table of records that are no more.
+fn latest(table: Table, folded: bool, people: &Merged, gone: bool) -> String {
     let date = table.day();
     let columns = columns(table);
     let mut from = if folded {
@@ -98,6 +110,9 @@ fn latest(table: Table, folded: bool, people: &Merged) -> String {
             latest_first(table)
         )
     };
+    if gone {
+        from = format!("SELECT * FROM ({from}) WHERE record_key NOT IN (SELECT record_key FROM gone)");
+    }
     if !people.is_empty() {
         let others = columns.replacen("person_key, ", "", 1);
         from = format!(
@@ -154,7 +169,7 @@ fn inferred_periods() -> String {
 /// The periods that sources state, overlapping and adjacent ones joined; one without an end lasts to the person's last dated event.
 /// Whoever has none keeps the inferred one, of the table `inferred`.
 fn observation_periods(people: &Merged) -> String {
-    let latest = latest(Table::ObservationPeriod, false, people);
+    let latest = latest(Table::ObservationPeriod, false, people, false);
     let columns = columns(Table::ObservationPeriod);
     format!(
         "WITH stated AS (SELECT s.person_key, s.record_key, s.source_system, s.t_ingest, s.basis, s.start_date, \
@@ -365,7 +380,8 @@ impl Lake {
                 let files = std::slice::from_ref(&folded);
                 session::register_silver(&ctx, "folded", table, files).await.map_err(|e| step(&e))?;
             }
-            let (sql, standard) = (latest(table, fold, &merged), |b| standards.apply(table, b));
+            let gone = self.gone(&ctx, table).await?;
+            let (sql, standard) = (latest(table, fold, &merged, gone), |b| standards.apply(table, b));
             let rows = write(&ctx, &sql, &table.arrow(), &self.root.join(&file), standard).await?;
             if fold {
                 std::fs::remove_file(&folded).map_err(|e| file_error(&folded, &e))?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adapters::{Adapter, AdapterError, Context, Extract, Neighbour, Place, Quarantined, Reason, Sink as _};
-use platform::{Clock, Entropy};
+use platform::{Clock, Durability, Entropy, Transaction};
 use schema::linkage::LinkageKey;
 use schema::record::Pseudonyms;
 use serde::{Deserialize, Serialize};
@@ -94,12 +94,16 @@ impl<'a> OpenSource<'a> {
         };
         let name = mapping_path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         let system = source.linkage_system.as_deref();
-        let adapter = adapters::open_linking(&source.format, mapping.as_deref(), &name, system)?;
+        let adapter =
+            adapters::open_identifying(&source.format, mapping.as_deref(), &name, system, &source.authorities)?;
         // A shipped mapping that a new version of the program changes is another one.
         let shipped = || adapters::shipped(&source.format).map(str::to_owned);
         let mut settings = mapping.or_else(shipped).unwrap_or_default();
         if let Some(system) = system {
             settings += &format!("\0linkage_system\0{system}");
+        }
+        for authority in &source.authorities {
+            settings += &format!("\0authority\0{authority}");
         }
         let mapping_hash = proto::Hash::of(settings.as_bytes()).short();
         let root = match (&source.postgres, source.kind) {
@@ -245,6 +249,11 @@ fn readable(config: &Config) -> impl Iterator<Item = &Source> {
     config.sources.iter().filter(|s| s.postgres.is_none() || crate::pull::complete(config, s).is_some())
 }
 
+/// Where the lake keeps what an adapter learned of a source's files.
+fn learned_key(source: &Source) -> Vec<u8> {
+    format!("lake/learned/{}", source.name).into_bytes()
+}
+
 /// Files below a folder, in the order of their paths.
 pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, LakeError> {
     let mut out = Vec::new();
@@ -321,7 +330,9 @@ impl Lake {
             progress: &mut |_, _, _| (),
         };
         for source in config.sources.iter().filter(|s| s.kind == SourceKind::Mllp) {
-            self.ingest_source(&mut run, &OpenSource::open(config, source)?, &mut report)?;
+            let open = OpenSource::open(config, source)?;
+            self.recall(&open)?;
+            self.ingest_source(&mut run, &open, &mut report)?;
         }
         // Also where nothing came: silver that was entered before a crash comes into gold now.
         if self.last_run()? > 0 {
@@ -363,6 +374,9 @@ impl Lake {
     ) -> Result<(), LakeError> {
         let sources: Vec<OpenSource<'_>> =
             readable(config).map(|s| OpenSource::open(config, s)).collect::<Result<_, _>>()?;
+        for source in &sources {
+            self.recall(source)?;
+        }
         let linkage = crate::linkage::key(config)?.map(Arc::new);
         let mut run = Run { config, clock, entropy, linkage, hashes: BTreeMap::new(), taken: self.taken()?, progress };
         report.read_again = self.reread(&mut run, &sources)?;
@@ -372,6 +386,24 @@ impl Lake {
         }
         report.linkage.raw_copies = self.raw_copies(&sources)?;
         report.linkage.say();
+        Ok(())
+    }
+
+    /// Tells an adapter what it learned of the files of its source before.
+    fn recall(&self, open: &OpenSource<'_>) -> Result<(), LakeError> {
+        let known = self.store.get(&learned_key(open.source))?;
+        open.adapter.recall(known.as_deref().and_then(|k| std::str::from_utf8(k).ok()));
+        Ok(())
+    }
+
+    /// Keeps what an adapter learned, before the rows that were read with it are entered.
+    fn learn(&self, open: &OpenSource<'_>) -> Result<(), LakeError> {
+        let (key, Some(learned)) = (learned_key(open.source), open.adapter.learned()) else { return Ok(()) };
+        if self.store.get(&key)?.as_deref() != Some(learned.as_bytes()) {
+            let mut t = Transaction::new("lake/learned");
+            t.put(key, learned.into_bytes());
+            self.store.commit(t, Durability::Synced)?;
+        }
         Ok(())
     }
 
@@ -447,6 +479,7 @@ impl Lake {
                 bronze::unchanged(path, &hash)?;
             }
             let written = sink.finish()?;
+            self.learn(open)?;
             let ingested = Ingested {
                 source: source.name.clone(),
                 file: name.clone(),

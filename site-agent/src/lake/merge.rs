@@ -3,7 +3,10 @@
 //! A merge is a retraction of the old patient's record, or with FHIR of a record of the merge itself, which names the old patient.
 //! An HL7 merge retracts the old patient's record, and the retraction carries the key of the person who stays. Where that is
 //! the record's latest revision, every row of the old person is the new one's in gold; silver stays as it was read. A chain
-//! of merges is followed to its end, and a circle is not entered. A later snapshot of the old patient takes the merge back.
+//! of merges is followed to its end, and a circle is not entered. An unlink, an admission or a registration of the old patient takes the
+//! merge back; an update does not.
+//!
+//! A visit that was given to another patient takes along what belongs to it.
 //!
 //! A visit that got another number is the same: its rows are revisions of the visit that stays, and what belongs to it belongs to
 //! that one.
@@ -103,6 +106,39 @@ fn register_keys(
     Ok(())
 }
 
+/// Rows of keys as columns with their names.
+fn by_column<'r, const N: usize>(
+    names: [&'static str; N],
+    rows: &'r [[Person; N]],
+) -> Vec<(&'static str, Vec<&'r Person>)> {
+    let column = |at: usize| rows.iter().filter_map(move |row| row.get(at)).collect();
+    names.into_iter().enumerate().map(|(at, name)| (name, column(at))).collect()
+}
+
+/// Whose visits went to another patient: each visit, who had it, and who has it. A record of its own tells each: rows that name who had
+/// the visit, and a retraction of no status that any visit has, which carries the key of the one who has it.
+async fn owners(ctx: &SessionContext) -> Result<Vec<[Person; 3]>, LakeError> {
+    let step = |e: &dyn std::fmt::Display| data_error("reading visits of another patient", e);
+    let sql = format!(
+        "SELECT DISTINCT n.visit_key AS visit, o.person_key AS had, n.person_key AS has FROM silver o JOIN \
+         (SELECT visit_key, person_key, record_key FROM (SELECT visit_key, person_key, record_key, op, row_number() OVER \
+         (PARTITION BY record_key ORDER BY {}) AS place FROM silver WHERE op = 'retract' AND status = 'unknown') WHERE place = 1) n \
+         ON o.record_key = n.record_key WHERE o.op = 'upsert' AND o.person_key <> n.person_key AND n.visit_key IS NOT NULL",
+        latest_first(Table::Visit)
+    );
+    let batches = ctx.sql(&sql).await.map_err(|e| step(&e))?.collect().await.map_err(|e| step(&e))?;
+    let mut out = Vec::new();
+    for batch in &batches {
+        let columns = [0, 1, 2].map(|at| batch.column(at).as_fixed_size_binary());
+        for i in 0..batch.num_rows() {
+            if let [Ok(visit), Ok(had), Ok(has)] = columns.map(|c| Person::try_from(c.value(i))) {
+                out.push([visit, had, has]);
+            }
+        }
+    }
+    Ok(out)
+}
+
 /// Pairs of keys of a query.
 async fn keys(ctx: &SessionContext, sql: &str) -> Result<Vec<(Person, Person)>, LakeError> {
     let step = |e: &dyn std::fmt::Display| data_error("reading merges", e);
@@ -124,9 +160,10 @@ fn retracted(table: Table, key: &str) -> String {
     format!(
         "SELECT DISTINCT o.{key} AS old_key, n.{key} AS new_key FROM silver o JOIN \
          (SELECT {key}, record_key, status FROM (SELECT {key}, record_key, op, status, row_number() OVER (PARTITION BY record_key \
-         ORDER BY {}) AS place FROM silver) WHERE place = 1 AND op = 'retract') n ON o.record_key = n.record_key \
+         ORDER BY {}) AS place FROM silver WHERE {}) WHERE place = 1 AND op = 'retract') n ON o.record_key = n.record_key \
          WHERE o.op = 'upsert'",
-        latest_first(table)
+        latest_first(table),
+        super::gold::DECIDES
     )
 }
 
@@ -159,38 +196,49 @@ impl Lake {
     }
 }
 
-/// Which visit is which now: old and new record, old and new key.
-pub(super) struct Moved(Vec<[Person; 4]>);
+/// Which visit is which now, and whose.
+pub(super) struct Moved {
+    /// Old and new record, old and new key.
+    numbers: Vec<[Person; 4]>,
+    /// The visit, who had it, and who has it.
+    owners: Vec<[Person; 3]>,
+}
 
 impl Moved {
     /// Puts the view `silver` over the table `raw`, as if every row had named the visit that stays.
     pub(super) async fn view(&self, ctx: &SessionContext, table: Table) -> Result<(), LakeError> {
         let step = |e: &dyn std::fmt::Display| data_error("reading merged visits", e);
+        let given = !self.owners.is_empty() && !matches!(table, Table::Patient | Table::Death);
         let columns = |record: &str| -> String {
             let column = |name: &str| match name {
+                "person_key" if given => "coalesce(w.has, s.person_key) AS person_key".to_owned(),
+                "visit_key" if self.numbers.is_empty() => "s.visit_key".to_owned(),
                 "record_key" => record.to_owned(),
                 "visit_key" => "coalesce(m.new_key, s.visit_key) AS visit_key".to_owned(),
                 _ => format!("s.{name}"),
             };
             table.silver().fields().iter().map(|f| column(f.name())).collect::<Vec<_>>().join(", ")
         };
-        let sql = match (self.0.is_empty(), table) {
-            (true, _) => "SELECT * FROM raw".to_owned(),
+        let owner = if given { "LEFT JOIN owners w ON s.visit_key = w.visit AND s.person_key = w.had" } else { "" };
+        let sql = match (self.numbers.is_empty(), table) {
+            (true, _) if !given => "SELECT * FROM raw".to_owned(),
+            (true, _) => format!("SELECT {} FROM raw s {owner}", columns("s.record_key")),
             (false, Table::Visit) => format!(
-                "SELECT {} FROM raw s LEFT JOIN moved m ON s.record_key = m.old_record \
+                "SELECT {} FROM raw s LEFT JOIN moved m ON s.record_key = m.old_record {owner} \
                  WHERE m.old_record IS NULL OR s.op = 'upsert' OR s.visit_key = m.old_key",
                 columns("coalesce(m.new_record, s.record_key) AS record_key")
             ),
             (false, _) => {
-                format!("SELECT {} FROM raw s LEFT JOIN moved m ON s.visit_key = m.old_key", columns("s.record_key"))
+                let from = format!("raw s LEFT JOIN moved m ON s.visit_key = m.old_key {owner}");
+                format!("SELECT {} FROM {from}", columns("s.record_key"))
             }
         };
-        if !self.0.is_empty() {
-            let column = |at: usize| self.0.iter().filter_map(move |row| row.get(at)).collect();
+        if !self.numbers.is_empty() {
             let names = ["old_record", "new_record", "old_key", "new_key"];
-            let columns: Vec<(&str, Vec<&Person>)> =
-                names.into_iter().enumerate().map(|(at, name)| (name, column(at))).collect();
-            register_keys(ctx, "moved", columns).map_err(|e| step(&e))?;
+            register_keys(ctx, "moved", by_column(names, &self.numbers)).map_err(|e| step(&e))?;
+        }
+        if given {
+            register_keys(ctx, "owners", by_column(["visit", "had", "has"], &self.owners)).map_err(|e| step(&e))?;
         }
         let view = ctx.sql(&sql).await.map_err(|e| step(&e))?.into_view();
         ctx.register_table("silver", view).map_err(|e| step(&e))?;
@@ -206,21 +254,23 @@ impl Lake {
         let silver = self.silver_of(Table::Visit)?;
         session::register_silver(&ctx, "read", Table::Visit, &silver).await.map_err(|e| step(&e))?;
         parts::view(&ctx, Table::Visit, "read", "silver").await?;
+        let owners = owners(&ctx).await?;
         let direct = pairs(&ctx, Table::Visit, "visit_key").await?;
         if direct.is_empty() {
-            return Ok(Moved(Vec::new()));
+            return Ok(Moved { numbers: Vec::new(), owners });
         }
         // Of the visits that are spoken of alone: all of silver's may be more than there is memory for.
         let spoken: BTreeSet<&Person> = direct.iter().flat_map(|(old, new)| [old, new]).collect();
         register_keys(&ctx, "spoken", vec![("spoken_key", spoken.into_iter().collect())]).map_err(|e| step(&e))?;
         let sql = "SELECT DISTINCT s.visit_key, s.record_key FROM silver s JOIN spoken k ON s.visit_key = k.spoken_key \
-                   WHERE s.op = 'upsert'";
+                   WHERE s.op = 'upsert' AND s.record_key NOT IN \
+                   (SELECT record_key FROM silver WHERE op = 'retract' AND status = 'unknown')";
         let records: BTreeMap<Person, Person> = keys(&ctx, sql).await?.into_iter().collect();
         let rows = Merged::resolved(&direct)
             .stays
             .into_iter()
             .filter_map(|(old, new)| Some([*records.get(&old)?, *records.get(&new)?, old, new]));
-        Ok(Moved(rows.collect()))
+        Ok(Moved { numbers: rows.collect(), owners })
     }
 }
 

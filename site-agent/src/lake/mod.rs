@@ -23,6 +23,7 @@ mod parts;
 pub mod rehearse;
 mod relink;
 mod reread;
+mod sets;
 mod silver;
 mod standards;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::*;
 use crate::config::Config;
 use crate::linkage::tests::install;
 
+mod corrections;
 mod documents;
 mod fhir;
 mod formats;

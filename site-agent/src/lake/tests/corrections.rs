@@ -1,0 +1,340 @@
+//! What a feed of HL7 takes back or sets right is gone from gold: results, drugs, diagnoses, visits, and who is who.
+
+use super::hl7::{HL7, hospital, rows};
+use super::*;
+
+const PID: &str = "PID|1||100^^^H^MR||DOE^X||19500101|M";
+const STAY: &str = "PV1|1|I|W||||||||||||||||V1";
+
+/// A message of 2022-01-01, of a time such as `10`, `1000` or `100000`.
+fn message(kind: &str, time: &str, control: &str, segments: &[&str]) -> String {
+    let head = format!("MSH|^~\\&|HIS|H|E|H|20220101{time}||{kind}|{control}|P|2.5");
+    [&[head.as_str()], segments].concat().join("\r") + "\r"
+}
+
+fn of<'r>(rows: &'r [String], table: &str) -> Vec<&'r str> {
+    rows.iter().filter(|r| r.starts_with(&format!("{table} "))).map(String::as_str).collect()
+}
+
+fn value<'r>(row: &'r str, column: &str) -> &'r str {
+    row.split(&format!(" {column}=")).nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default()
+}
+
+/// The values of a column of one table of gold, and how many items are in quarantine.
+async fn told(source: &str, messages: &[String], table: &str, column: &str) -> (Vec<String>, u64) {
+    let hospital = hospital(source, &[("feed.hl7", messages.concat())]);
+    let report = hospital.ingest().await;
+    let got = rows(&hospital, &[]);
+    let values = of(&got, table).into_iter().map(|r| value(r, column).to_owned()).collect();
+    (values, report.files.iter().map(|f| f.quarantined).sum())
+}
+
+/// The same, whatever order the messages come in.
+async fn gold(messages: &[String], table: &str, column: &str) -> Vec<String> {
+    let back: Vec<String> = messages.iter().rev().cloned().collect();
+    let (mut want, _) = told(HL7, messages, table, column).await;
+    let (mut got, _) = told(HL7, &back, table, column).await;
+    want.sort();
+    got.sort();
+    assert_eq!(want, got, "the order makes a difference");
+    want
+}
+
+fn oru(time: &str, control: &str, obx: &str) -> String {
+    message("ORU^R01", time, control, &[PID, "OBR|1||L1^LAB|1^C^LN|||20220101", obx])
+}
+
+fn potassium(value: &str, status: &str) -> String {
+    format!("OBX|1|NM|2823-3^K^LN||{value}|mmol/L|||||{status}")
+}
+
+#[tokio::test]
+async fn a_result_that_is_not_there_after_all_is_gone() {
+    for status in ["N", "I", "O", "D", "W"] {
+        let both = [oru("1000", "", &potassium("9.9", "P")), oru("1100", "", &potassium("", status))];
+        assert_eq!(gold(&both, "measurement", "value_num").await, [""; 0], "{status}");
+    }
+    // One that waits for its result says nothing of a result of the same minute.
+    let both = [oru("1000", "", &potassium("4.1", "F")), oru("1000", "", &potassium("", "I"))];
+    assert_eq!(gold(&both, "measurement", "value_num").await, ["4.1"]);
+}
+
+#[tokio::test]
+async fn repetitions_that_are_not_repeated_are_gone() {
+    let coded = |value: &str, status: &str| format!("OBX|1|CWE|600-7^C^LN||{value}||||||{status}");
+    let first = oru("1000", "", &coded("A^a^L~B^b^L~C^c^L", "F"));
+    for status in ["C", "F"] {
+        let both = [first.clone(), oru("1100", "", &coded("A^a^L", status))];
+        assert_eq!(gold(&both, "measurement", "value_code").await, ["A"], "{status}");
+    }
+    assert!(gold(&[first.clone(), oru("1100", "", &coded("\"\"", "D"))], "measurement", "value_code").await.is_empty());
+    let more = [first.clone(), oru("1100", "", &coded("A^a^L", "C")), oru("1200", "", &coded("X^x^L~Y^y^L", "C"))];
+    assert_eq!(gold(&more, "measurement", "value_code").await, ["X", "Y"]);
+}
+
+#[tokio::test]
+async fn a_correction_that_cannot_be_read_leaves_no_value_that_is_known_to_be_wrong() {
+    let first = oru("1000", "", &potassium("7.7", "F"));
+    for bad in [
+        potassium("bad", "C"),
+        potassium("bad", "F"),
+        potassium("4.1", "C") + "|||2022-01-01",
+        potassium("4.1", "C") + "||||||||yesterday",
+    ] {
+        let both = [first.clone(), oru("1100", "", &bad)];
+        assert_eq!(told(HL7, &both, "measurement", "value_num").await, (Vec::new(), 1), "{bad}");
+        let third = [both.concat(), oru("1200", "", &potassium("4.1", "C"))];
+        assert_eq!(told(HL7, &third, "measurement", "value_num").await.0, ["4.1"], "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_corrections_of_one_minute_the_later_counts() {
+    let c = |value: &str| potassium(value, "C");
+    let known = |value: &str, at: &str| c(value) + "||||||||202201010959" + at;
+    for both in [
+        // By when the result was known.
+        [oru("1000", "", &known("9.9", "01")), oru("1000", "", &known("4.1", "02"))],
+        // By the sender's sequence (MSH-13), by its counter (MSH-10).
+        [("7", "9.9"), ("8", "4.1")].map(|(n, v)| oru("1000", "", &c(v)).replacen("|P|2.5", &format!("|P|2.5|{n}"), 1)),
+        [oru("1000", "LAB99", &c("9.9")), oru("1000", "LAB100", &c("4.1"))],
+        // By the fraction of the second.
+        [oru("100000.200", "9", &c("9.9")), oru("100000.300", "1", &c("4.1"))],
+        // A correction over what it corrects, though that was known later.
+        [oru("1000", "", &(potassium("9.9", "F") + "||||||||20220101095902")), oru("1000", "", &known("4.1", "01"))],
+    ] {
+        assert_eq!(gold(&both, "measurement", "value_num").await, ["4.1"], "{both:?}");
+    }
+}
+
+#[tokio::test]
+async fn in_the_hour_that_the_clock_shows_twice_a_correction_counts() {
+    let at = |time: &str, obx: &str| oru("1000", "", obx).replace("202201011000", time);
+    let fold = [at("20221030025000", &potassium("9.9", "F")), at("20221030021000", &potassium("4.1", "C"))];
+    assert_eq!(gold(&fold, "measurement", "value_num").await, ["4.1"]);
+    let day_after = [at("20221031025000", &potassium("9.9", "F")), at("20221031021000", &potassium("4.1", "C"))];
+    assert_eq!(gold(&day_after, "measurement", "value_num").await, ["9.9"]);
+}
+
+#[tokio::test]
+async fn one_order_is_one_exposure_and_a_cancelled_one_none() {
+    let rxo = "RXO|1^X^RXNORM|500||mg";
+    let new = message("ORM^O01", "1000", "", &[PID, "ORC|NW|P1^HIS|||||||20220101", rxo]);
+    let encoded = message("RDE^O11", "1005", "", &[PID, "ORC|NW|P1^HIS|F1^PH", "RXE||1^X^RXNORM|500||mg"]);
+    let pharmacy = message("RDE^O11", "1002", "", &[PID, "ORC|NW||F1^PH", "RXE||1^X^RXNORM|500||mg"]);
+    let both = [new.clone(), encoded.clone()];
+    assert_eq!(gold(&both, "drug_exposure", "status").await, ["final"]);
+    assert_eq!(gold(&[pharmacy.clone(), encoded.clone()], "drug_exposure", "status").await, ["final"]);
+    for orc in ["ORC|CA|P1^HIS|F1^PH", "ORC|OC|P1^HIS|F1^PH", "ORC|SC|P1^HIS|F1^PH||CA", "ORC|CA|P1^HIS"] {
+        for segments in [&[PID, orc, rxo][..], &[PID, orc]] {
+            let cancel = message("ORM^O01", "1100", "", segments);
+            let all = [new.clone(), encoded.clone(), cancel];
+            assert!(gold(&all, "drug_exposure", "status").await.is_empty(), "{orc}, {}", segments.len());
+        }
+    }
+    let by_pharmacy = [pharmacy, message("RDE^O11", "1100", "", &[PID, "ORC|OC|P1^HIS|F1^PH"])];
+    assert!(gold(&by_pharmacy, "drug_exposure", "status").await.is_empty());
+    let ended = [new, encoded, message("ORM^O01", "1100", "", &[PID, "ORC|DC|P1^HIS|F1^PH||||||20220103", rxo])];
+    assert_eq!(gold(&ended, "drug_exposure", "end_date").await, ["2022-01-03"]);
+    assert_eq!(gold(&ended, "drug_exposure", "event_date").await, ["2022-01-01"]);
+    // A laboratory's order of the same number is another one.
+    let lab = message("ORM^O01", "1100", "", &[PID, "ORC|CA|P1^HIS", "OBR|1|P1^HIS||1^C^LN"]);
+    assert_eq!(gold(&[both[0].clone(), lab], "drug_exposure", "status").await, ["final"]);
+}
+
+#[tokio::test]
+async fn a_drug_that_was_not_given_after_all_is_gone() {
+    let rxa = |status: &str| format!("RXA|0|1|20220101100000|20220101100000|1^X^RXNORM|1|mg|||||||||||||{status}|A");
+    let ras = |time: &str, status: &str| message("RAS^O17", time, "", &[PID, "ORC|RE||F9^PH", &rxa(status)]);
+    assert_eq!(gold(&[ras("1000", "CP")], "drug_exposure", "kind").await, ["given"]);
+    for status in ["NA", "RE"] {
+        assert!(gold(&[ras("1000", "CP"), ras("1100", status)], "drug_exposure", "kind").await.is_empty(), "{status}");
+    }
+}
+
+fn person(id: &str, born: u32, sex: &str) -> String {
+    format!("PID|1||{id}||DOE^X||{born}0101|{sex}")
+}
+
+#[tokio::test]
+async fn one_number_of_two_authorities_is_not_one_person() {
+    let a01 = |time: &str, pid: &str, visit: &str| {
+        message("ADT^A01", time, "", &[pid, &STAY.replace("|V1", &format!("|{visit}"))])
+    };
+    let (a, b) = (person("7^^^HOSPA^MR", 1950, "M"), person("7^^^HOSPB^MR", 1980, "F"));
+    let both = [a01("1000", &a, "V1"), a01("1001", &b, "V2")];
+    // Without a setting the first authority is the source's own, also in the files that come later.
+    let (born, bad) = told(HL7, &both, "patient", "birth_year").await;
+    assert_eq!((born, bad), (vec!["1950".to_owned()], 1));
+    let apart = hospital(HL7, &[("a.hl7", both[0].clone())]);
+    apart.ingest().await;
+    std::fs::write(apart.file("b.hl7"), &both[1]).unwrap();
+    let report = apart.ingest().await;
+    assert_eq!(report.files.iter().map(|f| f.quarantined).sum::<u64>(), 1, "{report:?}");
+    assert_eq!(of(&rows(&apart, &[]), "visit").len(), 1);
+    // With one that is named, and with all of them.
+    for (setting, want, bad) in [
+        ("HOSPB", &["1980"][..], 1),
+        ("HOSPB^MR", &["1980"], 1),
+        ("HOSPA\", \"HOSPC", &["1950"], 1),
+        ("*", &["1950", "1980"], 0),
+    ] {
+        let source = format!("{HL7}\nauthorities = [\"{setting}\"]");
+        let (mut born, quarantined) = told(&source, &both, "patient", "birth_year").await;
+        born.sort();
+        assert_eq!(
+            (born.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), quarantined),
+            (want, bad),
+            "{setting}"
+        );
+    }
+    // Visits of one number as well, and the list of those who object writes the key's own text.
+    let same = [a01("1000", &a, "V1^^^HOSPA"), a01("1001", &b, "V1^^^HOSPB")];
+    let every = format!("{HL7}\nauthorities = [\"*\"]");
+    assert_eq!(told(&every, &same, "visit", "visit_key").await.0.len(), 2);
+    let pseudonyms = schema::record::Pseudonyms::new(&[5; 32]);
+    let hex = |id: &str| pseudonyms.key(&["person", "his", id]).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let (mut keys, mut want) =
+        (told(&every, &both, "patient", "person_key").await.0, vec![hex("7^^^HOSPA"), hex("7^^^HOSPB")]);
+    keys.sort();
+    want.sort();
+    assert_eq!(keys, want);
+}
+
+#[tokio::test]
+async fn the_order_of_the_repetitions_and_a_missing_authority_make_no_other_person() {
+    let of = |ids: &str| message("ADT^A31", "1000", "", &[&person(ids, 1950, "M")]);
+    let messages = ["9^^^H^MR", "55^^^LAB^PI~9^^^H^MR", "9^^^H^MR~55^^^LAB^PI", "9", "9^^^^MR~8^^^SSA^SS"].map(of);
+    for source in [HL7.to_owned(), format!("{HL7}\nauthorities = [\"H\"]")] {
+        let (keys, bad) = told(&source, &messages, "patient", "person_key").await;
+        assert_eq!((keys.len(), bad), (1, 0), "{source}");
+    }
+    // Two numbers of one rank: the same is chosen, whichever comes first.
+    let pair = ["9^^^H^MR~4^^^G^MR", "4^^^G^MR~9^^^H^MR"].map(of);
+    assert_eq!(told(HL7, &pair, "patient", "person_key").await.0.len(), 1);
+}
+
+#[tokio::test]
+async fn a_number_that_changes_is_one_patient_and_a_system_that_lags_behind_parts_nobody() {
+    let (old, new) = (person("OLD^^^H^MR", 1950, "M"), person("NEW^^^H^MR", 1950, "M"));
+    let admitted = message("ADT^A01", "1000", "", &[&old, STAY]);
+    for event in ["ADT^A40^ADT_A39", "ADT^A47^ADT_A30", "ADT^A46^ADT_A30", "ADT^A18^ADT_A18"] {
+        let merged = message(event, "1100", "", &[&new, "MRG|OLD^^^H^MR"]);
+        let both = [admitted.clone(), merged.clone()];
+        assert_eq!(gold(&both, "patient", "birth_year").await, ["1950"], "{event}");
+        // A discharge and an update under the old number: the patient is one, and the visit ends.
+        let later = [
+            admitted.clone(),
+            merged.clone(),
+            message("ADT^A03", "1200", "", &[&old, STAY]),
+            message("ADT^A08", "1300", "", &[&old, STAY]),
+        ];
+        assert_eq!(gold(&later, "patient", "birth_year").await, ["1950"], "{event}");
+        let (persons, visits) =
+            (gold(&later, "patient", "person_key").await, gold(&later, "visit", "person_key").await);
+        assert_eq!(persons, visits, "{event}");
+        assert_eq!(gold(&later, "visit", "open").await, ["false"]);
+        // An admission under the old number, or an unlink, makes them two again.
+        for reopened in ["A01", "A04", "A28", "A37"] {
+            let again = message(&format!("ADT^{reopened}"), "1400", "", &[&old]);
+            let all = [admitted.clone(), merged.clone(), again];
+            assert_eq!(gold(&all, "patient", "birth_year").await.len(), 2, "{event}, {reopened}");
+        }
+    }
+    // Merged the wrong way, then the right way.
+    let turned = [
+        admitted,
+        message("ADT^A40", "1100", "", &[&new, "MRG|OLD^^^H^MR"]),
+        message("ADT^A40", "1200", "", &[&old, "MRG|NEW^^^H^MR"]),
+    ];
+    assert_eq!(gold(&turned, "patient", "birth_year").await, ["1950"]);
+}
+
+#[tokio::test]
+async fn a_cancelled_admission_stays_cancelled_with_its_diagnoses() {
+    let dg1 = "DG1|1||I21.9^X^I10|||A";
+    let own = "DG1|1||E11.9^X^I10|||A||||||||||||||D77";
+    let adt = |event: &str, time: &str, more: &[&str]| {
+        message(&format!("ADT^{event}"), time, "", &[&[PID, STAY], more].concat())
+    };
+    let cancelled = [adt("A01", "1000", &[dg1, own]), adt("A11", "1100", &[])];
+    assert!(gold(&cancelled, "visit", "class").await.is_empty());
+    assert!(gold(&cancelled, "condition", "code").await.is_empty());
+    for event in ["A08", "A02", "A03", "A13"] {
+        let later: Vec<String> = cancelled.iter().cloned().chain([adt(event, "1200", &[dg1])]).collect();
+        assert!(gold(&later, "visit", "class").await.is_empty(), "{event}");
+        assert!(gold(&later, "condition", "code").await.is_empty(), "{event}");
+    }
+    for event in ["A01", "A04", "A06", "A07"] {
+        let later: Vec<String> = cancelled.iter().cloned().chain([adt(event, "1200", &[dg1])]).collect();
+        assert_eq!(gold(&later, "visit", "class").await, ["IP"], "{event}");
+        assert_eq!(gold(&later, "condition", "code").await, ["I21.9"], "{event}");
+    }
+}
+
+#[tokio::test]
+async fn the_diagnoses_of_a_message_are_all_that_the_visit_has() {
+    let adt = |event: &str, time: &str, more: &[&str]| {
+        message(&format!("ADT^{event}"), time, "", &[&[PID, STAY], more].concat())
+    };
+    let (working, last) = ("DG1|1||I21.9^X^I10|||W", "DG1|2||E11.9^X^I10|||F");
+    let own = "DG1|3||J18.9^X^I10|||F||||||||||||||D77";
+    let first = adt("A01", "1000", &[working, last, own]);
+    let both = [first.clone(), adt("A08", "1100", &[last])];
+    assert_eq!(gold(&both, "condition", "code").await, ["E11.9", "J18.9"]);
+    // One without any says nothing of them, nor does one that tells of diagnoses by their identifiers.
+    for silent in [adt("A08", "1100", &[]), adt("A08", "1100", &[own]), adt("A08", "1100", &[&format!("{own}|U")])] {
+        assert_eq!(gold(&[first.clone(), silent], "condition", "code").await.len(), 3);
+    }
+    let back = [first, adt("A08", "1100", &[last]), adt("A08", "1200", &[last, working])];
+    assert_eq!(gold(&back, "condition", "code").await, ["E11.9", "I21.9", "J18.9"]);
+}
+
+#[tokio::test]
+async fn a_visit_that_is_given_to_another_patient_takes_its_rows_along() {
+    let (wrong, right) = (person("W^^^H^MR", 1950, "M"), person("R^^^H^MR", 1960, "F"));
+    let dg1 = "DG1|1||I21.9^X^I10|||A";
+    let result = |pid: &str, time: &str, stay: &str, order: &str| {
+        message("ORU^R01", time, "", &[pid, stay, &format!("OBR|1||{order}|1^C^LN|||20220101"), &potassium("4.1", "F")])
+    };
+    let before = [
+        message("ADT^A01", "1000", "", &[&wrong, STAY, dg1]),
+        message("ADT^A31", "1000", "", &[&right]),
+        result(&wrong, "1030", STAY, "L1"),
+        // Of the same patient's other visit.
+        result(&wrong, "1030", &STAY.replace("|V1", "|V2"), "L2"),
+    ];
+    let born = |hospital: &Hospital, table: &str| -> Vec<String> {
+        let all = rows(hospital, &[]);
+        let key = |year: &str| {
+            let patient = of(&all, "patient").into_iter().find(|r| value(r, "birth_year") == year);
+            patient.map(|r| value(r, "person_key").to_owned()).unwrap_or_default()
+        };
+        let (w, r) = (key("1950"), key("1960"));
+        let year = |row: &&str| match value(row, "person_key") {
+            k if k == w => "1950",
+            k if k == r => "1960",
+            _ => "?",
+        };
+        let mut out: Vec<String> = of(&all, table).iter().map(|row| year(row).to_owned()).collect();
+        out.sort();
+        out
+    };
+    for event in [
+        message("ADT^A45^ADT_A45", "1100", "", &[&right, "MRG|W^^^H^MR||||V1", STAY]),
+        message("ADT^A45^ADT_A45", "1100", "", &[&right, "MRG|W^^^H^MR", STAY]),
+        message("ADT^A44^ADT_A43", "1100", "", &[&format!("{right}||||||||||V1"), "MRG|W^^^H^MR||V1"]),
+    ] {
+        let late = result(&wrong, "1200", STAY, "L3");
+        let all = [&before[..], &[event.clone(), late]].concat();
+        let back: Vec<String> = all.iter().rev().cloned().collect();
+        for messages in [all, back] {
+            let hospital = hospital(HL7, &[("feed.hl7", messages.concat())]);
+            hospital.ingest().await;
+            assert_eq!(born(&hospital, "patient"), ["1950", "1960"]);
+            assert_eq!(born(&hospital, "visit").iter().filter(|y| *y == "1960").count(), 1, "{event}");
+            assert_eq!(born(&hospital, "condition"), ["1960"], "{event}");
+            assert_eq!(born(&hospital, "measurement"), ["1950", "1960", "1960"], "{event}");
+        }
+    }
+}
