@@ -177,9 +177,9 @@ impl<'a> Document<'a> {
                 let Some(visit) = element.child("encompassingEncounter") else { return Ok(()) };
                 let Some(whose) = &self.whose else { return Ok(()) };
                 match encounter::row(visit, whose, &self.env) {
-                    Ok(row) => self.visit = Some((row, line)),
+                    Ok(row) if encounter::class(visit).is_some() => self.visit = Some((row, line)),
                     // Many documents do not say what kind of visit it was, or which.
-                    Err(No::Skipped | No::Bad(Reason::UnknownLevel | Reason::MissingId, _)) => {
+                    Ok(_) | Err(No::Skipped | No::Bad(Reason::MissingId, _)) => {
                         out.tally.items += 1;
                         out.tally.skipped += 1;
                     }
@@ -251,7 +251,13 @@ impl<'a> Document<'a> {
         for leaf in &leaves {
             out.tally.items += 1;
             match self.row(leaf) {
-                Ok(row) => self.give(row, Some(leaf.element), line, out)?,
+                Ok(row) => {
+                    let (before, visit) = (out.tally.records, row.table() == Table::Visit);
+                    self.give(row, Some(leaf.element), line, out)?;
+                    if visit && out.tally.records > before && encounter::class(leaf.element).is_none() {
+                        bad(encounter::unclassed(), line, &format!("{}/{}", self.place(), leaf.path()), out)?;
+                    }
+                }
                 Err(no) => bad(no, line, &format!("{}/{}", self.place(), leaf.path()), out)?,
             }
         }
