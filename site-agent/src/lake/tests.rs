@@ -15,6 +15,7 @@ use crate::linkage::tests::install;
 mod formats;
 mod hl7;
 mod replay;
+mod sources;
 mod standards;
 mod tabular;
 mod versions;
