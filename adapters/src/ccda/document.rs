@@ -176,10 +176,14 @@ impl<'a> Document<'a> {
             _ => {
                 let Some(visit) = element.child("encompassingEncounter") else { return Ok(()) };
                 let Some(whose) = &self.whose else { return Ok(()) };
-                match encounter::row(visit, whose, &self.env) {
-                    Ok(row) if encounter::class(visit).is_some() => self.visit = Some((row, line)),
+                let row = match encounter::class(visit) {
+                    Some(_) => encounter::row(visit, whose, &self.env),
+                    None => Err(No::Skipped),
+                };
+                match row {
+                    Ok(row) => self.visit = Some((row, line)),
                     // Many documents do not say what kind of visit it was, or which.
-                    Ok(_) | Err(No::Skipped | No::Bad(Reason::MissingId, _)) => {
+                    Err(No::Skipped | No::Bad(Reason::MissingId, _)) => {
                         out.tally.items += 1;
                         out.tally.skipped += 1;
                     }
