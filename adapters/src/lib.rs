@@ -18,6 +18,7 @@
 //! * `tabular`: delimited text, Parquet and such chunks, described by a TOML mapping, of which some are shipped. `fhir`: FHIR R4, lines
 //!   and Bundles. `hl7`: HL7 v2 files and batches.
 //!   `ccda`: C-CDA and its relatives, one document a file.
+//! * `visits`: the class of a visit by its codes.
 //! * [`people`]: lists of persons, such as those who objected.
 //! * [`terminology`]: mapping files that the site loads, from its codes to standard ones.
 
@@ -35,8 +36,9 @@ pub mod sink;
 mod tabular;
 pub mod terminology;
 mod time;
+mod visits;
 
 pub use hl7::ack;
 pub use open::{FORMATS, open, open_identifying, open_linking, reader};
 pub use sink::{Adapter, AdapterError, Context, Extract, Neighbour, Place, Quarantined, Read, Reason, Sink};
-pub use tabular::{SHIPPED, shipped};
+pub use tabular::{SHIPPED, fits_glob, shipped};

@@ -202,6 +202,11 @@ pub trait Adapter: Send + Sync {
     /// Whether this adapter reads the file of that name.
     fn accepts(&self, file: &str) -> bool;
 
+    /// Whether this adapter reads a file that looks like that, whatever its name.
+    fn takes(&self, _kind: crate::profile::Kind) -> bool {
+        false
+    }
+
     /// Whether the settings name linkage ids in the file of that name. Such a file is not copied: the ids are never stored.
     fn links(&self, file: &str) -> bool;
 
@@ -332,6 +337,15 @@ pub enum AdapterError {
     Sink(String),
 }
 
+/// Brings what has several spellings into one: a drug's NDC has eleven digits.
+pub(crate) fn tidy(record: &mut schema::Record) {
+    if let (schema::Cell::Text(system), schema::Cell::Text(code)) = (record.get("code_system"), record.get("code"))
+        && let Some(tidied) = schema::codes::tidied(system, code)
+    {
+        record.set("code", tidied);
+    }
+}
+
 /// The sink with a tally, for one extract.
 pub(crate) struct Out<'a> {
     sink: &'a mut dyn Sink,
@@ -346,7 +360,10 @@ impl<'a> Out<'a> {
     }
 
     /// Hands a record over; one that lacks a required column is quarantined instead.
-    pub(crate) fn record(&mut self, record: schema::Record, line: u64) -> Result<(), AdapterError> {
+    pub(crate) fn record(&mut self, mut record: schema::Record, line: u64) -> Result<(), AdapterError> {
+        if record.table() == schema::Table::DrugExposure {
+            tidy(&mut record);
+        }
         if let Some(column) = record.missing() {
             let table = record.table().name();
             return self.quarantine(line, Reason::Incomplete, format!("{table}.{column} is empty; it is required"));

@@ -158,10 +158,19 @@ pub(crate) struct Parts {
     pub(crate) offset_min: Option<i32>,
 }
 
+/// The last year that is a year: research extracts move dates by up to three centuries.
+pub(crate) const LAST_YEAR: u32 = 2300;
+
 impl Parts {
+    /// Whether they are a day behind every other, which stands for an end that is not known yet.
+    fn is_never(self) -> bool {
+        let year = self.year.filter(|y| *y > LAST_YEAR).map(|_| LAST_YEAR);
+        year.is_some() && Parts { year, ..self }.when(Tz::UTC).is_some()
+    }
+
     /// The time that the parts name, or `None` where there is none, such as 31 February.
     pub(crate) fn when(&self, zone: Tz) -> Option<When> {
-        let year = self.year.filter(|y| (1800..=2300).contains(y))?;
+        let year = self.year.filter(|y| (1800..=LAST_YEAR).contains(y))?;
         let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, self.month.unwrap_or(1), self.day.unwrap_or(1))?;
         let (Some(hour), Some(minute)) = (self.hour, self.minute) else {
             let precision = match (self.month, self.day) {
@@ -294,6 +303,15 @@ impl Cursor<'_> {
 
 /// A FHIR `date`, `dateTime` or `instant`. A time without an offset is accepted and read in the site's zone.
 pub(crate) fn fhir(text: &str, zone: Tz) -> Option<When> {
+    fhir_parts(text)?.when(zone)
+}
+
+/// Whether a date of FHIR is a day that never comes.
+pub(crate) fn is_never(text: &str) -> bool {
+    fhir_parts(text).is_some_and(|p| p.is_never())
+}
+
+fn fhir_parts(text: &str) -> Option<Parts> {
     let mut c = Cursor(text.trim().as_bytes());
     let mut p = Parts { year: Some(c.digits(4, 4)?), ..Parts::default() };
     if c.take(b'-') {
@@ -322,7 +340,7 @@ pub(crate) fn fhir(text: &str, zone: Tz) -> Option<When> {
     if !c.0.is_empty() {
         return None;
     }
-    p.when(zone)
+    Some(p)
 }
 
 /// One step of a date format.
@@ -400,6 +418,15 @@ impl DateFormat {
 
     /// The time a text names under this format, or `None`.
     pub(crate) fn parse(&self, text: &str, zone: Tz) -> Option<When> {
+        self.parts(text)?.when(zone)
+    }
+
+    /// Whether a text under this format is a day that never comes, as `9999-12-31`.
+    pub(crate) fn is_never(&self, text: &str) -> bool {
+        self.parts(text).is_some_and(|p| p.is_never())
+    }
+
+    fn parts(&self, text: &str) -> Option<Parts> {
         let mut c = Cursor(text.as_bytes());
         let mut p = Parts::default();
         let mut afternoon = None;
@@ -441,7 +468,7 @@ impl DateFormat {
         if self.0.contains(&Step::Hour12) && afternoon == Some(true) {
             p.hour = p.hour.map(|h| h + 12);
         }
-        p.when(zone)
+        Some(p)
     }
 }
 

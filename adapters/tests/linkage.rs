@@ -85,7 +85,8 @@ fn one_person_has_one_tag_however_it_is_written() {
     assert!(csv().links("p1.csv") && !csv().links("other.csv"));
     let from_csv = tags(&read(csv().as_ref(), "p1.csv", CSV, Some(7)));
     assert!(matches!(from_csv[0], Cell::Tag(_)));
-    assert_eq!(from_csv[1..], [Cell::Null, Cell::Null], "no id, no tag");
+    assert_eq!(from_csv[1..3], [Cell::Null, Cell::Null], "no id, no tag");
+    assert!(matches!(from_csv[3..], [Cell::Tag(_)]), "a bad year of birth costs the year alone");
     let line = patient(
         r#"[{"system":"urn:mrn","value":"A123456789"},{"use":"old","system":"urn:nat","value":"1"},
             {"system":"urn:nat","value":" "},{"system":"urn:nat","value":"a123.456.789"},{"system":"urn:nat","value":"2"}]"#,
@@ -99,7 +100,7 @@ fn one_person_has_one_tag_however_it_is_written() {
 
 #[test]
 fn without_a_key_or_a_system_there_is_no_tag() {
-    assert_eq!(tags(&read(csv().as_ref(), "p1.csv", CSV, None)), vec![Cell::Null; 3]);
+    assert_eq!(tags(&read(csv().as_ref(), "p1.csv", CSV, None)), vec![Cell::Null; 4]);
     let line = patient(r#"[{"system":"urn:nat","value":"1"}]"#);
     assert!(fhir(Some("urn:nat")).links("p.ndjson") && !fhir(None).links("p.ndjson"));
     assert_eq!(tags(&read(fhir(Some("urn:nat")).as_ref(), "p.ndjson", &line, None)), [Cell::Null]);

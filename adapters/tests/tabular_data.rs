@@ -467,7 +467,8 @@ visit = { column = "encounter_id" }
 fn a_wide_table_of_a_hundred_thousand_encounters() {
     let Some(folder) = shared("diabetes-130-us-hospitals") else { return };
     let gold = take("csv", Some(DIABETES), &folder);
-    assert_eq!(gold.bad, []);
+    // Three patients are of both sexes: `SELECT patient_nbr GROUP BY 1 HAVING count(DISTINCT gender) > 1`, without Unknown.
+    assert!(gold.bad.len() == 3 && gold.bad.iter().all(|q| q.reason == adapters::Reason::IdReused), "{:?}", gold.bad);
     let want = [("condition", 101_745), ("measurement", 3_812 + 8_216), ("patient", 71_518), ("visit", 101_766)];
     assert_eq!(gold.tables(), want);
     let above = gold.of(Table::Measurement).all(|r| {

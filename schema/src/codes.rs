@@ -11,32 +11,39 @@ pub struct CodeSystem {
     pub alias: &'static str,
     /// What gold carries; FHIR's canonical URI where there is one.
     pub uri: &'static str,
-    /// Other spellings seen in extracts (OIDs, older URIs, HL7 v2 table 0396 names).
+    /// Other spellings seen in extracts: OIDs, older URIs, the names of HL7 v2's table 0396 and those that senders write instead.
     pub also: &'static [&'static str],
 }
 
 /// Every code system known here. National ICD-10 variants are systems of their own.
 pub const SYSTEMS: &[CodeSystem] = &[
-    CodeSystem { alias: "loinc", uri: "http://loinc.org", also: &["urn:oid:2.16.840.1.113883.6.1", "LN"] },
+    CodeSystem { alias: "loinc", uri: "http://loinc.org", also: &["urn:oid:2.16.840.1.113883.6.1", "LN", "LNC"] },
     CodeSystem {
         alias: "snomed",
         uri: "http://snomed.info/sct",
-        also: &["urn:oid:2.16.840.1.113883.6.96", "SCT", "SNOMED-CT"],
+        also: &["urn:oid:2.16.840.1.113883.6.96", "SCT", "SNM", "SNM3", "SNOMEDCT", "SNOMED-CT", "SNOMED CT"],
     },
     CodeSystem {
         alias: "icd10",
         uri: "http://hl7.org/fhir/sid/icd-10",
-        also: &["urn:oid:2.16.840.1.113883.6.3", "I10", "ICD10"],
+        also: &["urn:oid:2.16.840.1.113883.6.3", "I10", "ICD10", "ICD-10"],
     },
     CodeSystem {
         alias: "icd10cm",
         uri: "http://hl7.org/fhir/sid/icd-10-cm",
-        also: &["urn:oid:2.16.840.1.113883.6.90", "I10C", "ICD10CM"],
+        also: &["urn:oid:2.16.840.1.113883.6.90", "I10C", "ICD10CM", "ICD10-CM", "ICD-10-CM"],
     },
     CodeSystem {
         alias: "icd10gm",
         uri: "http://fhir.de/CodeSystem/bfarm/icd-10-gm",
-        also: &["http://fhir.de/CodeSystem/dimdi/icd-10-gm", "urn:oid:1.2.276.0.76.5.413"],
+        also: &[
+            "http://fhir.de/CodeSystem/dimdi/icd-10-gm",
+            "urn:oid:1.2.276.0.76.5.413",
+            "I10G",
+            "I10GM",
+            "ICD10GM",
+            "ICD-10-GM",
+        ],
     },
     CodeSystem {
         alias: "icd10fr",
@@ -60,12 +67,22 @@ pub const SYSTEMS: &[CodeSystem] = &[
     CodeSystem {
         alias: "icd9cm",
         uri: "http://hl7.org/fhir/sid/icd-9-cm",
-        also: &["urn:oid:2.16.840.1.113883.6.103", "I9C", "ICD9CM"],
+        also: &[
+            "urn:oid:2.16.840.1.113883.6.103",
+            "I9C",
+            "I9CDX",
+            "I9",
+            "ICD9",
+            "ICD-9",
+            "ICD9CM",
+            "ICD9-CM",
+            "ICD-9-CM",
+        ],
     },
     CodeSystem {
         alias: "rxnorm",
         uri: "http://www.nlm.nih.gov/research/umls/rxnorm",
-        also: &["urn:oid:2.16.840.1.113883.6.88", "RXNORM"],
+        also: &["urn:oid:2.16.840.1.113883.6.88", "RXNORM", "RXN"],
     },
     CodeSystem {
         alias: "atc",
@@ -77,9 +94,17 @@ pub const SYSTEMS: &[CodeSystem] = &[
             "ATC",
         ],
     },
-    CodeSystem { alias: "ndc", uri: "http://hl7.org/fhir/sid/ndc", also: &["NDC"] },
-    CodeSystem { alias: "cvx", uri: "http://hl7.org/fhir/sid/cvx", also: &["CVX"] },
-    CodeSystem { alias: "cpt", uri: "http://www.ama-assn.org/go/cpt", also: &["CPT", "C4"] },
+    CodeSystem { alias: "ndc", uri: "http://hl7.org/fhir/sid/ndc", also: &["urn:oid:2.16.840.1.113883.6.69", "NDC"] },
+    CodeSystem {
+        alias: "cvx",
+        uri: "http://hl7.org/fhir/sid/cvx",
+        also: &["urn:oid:2.16.840.1.113883.12.292", "urn:oid:2.16.840.1.113883.6.59", "CVX"],
+    },
+    CodeSystem {
+        alias: "cpt",
+        uri: "http://www.ama-assn.org/go/cpt",
+        also: &["urn:oid:2.16.840.1.113883.6.12", "CPT", "CPT4", "CPT-4", "C4"],
+    },
     CodeSystem { alias: "icd9proc", uri: "urn:oid:2.16.840.1.113883.6.104", also: &["I9CP", "ICD9PROC"] },
     CodeSystem {
         alias: "icd10pcs",
@@ -115,19 +140,70 @@ pub const SYSTEMS: &[CodeSystem] = &[
     CodeSystem { alias: "dmd", uri: "https://dmd.nhs.uk", also: &[] },
 ];
 
-/// The canonical URI of a spelling: an alias, a URI, an OID. A spelling with a colon that is not known stays as
-/// it is, since a hospital may use systems of its own; a bare word that is not known is `None`.
+/// The canonical URI of a spelling: an alias, a URI, an OID with or without `urn:oid:`. Of a URI the scheme may be `https`, a slash
+/// may end it, and a version may follow behind `|`; of the name of a system that comes anew each year, such as HL7's `I10G2024`, the
+/// year may follow. A URI or an OID that is not known stays as it is, since a hospital may use systems of its own; a bare word that
+/// is not known is `None`.
 pub fn canonical(spelling: &str) -> Option<String> {
     let s = spelling.trim();
     if let Some(uri) = listed(s) {
         return Some(uri.to_owned());
     }
-    for system in SYSTEMS {
-        if system.alias.eq_ignore_ascii_case(s) || system.also.iter().any(|a| a.eq_ignore_ascii_case(s)) {
-            return Some(system.uri.to_owned());
-        }
+    if let Some(uri) = folded(s) {
+        return Some(uri.to_owned());
+    }
+    if let Some((bare, _)) = s.split_once('|').filter(|(bare, _)| bare.contains(':')) {
+        return canonical(bare);
+    }
+    if is_oid(s) {
+        let urn = format!("urn:oid:{s}");
+        return Some(folded(&urn).map_or(urn, str::to_owned));
     }
     s.contains(':').then(|| s.to_owned())
+}
+
+/// A spelling as it is compared.
+fn fold(s: &str) -> String {
+    let lower = s.to_ascii_lowercase();
+    match lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")) {
+        Some(rest) => format!("//{}", rest.trim_end_matches('/')),
+        None => lower,
+    }
+}
+
+/// The URI of a spelling, whatever the case of its letters, its scheme, its last slash and its year.
+fn folded(s: &str) -> Option<&'static str> {
+    static FOLDED: LazyLock<HashMap<String, &'static str>> =
+        LazyLock::new(|| AS_LISTED.iter().map(|(spelling, uri)| (fold(spelling), *uri)).collect());
+    let wanted = fold(s);
+    let year = |w: &str| {
+        let (name, year) = w.split_at_checked(w.len().checked_sub(4)?)?;
+        let yearly = name.starts_with("i10") && year.bytes().all(|b| b.is_ascii_digit());
+        yearly.then(|| FOLDED.get(name).copied()).flatten()
+    };
+    FOLDED.get(&wanted).copied().or_else(|| year(&wanted))
+}
+
+/// Whether a text is an OID: numbers between dots, of which the first is 0, 1 or 2.
+fn is_oid(s: &str) -> bool {
+    let mut arcs = s.split('.');
+    let first = arcs.next().is_some_and(|arc| matches!(arc, "0" | "1" | "2"));
+    let rest = arcs.all(|arc| !arc.is_empty() && arc.len() <= 39 && arc.bytes().all(|b| b.is_ascii_digit()));
+    first && rest && s.bytes().filter(|b| *b == b'.').count() >= 2
+}
+
+/// A code in its one spelling, where it has several and this is another: an NDC of ten digits, whose hyphens tell which segment lacks
+/// its zero, becomes one of eleven (the conversion of the FDA: 4-4-2, 5-3-2, 5-4-1).
+pub fn tidied(uri: &str, code: &str) -> Option<String> {
+    if uri != "http://hl7.org/fhir/sid/ndc" || !code.contains('-') {
+        return None;
+    }
+    let parts: Vec<&str> = code.trim().split('-').collect();
+    let [labeler, product, package] = parts.as_slice() else { return None };
+    let digits = |t: &&str| t.bytes().all(|b| b.is_ascii_digit());
+    let lengths = (labeler.len(), product.len(), package.len());
+    let known = matches!(lengths, (4, 4, 2) | (5, 3, 2) | (5, 4, 1) | (5, 4, 2));
+    (known && parts.iter().all(digits)).then(|| format!("{labeler:0>5}{product:0>4}{package:0>2}"))
 }
 
 /// The URI of a spelling that is listed here letter by letter. Quicker than [`canonical`], which knows more.
@@ -176,6 +252,49 @@ mod tests {
         assert_eq!(canonical("icd11x"), None);
         assert_eq!((known("LN").as_deref(), known("urn:x")), (Some("http://loinc.org"), None));
         assert_eq!(canonical("urn:hospital:labs").as_deref(), Some("urn:hospital:labs"));
+    }
+
+    #[test]
+    fn every_spelling_of_a_system_is_one() {
+        for (alias, spellings) in [
+            (
+                "loinc",
+                &["LNC", "https://loinc.org", "http://loinc.org/", "http://loinc.org|2.72", "2.16.840.1.113883.6.1"][..],
+            ),
+            ("snomed", &["SNM", "sct", "2.16.840.1.113883.6.96", "urn:oid:2.16.840.1.113883.6.96"]),
+            ("icd10gm", &["I10G2020", "I10G2031", "ICD-10-GM", "I10GM"]),
+            ("icd10cm", &["2.16.840.1.113883.6.90", "ICD-10-CM"]),
+            ("icd10", &["2.16.840.1.113883.6.3"]),
+            ("icd9cm", &["I9C", "I9CDX", "ICD9", "2.16.840.1.113883.6.103"]),
+            ("rxnorm", &["2.16.840.1.113883.6.88", "RXN"]),
+            ("ndc", &["2.16.840.1.113883.6.69", "urn:oid:2.16.840.1.113883.6.69"]),
+        ] {
+            for spelling in spellings {
+                assert_eq!(canonical(spelling), canonical(alias), "{spelling}");
+            }
+        }
+        assert_eq!(canonical("1.2.3.4").as_deref(), Some("urn:oid:1.2.3.4"));
+        for odd in ["I10X2020", "1.5", "7.0.1", "L2020", "a.b.c"] {
+            assert_eq!(canonical(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn an_ndc_has_eleven_digits_where_its_hyphens_say_how() {
+        let ndc = canonical("ndc").unwrap_or_default();
+        for (code, want) in [
+            ("0093-0058-01", Some("00093005801")),
+            ("00093-058-01", Some("00093005801")),
+            ("00093-0058-1", Some("00093005801")),
+            ("00093-0058-01", Some("00093005801")),
+            ("00093005801", None),
+            ("0093005801", None),
+            ("093-0058-01", None),
+            ("0093-00x8-01", None),
+        ] {
+            assert_eq!(tidied(&ndc, code).as_deref(), want, "{code}");
+        }
+        assert_eq!(tidied("http://loinc.org", "0093-0058-01"), None);
     }
 
     #[test]

@@ -337,7 +337,13 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
     print(&command, &value, arguments.json)?;
     // So that a nightly run of the checks is told from one that could not run.
     let failed = matches!(command, Command::Quality) && value.get("state").and_then(Value::as_str) == Some("fail");
-    Ok(if failed { ExitCode::from(3) } else { ExitCode::SUCCESS })
+    let unread = matches!(command, Command::Ingest)
+        && value.get("failed").and_then(Value::as_array).is_some_and(|failed| !failed.is_empty());
+    Ok(match (failed, unread) {
+        (true, _) => ExitCode::from(3),
+        (_, true) => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    })
 }
 
 /// A text without control characters, so that it can't rewrite a screen.

@@ -97,6 +97,9 @@ pub struct Source {
     /// Whether each file is a whole snapshot, which takes the place of the file of that name before it.
     #[serde(default)]
     pub snapshot: bool,
+    /// Which files of the folder are read, with `*` and `?`; all that the format knows, where it is not given.
+    #[serde(default, rename = "match", deserialize_with = "one_or_more")]
+    pub matches: Vec<String>,
     /// The `system` of the patients' identifiers that are linkage ids, for FHIR; their root, for C-CDA; their authority or
     /// type, for HL7 v2. A CSV mapping names its column itself.
     #[serde(default)]
@@ -105,6 +108,20 @@ pub struct Source {
     /// each number counts together with its authority. Without any, the first authority that comes is the only one.
     #[serde(default)]
     pub authorities: Vec<String>,
+}
+
+/// One text, or a list of them.
+fn one_or_more<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Texts::deserialize(from)? {
+        Texts::One(text) => vec![text],
+        Texts::Several(texts) => texts,
+    })
 }
 
 /// How a source's data come.

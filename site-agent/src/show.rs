@@ -119,8 +119,14 @@ pub fn text(command: &Command, value: &Value) -> String {
                 }
             }
             for name in list(part("ignored")) {
-                let _ =
-                    writeln!(out, "{:<40} not read: no mapping or format takes it", name.as_str().unwrap_or_default());
+                let name = name.as_str().unwrap_or_default();
+                let _ = writeln!(out, "{name:<40} not read: {}", crate::source::not_read(name));
+            }
+            for f in list(part("failed")) {
+                let _ = writeln!(out, "source '{}' can't be read: {}", text_of(f, "source"), text_of(f, "reason"));
+            }
+            for name in list(part("empty")) {
+                let _ = writeln!(out, "{}", crate::source::nothing_read(name.as_str().unwrap_or_default()));
             }
             for note in list(part("linkage").get("notes").unwrap_or(&empty)) {
                 let _ = writeln!(out, "{}", note.as_str().unwrap_or_default());

@@ -106,6 +106,8 @@ pub(crate) fn rehearse(
     // The mapping is wrong where a file can't be read under it; rejected items are the files' own.
     let failed = found.files.iter().filter(|f| f.failed.is_some()).count();
     anyhow::ensure!(failed == 0, "{failed} file(s) can't be read as site.toml says");
+    anyhow::ensure!(found.failed.is_empty(), "{} source(s) can't be read", found.failed.len());
+    anyhow::ensure!(found.empty.is_empty(), "no file is read of: {}", found.empty.join(", "));
     Ok(())
 }
 
@@ -144,6 +146,9 @@ fn profile_text(file: &FileProfile) -> String {
         let _ = write!(out, ", {} unreadable", file.unreadable);
     }
     out.push('\n');
+    if file.no_header {
+        let _ = writeln!(out, "  {}", profile::NO_HEADER);
+    }
     if !file.shipped.is_empty() {
         let _ = writeln!(out, "  a file of this name is read by the shipped mapping: {}", file.shipped.join(", "));
     }
@@ -199,10 +204,34 @@ fn file_text(f: &FileRehearsal) -> String {
     out
 }
 
+/// Why a file is not read, and what can be done.
+pub(crate) fn not_read(name: &str) -> &'static str {
+    let lower = name.to_ascii_lowercase();
+    let is_archive = [".zip", ".7z", ".tar", ".tgz", ".tar.gz", ".rar"].iter().any(|end| lower.ends_with(end));
+    match is_archive {
+        true => "it is an archive; unpack it in the source's folder",
+        false => "no mapping or format takes it",
+    }
+}
+
+/// What is said of a source of which nothing is read.
+pub(crate) fn nothing_read(source: &str) -> String {
+    format!(
+        "NOTHING IS READ of source '{source}': its path holds no file that its format or mapping takes; look at path, format and \
+         match in site.toml, and at what lies there with site-agent source profile"
+    )
+}
+
 fn rehearsal_text(found: &Rehearsal, most: Option<u64>) -> String {
     let mut out: String = found.files.iter().map(file_text).collect();
     for name in &found.ignored {
-        let _ = writeln!(out, "{name}: not read; no mapping or format takes it");
+        let _ = writeln!(out, "{name}: not read; {}", not_read(name));
+    }
+    for f in &found.failed {
+        let _ = writeln!(out, "source '{}' can't be read: {}", f.source, f.reason);
+    }
+    for name in &found.empty {
+        let _ = writeln!(out, "{}", nothing_read(name));
     }
     if let Some(most) = most {
         let _ = writeln!(out, "looked at up to {most} records and rejected items of each file");

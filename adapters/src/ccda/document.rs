@@ -231,10 +231,14 @@ impl<'a> Document<'a> {
             _ => {
                 let Some(visit) = element.child("encompassingEncounter") else { return Ok(()) };
                 let Some(whose) = &self.whose else { return Ok(()) };
-                match encounter::row(visit, whose, &self.env) {
+                let row = match encounter::class(visit) {
+                    Some(_) => encounter::row(visit, whose, &self.env),
+                    None => Err(No::Skipped),
+                };
+                match row {
                     Ok(row) => self.visit = Some((row, line)),
                     // Many documents do not say what kind of visit it was, or which.
-                    Err(No::Skipped | No::Bad(Reason::UnknownLevel | Reason::MissingId, _)) => {
+                    Err(No::Skipped | No::Bad(Reason::MissingId, _)) => {
                         out.tally.items += 1;
                         out.tally.skipped += 1;
                     }
@@ -306,9 +310,19 @@ impl<'a> Document<'a> {
         for leaf in &leaves {
             out.tally.items += 1;
             match self.row(leaf) {
+<<<<<<< HEAD
                 Ok(row) if leaf.denied() => self.deny(&row, leaf.element, line, out)?,
                 Err(_) if leaf.denied() => out.tally.skipped += 1,
                 Ok(row) => self.give(row, Some(leaf.element), line, out)?,
+=======
+                Ok(row) => {
+                    let (before, visit) = (out.tally.records, row.table() == Table::Visit);
+                    self.give(row, Some(leaf.element), line, out)?;
+                    if visit && out.tally.records > before && encounter::class(leaf.element).is_none() {
+                        bad(encounter::unclassed(), line, &format!("{}/{}", self.place(), leaf.path()), out)?;
+                    }
+                }
+>>>>>>> tab
                 Err(no) => bad(no, line, &format!("{}/{}", self.place(), leaf.path()), out)?,
             }
         }

@@ -7,41 +7,23 @@ use super::element::Element;
 use super::{No, Row, code, when};
 use crate::envelope::{self, Envelope};
 use crate::sink::Reason;
+use crate::visits;
 
 /// The name of a visit.
 pub(super) fn name(root: &str, extension: &str) -> String {
     format!("{root}|{extension}")
 }
 
-/// The class of HL7's ActCode; of CPT's numbers for the place and kind of a visit; of the SNOMED CT codes in use.
-fn class(system: Option<&str>, text: &str) -> Option<&'static str> {
-    match system {
-        Some("http://www.ama-assn.org/go/cpt") => {
-            let number: u32 = text.parse().ok()?;
-            Some(match number {
-                99_202..=99_205 | 99_201 | 99_211..=99_215 | 99_241..=99_245 | 99_381..=99_429 => "OP",
-                99_217..=99_220 | 99_224..=99_226 => "OBS",
-                99_221..=99_223 | 99_231..=99_233 | 99_238 | 99_239 | 99_251..=99_255 => "IP",
-                99_281..=99_288 => "ER",
-                99_291 | 99_292 => "ICU",
-                _ => return None,
-            })
-        }
-        Some("http://snomed.info/sct") => Some(match text {
-            "4525004" | "50849002" => "ER",
-            "32485007" | "183452005" | "183450002" | "8715000" => "IP",
-            "11429006" | "185345009" | "185347001" | "185349003" | "270427003" | "308335008" | "390906007"
-            | "448337001" => "OP",
-            _ => return None,
-        }),
-        _ => Some(match text.to_ascii_uppercase().as_str() {
-            "IMP" | "ACUTE" | "NONAC" => "IP",
-            "EMER" => "ER",
-            "OBSENC" | "SS" => "OBS",
-            "AMB" | "HH" | "VR" | "FLD" | "PRENC" => "OP",
-            _ => return None,
-        }),
-    }
+/// The class of a visit, where its codes say one.
+pub(super) fn class(visit: &Element) -> Option<&'static str> {
+    visit.all("code").flat_map(code::all).find_map(|c| visits::class(c.system.as_deref(), c.code))
+}
+
+/// What is said of a visit that was kept without a class.
+pub(super) fn unclassed() -> No {
+    let detail = "code says no kind of visit; the row is kept as that of an outpatient. Add a translation of ActCode: IMP, EMER, \
+                  OBSENC, AMB, HH, VR";
+    No::bad(Reason::UnknownLevel, detail)
 }
 
 pub(super) fn row(visit: &Element, whose: &Whose, env: &Envelope<'_>) -> Row {
@@ -51,12 +33,8 @@ pub(super) fn row(visit: &Element, whose: &Whose, env: &Envelope<'_>) -> Row {
     let Some((root, extension)) = visit.id() else {
         return Err(No::bad(Reason::MissingId, "id is missing; export with the visit's id"));
     };
-    let codes = || visit.all("code").flat_map(code::all);
-    let found = codes().find_map(|c| class(c.system.as_deref(), c.code));
-    let Some(class) = found else {
-        let detail = "code says no kind of visit; add a translation of ActCode: IMP, EMER, OBSENC, AMB, HH, VR";
-        return Err(No::bad(Reason::UnknownLevel, detail));
-    };
+    // A visit of no known kind is one of an outpatient, as in OMOP.
+    let class = class(visit).unwrap_or("OP");
     let id = name(root, extension);
     let mut row = env
         .row(Table::Visit, whose.key, env.record(Table::Visit, &[&whose.id, &id]))

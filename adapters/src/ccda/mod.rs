@@ -110,6 +110,10 @@ impl Adapter for Ccda {
         [".xml", ".cda", ".ccda", ".ccd"].iter().any(|end| bare.ends_with(end))
     }
 
+    fn takes(&self, kind: crate::profile::Kind) -> bool {
+        kind == crate::profile::Kind::Cda
+    }
+
     fn links(&self, _file: &str) -> bool {
         self.linkage_root.is_some()
     }

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use super::No;
 use super::element::Element;
 use crate::sink::Reason;
-use crate::time::{Parts, When};
+use crate::time::{LAST_YEAR, Parts, When};
 
 fn digits(text: &str, from: usize, to: usize) -> Option<u32> {
     text.get(from..to)?.parse().ok()
@@ -82,7 +82,10 @@ pub(super) fn span(element: Option<&Element>, path: &str, zone: Tz) -> Result<Sp
             None => of("center")?,
         },
     };
-    Ok(Span { start, end: of("high")? })
+    // A day that never comes, as 99991231, is an end that is not known yet.
+    let year = |e: &Element| e.get("value").and_then(|v| digits(v, 0, 4));
+    let never = element.child("high").and_then(year).is_some_and(|year| year > LAST_YEAR);
+    Ok(Span { start, end: if never { None } else { of("high")? } })
 }
 
 #[cfg(test)]

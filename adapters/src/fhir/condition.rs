@@ -112,8 +112,8 @@ pub(super) fn rows(condition: &Condition<'_>, told: &Told<'_>) -> Rows {
     }
     set_known(&mut row, &recorded);
     let end = match &condition.abatement_period {
-        Some(period) => told.date(&period.end, "Condition.abatementPeriod.end")?,
-        None => told.date(&condition.abatement_date_time, "Condition.abatementDateTime")?,
+        Some(period) => told.end(&period.end, "Condition.abatementPeriod.end"),
+        None => told.end(&condition.abatement_date_time, "Condition.abatementDateTime"),
     };
     if let Some(end) = &end {
         envelope::set_end(&mut row, end);

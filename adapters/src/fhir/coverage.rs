@@ -43,7 +43,7 @@ pub(super) fn rows(coverage: &Coverage<'_>, told: &Told<'_>) -> Rows {
     if let Some(start) = &start {
         envelope::set_start(&mut row, start);
     }
-    let end = coverage.period.as_ref().map_or(Ok(None), |p| told.date(&p.end, "Coverage.period.end"))?;
+    let end = coverage.period.as_ref().and_then(|p| told.end(&p.end, "Coverage.period.end"));
     if let Some(end) = &end {
         envelope::set_end(&mut row, end);
     }

@@ -184,7 +184,7 @@ fn set_effective(row: &mut Record, m: &Medication<'_>, name: &str, told: &Told<'
     let (start, end) = match &m.effective_period {
         Some(p) => (
             told.date(&p.start, &format!("{name}.effectivePeriod.start"))?,
-            told.date(&p.end, &format!("{name}.effectivePeriod.end"))?,
+            told.end(&p.end, &format!("{name}.effectivePeriod.end")),
         ),
         None => (told.date(&m.effective_date_time, &format!("{name}.effectiveDateTime"))?, None),
     };
@@ -222,7 +222,7 @@ pub(super) fn request(m: &Medication<'_>, told: &Told<'_>) -> Rows {
         set_quantity(&mut row, dispense.quantity.as_ref());
         row.set("days_supply", dispense.expected_supply_duration.as_ref().and_then(days));
         if let Some(period) = &dispense.validity_period
-            && let Some(end) = told.date(&period.end, "MedicationRequest.dispenseRequest.validityPeriod.end")?
+            && let Some(end) = told.end(&period.end, "MedicationRequest.dispenseRequest.validityPeriod.end")
         {
             envelope::set_end(&mut row, &end);
             row.set("end_kind", "explicit");

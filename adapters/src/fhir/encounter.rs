@@ -25,6 +25,8 @@ pub(super) struct Encounter<'a> {
     #[serde(borrow, default, rename = "type", deserialize_with = "super::wire::list")]
     kind: Vec<CodeableConcept<'a>>,
     #[serde(borrow)]
+    service_type: Option<CodeableConcept<'a>>,
+    #[serde(borrow)]
     subject: Option<Reference<'a>>,
     #[serde(borrow)]
     period: Option<Period<'a>>,
@@ -94,6 +96,31 @@ fn intensive(kinds: &[CodeableConcept<'_>]) -> bool {
     code::has(kinds, "intensivstationaer")
 }
 
+/// The class that a type of an encounter, or the kind of its service, says by a code of a system that is known: SNOMED CT, CPT's
+/// numbers for the place and kind of a visit, v3 ActCode or HL7 v2's patient class.
+fn class_of_type(concept: &CodeableConcept<'_>) -> Option<&'static str> {
+    concept.coding.iter().find_map(|c| match code::system(c).as_deref() {
+        Some(crate::visits::SNOMED | crate::visits::CPT) => {
+            crate::visits::class(code::system(c).as_deref(), of(&c.code)?)
+        }
+        Some(system) if system.contains("v3-ActCode") || system.contains("0004") => class(c),
+        _ => None,
+    })
+}
+
+/// The class of a visit: what its class says; else its types; else a discharge or an admission, which only a stay has.
+fn class_of(encounter: &Encounter<'_>) -> Option<&'static str> {
+    if intensive(&encounter.kind) {
+        return Some("ICU");
+    }
+    let named = encounter.class.as_ref().and_then(class);
+    let kinds = || encounter.kind.iter().chain(encounter.service_type.as_ref());
+    named.or_else(|| kinds().find_map(class_of_type)).or_else(|| {
+        let stay = encounter.hospitalization.as_ref()?;
+        (stay.admit_source.is_some() || stay.discharge_disposition.is_some()).then_some("IP")
+    })
+}
+
 /// The ward: by its physical type, else the last location that is not only planned. Its identifier, else its id.
 fn ward<'e>(locations: &'e [Location<'_>]) -> Option<&'e str> {
     let been = || locations.iter().rev().filter(|l| !matches!(of(&l.status), Some("planned" | "reserved")));
@@ -120,10 +147,17 @@ pub(super) fn rows(encounter: &Encounter<'_>, told: &Told<'_>) -> Rows {
     };
     let error = status == "error";
     let person = told.person_of(&encounter.subject, &encounter.contained, "Encounter.subject", error)?;
-    let class = if intensive(&encounter.kind) { Some("ICU") } else { encounter.class.as_ref().and_then(class) };
-    let Some(class) = class.or(error.then_some("OP")) else {
-        let detail = "Encounter.class is not one of IMP, ACUTE, NONAC, EMER, OBSENC, SS, AMB, HH, VR, FLD, PRENC";
-        return Err(No::bad(Reason::UnknownLevel, detail));
+    let class = match class_of(encounter) {
+        Some(class) => class,
+        // A visit of no known class is one of an outpatient, as in OMOP; it is told, since a study by class can't rely on it.
+        None => {
+            if !error {
+                let detail = "Encounter.class, type, serviceType and hospitalization say no kind of visit that is known; the \
+                              row is kept as that of an outpatient. Map class to IMP, EMER, OBSENC, AMB, HH or VR";
+                told.left_out.push(Reason::UnknownLevel, detail.to_owned());
+            }
+            "OP"
+        }
     };
     let mut row = told
         .env
@@ -133,14 +167,14 @@ pub(super) fn rows(encounter: &Encounter<'_>, told: &Told<'_>) -> Rows {
     set_status(&mut row, status);
     let period = encounter.period.as_ref();
     let mut start = period.map_or(Ok(None), |p| told.date(&p.start, "Encounter.period.start"))?;
-    let mut end = period.map_or(Ok(None), |p| told.date(&p.end, "Encounter.period.end"))?;
+    let mut end = period.and_then(|p| told.end(&p.end, "Encounter.period.end"));
     if period.is_none() {
         // The time within the hospital, by the states that it went through.
         let stays =
             |s: &&StatusHistory<'_>| !matches!(of(&s.status), Some("planned" | "cancelled" | "entered-in-error"));
         for state in encounter.status_history.iter().filter(stays).filter_map(|s| s.period.as_ref()) {
             let from = told.date(&state.start, "Encounter.statusHistory.period.start")?;
-            let to = told.date(&state.end, "Encounter.statusHistory.period.end")?;
+            let to = told.end(&state.end, "Encounter.statusHistory.period.end");
             start = [start, from].into_iter().flatten().min_by_key(crate::time::When::seconds);
             end = [end, to].into_iter().flatten().max_by_key(crate::time::When::seconds);
         }

@@ -43,8 +43,12 @@ use serde::Deserialize;
 
 use self::index::Index;
 use self::stream::{Piece, Pieces};
+<<<<<<< HEAD
 use self::told::{Last, Told};
 use self::version::versioned;
+=======
+use self::told::{Last, LeftOut, Told};
+>>>>>>> tab
 use self::wire::{Text, of};
 use crate::envelope::Envelope;
 use crate::lines::{Line, Lines};
@@ -99,6 +103,24 @@ fn has_lines(file: &str) -> Option<bool> {
     bare.ends_with(".json").then_some(false)
 }
 
+/// Whether a resource stands on each line: by the name and, where that does not say it or where the first line is no whole resource,
+/// by the first bytes.
+fn is_by_line(extract: &mut Extract<'_>) -> bool {
+    let named = has_lines(extract.name);
+    if named == Some(false) {
+        return false;
+    }
+    // An error here comes again with the first line, which tells it.
+    let Ok(bytes) = extract.reader.fill_buf() else { return named == Some(true) };
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
+    let first = text.split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii();
+    match named {
+        // Pretty-printed JSON, whatever its name.
+        Some(true) => !matches!(first, b"{" | b"[") || first.len() == text.len(),
+        _ => first.ends_with(b"}"),
+    }
+}
+
 impl Adapter for Fhir {
     fn format(&self) -> &'static str {
         "fhir"
@@ -108,19 +130,24 @@ impl Adapter for Fhir {
         has_lines(file).is_some()
     }
 
+    fn takes(&self, kind: crate::profile::Kind) -> bool {
+        matches!(kind, crate::profile::Kind::FhirNdjson | crate::profile::Kind::FhirBundle)
+    }
+
     fn links(&self, _file: &str) -> bool {
         self.linkage_system.is_some()
     }
 
     fn surveys(&self, file: &str) -> bool {
-        self.accepts(file) && survey::wants(file)
+        survey::wants(file)
     }
 
     fn survey(&self, extract: Extract<'_>) -> Result<(), AdapterError> {
         let mut index = self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         let name = extract.name;
-        survey::read(extract, has_lines(name) == Some(true), &mut index)
-            .map_err(|source| AdapterError::Io { file: name.to_owned(), source })
+        let mut extract = extract;
+        let by_line = is_by_line(&mut extract);
+        survey::read(extract, by_line, &mut index).map_err(|source| AdapterError::Io { file: name.to_owned(), source })
     }
 
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
@@ -136,9 +163,11 @@ impl Adapter for Fhir {
             in_bundle: false,
             linkage: self.linkage_system.as_deref(),
             last: &Last::default(),
+            left_out: &LeftOut::default(),
         };
         let mut out = Out::new(sink, extract.name);
-        if has_lines(extract.name) == Some(true) {
+        let mut extract = extract;
+        if is_by_line(&mut extract) {
             lines(extract, &told, &mut out)?;
         } else {
             pieces(Pieces::new(extract.reader), &told, &mut out, None)?;
@@ -337,8 +366,12 @@ fn take(bytes: &[u8], held: bool, told: &Told<'_>, out: &mut Out<'_>, place: &Pl
         Err(no) => Err(no),
     };
     out.tally.items += 1;
+    let left_out = told.left_out.take();
     match rows {
-        Ok(rows) => rows.into_iter().try_for_each(|row| out.record(row, place.line)),
+        Ok(rows) => {
+            rows.into_iter().try_for_each(|row| out.record(row, place.line))?;
+            left_out.iter().try_for_each(|(reason, detail)| place.quarantine(out, *reason, detail))
+        }
         Err(No::Skipped(kind)) => {
             out.skip(&kind);
             Ok(())

@@ -81,7 +81,7 @@ pub(super) fn rows(patient: &Patient<'_>, told: &Told<'_>) -> Rows {
         _ => "U",
     };
     let mut row = env.row(Table::Patient, person, key).with("sex", sex).with("age_capped", false);
-    if let Some(birth) = told.date(&patient.birth_date, "Patient.birthDate")? {
+    if let Some(birth) = told.spare_date(&patient.birth_date, "Patient.birthDate") {
         envelope::set_birth(&mut row, &birth);
     }
     if let Some(id) = told.linkage.and_then(|system| patient.id_of(system)) {

@@ -57,10 +57,9 @@ pub(super) fn rows(procedure: &Procedure<'_>, told: &Told<'_>) -> Rows {
     }
     told.set_visit(&mut row, &procedure.encounter);
     let (start, end) = match &procedure.performed_period {
-        Some(p) => (
-            told.date(&p.start, "Procedure.performedPeriod.start")?,
-            told.date(&p.end, "Procedure.performedPeriod.end")?,
-        ),
+        Some(p) => {
+            (told.date(&p.start, "Procedure.performedPeriod.start")?, told.end(&p.end, "Procedure.performedPeriod.end"))
+        }
         None => (told.date(&procedure.performed_date_time, "Procedure.performedDateTime")?, None),
     };
     // What is known to have ended has been, though its beginning is not told.

@@ -30,6 +30,21 @@ pub(super) struct Told<'t> {
     pub(super) in_bundle: bool,
     pub(super) linkage: Option<&'t str>,
     pub(super) last: &'t Last,
+    pub(super) left_out: &'t LeftOut,
+}
+
+/// What the rows of the resource in hand had to leave out, and why. The rows are kept.
+#[derive(Default)]
+pub(super) struct LeftOut(RefCell<Vec<(Reason, String)>>);
+
+impl LeftOut {
+    pub(super) fn push(&self, reason: Reason, detail: String) {
+        self.0.borrow_mut().push((reason, detail));
+    }
+
+    pub(super) fn take(&self) -> Vec<(Reason, String)> {
+        self.0.take()
+    }
 }
 
 /// The keys last made: events of one person and one visit mostly stand together, and a keyed hash is not cheap.
@@ -242,6 +257,23 @@ impl<'t> Told<'t> {
             Some(when) => Ok(Some(when)),
             None => Err(No::bad(Reason::BadDate, format!("{field} is not a FHIR date of this world; correct it"))),
         }
+    }
+
+    /// A date field that a row can do without.
+    pub(super) fn spare_date(&self, text: &Option<Text<'_>>, field: &str) -> Option<When> {
+        match self.date(text, field) {
+            Ok(when) => when,
+            Err(No::Bad(reason, detail)) => {
+                self.left_out.push(reason, format!("{detail}; the row is kept without it"));
+                None
+            }
+            Err(No::Skipped(_)) => None,
+        }
+    }
+
+    /// The end of a period: none where it is a day that never comes, as `9999-12-31`.
+    pub(super) fn end(&self, text: &Option<Text<'_>>, field: &str) -> Option<When> {
+        if of(text).is_some_and(time::is_never) { None } else { self.spare_date(text, field) }
     }
 
     /// Sets the visit of a row. One that can't be told is left out; the event stays.

@@ -9,21 +9,6 @@ use super::scan::Field;
 use super::segment::{No, Segment};
 use crate::sink::Reason;
 
-/// Names of code systems that senders write and HL7's table 0396 does not have.
-const SPELLINGS: &[(&str, &str)] = &[
-    ("I9", "I9C"),
-    ("ICD9", "I9C"),
-    ("ICD-9", "I9C"),
-    ("ICD-9-CM", "I9C"),
-    ("ICD-10", "I10"),
-    ("ICD-10-CM", "I10C"),
-    ("ICD10-CM", "I10C"),
-    ("SNM3", "SCT"),
-    ("SNOMED", "SCT"),
-    ("LOINC", "LN"),
-    ("RXN", "RXNORM"),
-];
-
 /// A code and its system.
 pub(crate) struct Coded<'m> {
     /// The code.
@@ -36,8 +21,7 @@ fn system(name: &str) -> Option<Cow<'static, str>> {
     if let Some(uri) = codes::listed(name) {
         return Some(Cow::Borrowed(uri));
     }
-    let known = SPELLINGS.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(name));
-    codes::canonical(known.map_or(name, |(_, usual)| usual)).map(Cow::Owned)
+    codes::canonical(name).map(Cow::Owned)
 }
 
 /// The code to keep: the one of a system known here, else the first. Both triplets of the field are looked into.

@@ -295,3 +295,25 @@ fn messages_per_second_of_the_processor() {
         );
     }
 }
+
+/// Keeps what is said of rejected items.
+struct Hears<'a>(&'a mut Vec<String>);
+impl crate::Sink for Hears<'_> {
+    fn record(&mut self, _: schema::Record) -> Result<(), AdapterError> {
+        Ok(())
+    }
+    fn quarantine(&mut self, item: crate::Quarantined) -> Result<(), AdapterError> {
+        self.0.push(item.detail);
+        Ok(())
+    }
+}
+
+#[test]
+fn segments_between_a_backslash_and_a_letter_are_told_as_such() {
+    let text = "MSH|^~\\&|A|H|B|C|20240102030405||ADT^A01|1|P|2.5\\rPID|1||7^^^H^MR\\rPV1|1|I\r";
+    let adapter = crate::open("hl7v2", None, "").unwrap();
+    let extract = Extract { name: "a.hl7", reader: Box::new(std::io::Cursor::new(text.as_bytes().to_vec())) };
+    let mut said = Vec::new();
+    adapter.read(&context(), extract, &mut Hears(&mut said)).unwrap();
+    assert!(said.iter().any(|s| s.contains("carriage return")), "{said:?}");
+}

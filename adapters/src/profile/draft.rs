@@ -12,9 +12,19 @@ fn quoted(text: &str) -> String {
 pub fn draft(files: &[FileProfile]) -> String {
     let mut out =
         String::from("format = \"csv\"\n# Guessed from the files. Check each line; docs/tabular.md explains them.\n");
-    for file in files.iter().filter(|f| matches!(f.kind, Kind::Delimited | Kind::Parquet)) {
+    // A text of one column, or of columns that no line agrees on, is no table.
+    let table = |f: &&FileProfile| match f.kind {
+        Kind::Parquet => true,
+        Kind::Delimited => f.columns.len() > 1 && f.items > 0 && f.unreadable * 2 < f.items,
+        _ => false,
+    };
+    for file in files.iter().filter(table) {
         let name = file.file.rsplit(['/', '\\']).next().unwrap_or(&file.file);
         let _ = write!(out, "\n[[file]]\nmatch = {}\n", quoted(name.strip_suffix(".gz").unwrap_or(name)));
+        if file.no_header {
+            let names: Vec<String> = file.columns.iter().map(|c| quoted(&c.name)).collect();
+            let _ = writeln!(out, "header = false # the first line looks like data\ncolumns = [{}]", names.join(", "));
+        }
         if let Some(delimiter) = file.delimiter.filter(|d| *d != ',') {
             let _ = writeln!(out, "delimiter = {}", quoted(&delimiter.to_string()));
         }

@@ -47,6 +47,8 @@ pub struct FileProfile {
     pub unreadable: u64,
     /// The columns, of a table.
     pub columns: Vec<ColumnProfile>,
+    /// Whether the first line looks like data; the columns are numbered then.
+    pub no_header: bool,
     /// Resource types or message types, with how many of each.
     pub holds: BTreeMap<String, u64>,
     /// Formats whose shipped mapping reads a file of that name.
@@ -59,7 +61,38 @@ fn shipped() -> &'static [(&'static str, Box<dyn Adapter>)] {
     OPEN.get_or_init(|| SHIPPED.iter().filter_map(|f| crate::open(f, None, "").ok().map(|a| (*f, a))).collect())
 }
 
-/// The names of the columns of a table; none of what is no table.
+/// Endings of files that may look like extracts and are none: stylesheets and schemas, pages, programs.
+const OTHERS: &[&str] = &["xsl", "xslt", "xsd", "sch", "html", "htm", "xhtml", "md", "sql", "py", "r", "log", "toml"];
+
+/// The format of a file by its first bytes, also behind gzip; `None` where its ending says that it is no extract, or where it can't be
+/// read.
+pub fn kind(path: &Path) -> Option<Kind> {
+    let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
+    if ending.is_some_and(|e| OTHERS.contains(&e.as_str())) {
+        return None;
+    }
+    let mut reader = crate::reader(path).ok()?;
+    kind::of(&mut *reader).ok().map(|(kind, _)| kind)
+}
+
+/// Whether the names of columns look like the cells of a row, so that they may be a patient's: two or more are numbers or dates.
+pub(crate) fn looks_like_data<N: AsRef<str>>(names: &[N]) -> bool {
+    let is_value = |name: &&N| {
+        let name = name.as_ref();
+        let digits = name.bytes().filter(u8::is_ascii_digit).count();
+        let odd =
+            name.bytes().any(|b| !b.is_ascii_digit() && !matches!(b, b'.' | b',' | b'-' | b'/' | b':' | b' ' | b'T'));
+        digits > 0 && !odd
+    };
+    let values = names.iter().filter(is_value).count();
+    values >= 2 || (values == 1 && names.len() <= 3)
+}
+
+/// What is said in the place of names that may be a patient's values.
+pub const NO_HEADER: &str =
+    "the first line looks like data, not like names of columns: write header = false and columns = [\"...\"]";
+
+/// The names of the columns of a table; none of what is no table, or whose first line looks like data.
 ///
 /// # Errors
 /// The file can't be opened or read.
@@ -70,7 +103,8 @@ pub fn columns(path: &Path) -> io::Result<Vec<String>> {
     if matches!(out.kind, Kind::Delimited | Kind::Parquet) {
         table(&mut out, reader, path, 0, &mut |_| {})?;
     }
-    Ok(out.columns.into_iter().map(|c| c.name).collect())
+    let names: Vec<String> = out.columns.into_iter().map(|c| c.name).collect();
+    Ok(if looks_like_data(&names) { Vec::new() } else { names })
 }
 
 /// Looks at the first `most` items of a file. `hear` is told the bytes read so far.
@@ -157,7 +191,11 @@ fn table<'a>(
             }
         }
     }
-    let names = names.unwrap_or_default();
+    let mut names = names.unwrap_or_default();
+    if most > 0 && rows.columns().is_none() && looks_like_data(&names) {
+        out.no_header = true;
+        names = (1..=names.len()).map(|n| format!("column {n}")).collect();
+    }
     columns.resize_with(names.len(), column::Column::default);
     out.columns = names.into_iter().zip(&columns).map(|(name, column)| column.profile(name)).collect();
     hear(rows.read_bytes());

@@ -134,3 +134,13 @@ fn long_texts_are_counted_and_one_letter_is_no_sex() {
     assert_eq!((guess(&file, "note").distinct, guess(&file, "note").guess.as_str()), (Some(30), "free text"));
     assert_eq!(guess(&file, "flag").guess, "a few words");
 }
+
+#[test]
+fn a_file_without_a_header_shows_no_cell_and_a_text_is_no_table() {
+    let file = of("person.csv", b"4711,Schmidt,8507,1970\n4712,Meier,8532,1980\n");
+    assert!(file.no_header && file.columns.iter().all(|c| c.name.starts_with("column ")));
+    let mapping = draft(&[file, of("SOURCE.md", b"# What this is\n\nA text, with a comma.\n")]);
+    assert!(mapping.contains("header = false") && !mapping.contains("Schmidt"), "{mapping}");
+    assert!(!mapping.contains("SOURCE.md"), "{mapping}");
+    assert!(!of("a.csv", b"id,2020,born\nx,1,2\n").no_header);
+}

@@ -9,8 +9,9 @@ use schema::{Key, Record, Table};
 use super::cells::{Cells, MadeCells};
 use super::columns::Slot;
 use super::lookup::Lookup;
-use super::maker::{Found, Keys, Maker, No, Repeats, RowState, when};
+use super::maker::{Found, Keys, Maker, No, Repeats, RowState, never, when};
 use super::mapping::{FileMap, Person, RowMap, is_one_of};
+use super::reused::Reused;
 use super::rows::Fields;
 use super::setters::{Source, Target};
 use crate::envelope::Envelope;
@@ -27,6 +28,7 @@ pub(crate) struct Builder<'a> {
     persons: Keys,
     visits: Keys,
     repeats: Repeats,
+    reused: Reused,
     rows: Vec<RowState>,
 }
 
@@ -41,7 +43,7 @@ impl<'a> Builder<'a> {
         let state = |row: &RowMap| {
             let mut template = envelope.row(row.table, Key::default(), Key::default());
             defaults(&mut template);
-            RowState { record: template.clone(), template, refused: None }
+            RowState { record: template.clone(), template, refused: None, without: Vec::new(), left_out: Vec::new() }
         };
         let rows = map.rows.iter().map(state).collect();
         let made = MadeCells::new(lookups);
@@ -54,6 +56,7 @@ impl<'a> Builder<'a> {
             persons: Keys::default(),
             visits: Keys::default(),
             repeats: Repeats::default(),
+            reused: Reused::default(),
             rows,
         }
     }
@@ -62,7 +65,7 @@ impl<'a> Builder<'a> {
     pub(crate) fn judge(&mut self, sample: &[&Fields]) {
         let zone = self.envelope.zone();
         for (i, row) in self.map.rows.iter().enumerate() {
-            let mut counts: HashMap<Slot, (u32, u32)> = HashMap::new();
+            let mut counts: HashMap<(Slot, bool), (u32, u32)> = HashMap::new();
             for fields in sample {
                 let made = make(&mut self.made, self.map, fields, &self.found.positions);
                 let cells = cells(self.map, made, fields, &self.found.positions);
@@ -74,25 +77,33 @@ impl<'a> Builder<'a> {
                     let Some(text) = cells.get(column.slot) else { continue };
                     let fits = match setter.target {
                         _ if column.map.is_some() || column.tolerant || self.found.typed(column.slot) => continue,
+                        Target::End if never(self.map, text, false) => true,
                         t if t.is_time() => when(self.map, text, false, zone).is_some(),
                         Target::Column("value_num", ..) => self.map.numbers.parse(Comparator::strip(text).1).is_some(),
                         Target::Column(_, Kind::Real | Kind::Integer, _) => self.map.numbers.parse(text).is_some(),
                         _ => continue,
                     };
-                    let count = counts.entry(column.slot).or_default();
+                    let count = counts.entry((column.slot, setter.target.is_spare())).or_default();
                     count.0 += 1;
                     count.1 += u32::from(!fits);
                 }
             }
             // A few faults are faults of their rows. More than a fifth says that the column is written in another way, and
             // then those that seem to fit may be misread.
-            let worst = counts.iter().filter(|(_, (n, bad))| *n >= 20 && bad * 5 > *n).min_by_key(|(slot, _)| **slot);
-            if let (Some((slot, (n, bad))), Some(state)) = (worst, self.rows.get_mut(i)) {
-                state.refused = Some(format!(
-                    "column \"{}\": {bad} of its first {n} values contradict the mapping's dates, decimal or thousands, so \
+            let mut wrong: Vec<_> = counts.iter().filter(|(_, (n, bad))| *n >= 20 && bad * 5 > *n).collect();
+            wrong.sort();
+            let Some(state) = self.rows.get_mut(i) else { continue };
+            for ((slot, spare), (n, bad)) in wrong {
+                let detail = format!(
+                    "column {}: {bad} of its first {n} values contradict the mapping's dates, decimal or thousands, so \
                      that the others may be misread; correct the mapping",
-                    self.map.slots.name(*slot)
-                ));
+                    self.map.column(*slot)
+                );
+                match spare {
+                    true => state.without.push((*slot, format!("{detail}; the rows are kept without it"))),
+                    false if state.refused.is_none() => state.refused = Some(detail),
+                    false => {}
+                }
             }
         }
     }
@@ -117,7 +128,7 @@ impl<'a> Builder<'a> {
             Person::Column(slot) => match cells.get(slot) {
                 Some(id) => id,
                 None => {
-                    let detail = format!("column \"{}\" is empty; it names the patient", map.slots.name(slot));
+                    let detail = format!("column {} is empty; it names the patient", map.column(slot));
                     return out.quarantine(line, Reason::MissingPatient, detail);
                 }
             },
@@ -144,7 +155,21 @@ impl<'a> Builder<'a> {
             match maker.record(row, state, person, key) {
                 Ok(()) => {
                     any = true;
+                    let aged = row.setters.iter().any(|s| matches!(s.source, Source::Age { .. }));
+                    if row.table == Table::Patient && self.reused.is_another(key, &state.record, !aged) {
+                        let detail = match &map.person {
+                            Person::Column(slot) => format!("column {}", map.column(*slot)),
+                            Person::RowNumber => "the row's number".to_owned(),
+                        };
+                        let why = "a patient of this file had the id before, with another sex or year of birth; give each \
+                                   an id of its own";
+                        out.quarantine(line, Reason::IdReused, format!("{detail}: {why}"))?;
+                        continue;
+                    }
                     out.row(&state.record, line)?;
+                    for (_, reason, detail) in state.left_out.drain(..) {
+                        out.quarantine(line, reason, detail)?;
+                    }
                 }
                 Err(No::Skipped) => {}
                 Err(No::Bad(reason, detail)) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::columns::{Origin, Slot, Slots};
 use super::derive::{Base, Derive};
+use super::layout::whole;
 use super::lookup::{Lookup, push_key};
 use super::rows::Fields;
 use super::steps::Stepped;
@@ -45,8 +46,11 @@ pub(crate) struct Cells<'r, 't> {
     pub(crate) made: &'r MadeCells<'t>,
 }
 
-fn field<'r>(fields: &'r Fields, position: Option<usize>, null: &[String]) -> Option<&'r str> {
-    let text = fields.get(position?)?;
+fn field<'r>(fields: &'r Fields, position: Option<usize>, is_whole: bool, null: &[String]) -> Option<&'r str> {
+    let mut text = fields.get(position?)?;
+    if is_whole {
+        text = whole(text);
+    }
     (!text.is_empty() && !null.iter().any(|n| n == text)).then_some(text)
 }
 
@@ -74,7 +78,7 @@ impl<'t> MadeCells<'t> {
         // A made column is made of columns before it, so that this ends.
         loop {
             match slots.origin(slot)? {
-                Origin::File => return field(fields, *positions.get(slot)?, null),
+                Origin::File => return field(fields, *positions.get(slot)?, slots.is_whole(slot), null),
                 Origin::Made(at) => match *self.cells.get(at)? {
                     Made::Null => return None,
                     Made::Same(other) => slot = other,

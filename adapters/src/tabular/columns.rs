@@ -19,22 +19,47 @@ pub(crate) enum Origin {
 
 /// The columns, with the line that first names each.
 #[derive(Default)]
-pub(crate) struct Slots(Vec<(String, usize, Origin)>);
+pub(crate) struct Slots {
+    all: Vec<(String, usize, Origin)>,
+    /// Whether the column holds whole numbers, as identifiers, by slot.
+    whole: Vec<bool>,
+}
 
 impl Slots {
     /// The name of a slot's column.
     pub(crate) fn name(&self, slot: Slot) -> &str {
-        self.0.get(slot).map_or("", |(name, _, _)| name)
+        self.all.get(slot).map_or("", |(name, _, _)| name)
     }
 
     /// Where it comes from.
     pub(crate) fn origin(&self, slot: Slot) -> Option<Origin> {
-        self.0.get(slot).map(|(_, _, origin)| *origin)
+        self.all.get(slot).map(|(_, _, origin)| *origin)
+    }
+
+    /// Whether `1.0` in the column is `1`.
+    pub(crate) fn is_whole(&self, slot: Slot) -> bool {
+        self.whole.get(slot).copied().unwrap_or(false)
+    }
+
+    /// Says of the file's columns which hold whole numbers.
+    pub(crate) fn mark_whole(&mut self, is_whole: impl Fn(&str) -> bool) {
+        self.whole = self.all.iter().map(|(name, _, origin)| *origin == Origin::File && is_whole(name)).collect();
+    }
+
+    /// The columns of the file that a column is, or is made of.
+    pub(crate) fn sources(&self, slot: Slot, derived: &[Derive]) -> Vec<&str> {
+        match self.origin(slot) {
+            Some(Origin::Made(at)) => {
+                let from = derived.get(at).map(Derive::slots).unwrap_or_default();
+                from.into_iter().filter(|from| *from != slot).flat_map(|from| self.sources(from, derived)).collect()
+            }
+            _ => vec![self.name(slot)],
+        }
     }
 
     /// Every column, in the order of the slots: its name, its line, its origin.
     pub(crate) fn all(&self) -> &[(String, usize, Origin)] {
-        &self.0
+        &self.all
     }
 }
 
@@ -78,12 +103,12 @@ impl<'d, 't> Columns<'d, 't> {
     /// The slot of a column.
     pub(crate) fn slot(&mut self, column: Text<'_>) -> Result<Slot, AdapterError> {
         let line = self.doc.line(column.at);
-        if let Some(at) = self.slots.0.iter().position(|(name, _, _)| name == column.text) {
+        if let Some(at) = self.slots.all.iter().position(|(name, _, _)| name == column.text) {
             return Ok(at);
         }
         let Some((name, section)) = self.definitions.iter().find(|(n, _)| n.text == column.text).copied() else {
-            self.slots.0.push((column.text.to_owned(), line, Origin::File));
-            return Ok(self.slots.0.len() - 1);
+            self.slots.all.push((column.text.to_owned(), line, Origin::File));
+            return Ok(self.slots.all.len() - 1);
         };
         if self.making.contains(&name.text) {
             return Err(self.doc.error(name.at, format!("column \"{}\" is made of itself", name.text)));
@@ -96,8 +121,8 @@ impl<'d, 't> Columns<'d, 't> {
 
     fn made(&mut self, name: &str, line: usize, derive: Derive) -> Slot {
         self.derived.push(derive);
-        self.slots.0.push((name.to_owned(), line, Origin::Made(self.derived.len() - 1)));
-        self.slots.0.len() - 1
+        self.slots.all.push((name.to_owned(), line, Origin::Made(self.derived.len() - 1)));
+        self.slots.all.len() - 1
     }
 
     /// A cell of a lookup.
@@ -128,7 +153,7 @@ impl<'d, 't> Columns<'d, 't> {
         keys: Vec<Slot>,
         column: Text<'_>,
     ) -> Result<Slot, AdapterError> {
-        if let Some(at) = self.slots.0.iter().position(|(name, _, _)| name == own) {
+        if let Some(at) = self.slots.all.iter().position(|(name, _, _)| name == own) {
             return Ok(at);
         }
         let line = self.doc.line(column.at);
@@ -140,7 +165,7 @@ impl<'d, 't> Columns<'d, 't> {
 
     /// The first definition that nothing reads, which is a typing error.
     pub(crate) fn unused(&self) -> Option<Text<'d>> {
-        let read = |t: &Text<'_>| self.slots.0.iter().any(|(name, _, _)| name == t.text);
+        let read = |t: &Text<'_>| self.slots.all.iter().any(|(name, _, _)| name == t.text);
         self.definitions.iter().map(|(name, _)| *name).find(|t| !read(t))
     }
 }

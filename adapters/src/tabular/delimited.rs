@@ -73,6 +73,8 @@ pub(crate) struct Delimited<'a> {
     quote: Option<char>,
     waiting: VecDeque<Physical>,
     fields: Fields,
+    /// Whether the first line only names the delimiter, as spreadsheets write it.
+    named: bool,
 }
 
 /// The candidate that stands most often in the first line, and whether that line has a quote.
@@ -90,6 +92,19 @@ fn first_line(bytes: &[u8], candidates: &[char]) -> (Option<char>, bool) {
     (best.map(|(c, _)| c), text.contains('"'))
 }
 
+/// The delimiter that a first line such as `sep=;` names.
+fn named_delimiter(bytes: &[u8]) -> Option<char> {
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let line = text.get(..memchr::memchr(b'\n', text.get(..16.min(text.len()))?)?)?.trim_ascii_end();
+    let line = line.strip_prefix(b"\"").and_then(|l| l.strip_suffix(b"\"")).unwrap_or(line);
+    match line.split_at_checked(4)? {
+        (word, [delimiter]) if word.eq_ignore_ascii_case(b"sep=") && delimiter.is_ascii() => {
+            Some(char::from(*delimiter))
+        }
+        _ => None,
+    }
+}
+
 impl<'a> Delimited<'a> {
     /// Over a stream. A byte order mark goes before the declared encoding. Of several delimiters the first line decides; the
     /// quote, where the layout leaves it open, is `"`, and none in a file between tabs whose first line has none.
@@ -104,9 +119,17 @@ impl<'a> Delimited<'a> {
                 Box::new(BufReader::new(Transcoded { inner: reader, decoder, ready: Vec::new(), at: 0, done: false }));
             encoding = encoding_rs::UTF_8;
         }
-        let (found, quoted) = match reader.fill_buf() {
-            Ok(bytes) => first_line(bytes, &layout.delimiters),
-            Err(_) => (None, false),
+        let (found, quoted, named) = match reader.fill_buf() {
+            Ok(bytes) => {
+                let named = named_delimiter(bytes);
+                let rest = match named {
+                    Some(_) => memchr::memchr(b'\n', bytes).and_then(|end| bytes.get(end + 1..)).unwrap_or_default(),
+                    None => bytes,
+                };
+                let (found, quoted) = first_line(rest, &layout.delimiters);
+                (named.filter(|d| layout.delimiters.contains(d)).or(found), quoted, named.is_some())
+            }
+            Err(_) => (None, false, false),
         };
         let delimiter = found.unwrap_or(',');
         let quote = layout.quote.unwrap_or(if delimiter == '\t' && !quoted { None } else { Some('"') });
@@ -118,6 +141,7 @@ impl<'a> Delimited<'a> {
             quote,
             waiting: VecDeque::new(),
             fields: Fields::default(),
+            named,
         }
     }
 
@@ -208,6 +232,9 @@ impl<'a> Delimited<'a> {
 
     /// Goes to the next row. Blank lines are no rows.
     pub(crate) fn advance(&mut self) -> io::Result<Next> {
+        if std::mem::take(&mut self.named) {
+            self.lines.advance()?;
+        }
         if let Some(next) = self.plain()? {
             return Ok(next);
         }

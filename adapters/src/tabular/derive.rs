@@ -28,6 +28,16 @@ pub(crate) enum Base {
 const KEYS: &[&str] = &["column", "first", "join", "with", "lookup", "key", "constant"];
 
 impl Derive {
+    /// What it is made of.
+    pub(crate) fn slots(&self) -> Vec<Slot> {
+        match &self.base {
+            Base::Column(slot) => vec![*slot],
+            Base::First(slots) | Base::Join(slots, _) => slots.clone(),
+            Base::Lookup { keys, .. } => keys.clone(),
+            Base::Constant(_) => Vec::new(),
+        }
+    }
+
     /// The lookup that it reads.
     pub(crate) fn lookup(&self) -> Option<usize> {
         match &self.base {

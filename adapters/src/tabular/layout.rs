@@ -19,6 +19,8 @@ pub(crate) struct Layout {
     pub(crate) columns: Vec<String>,
     pub(crate) encoding: &'static Encoding,
     pub(crate) null: Vec<String>,
+    /// Columns of whole numbers, such as identifiers, with `*` and `?`: `1.0` there is `1`.
+    pub(crate) integers: Vec<String>,
 }
 
 impl Default for Layout {
@@ -32,12 +34,13 @@ impl Default for Layout {
             columns: Vec::new(),
             encoding: encoding_rs::UTF_8,
             null: vec![String::new()],
+            integers: Vec::new(),
         }
     }
 }
 
 /// The keys that a layout reads; they may stand at the top for all files.
-pub(crate) const KEYS: &[&str] = &["delimiter", "quote", "encoding", "null", "ignore_case", "prefixes"];
+pub(crate) const KEYS: &[&str] = &["delimiter", "quote", "encoding", "null", "ignore_case", "prefixes", "integers"];
 
 /// The endings that stand behind a name without one.
 const ENDINGS: &[&str] = &["csv", "tsv", "txt", "psv", "parquet", "pgcopy"];
@@ -90,7 +93,9 @@ impl Layout {
         for name in names {
             patterns.extend(expand(name.text, &prefixes));
         }
+        let mut integers: Vec<String> = from("integers").texts("integers")?.iter().map(|t| t.text.to_owned()).collect();
         if ignore_case {
+            integers.iter_mut().for_each(|p| *p = p.to_lowercase());
             patterns.iter_mut().for_each(|p| *p = p.to_lowercase());
         }
         Ok(Layout {
@@ -102,6 +107,7 @@ impl Layout {
             columns,
             encoding: encoding(from("encoding"))?,
             null,
+            integers,
         })
     }
 
@@ -124,9 +130,30 @@ impl Layout {
         })
     }
 
+    /// Whether a column holds whole numbers, which may be written `1.0`.
+    pub(crate) fn is_whole(&self, column: &str) -> bool {
+        let is = |name: &str| self.integers.iter().any(|p| glob(p, name));
+        if self.ignore_case { is(&column.to_lowercase()) } else { is(column) }
+    }
+
     /// Whether two names of columns are one.
     pub(crate) fn same(&self, a: &str, b: &str) -> bool {
         if self.ignore_case { a.eq_ignore_ascii_case(b) } else { a == b }
+    }
+}
+
+/// A whole number that was written as a real one, as programs do where a column has gaps, without its fraction.
+pub(crate) fn whole(text: &str) -> &str {
+    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    match text.split_once('.') {
+        Some((head, tail))
+            if digits(head.strip_prefix('-').unwrap_or(head))
+                && !tail.is_empty()
+                && tail.bytes().all(|b| b == b'0') =>
+        {
+            head
+        }
+        _ => text,
     }
 }
 
@@ -175,7 +202,7 @@ fn encoding(section: &Section<'_, '_>) -> Result<&'static Encoding, AdapterError
 }
 
 /// Whether a name fits a pattern of `*` and `?`.
-pub(crate) fn glob(pattern: &str, name: &str) -> bool {
+pub fn glob(pattern: &str, name: &str) -> bool {
     let (p, n): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut i, mut j) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

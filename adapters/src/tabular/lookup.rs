@@ -174,9 +174,9 @@ impl LookupDef {
                     }
                     key.clear();
                     let mut whole = true;
-                    for at in &plan.keys {
+                    for (at, is_whole) in &plan.keys {
                         match cell(*at) {
-                            Some(text) => push_key(&mut key, text),
+                            Some(text) => push_key(&mut key, if *is_whole { layout::whole(text) } else { text }),
                             None => whole = false,
                         }
                     }
@@ -214,7 +214,11 @@ impl LookupDef {
             false => must(column).map(Some),
         };
         Ok(Plan {
-            keys: self.keys.iter().map(must).collect::<Result<_, _>>()?,
+            keys: self
+                .keys
+                .iter()
+                .map(|k| Ok((must(k)?, self.layout.is_whole(k))))
+                .collect::<Result<_, AdapterError>>()?,
             columns: self.columns.iter().map(maybe).collect::<Result<_, _>>()?,
             only: self.only.iter().map(|(c, t)| Ok((must(c)?, t.clone()))).collect::<Result<_, AdapterError>>()?,
         })
@@ -223,7 +227,8 @@ impl LookupDef {
 
 /// Where a file has what is read of it.
 struct Plan {
-    keys: Vec<usize>,
+    /// Each with whether it holds whole numbers.
+    keys: Vec<(usize, bool)>,
     columns: Vec<Option<usize>>,
     only: Vec<(usize, Vec<String>)>,
 }

@@ -38,25 +38,34 @@ pub(super) struct RowState {
     pub(super) record: Record,
     /// Why no record can be made of any row.
     pub(super) refused: Option<String>,
+    /// Columns that contradict the mapping and that a record can do without, with what is said of them.
+    pub(super) without: Vec<(Slot, String)>,
+    /// What the record in hand had to leave out: what for, and why.
+    pub(super) left_out: Vec<(Target, Reason, String)>,
 }
 
 /// Pseudonyms that are kept, at most.
 const KEPT_KEYS: usize = 65_536;
 
-/// Records whose repeats are counted, at most; with more, counting begins anew.
-const COUNTED: usize = 1 << 20;
+/// Records whose repeats are counted, at most, twice: those that came last, and those before them.
+const COUNTED: usize = 1 << 19;
 
-/// How often each record has come, where repeats count.
+/// How often each record has come, where repeats count. What came longest ago is forgotten when there are too many: equal rows
+/// mostly stand together.
 #[derive(Default)]
-pub(super) struct Repeats(HashMap<Key, u32>);
+pub(super) struct Repeats {
+    recent: HashMap<Key, u32>,
+    before: HashMap<Key, u32>,
+}
 
 impl Repeats {
     /// The how-manieth record of that key this is, from 1.
     fn count(&mut self, record: Key) -> u32 {
-        if self.0.len() >= COUNTED {
-            self.0.clear();
+        if self.recent.len() >= COUNTED {
+            self.before = std::mem::take(&mut self.recent);
         }
-        let n = self.0.entry(record).or_default();
+        let before = || self.before.get(&record).copied().unwrap_or_default();
+        let n = self.recent.entry(record).or_insert_with(before);
         *n += 1;
         *n
     }
@@ -87,6 +96,10 @@ struct Measured {
     comparator: Comparator,
     column_comparator: Option<Comparator>,
     unit: Option<String>,
+    /// Whether it has an end that never comes, or that cannot be read.
+    no_end: bool,
+    /// What was put into the place of a value.
+    told: Vec<(Target, Reason, String)>,
 }
 
 impl Found {
@@ -104,6 +117,11 @@ pub(super) fn when(map: &FileMap, text: &str, typed: bool, zone: chrono_tz::Tz) 
     found.map(|when| if map.midnight_is_day { when.midnight_is_day(zone) } else { when })
 }
 
+/// Whether a text is a day that never comes, as `9999-12-31`: an end that is not known yet.
+pub(super) fn never(map: &FileMap, text: &str, typed: bool) -> bool {
+    if typed { crate::time::is_never(text) } else { map.dates.iter().any(|format| format.is_never(text)) }
+}
+
 /// Makes one record.
 pub(super) struct Maker<'m, 'a> {
     pub(super) map: &'a FileMap,
@@ -117,8 +135,9 @@ pub(super) struct Maker<'m, 'a> {
 impl Maker<'_, '_> {
     /// Fills the state's record from the row.
     pub(super) fn record(&mut self, row: &RowMap, state: &mut RowState, person: &str, key: Key) -> Result<(), No> {
-        let RowState { template, record, .. } = state;
+        let RowState { template, record, without, left_out, .. } = state;
         record.copy_from(template);
+        left_out.clear();
         record.set("person_key", key);
         let mut record_key = self.record_key(row, person, None);
         if row.repeats {
@@ -130,13 +149,31 @@ impl Maker<'_, '_> {
         record.set("record_key", record_key);
         let mut value = Measured::default();
         for setter in &row.setters {
-            self.set(setter, row.table, record, &mut value)?;
+            if let Some((_, why)) = without.iter().find(|(slot, _)| setter.reads_for_spare(*slot)) {
+                if setter.slots().iter().any(|slot| self.cells.get(*slot).is_some()) {
+                    left_out.push((setter.target, Reason::Contradiction, why.clone()));
+                }
+                continue;
+            }
+            match self.set(setter, row.table, record, &mut value) {
+                Err(No::Bad(reason @ (Reason::BadDate | Reason::BadNumber), detail)) if setter.target.is_spare() => {
+                    value.no_end |= setter.target == Target::End;
+                    left_out.push((setter.target, reason, format!("{detail}; the row is kept without it")));
+                }
+                other => other?,
+            }
+        }
+        left_out.append(&mut value.told);
+        if value.no_end {
+            record.set("end_kind", Cell::Null);
         }
         match row.table {
             Table::Visit => {
                 // A visit is open where the file tells of ends and this one has none.
                 let tells = |s: &Setter| s.target == Target::End && s.slots().iter().any(|slot| self.has(*slot));
-                let open = row.may_be_open && row.setters.iter().any(tells) && record.get("end_date") == &Cell::Null;
+                let lost = left_out.iter().any(|(target, ..)| *target == Target::End);
+                let tells = !lost && row.may_be_open && row.setters.iter().any(tells);
+                let open = tells && record.get("end_date") == &Cell::Null;
                 record.set("open", open);
             }
             Table::Measurement => {
@@ -146,6 +183,7 @@ impl Maker<'_, '_> {
                 };
                 measurement::fill(record, value.number, comparator, value.unit.as_deref());
             }
+            Table::DrugExposure => crate::sink::tidy(record),
             _ => {}
         }
         Ok(())
@@ -173,6 +211,11 @@ impl Maker<'_, '_> {
                 id.push(person);
                 id.extend(row.apart.as_deref());
                 id.extend(row.id.iter().map(|slot| self.cells.get(*slot).unwrap_or("")));
+                if row.repeats {
+                    // What the row says is part of who it is, so that it does not matter how rows are cut into files.
+                    let said = row.setters.iter().flat_map(Setter::slots);
+                    id.extend(said.map(|slot| self.cells.get(slot).unwrap_or("")));
+                }
             }
         }
         let nth;
@@ -205,6 +248,14 @@ impl Maker<'_, '_> {
             Source::Pairs(pairs) => return self.pair(setter.target, pairs, table, record, value),
         };
         let Some((text, written)) = text_of(column, self.cells, self.map)? else { return Ok(()) };
+        if column.unmapped == Unmapped::Default
+            && let (Some(map), Some(cell)) = (&column.map, self.cells.get(column.slot))
+            && !map.contains_key(cell)
+        {
+            let name = self.map.column(column.slot);
+            let what = "holds a value that its map does not list; the row is kept with the default";
+            value.told.push((setter.target, Reason::Unmapped, format!("column {name} {what}")));
+        }
         if let (Target::Birth, Some((day, years))) = (setter.target, column.capped) {
             let when = self.when(text, column.slot)?;
             if when.is_before(day) {
@@ -279,8 +330,8 @@ impl Maker<'_, '_> {
     }
 
     fn bad(&self, reason: Reason, slot: Option<Slot>, what: &str) -> No {
-        let column = slot.map_or("", |slot| self.map.slots.name(slot));
-        No::Bad(reason, format!("column \"{column}\": {what}"))
+        let column = slot.map_or_else(String::new, |slot| self.map.column(slot));
+        No::Bad(reason, format!("column {column}: {what}"))
     }
 
     fn number(&self, text: &str, plain: bool) -> Option<(f64, i64)> {
@@ -319,6 +370,10 @@ impl Maker<'_, '_> {
             Target::Coded | Target::Standard => {}
             _ => {
                 let Some(slot) = slot else { return Ok(()) };
+                if target == Target::End && never(self.map, text, self.found.typed(slot)) {
+                    value.no_end = true;
+                    return Ok(());
+                }
                 set_time(target, record, &self.when(text, slot)?);
             }
         }
@@ -436,12 +491,11 @@ fn text_of<'s>(column: &'s Column, cells: &Cells<'s, '_>, map: &FileMap) -> Resu
         Unmapped::Keep => Ok(Some((text, false))),
         Unmapped::Skip => Err(No::Skipped),
         Unmapped::Null => Ok(None),
+        Unmapped::Default => Ok(column.default.as_deref().map(|d| (d, true))),
         Unmapped::As(other) => Ok(Some((other, true))),
         Unmapped::Quarantine => {
-            let detail = format!(
-                "column \"{}\" holds a value that its map does not list; add it, or set unmapped",
-                map.slots.name(column.slot)
-            );
+            let name = map.column(column.slot);
+            let detail = format!("column {name} holds a value that its map does not list; add it, or set unmapped");
             Err(No::Bad(Reason::Unmapped, detail))
         }
     }

@@ -45,6 +45,19 @@ impl FileMap {
         self.rows.iter().flat_map(|r| &r.setters).any(|s| s.target == Target::Linkage)
     }
 
+    /// A column as a message names it: one that the mapping makes with those of the file that it is made of.
+    pub(crate) fn column(&self, slot: Slot) -> String {
+        let name = self.slots.name(slot);
+        match self.slots.origin(slot) {
+            Some(super::columns::Origin::Made(_)) => {
+                let of: Vec<String> =
+                    self.slots.sources(slot, &self.derived).iter().map(|name| format!("\"{name}\"")).collect();
+                format!("\"{name}\", made of {}", of.join(", "))
+            }
+            _ => format!("\"{name}\""),
+        }
+    }
+
     /// Whether it reads a cell of a lookup, by the lookup's number.
     pub(crate) fn reads_lookup(&self, lookup: usize) -> bool {
         self.derived.iter().any(|d| d.lookup() == Some(lookup))
@@ -178,6 +191,7 @@ fn file<'d, 't>(
     if let Some(unused) = columns.unused() {
         return Err(doc.error(unused.at, format!("column \"{}\" is made, and nothing reads it", unused.text)));
     }
+    columns.slots.mark_whole(|name| layout.is_whole(name));
     let optional = section.texts("optional")?.iter().map(|t| t.text.to_owned()).collect();
     let map = FileMap {
         layout,

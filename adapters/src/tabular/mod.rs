@@ -49,6 +49,7 @@ mod mapping;
 mod number;
 mod parquet;
 mod pgcopy;
+mod reused;
 pub(crate) mod rows;
 mod setters;
 mod shipped;
@@ -61,6 +62,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use self::build::Builder;
 use self::columns::Origin;
 pub(crate) use self::layout::Layout;
+pub use self::layout::glob as fits_glob;
 use self::lookup::Lookup;
 use self::maker::Found;
 use self::mapping::{FileMap, Mapping};
@@ -113,6 +115,10 @@ impl Tabular {
                 (Some(at), None) => positions.push(Some(at)),
                 (None, _) if map.optional(slot) => positions.push(None),
                 (None, _) => {
+                    if names.len() > 1 && crate::profile::looks_like_data(names) {
+                        let message = format!("{file}: {}", crate::profile::NO_HEADER);
+                        return Err(self.contradiction(*line, message));
+                    }
                     let near = match names.iter().any(|n| n.eq_ignore_ascii_case(column)) {
                         true => "one differs only in upper and lower case",
                         false => "compare the names, the delimiter and the encoding",
@@ -219,6 +225,11 @@ impl Adapter for Tabular {
         };
         let reading =
             Reading { tabular: self, map, name, envelope: Envelope::new(ctx, self.format), lookups: &lookups };
+        for column in rows.nested() {
+            let detail =
+                format!("column \"{column}\" holds lists or structures, which no cell can be; write one value a row");
+            out.quarantine(0, Reason::Contradiction, detail)?;
+        }
         reading.rows(rows, &mut out)?;
         Ok(out.tally)
     }
@@ -293,7 +304,11 @@ impl Reading<'_> {
         row_number: &mut u64,
     ) -> Result<Option<(Found, usize)>, AdapterError> {
         match rows.advance().map_err(|e| out.io(e))? {
-            Next::End => Ok(None),
+            Next::End => {
+                out.tally.items += 1;
+                out.quarantine(0, Reason::NoHeader, "the file is empty, without even a header; export it again")?;
+                Ok(None)
+            }
             // Without its header the rest of the file says nothing.
             Next::Bad(line, reason, detail) => {
                 out.tally.items += 1;

@@ -25,6 +25,8 @@ pub(crate) struct ParquetRows {
     reader: ParquetRecordBatchReader,
     columns: Vec<String>,
     typed: Vec<bool>,
+    /// Columns that are wanted and hold lists or structures.
+    nested: Vec<String>,
     batch: Option<RecordBatch>,
     at: usize,
     row: u64,
@@ -53,6 +55,13 @@ impl ParquetRows {
         };
         let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let flat = |kind: &DataType| !kind.is_nested();
+        let nested: Vec<String> = builder
+            .schema()
+            .fields()
+            .iter()
+            .filter(|f| !flat(f.data_type()) && wanted(f.name()))
+            .map(|f| f.name().clone())
+            .collect();
         let roots: Vec<usize> = builder
             .schema()
             .fields()
@@ -73,6 +82,7 @@ impl ParquetRows {
             reader,
             columns,
             typed,
+            nested,
             batch: None,
             at: 0,
             row: 0,
@@ -89,6 +99,10 @@ impl ParquetRows {
 
     pub(crate) fn columns(&self) -> &[String] {
         &self.columns
+    }
+
+    pub(crate) fn nested(&self) -> &[String] {
+        &self.nested
     }
 
     pub(crate) fn typed(&self, field: usize) -> bool {

@@ -144,6 +144,14 @@ impl Rows<'_> {
         }
     }
 
+    /// Columns that are read and that hold no cells.
+    pub(crate) fn nested(&self) -> Vec<String> {
+        match self {
+            Rows::Parquet(rows) => rows.nested().to_vec(),
+            Rows::Delimited(_) | Rows::PgCopy(_) => Vec::new(),
+        }
+    }
+
     /// Whether the file itself gives a field its type, so that the mapping's dates and decimals do not matter.
     pub(crate) fn typed(&self, field: usize) -> bool {
         match self {

@@ -21,6 +21,11 @@ impl Setter {
     pub(crate) fn slots(&self) -> Vec<Slot> {
         self.source.slots()
     }
+
+    /// Whether it reads a column for what a record can do without.
+    pub(crate) fn reads_for_spare(&self, slot: Slot) -> bool {
+        self.target.is_spare() && matches!(&self.source, Source::Column(column) if column.slot == slot)
+    }
 }
 
 /// What is filled.
@@ -56,6 +61,18 @@ impl Target {
     /// Whether it is filled from a date.
     pub(crate) fn is_time(self) -> bool {
         matches!(self, Target::Event | Target::Known | Target::Start | Target::End | Target::Birth | Target::Result)
+    }
+
+    /// Whether a record without it is worth keeping: a fault in it costs the field alone.
+    pub(crate) fn is_spare(self) -> bool {
+        matches!(
+            self,
+            Target::Known
+                | Target::End
+                | Target::Birth
+                | Target::Result
+                | Target::Column("birth_year" | "birth_month" | "ref_lo" | "ref_hi" | "days_supply", ..)
+        )
     }
 }
 
@@ -122,6 +139,8 @@ pub(crate) enum Unmapped {
     Skip,
     /// The column stays empty.
     Null,
+    /// The default takes its place, and the field is told in quarantine.
+    Default,
     /// This value takes its place.
     As(&'static str),
 }
@@ -379,7 +398,12 @@ fn column<'d, 't>(
             "keep" => Unmapped::Keep,
             "skip" => Unmapped::Skip,
             "null" => Unmapped::Null,
-            _ => return Err(doc.error(t.at, "unmapped is \"quarantine\", \"keep\", \"skip\" or \"null\"")),
+            "default" if section.text("default")?.is_some() => Unmapped::Default,
+            "default" => return Err(doc.error(t.at, "unmapped = \"default\" needs default = \"...\" beside it")),
+            _ => {
+                let words = "unmapped is \"quarantine\", \"keep\", \"skip\", \"null\" or \"default\"";
+                return Err(doc.error(t.at, words));
+            }
         },
     };
     let default = match section.text("default")? {

@@ -7,8 +7,9 @@ use super::toml_doc::Section;
 use crate::sink::AdapterError;
 
 /// The keys of the steps.
-pub(crate) const KEYS: &[&str] =
-    &["null", "before", "after", "last", "like", "token", "case", "map", "unmapped", "dots", "prefix", "present"];
+pub(crate) const KEYS: &[&str] = &[
+    "null", "before", "after", "last", "like", "token", "label", "case", "map", "unmapped", "dots", "prefix", "present",
+];
 
 /// What is done to the text; [`Steps::apply`] has the order.
 #[derive(Default)]
@@ -19,6 +20,7 @@ pub(crate) struct Steps {
     last: Option<String>,
     like: Vec<String>,
     token: bool,
+    label: bool,
     case: Option<Case>,
     map: Option<HashMap<String, String>>,
     keep_unmapped: bool,
@@ -120,6 +122,7 @@ impl Steps {
             last: text("last")?,
             like: section.texts("like")?.iter().map(|t| t.text.to_owned()).collect(),
             token: section.flag("token", false)?,
+            label: section.flag("label", false)?,
             case: match of("case", &["lower", "upper"])? {
                 None => None,
                 Some(0) => Some(Case::Lower),
@@ -162,7 +165,10 @@ impl Steps {
                 None => return Stepped::Null,
             }
         }
-        let odd = self.token && (text.len() > LONGEST_TOKEN || text.contains(char::is_whitespace));
+        let long = (self.token || self.label) && text.len() > LONGEST_TOKEN;
+        let odd = long
+            || (self.token && text.contains(char::is_whitespace))
+            || (self.label && text.contains(char::is_control));
         if text.is_empty() || odd || !(self.like.is_empty() || self.like.iter().any(|p| like(p, text))) {
             return Stepped::Null;
         }

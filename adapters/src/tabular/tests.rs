@@ -1,6 +1,7 @@
 //! A row in, records out: the German laboratory, the wide file, and what is wrong with them.
 #![allow(clippy::unwrap_used)]
 
+mod extracts;
 mod features;
 
 use super::*;

@@ -1,11 +1,12 @@
 //! From a source's folder to silver.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use adapters::profile::Kind;
 use adapters::{Adapter, AdapterError, Context, Extract, Neighbour, Place, Quarantined, Reason, Sink as _};
 use platform::{Clock, Durability, Entropy, Transaction};
 use schema::linkage::LinkageKey;
@@ -40,6 +41,15 @@ pub struct FileReport {
     pub quarantine: Option<String>,
 }
 
+/// A source, or a file of one, that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The source.
+    pub source: String,
+    /// Why, with the remedy.
+    pub reason: String,
+}
+
 /// What became of an ingestion.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct IngestReport {
@@ -47,6 +57,12 @@ pub struct IngestReport {
     pub files: Vec<FileReport>,
     /// Files that no adapter of their source reads.
     pub ignored: Vec<String>,
+    /// Sources, and files of theirs, that could not be read. Everything else was.
+    #[serde(default)]
+    pub failed: Vec<Failed>,
+    /// Sources of which no file is read.
+    #[serde(default)]
+    pub empty: Vec<String>,
     /// The gold version afterwards.
     pub gold_version: u64,
     /// Rows in gold, by table.
@@ -63,6 +79,19 @@ pub struct IngestReport {
     /// What was pulled from servers.
     #[serde(default)]
     pub pulls: Vec<crate::pull::PullReport>,
+}
+
+impl IngestReport {
+    /// Keeps what is wrong with a source; hands on what is the agent's own.
+    fn fail(&mut self, error: LakeError) -> Result<(), LakeError> {
+        match error {
+            LakeError::OfSource { source_name: source, reason } => {
+                self.failed.push(Failed { source, reason });
+                Ok(())
+            }
+            own => Err(own),
+        }
+    }
 }
 
 /// A source with its settings read.
@@ -129,8 +158,24 @@ impl<'a> OpenSource<'a> {
         files(&self.root)
     }
 
-    pub(super) fn accepts(&self, name: &str) -> bool {
-        self.is_feed() || self.adapter.accepts(name)
+    /// Whether its files are known by their first bytes, whatever their names, as tables are not.
+    pub(super) fn takes_by_content(&self) -> bool {
+        self.is_feed() || [Kind::FhirNdjson, Kind::Hl7v2, Kind::Cda].iter().any(|kind| self.adapter.takes(*kind))
+    }
+
+    /// Whether a file is read: by the source's `match`; else by its name, or by its first bytes.
+    pub(super) fn accepts(&self, name: &str, path: &Path) -> bool {
+        if self.is_feed() {
+            return true;
+        }
+        let named = self.adapter.accepts(name);
+        if !self.source.matches.is_empty() {
+            let bare = name.rsplit(['/', '\\']).next().unwrap_or(name);
+            let fits = |glob: &String| adapters::fits_glob(glob, bare) || adapters::fits_glob(glob, name);
+            // A table's mapping still says what its columns are.
+            return self.source.matches.iter().any(fits) && (named || self.takes_by_content());
+        }
+        named || adapters::profile::kind(path).is_some_and(|kind| self.adapter.takes(kind))
     }
 
     pub(super) fn reader(&self, path: &Path) -> io::Result<Box<dyn BufRead>> {
@@ -184,14 +229,17 @@ impl<'a> OpenSource<'a> {
 
     /// A file's name, relative to the source.
     pub(super) fn name_of(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
+        let below = path.strip_prefix(&self.root).unwrap_or(path);
+        // The source may be one file.
+        let below = if below.as_os_str().is_empty() { path.file_name().map_or(path, Path::new) } else { below };
+        below.display().to_string()
     }
 
     /// Shows the adapter every file that others depend on, also those whose rows are there already.
     pub(super) fn survey(&self, files: &[PathBuf]) -> Result<(), LakeError> {
         for path in files {
             let name = self.name_of(path);
-            if self.adapter.surveys(&name) {
+            if self.adapter.surveys(&name) && self.accepts(&name, path) {
                 let reader = self.reader(path).map_err(|e| file_error(path, &e))?;
                 self.adapter.survey(Extract { name: &name, reader })?;
             }
@@ -254,19 +302,28 @@ fn learned_key(source: &Source) -> Vec<u8> {
     format!("lake/learned/{}", source.name).into_bytes()
 }
 
-/// Files below a folder, in the order of their paths.
+/// Files below a folder, in the order of their paths; or the file itself. A folder is gone into once, by whatever links lead there.
+/// What is neither a folder nor a file, such as a pipe, is left out; a link that leads nowhere is a file that can't be read.
 pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>, LakeError> {
+    if dir.is_file() {
+        return Ok(vec![dir.to_owned()]);
+    }
     let mut out = Vec::new();
     let mut open = vec![dir.to_owned()];
+    let mut been = BTreeSet::new();
     while let Some(dir) = open.pop() {
+        if !been.insert(std::fs::canonicalize(&dir).map_err(|e| file_error(&dir, &e))?) {
+            continue;
+        }
         let entries = std::fs::read_dir(&dir).map_err(|e| file_error(&dir, &e))?;
         for entry in entries {
             let path = entry.map_err(|e| file_error(&dir, &e))?.path();
             let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
-            if path.is_dir() {
-                open.push(path);
-            } else if !hidden {
-                out.push(path);
+            match std::fs::metadata(&path) {
+                Ok(m) if m.is_dir() => open.push(path),
+                Ok(m) if !m.is_file() => {}
+                _ if hidden => {}
+                _ => out.push(path),
             }
         }
     }
@@ -330,7 +387,7 @@ impl Lake {
             progress: &mut |_, _, _| (),
         };
         for source in config.sources.iter().filter(|s| s.kind == SourceKind::Mllp) {
-            let open = OpenSource::open(config, source)?;
+            let open = OpenSource::open(config, source).map_err(|e| e.of_source(&source.name))?;
             self.recall(&open)?;
             self.ingest_source(&mut run, &open, &mut report)?;
         }
@@ -372,8 +429,13 @@ impl Lake {
         report: &mut IngestReport,
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     ) -> Result<(), LakeError> {
-        let sources: Vec<OpenSource<'_>> =
-            readable(config).map(|s| OpenSource::open(config, s)).collect::<Result<_, _>>()?;
+        let mut sources: Vec<OpenSource<'_>> = Vec::new();
+        for source in readable(config) {
+            match OpenSource::open(config, source).and_then(|open| open.files().map(|_| open)) {
+                Ok(open) => sources.push(open),
+                Err(error) => report.fail(error.of_source(&source.name))?,
+            }
+        }
         for source in &sources {
             self.recall(source)?;
         }
@@ -382,7 +444,9 @@ impl Lake {
         report.read_again = self.reread(&mut run, &sources)?;
         self.relink(&mut run, &sources, &mut report.linkage)?;
         for source in &sources {
-            self.ingest_source(&mut run, source, report)?;
+            if let Err(error) = self.ingest_source(&mut run, source, report) {
+                report.fail(error)?;
+            }
         }
         report.linkage.raw_copies = self.raw_copies(&sources)?;
         report.linkage.say();
@@ -414,25 +478,35 @@ impl Lake {
         report: &mut IngestReport,
     ) -> Result<(), LakeError> {
         let OpenSource { source, adapter, .. } = open;
-        let all = open.files()?;
+        let of_source = |e: LakeError| e.of_source(&source.name);
+        let all = open.files().map_err(of_source)?;
         let lent = open.lent(&all);
         let mut surveyed = false;
-        let mut newest = if source.is_snapshot() { self.newest_of(&source.name)? } else { BTreeMap::new() };
+        let mut newest = self.last_of(&source.name)?;
+        let before = report.files.len();
         for path in &all {
             let name = open.name_of(path);
-            if !open.accepts(&name) {
+            if !open.accepts(&name, path) {
                 report.ignored.push(name);
                 continue;
             }
-            let hash = run.hash(path)?;
+            let hash = match run.hash(path) {
+                Ok(hash) => hash,
+                // One file that can't be read stops no other.
+                Err(error) => {
+                    report.fail(of_source(error))?;
+                    continue;
+                }
+            };
             let links = adapter.links(&name);
             if links {
                 report.linkage.files += 1;
                 bronze::remove(&self.root, path, &hash)?;
             }
-            let beside = open.beside(run, &name, &lent)?;
+            let beside = open.beside(run, &name, &lent).map_err(of_source)?;
             let key = format!("{}/{name}/{hash}/{}", source.name, beside.settings);
-            // A snapshot that is what an older one was takes the place of those between.
+            // A file that goes back to what it was takes the place of those between: it is read again as the newest, in the
+            // place of its old entry.
             let known = self.entry(&key)?.filter(|e| newest.get(&name).is_none_or(|run| *run <= e.run));
             if known.is_some() {
                 open.leave(path)?;
@@ -449,7 +523,7 @@ impl Lake {
                 continue;
             }
             if !surveyed {
-                open.survey(&all)?;
+                open.survey(&all).map_err(of_source)?;
                 surveyed = true;
             }
             let kept = open.keep(&self.root, path, &hash, links)?;
@@ -497,9 +571,7 @@ impl Lake {
                 schema: schema::version::VERSION.to_owned(),
             };
             self.enter(&key, &ingested)?;
-            if ingested.snapshot {
-                newest.insert(name.clone(), number);
-            }
+            newest.insert(name.clone(), number);
             open.leave(path)?;
             report.files.push(FileReport {
                 source: source.name.clone(),
@@ -511,6 +583,9 @@ impl Lake {
                 skipped: read.skipped,
                 quarantine: written.quarantine.map(|q| self.root.join(q).display().to_string()),
             });
+        }
+        if report.files.len() == before && !open.is_feed() {
+            report.empty.push(source.name.clone());
         }
         Ok(())
     }

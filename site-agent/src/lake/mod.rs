@@ -8,7 +8,8 @@
 //!
 //! A source file's position, its silver files and its quarantine are entered in one synced transaction: the manifest in the
 //! store says what exists, and files that it does not name are left-overs of a crash and are removed. A file whose bytes and
-//! mapping were ingested before changes nothing.
+//! mapping are those that came last under its name changes nothing; one that goes back to what it was before is taken again, as the
+//! newest.
 //!
 //! Of a source that sends whole snapshots (`snapshot = true`), a file that comes again under its name takes the place of what it
 //! was: rows that it no longer has are not in the next gold. The manifest says so, in the transaction that enters the file. A file
@@ -30,7 +31,7 @@ mod standards;
 pub(crate) mod tests;
 
 pub use gold::Gold;
-pub use ingest::{FileReport, IngestReport};
+pub use ingest::{Failed, FileReport, IngestReport};
 pub(crate) use ingest::{files, pseudonyms};
 pub use relink::LinkageReport;
 pub use standards::Standards;
@@ -88,6 +89,14 @@ pub enum LakeError {
         /// The version.
         schema: String,
     },
+    /// A source can't be read; the others were.
+    #[error("source '{source_name}': {reason}")]
+    OfSource {
+        /// The source.
+        source_name: String,
+        /// Why, with the remedy.
+        reason: String,
+    },
     /// A mapping file can't be read.
     #[error(transparent)]
     Terminology(#[from] adapters::terminology::TerminologyError),
@@ -97,6 +106,16 @@ pub enum LakeError {
     /// No random bytes.
     #[error(transparent)]
     Entropy(#[from] platform::entropy::EntropyError),
+}
+
+impl LakeError {
+    /// Says that the error is a source's own, and not the agent's disk's or store's.
+    pub(crate) fn of_source(self, source: &str) -> LakeError {
+        match self {
+            own @ (LakeError::Store(_) | LakeError::Entropy(_) | LakeError::OfSource { .. }) => own,
+            other => LakeError::OfSource { source_name: source.to_owned(), reason: other.to_string() },
+        }
+    }
 }
 
 pub(crate) fn file_error(path: &std::path::Path, reason: &dyn std::fmt::Display) -> LakeError {
@@ -232,11 +251,14 @@ impl Lake {
         Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// The run of the newest whole snapshot of each file of a source.
-    fn newest_of(&self, source: &str) -> Result<BTreeMap<String, u32>, LakeError> {
-        let all = self.ingested()?;
-        let own = newest_snapshots(&all).into_iter().filter(|((of, _), _)| *of == source);
-        Ok(own.map(|((_, file), run)| (file.to_owned(), run)).collect())
+    /// The last run that took each file of a source, by its name.
+    fn last_of(&self, source: &str) -> Result<BTreeMap<String, u32>, LakeError> {
+        let mut out = BTreeMap::new();
+        for entry in self.ingested()?.into_iter().filter(|e| e.source == source) {
+            let last: &mut u32 = out.entry(entry.file).or_default();
+            *last = entry.run.max(*last);
+        }
+        Ok(out)
     }
 
     fn remove_left_overs(&self) -> Result<(), LakeError> {

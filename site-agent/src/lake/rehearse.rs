@@ -66,12 +66,18 @@ pub struct Rehearsal {
     pub files: Vec<FileRehearsal>,
     /// Files that no adapter of their source reads.
     pub ignored: Vec<String>,
+    /// Sources that can't be read, and why.
+    pub failed: Vec<super::Failed>,
+    /// Sources of which no file is read.
+    pub empty: Vec<String>,
 }
 
 impl Rehearsal {
     /// Whether there is a file that can't be read, or an item that would be rejected.
     pub fn has_faults(&self) -> bool {
-        self.files.iter().any(|f| f.failed.is_some() || !f.rejected.is_empty())
+        !self.failed.is_empty()
+            || !self.empty.is_empty()
+            || self.files.iter().any(|f| f.failed.is_some() || !f.rejected.is_empty())
     }
 }
 
@@ -163,13 +169,24 @@ pub fn rehearse(
     // The real key is neither made nor read: what it would give is thrown away.
     let secret = entropy.secret()?;
     for source in sources {
-        let open = OpenSource::open(config, source)?;
-        let all = open.files()?;
-        open.survey(&all)?;
+        let opened = OpenSource::open(config, source).and_then(|open| {
+            let all = open.files()?;
+            open.survey(&all)?;
+            Ok((open, all))
+        });
+        let (open, all) = match opened {
+            Ok(opened) => opened,
+            // What is wrong with one source stops no other.
+            Err(error) => {
+                out.failed.push(super::Failed { source: source.name.clone(), reason: error.to_string() });
+                continue;
+            }
+        };
+        let before = out.files.len();
         let lent = open.lent(&all);
         for path in &all {
             let name = open.name_of(path);
-            if !open.accepts(&name) {
+            if !open.accepts(&name, path) {
                 out.ignored.push(name);
                 continue;
             }
@@ -188,7 +205,14 @@ pub fn rehearse(
             let place = Place { path: Some(path), beside: &beside };
             let mut hear = |bytes: u64| progress(&name, bytes, size);
             let mut sink = Counter { out: &mut file, left: most.unwrap_or(u64::MAX), hear: &mut hear };
-            let reader = open.reader(path).map_err(|e| file_error(path, &e))?;
+            let reader = match open.reader(path) {
+                Ok(reader) => reader,
+                Err(e) => {
+                    file.failed = Some(e.to_string());
+                    out.files.push(file);
+                    continue;
+                }
+            };
             match open.adapter.read_at(&context, Extract { name: &name, reader }, place, &mut sink) {
                 Ok(read) => (file.whole, file.skipped) = (true, read.skipped),
                 Err(AdapterError::Sink(why)) if why == ENOUGH => {}
@@ -196,6 +220,9 @@ pub fn rehearse(
             }
             file.unread = unread(path, &name, open.adapter.as_ref()).map_err(|e| file_error(path, &e))?;
             out.files.push(file);
+        }
+        if out.files.len() == before && source.kind == crate::config::SourceKind::Files {
+            out.empty.push(source.name.clone());
         }
     }
     Ok(out)

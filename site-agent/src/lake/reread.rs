@@ -23,7 +23,9 @@ impl Lake {
             if version::reads(&entry.schema) {
                 continue;
             }
-            let of = |s: &&OpenSource<'_>| s.source.name == entry.source && s.accepts(&entry.file);
+            let of = |s: &&OpenSource<'_>| {
+                s.source.name == entry.source && (s.takes_by_content() || s.adapter.accepts(&entry.file))
+            };
             let source = sources.iter().find(of);
             let path = match source {
                 Some(source) => self.raw(run, source, &entry)?,
@@ -47,7 +49,7 @@ impl Lake {
         if kept.exists() {
             return Ok(Some(kept));
         }
-        let there = source.root.join(&entry.file);
+        let there = if source.root.is_file() { source.root.clone() } else { source.root.join(&entry.file) };
         Ok((there.is_file() && run.hash(&there)? == entry.hash).then_some(there))
     }
 

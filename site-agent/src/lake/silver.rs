@@ -1,6 +1,6 @@
 //! Silver: typed rows to Parquet, rejected records to quarantine, while an adapter reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,10 @@ use super::{LakeError, data_error, file_error};
 
 /// Rows of a batch on its way to Parquet.
 const BATCH_ROWS: usize = 16_384;
+/// Rejected items of one kind that are listed one by one; of more only the number is written.
+const LISTED: u64 = 1000;
+/// Kinds of rejected items that are counted.
+const KINDS: usize = 4096;
 /// Rows of a row group.
 const ROW_GROUP: usize = 131_072;
 
@@ -45,6 +49,8 @@ pub(super) struct Silver<'a> {
     stem: String,
     tables: BTreeMap<Table, TableFile>,
     quarantine: Option<(BufWriter<File>, String)>,
+    /// By the reason and what is said, without its numbers: how many there are, and the first.
+    kinds: HashMap<(Reason, String), (u64, Quarantined)>,
     whole: bool,
     progress: &'a mut dyn FnMut(u64),
 }
@@ -59,7 +65,7 @@ pub(super) struct Written {
 
 impl<'a> Silver<'a> {
     pub(super) fn new(root: &'a Path, stem: String, progress: &'a mut dyn FnMut(u64)) -> Silver<'a> {
-        Silver { root, stem, tables: BTreeMap::new(), quarantine: None, whole: true, progress }
+        Silver { root, stem, tables: BTreeMap::new(), quarantine: None, kinds: HashMap::new(), whole: true, progress }
     }
 
     fn create(&self, relative: &str) -> Result<File, LakeError> {
@@ -86,6 +92,19 @@ impl<'a> Silver<'a> {
             let path = format!("quarantine/{}.ndjson", self.stem);
             self.quarantine = Some((BufWriter::new(self.create(&path)?), path));
         }
+        let kind = (q.reason, q.detail.chars().filter(|c| !c.is_ascii_digit()).collect::<String>());
+        if let Some((n, _)) = self.kinds.get_mut(&kind) {
+            *n += 1;
+            if *n > LISTED {
+                return Ok(());
+            }
+        } else if self.kinds.len() < KINDS {
+            self.kinds.insert(kind, (1, q.clone()));
+        }
+        self.list(q)
+    }
+
+    fn list(&mut self, q: &Quarantined) -> Result<(), LakeError> {
         let Some((writer, path)) = self.quarantine.as_mut() else { return Ok(()) };
         let line = serde_json::json!({
             "file": q.file, "line": q.line, "reason": q.reason.code(), "detail": q.detail,
@@ -94,7 +113,15 @@ impl<'a> Silver<'a> {
     }
 
     /// Closes and syncs every file.
-    pub(super) fn finish(self) -> Result<Written, LakeError> {
+    pub(super) fn finish(mut self) -> Result<Written, LakeError> {
+        let mut more: Vec<(u64, Quarantined)> =
+            std::mem::take(&mut self.kinds).into_values().filter(|(n, _)| *n > LISTED).collect();
+        more.sort_by(|a, b| (a.1.line, &a.1.detail).cmp(&(b.1.line, &b.1.detail)));
+        for (n, mut q) in more {
+            q.detail = format!("{} more such items, the first in line {}: {}", n - LISTED, q.line, q.detail);
+            q.line = 0;
+            self.list(&q)?;
+        }
         let mut silver = Vec::new();
         for (table, mut file) in self.tables {
             file.flush()?;

@@ -18,6 +18,7 @@ mod fhir;
 mod formats;
 mod hl7;
 mod replay;
+mod sources;
 mod standards;
 mod tabular;
 mod versions;

@@ -85,7 +85,8 @@ fn visits_of_the_body_and_of_the_header() {
     assert_eq!((v.get("visit_key"), c.get("role")), (c.get("visit_key"), &Cell::from("secondary")));
     let act = r#"<code code="99999" codeSystem="2.16.840.1.113883.6.12"><translation code="IMP" codeSystem="2.16.840.1.113883.5.4"/></code>"#;
     assert_eq!(one("46240-8", &visit(act, "")).get("class"), &Cell::from("IP"));
-    let (_, _, seen) = body(&section("46240-8", &visit(r#"<code code="x"/>"#, "")));
+    let (kept, _, seen) = body(&section("46240-8", &visit(r#"<code code="x"/>"#, "")));
+    assert_eq!(kept[0].get("class"), &Cell::from("OP"));
     assert_eq!(seen.bad[0].reason, Reason::UnknownLevel);
     assert!(seen.bad[0].detail.starts_with("section[1]/entry[1]/encounter: code says"), "{}", seen.bad[0].detail);
 

@@ -90,3 +90,20 @@ fn a_damaged_file_is_told_and_not_read() {
     let error = all(&path).unwrap_err();
     assert!(error.contains("truncated: row 1 of 2"), "{error}");
 }
+
+#[test]
+fn a_column_of_lists_has_no_cells_and_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let mut lists = arrow::array::ListBuilder::new(arrow::array::Float64Builder::new());
+    lists.append_value([Some(1.0), Some(2.0)]);
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("id", Arc::new(Int64Array::from(vec![1]))), ("values", Arc::new(lists.finish()))];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let rows = ParquetRows::open(&path, &|_| true).unwrap().unwrap();
+    assert_eq!((rows.columns(), rows.nested()), (&["id".to_owned()][..], &["values".to_owned()][..]));
+    assert!(ParquetRows::open(&path, &|name| name == "id").unwrap().unwrap().nested().is_empty());
+}
