@@ -310,11 +310,8 @@ impl<'a> Document<'a> {
         for leaf in &leaves {
             out.tally.items += 1;
             match self.row(leaf) {
-<<<<<<< HEAD
                 Ok(row) if leaf.denied() => self.deny(&row, leaf.element, line, out)?,
                 Err(_) if leaf.denied() => out.tally.skipped += 1,
-                Ok(row) => self.give(row, Some(leaf.element), line, out)?,
-=======
                 Ok(row) => {
                     let (before, visit) = (out.tally.records, row.table() == Table::Visit);
                     self.give(row, Some(leaf.element), line, out)?;
@@ -322,7 +319,6 @@ impl<'a> Document<'a> {
                         bad(encounter::unclassed(), line, &format!("{}/{}", self.place(), leaf.path()), out)?;
                     }
                 }
->>>>>>> tab
                 Err(no) => bad(no, line, &format!("{}/{}", self.place(), leaf.path()), out)?,
             }
         }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::told::{Told, id_of_url, set_status};
 use super::wire::{CodeableConcept, Coding, Contained, Meta, Modifiers, Period, Reference, Text, of};
-use super::{No, Rows, code, delete};
+use super::{Rows, code, delete};
 use crate::envelope;
 use crate::sink::Reason;
 

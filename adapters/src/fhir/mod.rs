@@ -43,12 +43,8 @@ use serde::Deserialize;
 
 use self::index::Index;
 use self::stream::{Piece, Pieces};
-<<<<<<< HEAD
-use self::told::{Last, Told};
-use self::version::versioned;
-=======
 use self::told::{Last, LeftOut, Told};
->>>>>>> tab
+use self::version::versioned;
 use self::wire::{Text, of};
 use crate::envelope::Envelope;
 use crate::lines::{Line, Lines};

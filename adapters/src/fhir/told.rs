@@ -267,7 +267,7 @@ impl<'t> Told<'t> {
                 self.left_out.push(reason, format!("{detail}; the row is kept without it"));
                 None
             }
-            Err(No::Skipped(_)) => None,
+            Err(No::Skipped(_) | No::Gone { .. }) => None,
         }
     }
 

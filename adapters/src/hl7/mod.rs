@@ -193,10 +193,17 @@ impl Hl7 {
             Err(no) => return out.quarantine(no.line, no.reason, format!("message {number}, {}", no.detail)),
         };
         if !raws().any(|r| r.name() == b"PID") {
-            let detail = format!("message {number}, PID[1]-3: the message names no patient; have the sender add PID");
+            let one_line =
+                memchr::memmem::find(bytes, b"\\rPID").is_some() || memchr::memmem::find(bytes, b"\\nPID").is_some();
+            let detail = match one_line {
+                true => format!(
+                    "message {number}: its segments stand between a backslash and a letter, where a carriage return belongs; \
+                     have whoever wrote the file write carriage returns"
+                ),
+                false => format!("message {number}, PID[1]-3: the message names no patient; have the sender add PID"),
+            };
             return out.quarantine(line, Reason::MissingPatient, detail);
         }
-<<<<<<< HEAD
         let linkage = self.linkage_system.as_deref();
         let told = Told { env: envelope, authorities: &self.authorities, header };
         let mut walk = Walk { told, seps, linkage, number, out };
@@ -204,21 +211,6 @@ impl Hl7 {
             out.tally.skipped += 1;
         }
         Ok(())
-=======
-        Err(no) => return out.quarantine(no.line, no.reason, format!("message {number}, {}", no.detail)),
-    };
-    if !raws().any(|r| r.name() == b"PID") {
-        let one_line =
-            memchr::memmem::find(bytes, b"\\rPID").is_some() || memchr::memmem::find(bytes, b"\\nPID").is_some();
-        let detail = match one_line {
-            true => format!(
-                "message {number}: its segments stand between a backslash and a letter, where a carriage return belongs; \
-                 have whoever wrote the file write carriage returns"
-            ),
-            false => format!("message {number}, PID[1]-3: the message names no patient; have the sender add PID"),
-        };
-        return out.quarantine(line, Reason::MissingPatient, detail);
->>>>>>> tab
     }
 }
 

@@ -198,12 +198,8 @@ fn what_is_skipped_and_what_is_refused() {
         (9, Reason::UnknownLevel),
     ];
     assert_eq!(got, want);
-<<<<<<< HEAD
     // The patient, that nothing says dead, and what the procedure was before.
     assert_eq!((read, seen.told().len()), (Read { items: 10, records: 3, quarantined: 7, skipped: 2 }, 1));
-=======
-    assert_eq!(read, Read { items: 10, records: 3, quarantined: 7, skipped: 2 });
->>>>>>> tab
 }
 
 #[test]
