@@ -85,7 +85,7 @@ pub(crate) fn looks_like_data<N: AsRef<str>>(names: &[N]) -> bool {
         digits > 0 && !odd
     };
     let values = names.iter().filter(is_value).count();
-    values >= 2 || (values == 1 && names.len() <= 3)
+    values >= 2 || (values == 1 && names.len() <= 2)
 }
 
 /// What is said in the place of names that may be a patient's values.

@@ -132,7 +132,8 @@ fn ages_and_hidden_ages_become_years_of_birth() {
             "{ year = \"y\", minus = \"a\", capped_from = \"91\" }",
             "p,y,a\n1,2015,60\n2,2015,> 89\n3,2015,91\n4,2015,old\n"
         ),
-        (vec![born(1955, false), born(1925, true), born(1924, true)], 1)
+        // An age that is none costs the year alone.
+        (vec![born(1955, false), born(1925, true), born(1924, true), (Cell::Null, Cell::Flag(false))], 1)
     );
     assert_eq!(
         years(
