@@ -64,8 +64,8 @@ fn columns(table: Table) -> String {
     table.columns().map(|c| c.name).collect::<Vec<_>>().join(", ")
 }
 
-/// Which rows say whether a record is there: not those that only update it.
-pub(super) const DECIDES: &str = "coalesce(CAST(patch AS VARCHAR), '') NOT LIKE '% update %'";
+/// Which rows say whether a record is there: retractions, and those that do not only update it.
+pub(super) const DECIDES: &str = "(op = 'retract' OR coalesce(CAST(patch AS VARCHAR), '') NOT LIKE '% update %')";
 
 /// Which of a record's rows comes first, as an order of SQL. Within a revision the sequence decides where a format has one. HL7 rows of one second have one revision. Then a correction or a withdrawal
 /// comes before what it corrects, what was known later before the rest, and what the sender's own sequence says is later; then a
