@@ -431,8 +431,7 @@ impl Table {
     /// leaves them out.
     pub fn silver(self) -> SchemaRef {
         let field = |c: &Column| Field::new(c.name, c.kind.data_type(), !ALWAYS.contains(&c.name));
-        let own =
-            [(PATCH, Kind::Category), (SEQUENCE, Kind::Integer), (PART_OF, Kind::Key), (TOLD_WITH, Kind::Key)];
+        let own = [(PATCH, Kind::Category), (SEQUENCE, Kind::Integer), (PART_OF, Kind::Key), (TOLD_WITH, Kind::Key)];
         let own = own.map(|(name, kind)| Field::new(name, kind.data_type(), true));
         self.with(self.columns().map(field).chain(own).collect())
     }

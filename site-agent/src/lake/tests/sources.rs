@@ -82,7 +82,7 @@ async fn files_are_known_by_what_they_hold() {
     std::fs::write(hospital.file("b.ndjson.txt"), &line).unwrap();
     std::fs::write(hospital.file("c.ndjson"), pretty.replace("\"x\"", "\"z\"")).unwrap();
     let report = hospital.ingest().await;
-    assert_eq!(report.files.iter().map(|f| f.records).collect::<Vec<_>>(), [1, 1, 1], "{report:?}");
+    assert_eq!(report.files.iter().map(|f| f.records).collect::<Vec<_>>(), [2, 2, 2], "{report:?}");
 
     let hospital = Hospital::new("format = \"hl7v2\"\nmatch = \"*.out\"", "messages.out", ADT);
     std::fs::write(hospital.file("b.hl7"), ADT).unwrap();
