@@ -181,7 +181,7 @@ fn welch(term: &str, a: &Group, b: &Group, reporting: &Reporting) -> Vec<Row> {
 fn student(term: &str, a: &Group, b: &Group) -> Vec<Row> {
     let df = a.n + b.n - 2.0;
     let pooled = ((a.n - 1.0) * a.variance + (b.n - 1.0) * b.variance) / df;
-    if !(pooled > 0.0) {
+    if pooled.is_nan() || pooled <= 0.0 {
         return Vec::new();
     }
     let t = (b.mean - a.mean) / (pooled * (1.0 / a.n + 1.0 / b.n)).sqrt();
@@ -216,7 +216,7 @@ fn classical_f(term: &str, groups: &[Group]) -> Vec<Row> {
     let mean = groups.iter().map(|g| g.n * g.mean).sum::<f64>() / n;
     let between = groups.iter().map(|g| g.n * (g.mean - mean).powi(2)).sum::<f64>() / (k - 1.0);
     let within = groups.iter().map(|g| (g.n - 1.0) * g.variance).sum::<f64>() / (n - k);
-    if !(within > 0.0) {
+    if within.is_nan() || within <= 0.0 {
         return vec![Row::withheld(term, "anova p", "the number never varies within the groups")];
     }
     let f = between / within;

@@ -112,7 +112,7 @@ impl Statistic for RankSum {
             .note(note),
         );
         let error = (sampling + noise).sqrt();
-        if !(error > 0.0) {
+        if error.is_nan() || error <= 0.0 {
             rows.push(Row::withheld(&term, "rank-sum p", "the number never varies"));
             return Estimate { rows, curves: Vec::new() };
         }

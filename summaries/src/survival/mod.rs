@@ -54,7 +54,7 @@ impl Grid {
 
     /// The cell of a patient and whether the event was within the horizon; `None` for a time that is none.
     pub fn place(&self, time: f64, event: bool) -> Option<(usize, bool)> {
-        if !(time >= 0.0) {
+        if time.is_nan() || time < 0.0 {
             return None;
         }
         let cell = (time / self.width - 1e-9).ceil().max(0.0);

@@ -167,7 +167,7 @@ fn message(kind: usize, who: u32, hour: u32, filled: u8) -> String {
         9 | 10 => {
             let status = ["F", "C", "P", "W", "N"][hour as usize % 5];
             let order = format!("OBR|1||F{}|PANEL|||20220210090000\r", hour % 2);
-            let more = if filled % 3 == 0 { format!("~{hour}") } else { String::new() };
+            let more = if filled.is_multiple_of(3) { format!("~{hour}") } else { String::new() };
             let result = format!("OBX|1|NM|2345-7^Glucose^LN||{}{more}|mmol/L|||||{status}\r", filled % 9);
             adt("R01", hour, &pid, &[], &(order + &result)).replace("ADT^", "ORU^")
         }
