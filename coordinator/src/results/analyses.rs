@@ -94,7 +94,11 @@ fn line(row: &Row, term: &str) -> String {
     if row.suppressed {
         return format!("{head}<td class=\"suppressed\" colspan=\"3\">suppressed</td>{note}");
     }
-    let style = if matches!(row.statistic.as_str(), "n" | "missing" | "at risk" | "events") { Style::Count } else { Style::Value };
+    let style = if matches!(row.statistic.as_str(), "n" | "missing" | "at risk" | "events") {
+        Style::Count
+    } else {
+        Style::Value
+    };
     let say = |v: Option<f64>| v.map_or_else(|| "–".to_owned(), |v| number(v, style));
     let interval = match (row.lower, row.upper) {
         (None, None) => "–".to_owned(),
