@@ -202,3 +202,42 @@ fn the_noises_error_is_what_noise_does() {
     check(|v| v.0, "survival");
     check(|v| v.1, "restricted mean");
 }
+
+/// False alarms of the log-rank test between equal groups under noise, and how often the curve's interval holds: 1,000 draws of data and
+/// noise, each rate within 3.5 standard errors.
+#[test]
+fn the_log_rank_test_and_the_curve_hold_under_noise() {
+    let s = Survival::new(Grid::new(10.0, 100.0).unwrap(), Some(2), None).unwrap();
+    let s = s.told(vec![50.0], None, Weight::LogRank);
+    let mut seed = 3u64;
+    let mut uniform = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((seed >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    };
+    let (sd, draws) = (4.0, 1_000);
+    let (mut alarms, mut held) = (0, 0);
+    for _ in 0..draws {
+        let (mut time, mut event, mut group) = (Vec::new(), Vec::new(), Vec::new());
+        for i in 0..800u32 {
+            let (death, end) = (-60.0 * uniform().ln(), 20.0 + 120.0 * uniform());
+            // Of whole cells, so that grouping biases nothing: a death in a cell is at its end, and censoring follows it.
+            let (death, end) = ((death / 10.0).ceil() * 10.0, (end / 10.0).floor() * 10.0);
+            time.push(death.min(end));
+            event.push(u32::from(death <= end));
+            group.push(i % 2);
+        }
+        let exact = release(&s, vec![Column::Real(time), Column::Level(event), Column::Level(group)]);
+        let noisy: Vec<i64> =
+            exact.lanes.iter().map(|v| v + (sd * crate::interval::normal_quantile(uniform())).round() as i64).collect();
+        let e = s.estimate(&MergedRelease { lanes: noisy, noise_variance: sd * sd, ..exact }, &reporting(&["a", "b"]));
+        alarms += u32::from(get(&e, "group", "log-rank p").estimate.unwrap() < 0.05);
+        let curve = get(&e, "group=a, time 50", "survival");
+        let truth = (-50.0f64 / 60.0).exp();
+        held += u32::from(curve.lower.unwrap() <= truth && truth <= curve.upper.unwrap());
+    }
+    let far = |n: u32, wanted: f64| {
+        (f64::from(n) / f64::from(draws) - wanted).abs() > 3.5 * (0.05f64 * 0.95 / f64::from(draws)).sqrt()
+    };
+    assert!(!far(alarms, 0.05), "{alarms} false alarms of {draws}");
+    assert!(!far(held, 0.95), "{held} of {draws} intervals hold the truth");
+}

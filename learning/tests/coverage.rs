@@ -1,0 +1,178 @@
+//! Whether intervals hold the truth when noise is on: drawn data and drawn noise, seed by seed. The allowed distance from 95 % is 3.5
+//! standard errors, a false alarm in two thousand for each model; `INSITU_NIGHTLY=1` draws five times as many.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+use learning::cox::Model;
+use learning::{Cox, Design, Family, Glm, Linear, Term, Ties};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use summaries::interval::normal_quantile;
+use summaries::program::{OneShot, PartPlan};
+use summaries::survival::Grid;
+use summaries::{Column, Lanes, MergedRelease, MergedRound, PatientBatch, Program, Reporting, Row, Step};
+
+const PATIENTS: usize = 3_000;
+
+fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+    (f64::from(rng.random::<u32>()) + 0.5) / 4_294_967_296.0
+}
+
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    normal_quantile(uniform(rng))
+}
+
+fn reporting() -> Reporting {
+    Reporting { confidence: 0.95, min_cell: 0, names: vec!["x".into(); 9], levels: vec![vec![]; 9] }
+}
+
+fn design() -> Design {
+    Design::new(vec![
+        Term::Level { name: "arm".into(), levels: vec!["a".into(), "b".into()] },
+        Term::Real { name: "x".into(), lower: 0.0, upper: 1.0 },
+    ])
+}
+
+/// Runs a program with noise of a standard deviation, in units of one patient's longest part.
+fn run(mut program: Box<dyn Program>, batch: &PatientBatch, noise: f64, rng: &mut ChaCha8Rng) -> Vec<Row> {
+    let (mut round, mut parameters) = (0, program.first());
+    loop {
+        let mut parts = Vec::new();
+        for work in program.work(round, &parameters).unwrap() {
+            let mut lanes = Lanes::zeros(work.statistic.layout().lanes);
+            work.statistic.accumulate(&batch.select(&work.columns).unwrap(), &mut lanes).unwrap();
+            let sd = noise * work.statistic.sensitivity().l2;
+            let noisy = lanes.values().iter().map(|v| v + (sd * normal(rng)).round() as i64);
+            parts.push(MergedRelease {
+                lanes: noisy.collect(),
+                noise_variance: sd * sd,
+                unit: 1.0,
+                sites: 1,
+                shared: 1,
+            });
+        }
+        match program.next(round, &parameters, &MergedRound { parts, sites: 1 }).unwrap() {
+            Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),
+            Step::Done(estimate) => return estimate.rows,
+        }
+    }
+}
+
+/// The share of seeds whose interval of a coefficient holds the truth.
+fn coverage(
+    what: &str,
+    (term, truth): (&str, f64),
+    noise: f64,
+    program: impl Fn() -> Box<dyn Program>,
+    draw: impl Fn(&mut ChaCha8Rng, f64, f64) -> Vec<Column>,
+    join: impl Fn(Vec<Vec<Column>>) -> Vec<Column>,
+) {
+    let seeds = if std::env::var_os("INSITU_NIGHTLY").is_some() { 1_000 } else { 200 };
+    let (mut held, mut told, mut wider) = (0u32, 0u32, 0.0);
+    for seed in 0..seeds {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let rows: Vec<Vec<Column>> = (0..PATIENTS)
+            .map(|_| {
+                let (arm, x) = (f64::from(u8::from(uniform(&mut rng) < 0.5)), uniform(&mut rng));
+                let mut out = vec![Column::Level(vec![arm as u32]), Column::Real(vec![x])];
+                out.extend(draw(&mut rng, arm, x));
+                out
+            })
+            .collect();
+        let batch = PatientBatch::new(PATIENTS, join(rows)).unwrap();
+        let rows = run(program(), &batch, noise, &mut rng);
+        let row = rows.iter().find(|r| r.term == term && r.statistic == "coefficient").unwrap();
+        if let (Some(low), Some(high), Some(se), Some(sampling)) = (row.lower, row.upper, row.se, row.sampling_se) {
+            told += 1;
+            held += u32::from(low <= truth && truth <= high);
+            wider += se / sampling;
+        }
+    }
+    let share = f64::from(held) / f64::from(told);
+    let allowed = 3.5 * (0.95f64 * 0.05 / f64::from(told)).sqrt();
+    assert!(u64::from(told) * 10 >= seeds * 9, "{what}: {told} of {seeds} were told at all");
+    assert!((share - 0.95).abs() <= allowed, "{what}: {share} of {told} intervals hold the truth");
+    // The noise must matter, or the test says nothing of it.
+    assert!(wider / f64::from(told) > 1.2, "{what}: the noise widens by {} alone", wider / f64::from(told));
+}
+
+fn join(rows: Vec<Vec<Column>>) -> Vec<Column> {
+    let width = rows[0].len();
+    (0..width)
+        .map(|c| match &rows[0][c] {
+            Column::Real(_) => Column::Real(
+                rows.iter().map(|r| if let Column::Real(v) = &r[c] { v[0] } else { panic!("mixed") }).collect(),
+            ),
+            _ => Column::Level(
+                rows.iter().map(|r| if let Column::Level(v) = &r[c] { v[0] } else { panic!("mixed") }).collect(),
+            ),
+        })
+        .collect()
+}
+
+#[test]
+fn linear() {
+    let program = || -> Box<dyn Program> {
+        let statistic = Linear::new(design(), -10.0, 10.0).unwrap();
+        let make = Box::new(move || Box::new(statistic.clone()) as Box<dyn summaries::Statistic>);
+        let plan =
+            PartPlan { name: "linear".into(), make, columns: vec![0, 1, 2], weight: 1.0, reporting: reporting() };
+        Box::new(OneShot::new(vec![plan]))
+    };
+    let draw = |rng: &mut ChaCha8Rng, arm: f64, x: f64| vec![Column::Real(vec![0.5 * arm - x + normal(rng)])];
+    coverage("linear", ("arm=b", 0.5), 3.0, program, draw, join);
+}
+
+#[test]
+fn logistic() {
+    let program =
+        || -> Box<dyn Program> { Box::new(Glm::new(design(), Family::Logistic, vec![0, 1, 2], 4, reporting())) };
+    let draw = |rng: &mut ChaCha8Rng, arm: f64, x: f64| {
+        let p = learning::family::logistic(0.7 * arm - x);
+        vec![Column::Level(vec![u32::from(uniform(rng) < p)])]
+    };
+    coverage("logistic", ("arm=b", 0.7), 6.0, program, draw, join);
+}
+
+#[test]
+fn poisson() {
+    let family = Family::Poisson { most: 12.0, exposure: false };
+    let program = || -> Box<dyn Program> { Box::new(Glm::new(design(), family, vec![0, 1, 2], 5, reporting())) };
+    let draw = |rng: &mut ChaCha8Rng, arm: f64, x: f64| {
+        // Knuth's product of uniforms.
+        let (limit, mut product, mut count) = ((-(0.4 * arm + 0.3 * x).exp()).exp(), uniform(rng), 0.0);
+        while product > limit {
+            product *= uniform(rng);
+            count += 1.0;
+        }
+        vec![Column::Real(vec![count])]
+    };
+    coverage("poisson", ("arm=b", 0.4), 2.0, program, draw, join);
+}
+
+#[test]
+fn cox() {
+    let program = || -> Box<dyn Program> {
+        let model = Model {
+            design: design().without_intercept(),
+            grid: Grid::new(0.1, 1.0).unwrap(),
+            strata: None,
+            ties: Ties::Efron,
+            cap: 4.0,
+        };
+        Box::new(Cox::new(model, vec![0, 1, 2, 3], 4, reporting()).unwrap())
+    };
+    let draw = |rng: &mut ChaCha8Rng, arm: f64, x: f64| {
+        // Times of the grid itself, so that grouping biases nothing: the chance of a cell by the hazard in it.
+        let hazard = 0.02 * (0.5 * arm + 0.3 * x).exp();
+        let cell = (1..=10).find(|_| uniform(rng) < 1.0 - (-hazard).exp());
+        let time = f64::from(cell.unwrap_or(10)) / 10.0;
+        vec![Column::Real(vec![time]), Column::Level(vec![u32::from(cell.is_some())])]
+    };
+    coverage("cox", ("arm=b", 0.5), 2.0, program, draw, join);
+}
