@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
-use summaries::interval::{chi2_p, normal_p};
+use summaries::interval::chi2_p;
 use summaries::lanes::encode;
 use summaries::statistic::{level, real};
 use summaries::survival::Grid;
@@ -24,6 +24,7 @@ use summaries::{
     PatientBatch, Program, ProgramError, Reporting, Row, Sensitivity, Statistic, Step,
 };
 
+use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::newton::{matrix, outer, triangle};
 
@@ -260,27 +261,20 @@ impl Cox {
     }
 
     fn withheld(&self, why: &str) -> Estimate {
-        let rows = self.model.design.names().iter().map(|n| Row::withheld(n, "coefficient", why)).collect();
-        Estimate { rows, curves: Vec::new() }
+        Estimate { rows: withheld(&self.model.design, why), curves: Vec::new() }
     }
 
     fn finish(&self, theta: &[f64], score: &Score, inverse: &DMatrix<f64>, exact: bool) -> Estimate {
-        let map = self.model.design.to_own_units();
-        let beta = &map * DVector::from_column_slice(theta);
-        let spread = |m: &DMatrix<f64>| (&map * m * map.transpose()).diagonal().map(|v| v.max(0.0).sqrt());
-        let (sampling, privacy) = (spread(inverse), spread(&(inverse * &score.noise * inverse)));
-        let z = self.reporting.z();
-        let mut rows = Vec::new();
-        for (i, name) in self.model.design.names().iter().enumerate() {
-            let (Some(b), Some(s), Some(p)) = (beta.get(i), sampling.get(i), privacy.get(i)) else { continue };
-            rows.push(Row::normal(name, "coefficient", *b, *s, *p, z));
-            let ratio = Row::normal(name, "hazard ratio", b.exp(), b.exp() * s, b.exp() * p, z);
-            let half = z * s.hypot(*p);
-            rows.push(Row { lower: Some((b - half).exp()), upper: Some((b + half).exp()), ..ratio });
-            if s.hypot(*p) > 0.0 {
-                rows.push(Row::test(name, "p", normal_p(b / s.hypot(*p)), "Wald's, with the noise in its error"));
-            }
-        }
+        let told = Coefficients {
+            design: &self.model.design,
+            theta: DVector::from_column_slice(theta),
+            sampling: inverse.clone(),
+            privacy: inverse * &score.noise * inverse,
+            ratio: Some("hazard ratio"),
+            free: None,
+            outcome: (1.0, 0.0),
+        };
+        let mut rows = told.rows(&self.reporting);
         rows.push(Row::test("model", "events", score.events, "events in the risk sets that were used"));
         if let (true, Some((null, chi2))) = (exact, self.null) {
             let df = theta.len() as f64;

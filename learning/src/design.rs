@@ -124,6 +124,18 @@ impl Design {
         self.names().len()
     }
 
+    /// Whether the coefficient at a place is the intercept.
+    pub fn is_intercept(&self, place: usize) -> bool {
+        self.intercept && place == 0
+    }
+
+    /// The coefficients of rows u, as [`Design::rows`] gives them, that stand for this linear predictor where every scaled feature is 0:
+    /// in the middle of all bounds and at all reference levels.
+    pub fn intercept_alone(&self, eta: f64) -> Vec<f64> {
+        let at = |place: usize| if self.is_intercept(place) { eta * self.norm() } else { 0.0 };
+        (0..self.width()).map(at).collect()
+    }
+
     /// What rows are divided by.
     pub fn norm(&self) -> f64 {
         self.clip.unwrap_or_else(|| self.longest())

@@ -45,11 +45,7 @@ impl Statistic for Dispersion {
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
         tell("dispersion", (&self.design, self.family, &self.theta), patients, |_, _, told| {
-            let spread = match self.family {
-                Family::Logistic => told.mean * (1.0 - told.mean),
-                Family::Poisson { .. } => told.mean,
-                Family::Gamma => told.mean * told.mean,
-            };
+            let spread = self.family.variance(told.mean);
             let squared = ((told.outcome - told.mean).powi(2) / spread.max(f64::MIN_POSITIVE)).min(MOST);
             lanes.add("dispersion", 0, encode(1.0))?;
             lanes.add("dispersion", 1, encode(squared / MOST))

@@ -6,10 +6,11 @@
 //! |---|---|---|---|---|---|
 //! | logistic | logit | y − p | p (1 − p) | 1 | 1/4 |
 //! | Poisson | log | (y − μ) / M | μ / M | M, the most events | 1 |
+//! | negative binomial | log | (y − μ) / (1 + μ/θ) / M | μ / (1 + μ/θ) / M | M | 1 |
 //! | gamma | log | (y/μ − 1) / R | 1 / R | R, the longest ratio | 1/R |
 //!
 //! Counts are clipped to M, and so is μ; ratios y/μ − 1 to R. Where nothing is clipped the estimate is that of maximum likelihood. The
-//! gamma's curvature is the expected one (McCullagh and Nelder 1989, chapter 8).
+//! gamma's and the negative binomial's curvature is the expected one (McCullagh and Nelder 1989, chapter 8).
 
 use summaries::statistic::{level, real};
 use summaries::{AccumulateError, Input, MISSING, PatientBatch};
@@ -36,6 +37,15 @@ pub enum Family {
         /// Whether there is an exposure.
         exposure: bool,
     },
+    /// A count of at most `most` that varies more than a Poisson's.
+    NegativeBinomial {
+        /// The most events.
+        most: f64,
+        /// Whether there is an exposure.
+        exposure: bool,
+        /// θ: the variance of a count of mean μ is μ + μ²/θ.
+        size: f64,
+    },
     /// A number above 0.
     Gamma,
 }
@@ -58,7 +68,7 @@ impl Family {
     pub fn unit(self) -> f64 {
         match self {
             Family::Logistic => 1.0,
-            Family::Poisson { most, .. } => most,
+            Family::Poisson { most, .. } | Family::NegativeBinomial { most, .. } => most,
             Family::Gamma => LONGEST_RATIO,
         }
     }
@@ -67,7 +77,7 @@ impl Family {
     pub fn most_curvature(self) -> f64 {
         match self {
             Family::Logistic => 0.25,
-            Family::Poisson { .. } => 1.0,
+            Family::Poisson { .. } | Family::NegativeBinomial { .. } => 1.0,
             Family::Gamma => 1.0 / LONGEST_RATIO,
         }
     }
@@ -76,7 +86,7 @@ impl Family {
     pub fn ratio(self) -> &'static str {
         match self {
             Family::Logistic => "odds ratio",
-            Family::Poisson { .. } => "rate ratio",
+            Family::Poisson { .. } | Family::NegativeBinomial { .. } => "rate ratio",
             Family::Gamma => "mean ratio",
         }
     }
@@ -85,8 +95,20 @@ impl Family {
     pub fn inputs(self) -> Vec<Input> {
         match self {
             Family::Logistic => vec![Input::Level(2)],
-            Family::Poisson { exposure: true, .. } => vec![Input::Real, Input::Real],
-            Family::Poisson { .. } | Family::Gamma => vec![Input::Real],
+            Family::Poisson { exposure: true, .. } | Family::NegativeBinomial { exposure: true, .. } => {
+                vec![Input::Real, Input::Real]
+            }
+            Family::Poisson { .. } | Family::NegativeBinomial { .. } | Family::Gamma => vec![Input::Real],
+        }
+    }
+
+    /// The variance of an outcome of this mean, but for a dispersion.
+    pub fn variance(self, mean: f64) -> f64 {
+        match self {
+            Family::Logistic => mean * (1.0 - mean),
+            Family::Poisson { .. } => mean,
+            Family::NegativeBinomial { size, .. } => mean + mean * mean / size,
+            Family::Gamma => mean * mean,
         }
     }
 
@@ -100,6 +122,12 @@ impl Family {
                 let outcome = outcome.clamp(0.0, most);
                 let mean = ((eta + exposure.ln()).exp()).min(most);
                 Told { outcome, mean, residual: (outcome - mean) / most, curvature: mean / most }
+            }
+            Family::NegativeBinomial { most, size, .. } => {
+                let outcome = outcome.clamp(0.0, most).round();
+                let mean = ((eta + exposure.ln()).exp()).min(most);
+                let shrink = most * (1.0 + mean / size);
+                Told { outcome, mean, residual: (outcome - mean) / shrink, curvature: mean / shrink }
             }
             Family::Gamma => {
                 let mean = eta.clamp(-700.0, 700.0).exp();
@@ -128,10 +156,12 @@ pub(crate) fn tell(
     let at = design.inputs().len();
     let outcome = match family {
         Family::Logistic => Outcome::Level(level(statistic, patients, at)?),
-        Family::Poisson { exposure: true, .. } => {
+        Family::Poisson { exposure: true, .. } | Family::NegativeBinomial { exposure: true, .. } => {
             Outcome::Real(real(statistic, patients, at)?, Some(real(statistic, patients, at + 1)?))
         }
-        Family::Poisson { .. } | Family::Gamma => Outcome::Real(real(statistic, patients, at)?, None),
+        Family::Poisson { .. } | Family::NegativeBinomial { .. } | Family::Gamma => {
+            Outcome::Real(real(statistic, patients, at)?, None)
+        }
     };
     let positive = family == Family::Gamma;
     design.rows(statistic, patients, |patient, row, v| {

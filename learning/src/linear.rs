@@ -6,7 +6,7 @@
 //! Var β̂ = s² H⁻¹ + H⁻¹ (σ² I + σ²/2 (‖β‖² I + β βᵀ)) H⁻¹.
 
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
-use summaries::interval::{t_p, t_quantile};
+use summaries::interval::t_quantile;
 use summaries::lanes::encode;
 use summaries::statistic::real;
 use summaries::{
@@ -14,6 +14,7 @@ use summaries::{
     Sensitivity, Statistic,
 };
 
+use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::newton::{matrix, outer, triangle};
 
@@ -36,8 +37,7 @@ impl Linear {
     }
 
     fn withheld(&self, why: &str) -> Estimate {
-        let rows = self.design.names().iter().map(|n| Row::withheld(n, "coefficient", why)).collect();
-        Estimate { rows, curves: Vec::new() }
+        Estimate { rows: withheld(&self.design, why), curves: Vec::new() }
     }
 }
 
@@ -110,23 +110,19 @@ impl Statistic for Linear {
         let sigma2 = residual.max(0.0) / free;
         let spread = DMatrix::identity(d, d) * (variance * (1.0 + theta.norm_squared() / 2.0))
             + &theta * theta.transpose() * (variance / 2.0);
-        let (h, map) = (self.half(), self.design.to_own_units() * self.half());
-        let mut beta = &map * &theta;
-        if let Some(first) = beta.get_mut(0) {
-            *first += f64::midpoint(self.lower, self.upper);
-        }
-        let errors = |m: DMatrix<f64>| (&map * m * map.transpose()).diagonal().map(|v| v.max(0.0).sqrt());
-        let (sampling, privacy) = (errors(&inverse * sigma2), errors(&inverse * spread * &inverse));
+        let h = self.half();
+        let privacy = &inverse * spread * &inverse;
+        let told = Coefficients {
+            design: &self.design,
+            theta,
+            sampling: &inverse * sigma2,
+            privacy,
+            ratio: None,
+            free: Some(free),
+            outcome: (h, f64::midpoint(self.lower, self.upper)),
+        };
         let q = t_quantile(0.5 + reporting.confidence / 2.0, free);
-        let mut rows = Vec::new();
-        for (i, name) in self.design.names().iter().enumerate() {
-            let (Some(b), Some(s), Some(p)) = (beta.get(i), sampling.get(i), privacy.get(i)) else { continue };
-            rows.push(Row::normal(name, "coefficient", *b, *s, *p, q));
-            let note = format!("{free:.0} degrees of freedom");
-            if s.hypot(*p) > 0.0 {
-                rows.push(Row::test(name, "p", t_p(b / s.hypot(*p), free), &note));
-            }
-        }
+        let mut rows = told.rows(reporting);
         rows.push(summaries::estimate::patients("model", n, variance.sqrt(), reporting));
         let sd = Row::normal(
             "model",

@@ -1,8 +1,12 @@
 //! Analyses: which statistic or model, of which features, over which cohort.
 
+mod regression;
+
 use learning::Ties;
 use serde::{Deserialize, Serialize};
 use summaries::survival::log_rank::Weight;
+
+pub use regression::{Fitting, Formula, Regression};
 
 /// An analysis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -148,12 +152,10 @@ pub enum What {
     Linear {
         /// The outcome, a number with bounds.
         outcome: String,
-        /// The features.
-        features: Vec<String>,
-        /// Pairs of features whose products are features too.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        interactions: Vec<[String; 2]>,
-        /// As in logistic.
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
+        /// As in [`Fitting`].
         #[serde(default)]
         clip: Option<f64>,
     },
@@ -161,36 +163,40 @@ pub enum What {
     Poisson {
         /// The outcome, a number with bounds from 0; its upper bound is the most events that count.
         outcome: String,
-        /// The features.
-        features: Vec<String>,
-        /// Pairs of features whose products are features too.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        interactions: Vec<[String; 2]>,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
         /// What the mean is proportional to, such as the time at risk: a number above 0.
         #[serde(default)]
         exposure: Option<String>,
-        /// Newton steps.
-        #[serde(default = "steps")]
-        steps: u32,
-        /// As in logistic.
+        /// How it is fitted.
+        #[serde(flatten)]
+        fitting: Fitting,
+    },
+    /// Negative binomial regression of a count that varies more than a Poisson's, with the logarithm as its link.
+    NegativeBinomial {
+        /// The outcome, a number with bounds from 0; its upper bound is the most events that count.
+        outcome: String,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
+        /// What the mean is proportional to, such as the time at risk: a number above 0.
         #[serde(default)]
-        clip: Option<f64>,
+        exposure: Option<String>,
+        /// How it is fitted.
+        #[serde(flatten)]
+        fitting: Fitting,
     },
     /// Gamma regression of a number above 0, with the logarithm as its link.
     Gamma {
         /// The outcome.
         outcome: String,
-        /// The features.
-        features: Vec<String>,
-        /// Pairs of features whose products are features too.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        interactions: Vec<[String; 2]>,
-        /// Newton steps.
-        #[serde(default = "steps")]
-        steps: u32,
-        /// As in logistic.
-        #[serde(default)]
-        clip: Option<f64>,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
+        /// How it is fitted.
+        #[serde(flatten)]
+        fitting: Fitting,
     },
     /// Proportional hazards (Cox).
     Cox {
@@ -198,11 +204,9 @@ pub enum What {
         time: String,
         /// Whether it ended with the event, a feature with the levels no and yes.
         event: String,
-        /// The features.
-        features: Vec<String>,
-        /// Pairs of features whose products are features too.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        interactions: Vec<[String; 2]>,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
         /// Strata with baselines of their own.
         #[serde(default)]
         strata: Option<String>,
@@ -216,7 +220,7 @@ pub enum What {
         #[serde(default)]
         ties: Ties,
         /// Newton steps.
-        #[serde(default = "steps")]
+        #[serde(default = "regression::steps")]
         steps: u32,
         /// Relative hazards above this, beside a patient in the middle of all bounds, count as this.
         #[serde(default = "cap")]
@@ -226,18 +230,12 @@ pub enum What {
     Logistic {
         /// The outcome, a feature with the levels no and yes.
         outcome: String,
-        /// The features.
-        features: Vec<String>,
-        /// Pairs of features whose products are features too.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        interactions: Vec<[String; 2]>,
-        /// Newton steps.
-        #[serde(default = "steps")]
-        steps: u32,
-        /// Rows of scaled features `(1, x')`, each x' in [−1, 1], longer than this count for less. A smaller clip means less
-        /// noise. None: no row is clipped.
-        #[serde(default)]
-        clip: Option<f64>,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
+        /// How it is fitted.
+        #[serde(flatten)]
+        fitting: Fitting,
     },
 }
 
@@ -252,9 +250,6 @@ fn five() -> u32 {
 }
 fn buckets() -> u32 {
     summaries::distinct::Distinct::BUCKETS as u32
-}
-fn steps() -> u32 {
-    4
 }
 fn unit() -> f64 {
     1.0
@@ -287,6 +282,7 @@ impl What {
             What::RankSum { .. } => "rank_sum",
             What::Linear { .. } => "linear",
             What::Poisson { .. } => "poisson",
+            What::NegativeBinomial { .. } => "negative_binomial",
             What::Gamma { .. } => "gamma",
             What::Cox { .. } => "cox",
             What::Logistic { .. } => "logistic",
@@ -307,7 +303,7 @@ impl What {
             "compare" => &["of", "by"],
             "rank_sum" => &["of", "by", "bins"],
             "linear" => &["outcome", "features", "interactions", "clip"],
-            "poisson" => &["outcome", "features", "interactions", "exposure", "steps", "clip"],
+            "poisson" | "negative_binomial" => &["outcome", "features", "interactions", "exposure", "steps", "clip"],
             "gamma" | "logistic" => &["outcome", "features", "interactions", "steps", "clip"],
             "cox" => {
                 &["time", "event", "features", "interactions", "strata", "width", "horizon", "ties", "steps", "cap"]
@@ -330,66 +326,19 @@ impl What {
             }
             What::Rate { events, time, by, .. } => [events, time].into_iter().chain(by).cloned().collect(),
             What::Compare { of, by } | What::RankSum { of, by, .. } => vec![of.clone(), by.clone()],
-            What::Poisson { outcome, features, exposure, .. } => {
-                features.iter().chain(std::iter::once(outcome)).chain(exposure).cloned().collect()
+            What::Poisson { outcome, formula, exposure, .. }
+            | What::NegativeBinomial { outcome, formula, exposure, .. } => {
+                formula.features.iter().chain(std::iter::once(outcome)).chain(exposure).cloned().collect()
             }
-            What::Cox { time, event, features, strata, .. } => {
-                features.iter().chain([time, event]).chain(strata).cloned().collect()
+            What::Cox { time, event, formula, strata, .. } => {
+                formula.features.iter().chain([time, event]).chain(strata).cloned().collect()
             }
-            What::Logistic { outcome, features, .. }
-            | What::Linear { outcome, features, .. }
-            | What::Gamma { outcome, features, .. } => {
-                features.iter().chain(std::iter::once(outcome)).cloned().collect()
+            What::Logistic { outcome, formula, .. }
+            | What::Linear { outcome, formula, .. }
+            | What::Gamma { outcome, formula, .. } => {
+                formula.features.iter().chain(std::iter::once(outcome)).cloned().collect()
             }
         }
-    }
-}
-
-/// A regression's parts that every kind has.
-pub struct Regression<'a> {
-    /// What is explained: the outcome, or the event.
-    pub outcome: &'a str,
-    /// By what.
-    pub features: &'a [String],
-    /// Pairs of them.
-    pub interactions: &'a [[String; 2]],
-    /// Newton steps; none of a model of one round.
-    pub steps: Option<u32>,
-    /// The clip.
-    pub clip: Option<f64>,
-}
-
-impl What {
-    /// Without noise: no row is clipped, and steps go on until they vanish.
-    pub fn exact(&mut self) {
-        match self {
-            What::Logistic { steps, clip, .. }
-            | What::Poisson { steps, clip, .. }
-            | What::Gamma { steps, clip, .. } => {
-                *steps = (*steps).max(50);
-                *clip = None;
-            }
-            What::Linear { clip, .. } => *clip = None,
-            What::Cox { steps, .. } => *steps = (*steps).max(50),
-            _ => {}
-        }
-    }
-
-    /// Its parts, where it is a regression.
-    pub fn regression(&self) -> Option<Regression<'_>> {
-        let (outcome, features, interactions, steps, clip) = match self {
-            What::Linear { outcome, features, interactions, clip } => (outcome, features, interactions, None, *clip),
-            What::Logistic { outcome, features, interactions, steps, clip }
-            | What::Gamma { outcome, features, interactions, steps, clip }
-            | What::Poisson { outcome, features, interactions, steps, clip, .. } => {
-                (outcome, features, interactions, Some(*steps), *clip)
-            }
-            What::Cox { event, features, interactions, steps, .. } => {
-                (event, features, interactions, Some(*steps), None)
-            }
-            _ => return None,
-        };
-        Some(Regression { outcome, features, interactions, steps, clip })
     }
 }
 

@@ -171,7 +171,11 @@ fn warpbreaks_counts() {
     ]
     .concat();
     study += "[[analysis]]\nkind = \"poisson\"\noutcome = \"breaks\"\nfeatures = [\"wool\", \"tension\"]\ninteractions = [[\"wool\", \"tension\"]]\n";
+    study += "[[analysis]]\nkind = \"negative_binomial\"\noutcome = \"breaks\"\nfeatures = [\"wool\", \"tension\"]\ninteractions = [[\"wool\", \"tension\"]]\n";
     let results = federation(&breaks, &study);
+    // As learning's reference tests have it.
+    near(&results, "negative_binomial", "wool=1:tension=1", "coefficient", 0.638_176_81, 6e-8);
+    near(&results, "negative_binomial", "model", "theta", 12.082_164_62, 1e-6);
     for (term, coefficient) in [
         ("(intercept)", 3.796_736_8),
         ("wool=1", -0.456_627_2),

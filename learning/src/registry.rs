@@ -1,0 +1,87 @@
+//! Every statistic of this room at several coefficients, among them ones that no sane model has, and at several clips: so that each is
+//! fuzzed for its sensitivity and its noise by being listed.
+
+use summaries::Statistic;
+use summaries::survival::Grid;
+
+use crate::cox::{Model, RiskSums, Ties};
+use crate::design::{Design, Term};
+use crate::dispersion::Dispersion;
+use crate::family::Family;
+use crate::linear::Linear;
+use crate::negative_binomial::SizeScore;
+use crate::newton::{Curvature, Gradient};
+use crate::scores::ScoreHistogram;
+
+/// A statistic, and what tells its instances apart.
+pub struct Example {
+    /// What it is at.
+    pub label: String,
+    /// The statistic.
+    pub statistic: Box<dyn Statistic>,
+}
+
+fn design() -> Design {
+    Design::new(vec![
+        Term::Real { name: "a".into(), lower: -3.0, upper: 7.0 },
+        Term::Level { name: "b".into(), levels: vec!["x".into(), "y".into(), "z".into()] },
+        Term::Real { name: "c".into(), lower: 0.0, upper: 100.0 },
+    ])
+}
+
+fn counts(exposure: bool) -> Family {
+    Family::Poisson { most: 12.0, exposure }
+}
+
+fn sized(exposure: bool, size: f64) -> Family {
+    Family::NegativeBinomial { most: 12.0, exposure, size }
+}
+
+/// What a generalised linear model releases.
+fn of_a_likelihood(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
+    out.push(Box::new(ScoreHistogram::new(design.clone(), theta.to_vec())));
+    let sizes = [sized(false, 1e-5), sized(true, 0.7), sized(true, 1e5)];
+    let families = [Family::Logistic, counts(false), counts(true), Family::Gamma];
+    for family in families.into_iter().chain(sizes) {
+        out.push(Box::new(Gradient::new(design.clone(), family, theta.to_vec())));
+        out.push(Box::new(Curvature::new(design.clone(), family, theta.to_vec())));
+        out.push(Box::new(Dispersion::new(design.clone(), family, theta.to_vec())));
+        out.extend(SizeScore::new(design.clone(), family, theta.to_vec()).map(|s| Box::new(s) as Box<dyn Statistic>));
+    }
+    out.extend(Linear::new(design.clone(), 0.0, 12.0).map(|l| Box::new(l) as Box<dyn Statistic>));
+}
+
+/// What models of time release.
+fn of_time(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
+    let Some(grid) = Grid::new(1.0, 12.0) else { return };
+    for strata in [None, Some(2)] {
+        let design = design.clone().without_intercept();
+        let model = Model { design, grid, strata, ties: Ties::Efron, cap: 5.0 };
+        out.push(Box::new(RiskSums::new(model, theta.to_vec())));
+    }
+}
+
+/// Examples of each statistic of this room.
+pub fn examples() -> Vec<Example> {
+    let thetas: [(&str, [f64; 5]); 4] = [
+        ("zero", [0.0; 5]),
+        ("usual", [-0.7, 1.3, 0.2, -2.0, 0.4]),
+        ("steep", [-900.0, 900.0, -900.0, 900.0, -900.0]),
+        ("absurd", [1e308, -1e308, 1e308, -1e308, 1e308]),
+    ];
+    let mut out = Vec::new();
+    for (name, theta) in thetas {
+        for clip in [None, Some(1.5), Some(1e-3)] {
+            let mut own = Vec::new();
+            of_a_likelihood(&mut own, &design().clipped(clip), &theta);
+            if clip.is_none() {
+                of_time(&mut own, &design(), &theta);
+            }
+            out.extend(own.into_iter().map(|statistic| Example {
+                label: format!("{} at {name} coefficients, clip {clip:?}", statistic.name()),
+                statistic,
+            }));
+        }
+    }
+    out
+}

@@ -1,0 +1,105 @@
+//! What is wrong with a study's analyses: names, features that do not fit, settings out of range.
+
+use super::regressions;
+use super::{Checker, distinct, near};
+use crate::analysis::{Analysis, What};
+use crate::compile;
+use crate::feature::Shape;
+use crate::spec::Aggregation;
+
+/// What is wrong with one analysis; each problem names the setting.
+pub(super) struct Place<'a, 'b> {
+    pub(super) checker: &'a mut Checker<'b>,
+    pub(super) index: String,
+}
+
+impl Place<'_, '_> {
+    /// A problem of a setting; of the analysis itself, where the setting is empty.
+    pub(super) fn say(&mut self, setting: &str, message: impl Into<String>, remedy: impl Into<String>) {
+        let path = ["analysis", &self.index, setting];
+        let path = if setting.is_empty() { &path[..2] } else { &path };
+        self.checker.say(path, message, remedy);
+    }
+
+    pub(super) fn shape(&self, feature: &str) -> Option<Shape> {
+        compile::shape(self.checker.study, feature)
+    }
+
+    /// Says that a feature which there is does not have a shape.
+    pub(super) fn wants(&mut self, setting: &str, feature: &str, fits: fn(&Shape) -> bool, what: &str, remedy: &str) {
+        if self.shape(feature).is_some_and(|s| !fits(&s)) {
+            self.say(setting, format!("'{feature}' is not {what}"), remedy);
+        }
+    }
+}
+
+/// Two levels.
+pub(super) fn yes_no(shape: &Shape) -> bool {
+    matches!(shape, Shape::Level { levels } if levels.len() == 2)
+}
+
+impl Checker<'_> {
+    pub(super) fn analyses(&mut self) {
+        let study = self.study;
+        let mut labels = std::collections::BTreeSet::new();
+        for (i, a) in study.analysis.iter().enumerate() {
+            let before = self.problems.len();
+            let mut place = Place { checker: self, index: i.to_string() };
+            if !labels.insert(a.label()) {
+                let remedy = "give each its own name = \"...\"";
+                place.say("name", format!("two analyses are called '{}'", a.label()), remedy);
+            }
+            of_every_kind(&mut place, a);
+            of_its_kind(&mut place, &a.what);
+            regressions::check(&mut place, &a.what);
+            if before == self.problems.len()
+                && self.problems.is_empty()
+                && let Err(e) = compile::program(study, i)
+            {
+                let mut place = Place { checker: self, index: i.to_string() };
+                place.say("", e.reason, "see the features it names");
+            }
+        }
+    }
+}
+
+fn of_every_kind(place: &mut Place<'_, '_>, a: &Analysis) {
+    let study = place.checker.study;
+    if !(a.share > 0.0 && a.share.is_finite()) {
+        place.say("share", "share must be above 0", "1 is usual");
+    }
+    if !study.cohorts.contains_key(&a.cohort) {
+        let cohorts: Vec<&str> = study.cohorts.keys().map(String::as_str).collect();
+        place.say("cohort", format!("there is no cohort '{}'", a.cohort), near(&a.cohort, &cohorts));
+    }
+    let features = a.what.features();
+    if !distinct(&features) {
+        place.say("", "a feature is named twice", "name each once");
+    }
+    if features.is_empty() && !matches!(a.what, What::Count { .. } | What::Distinct { .. }) {
+        place.say("", "the analysis names no feature", "name one or more");
+    }
+    let known: Vec<&str> = study.features.keys().map(String::as_str).collect();
+    for f in features.iter().filter(|f| !study.features.contains_key(*f)) {
+        place.say("", format!("there is no feature '{f}'"), near(f, &known));
+    }
+}
+
+fn of_its_kind(place: &mut Place<'_, '_>, what: &What) {
+    match what {
+        What::Distinct { buckets } => {
+            if place.checker.study.privacy.aggregation != Aggregation::Secure {
+                let remedy = "set [privacy] aggregation = \"secure\"";
+                place.say("kind", "distinct patients can be counted in secure rounds alone", remedy);
+            }
+            if !buckets.is_power_of_two() || !(64..=1 << 16).contains(buckets) {
+                let remedy = "4096 is usual; 16384 for more than a million patients";
+                place.say("buckets", "the buckets must be a power of two from 64 to 65536", remedy);
+            }
+        }
+        What::Histogram { bins, .. } if *bins == 0 || *bins > 100_000 => {
+            place.say("bins", "bins must be 1 to 100,000", "20 is usual");
+        }
+        _ => {}
+    }
+}
