@@ -1,13 +1,19 @@
-//! What a fit says in the features' own units: coefficients, ratios and Wald's p, each with both parts of the error.
+//! What a fit says in the features' own units: coefficients, ratios and Wald's tests, each with both parts of the error, and the curves of
+//! splines.
 //!
 //! The map from the coefficients of scaled rows to those in own units is linear, β = M θ, so a covariance C of θ is M C Mᵀ of β.
-//! Wald's p is of β / se with the noise in se, so that the noise is no evidence.
+//! Wald's p is of β / se with the noise in se, so that the noise is no evidence; of several coefficients β together of β' C⁻¹ β, which is χ²
+//! with as many degrees of freedom, or, where the residual's variance is estimated, F after division by them.
 
 use nalgebra::{DMatrix, DVector};
-use summaries::interval::{normal_p, normal_quantile, t_p, t_quantile};
-use summaries::{Reporting, Row};
+use summaries::interval::{chi2_p, f_p, normal_p, normal_quantile, t_p, t_quantile};
+use summaries::{Curve, Estimate, Reporting, Row};
 
-use crate::design::Design;
+use crate::design::{Block, Design};
+use crate::spline::Basis;
+
+/// Points of a spline's curve.
+const POINTS: usize = 40;
 
 /// A fit of a design's scaled rows.
 pub(crate) struct Coefficients<'a> {
@@ -26,26 +32,57 @@ pub(crate) struct Coefficients<'a> {
     pub(crate) outcome: (f64, f64),
 }
 
+/// Coefficients in own units, and the covariance of each part of their error.
+struct Own {
+    beta: DVector<f64>,
+    sampling: DMatrix<f64>,
+    privacy: DMatrix<f64>,
+}
+
 impl Coefficients<'_> {
-    /// The rows of every coefficient.
-    pub(crate) fn rows(&self, reporting: &Reporting) -> Vec<Row> {
+    /// All of it.
+    pub(crate) fn tell(&self, reporting: &Reporting) -> Estimate {
         let (unit, middle) = self.outcome;
         let map = self.design.to_own_units() * unit;
-        let mut beta = &map * &self.theta;
-        if let Some(first) = beta.get_mut(0) {
+        let mut own = Own {
+            beta: &map * &self.theta,
+            sampling: &map * &self.sampling * map.transpose(),
+            privacy: &map * &self.privacy * map.transpose(),
+        };
+        if let Some(first) = own.beta.get_mut(0).filter(|_| self.design.is_intercept(0)) {
             *first += middle;
         }
-        let (sampling, privacy) = (&map * &self.sampling * map.transpose(), &map * &self.privacy * map.transpose());
-        let spread = |m: &DMatrix<f64>| m.diagonal().map(|v| v.max(0.0).sqrt());
-        let (sampling, privacy) = (spread(&sampling), spread(&privacy));
         let q = 0.5 + reporting.confidence / 2.0;
-        let (q, note) = match self.free {
-            Some(free) => (t_quantile(q, free), format!("{free:.0} degrees of freedom")),
-            None => (normal_quantile(q), "Wald's, with the noise in its error".to_owned()),
+        let q = self.free.map_or_else(|| normal_quantile(q), |free| t_quantile(q, free));
+        let mut out = Estimate { rows: self.rows(&own, q), curves: Vec::new() };
+        let blocks = self.design.blocks();
+        for block in &blocks {
+            let columns: Vec<usize> = block.columns.clone().collect();
+            if columns.len() > 1 {
+                out.rows.extend(self.together(&own, &block.name, &columns));
+            }
+            if let Some(basis) = &block.spline {
+                let bent = columns.get(1..).unwrap_or_default();
+                out.rows.extend(self.together(&own, &format!("{}, nonlinear", block.name), bent));
+                // Where the spline interacts there is one curve for each value of the other.
+                let interacts =
+                    blocks.iter().any(|b| b.terms.len() > 1 && block.terms.iter().any(|t| b.terms.contains(t)));
+                out.curves.extend((!interacts).then(|| self.curve(&own, block, basis, q)));
+            }
+        }
+        out
+    }
+
+    fn rows(&self, own: &Own, q: f64) -> Vec<Row> {
+        let note = match self.free {
+            Some(free) => format!("{free:.0} degrees of freedom"),
+            None => "Wald's, with the noise in its error".to_owned(),
         };
+        let spread = |m: &DMatrix<f64>| m.diagonal().map(|v| v.max(0.0).sqrt());
+        let (sampling, privacy) = (spread(&own.sampling), spread(&own.privacy));
         let mut out = Vec::new();
         for (i, name) in self.design.names().iter().enumerate() {
-            let (Some(b), Some(s), Some(p)) = (beta.get(i), sampling.get(i), privacy.get(i)) else { continue };
+            let (Some(b), Some(s), Some(p)) = (own.beta.get(i), sampling.get(i), privacy.get(i)) else { continue };
             out.push(Row::normal(name, "coefficient", *b, *s, *p, q));
             let ratio = self.ratio.filter(|_| !self.design.is_intercept(i));
             out.extend(ratio.map(|r| exponential(name, r, (*b, *s, *p), q)));
@@ -56,6 +93,53 @@ impl Coefficients<'_> {
             }
         }
         out
+    }
+
+    /// Whether coefficients are all 0.
+    fn together(&self, own: &Own, term: &str, columns: &[usize]) -> Vec<Row> {
+        let pick = |m: &DMatrix<f64>| m.select_rows(columns).select_columns(columns);
+        let beta = own.beta.select_rows(columns);
+        let Some(inverse) = (pick(&own.sampling) + pick(&own.privacy)).try_inverse() else {
+            return vec![Row::withheld(term, "wald p", "the coefficients have no error")];
+        };
+        let chi2 = (beta.transpose() * inverse * &beta)[(0, 0)].max(0.0);
+        let df = columns.len() as f64;
+        match self.free {
+            None => {
+                let note = format!("{df} degrees of freedom");
+                vec![Row::test(term, "wald chi2", chi2, &note), Row::test(term, "wald p", chi2_p(chi2, df), &note)]
+            }
+            Some(free) => {
+                let note = format!("{df} and {free:.0} degrees of freedom");
+                let p = f_p(chi2 / df, df, free);
+                vec![Row::test(term, "wald F", chi2 / df, &note), Row::test(term, "wald p", p, &note)]
+            }
+        }
+    }
+
+    /// A spline against its middle knot, over the public bounds.
+    fn curve(&self, own: &Own, block: &Block, basis: &Basis, q: f64) -> Curve {
+        let middle = basis.knots().get(basis.knots().len() / 2).copied().unwrap_or(0.0);
+        let columns: Vec<usize> = block.columns.clone().collect();
+        let pick = |m: &DMatrix<f64>| m.select_rows(&columns).select_columns(&columns);
+        let (beta, spread) = (own.beta.select_rows(&columns), pick(&own.sampling) + pick(&own.privacy));
+        let reference = DVector::from_vec(basis.own(middle));
+        let (low, high) = basis.bounds();
+        let point = |i: usize| {
+            let x = low + (high - low) * i as f64 / POINTS as f64;
+            let away = DVector::from_vec(basis.own(x)) - &reference;
+            let (at, half) = (away.dot(&beta), q * (away.transpose() * &spread * &away)[(0, 0)].max(0.0).sqrt());
+            let told = |v: f64| if self.ratio.is_some() { v.exp() } else { v };
+            [x, told(at), told(at - half), told(at + half)]
+        };
+        let what = self.ratio.unwrap_or("difference");
+        Curve {
+            title: format!("{}: {what} against {middle}", block.name),
+            kind: "line".into(),
+            x_label: block.name.clone(),
+            y_label: what.to_owned(),
+            points: (0..=POINTS).map(point).collect(),
+        }
     }
 }
 

@@ -274,17 +274,17 @@ impl Cox {
             free: None,
             outcome: (1.0, 0.0),
         };
-        let mut rows = told.rows(&self.reporting);
-        rows.push(Row::test("model", "events", score.events, "events in the risk sets that were used"));
+        let mut out = told.tell(&self.reporting);
+        out.rows.push(Row::test("model", "events", score.events, "events in the risk sets that were used"));
         if let (true, Some((null, chi2))) = (exact, self.null) {
             let df = theta.len() as f64;
             let likelihood = 2.0 * (score.log_likelihood - null);
-            rows.push(Row::test("model", "log likelihood", score.log_likelihood, ""));
-            rows.push(Row::test("model", "likelihood ratio chi2", likelihood, &format!("{df} degrees of freedom")));
-            rows.push(Row::test("model", "likelihood ratio p", chi2_p(likelihood, df), ""));
-            rows.push(Row::test("model", "score chi2", chi2, &format!("{df} degrees of freedom")));
+            out.rows.push(Row::test("model", "log likelihood", score.log_likelihood, ""));
+            out.rows.push(Row::test("model", "likelihood ratio chi2", likelihood, &format!("{df} degrees of freedom")));
+            out.rows.push(Row::test("model", "likelihood ratio p", chi2_p(likelihood, df), ""));
+            out.rows.push(Row::test("model", "score chi2", chi2, &format!("{df} degrees of freedom")));
         }
-        Estimate { rows, curves: Vec::new() }
+        out
     }
 }
 

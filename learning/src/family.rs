@@ -12,10 +12,7 @@
 //! Counts are clipped to M, and so is μ; ratios y/μ − 1 to R. Where nothing is clipped the estimate is that of maximum likelihood. The
 //! gamma's and the negative binomial's curvature is the expected one (McCullagh and Nelder 1989, chapter 8).
 
-use summaries::statistic::{level, real};
-use summaries::{AccumulateError, Input, MISSING, PatientBatch};
-
-use crate::design::Design;
+use summaries::Input;
 
 /// 1 / (1 + e^(−z)), without overflow.
 pub fn logistic(z: f64) -> f64 {
@@ -61,6 +58,8 @@ pub struct Told {
     pub residual: f64,
     /// w, in the family's unit.
     pub curvature: f64,
+    /// The patient's weight, as a share of the most.
+    pub weight: f64,
 }
 
 impl Family {
@@ -112,73 +111,28 @@ impl Family {
         }
     }
 
-    fn told(self, eta: f64, outcome: f64, exposure: f64) -> Told {
+    pub(crate) fn told(self, eta: f64, outcome: f64, exposure: f64) -> Told {
         match self {
             Family::Logistic => {
                 let mean = logistic(eta);
-                Told { outcome, mean, residual: outcome - mean, curvature: mean * (1.0 - mean) }
+                Told { outcome, mean, residual: outcome - mean, curvature: mean * (1.0 - mean), weight: 1.0 }
             }
             Family::Poisson { most, .. } => {
                 let outcome = outcome.clamp(0.0, most);
                 let mean = ((eta + exposure.ln()).exp()).min(most);
-                Told { outcome, mean, residual: (outcome - mean) / most, curvature: mean / most }
+                Told { outcome, mean, residual: (outcome - mean) / most, curvature: mean / most, weight: 1.0 }
             }
             Family::NegativeBinomial { most, size, .. } => {
                 let outcome = outcome.clamp(0.0, most).round();
                 let mean = ((eta + exposure.ln()).exp()).min(most);
                 let shrink = most * (1.0 + mean / size);
-                Told { outcome, mean, residual: (outcome - mean) / shrink, curvature: mean / shrink }
+                Told { outcome, mean, residual: (outcome - mean) / shrink, curvature: mean / shrink, weight: 1.0 }
             }
             Family::Gamma => {
                 let mean = eta.clamp(-700.0, 700.0).exp();
                 let ratio = (outcome / mean - 1.0).clamp(-1.0, LONGEST_RATIO);
-                Told { outcome, mean, residual: ratio / LONGEST_RATIO, curvature: 1.0 / LONGEST_RATIO }
+                Told { outcome, mean, residual: ratio / LONGEST_RATIO, curvature: 1.0 / LONGEST_RATIO, weight: 1.0 }
             }
         }
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-/// Calls `f` with each complete patient's row, weight and what they say at coefficients of the unit-ball rows.
-pub(crate) fn tell(
-    statistic: &'static str,
-    (design, family, theta): (&Design, Family, &[f64]),
-    patients: &PatientBatch,
-    mut f: impl FnMut(&[f64], f64, Told) -> Result<(), AccumulateError>,
-) -> Result<(), AccumulateError> {
-    enum Outcome<'a> {
-        Level(&'a [u32]),
-        Real(&'a [f64], Option<&'a [f64]>),
-    }
-    let at = design.inputs().len();
-    let outcome = match family {
-        Family::Logistic => Outcome::Level(level(statistic, patients, at)?),
-        Family::Poisson { exposure: true, .. } | Family::NegativeBinomial { exposure: true, .. } => {
-            Outcome::Real(real(statistic, patients, at)?, Some(real(statistic, patients, at + 1)?))
-        }
-        Family::Poisson { .. } | Family::NegativeBinomial { .. } | Family::Gamma => {
-            Outcome::Real(real(statistic, patients, at)?, None)
-        }
-    };
-    let positive = family == Family::Gamma;
-    design.rows(statistic, patients, |patient, row, v| {
-        let (y, exposure) = match &outcome {
-            Outcome::Level(levels) => match levels.get(patient).copied().unwrap_or(MISSING) {
-                0 => (0.0, 1.0),
-                1 => (1.0, 1.0),
-                _ => return Ok(()),
-            },
-            Outcome::Real(values, exposures) => {
-                let exposure = exposures.map_or(1.0, |e| e.get(patient).copied().unwrap_or(f64::NAN));
-                (values.get(patient).copied().unwrap_or(f64::NAN), exposure)
-            }
-        };
-        if y.is_nan() || (positive && y <= 0.0) || !(exposure > 0.0 && exposure.is_finite()) {
-            return Ok(());
-        }
-        f(row, v, family.told(dot(row, theta), y, exposure))
-    })
 }

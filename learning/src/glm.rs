@@ -6,8 +6,8 @@
 
 use nalgebra::{DMatrix, DVector};
 use summaries::{
-    Estimate, FIXED_POINT, Layout, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Row,
-    Statistic, Step,
+    Estimate, FIXED_POINT, Layout, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Statistic,
+    Step,
 };
 
 use crate::ascent::{Ascent, CONVERGED, Fit, Sums, every};
@@ -15,6 +15,7 @@ use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::dispersion::Dispersion;
 use crate::family::Family;
+use crate::likelihood::Likelihood;
 use crate::newton::{Curvature, Gradient, matrix, triangle};
 use crate::scores::ScoreHistogram;
 
@@ -27,7 +28,7 @@ pub(crate) const EVALUATION_WEIGHT: f64 = 0.25;
 /// A generalised linear model.
 pub struct Glm {
     design: Design,
-    family: Family,
+    likelihood: Likelihood,
     columns: Vec<usize>,
     steps: u32,
     start: f64,
@@ -37,10 +38,16 @@ pub struct Glm {
 }
 
 impl Glm {
-    /// With so many Newton steps (at least 1). `columns` are the places of the design's terms and, last, what the family reads.
-    pub fn new(design: Design, family: Family, columns: Vec<usize>, steps: u32, reporting: Reporting) -> Glm {
-        let (steps, ascent) = (steps.max(1), Ascent::default());
-        Glm { design, family, columns, steps, start: 0.0, reporting, ascent, last: None }
+    /// With so many Newton steps (at least 1). `columns` are the places of the design's terms and, last, what the likelihood reads.
+    pub fn new(
+        design: Design,
+        likelihood: impl Into<Likelihood>,
+        columns: Vec<usize>,
+        steps: u32,
+        reporting: Reporting,
+    ) -> Glm {
+        let (steps, ascent, likelihood) = (steps.max(1), Ascent::default(), likelihood.into());
+        Glm { design, likelihood, columns, steps, start: 0.0, reporting, ascent, last: None }
     }
 
     /// The same, whose first step is from this intercept; from public bounds, so that fewer steps are needed.
@@ -90,11 +97,12 @@ pub(crate) fn tell(
     (unit, dispersion): (f64, f64),
     ratio: &'static str,
     reporting: &Reporting,
-) -> Vec<Row> {
+) -> Estimate {
+    let none = |why: &str| Estimate { rows: withheld(design, why), curves: Vec::new() };
     let (theta, inverse, privacy): (&Vec<f64>, &DMatrix<f64>, &DMatrix<f64>) = match fit {
         Some(Fit::Reached(theta, inverse, privacy)) => (theta, inverse, privacy),
-        Some(Fit::Withheld(why)) => return withheld(design, why),
-        None => return withheld(design, "no step was taken"),
+        Some(Fit::Withheld(why)) => return none(why),
+        None => return none("no step was taken"),
     };
     let told = Coefficients {
         design,
@@ -105,7 +113,7 @@ pub(crate) fn tell(
         free: None,
         outcome: (1.0, 0.0),
     };
-    told.rows(reporting)
+    told.tell(reporting)
 }
 
 impl Program for Glm {
@@ -132,8 +140,8 @@ impl Program for Glm {
         let (design, theta) = (self.design.clone(), parameters.to_vec());
         if round < self.steps {
             Ok(vec![
-                part(Box::new(Gradient::new(design.clone(), self.family, theta.clone())), GRADIENT_WEIGHT),
-                part(Box::new(Curvature::new(design, self.family, theta)), 1.0 - GRADIENT_WEIGHT),
+                part(Box::new(Gradient::new(design.clone(), self.likelihood, theta.clone())), GRADIENT_WEIGHT),
+                part(Box::new(Curvature::new(design, self.likelihood, theta)), 1.0 - GRADIENT_WEIGHT),
             ])
         } else if round == self.steps {
             Ok(vec![part(self.evaluation(design, theta), 1.0)])
@@ -146,7 +154,7 @@ impl Program for Glm {
         self.parameters(parameters)?;
         if round < self.steps {
             let [gradient, curvature] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-            let sums = sums(&self.design, self.family.unit(), gradient, curvature)?;
+            let sums = sums(&self.design, self.likelihood.unit(), gradient, curvature)?;
             let (theta, length, fit) = self.ascent.step(parameters, sums);
             self.last = Some(fit);
             let converged = merged.exact() && length < CONVERGED;
@@ -160,9 +168,9 @@ impl Program for Glm {
 
 impl Glm {
     fn evaluation(&self, design: Design, theta: Vec<f64>) -> Box<dyn Statistic> {
-        match self.family {
-            Family::Logistic => Box::new(ScoreHistogram::new(design, theta)),
-            _ => Box::new(Dispersion::new(design, self.family, theta)),
+        match self.likelihood.family {
+            Family::Logistic => Box::new(ScoreHistogram::new(design, theta).of(self.likelihood)),
+            _ => Box::new(Dispersion::new(design, self.likelihood, theta)),
         }
     }
 
@@ -170,10 +178,12 @@ impl Glm {
         let evaluation = self.evaluation(self.design.clone(), theta.to_vec()).estimate(last, &self.reporting);
         let told = |name: &str| evaluation.rows.iter().find(|r| r.statistic == name).and_then(|r| r.estimate);
         // A gamma's coefficients spread by its dispersion; a count's is told beside them.
-        let dispersion = if self.family == Family::Gamma { told("dispersion").unwrap_or(1.0) } else { 1.0 };
-        let unit = (self.family.unit(), dispersion);
-        let mut rows: Vec<Row> = tell(&self.design, self.last.as_ref(), unit, self.family.ratio(), &self.reporting);
-        rows.extend(evaluation.rows);
-        Estimate { rows, curves: evaluation.curves }
+        let family = self.likelihood.family;
+        let dispersion = if family == Family::Gamma { told("dispersion").unwrap_or(1.0) } else { 1.0 };
+        let unit = (self.likelihood.unit(), dispersion);
+        let mut out = tell(&self.design, self.last.as_ref(), unit, family.ratio(), &self.reporting);
+        out.rows.extend(evaluation.rows);
+        out.curves.extend(evaluation.curves);
+        out
     }
 }

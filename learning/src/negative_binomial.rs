@@ -24,8 +24,9 @@ use crate::ascent::{Ascent, CONVERGED, Fit};
 use crate::coefficients::exponential;
 use crate::design::Design;
 use crate::dispersion::Dispersion;
-use crate::family::{Family, tell};
+use crate::family::Family;
 use crate::glm::{self, EVALUATION_WEIGHT, GRADIENT_WEIGHT};
+use crate::likelihood::{Likelihood, tell};
 use crate::newton::{Curvature, Gradient};
 
 /// A count's upper bound above this is refused: a patient's sums have so many terms.
@@ -36,22 +37,23 @@ const WIDEST: f64 = 12.0;
 const SHAPE_WEIGHT: f64 = 0.2;
 
 /// Slope and curvature of the log-likelihood by the logarithm of the negative binomial's θ. The inputs are the design's, then the
-/// family's.
+/// likelihood's.
 pub struct SizeScore {
     design: Design,
-    family: Family,
+    likelihood: Likelihood,
     theta: Vec<f64>,
 }
 
 impl SizeScore {
     /// At coefficients of the unit-ball rows. `None` where the family has no size, or too high a bound.
-    pub fn new(design: Design, family: Family, theta: Vec<f64>) -> Option<SizeScore> {
-        let sized = matches!(family, Family::NegativeBinomial { most, .. } if most <= MOST);
-        sized.then_some(SizeScore { design, family, theta })
+    pub fn new(design: Design, likelihood: impl Into<Likelihood>, theta: Vec<f64>) -> Option<SizeScore> {
+        let likelihood = likelihood.into();
+        let sized = matches!(likelihood.family, Family::NegativeBinomial { most, .. } if most <= MOST);
+        sized.then_some(SizeScore { design, likelihood, theta })
     }
 
     fn size(&self) -> f64 {
-        if let Family::NegativeBinomial { size, .. } = self.family { size } else { 1.0 }
+        if let Family::NegativeBinomial { size, .. } = self.likelihood.family { size } else { 1.0 }
     }
 }
 
@@ -75,7 +77,7 @@ impl Statistic for SizeScore {
     }
     fn inputs(&self) -> Vec<Input> {
         let mut out = self.design.inputs();
-        out.extend(self.family.inputs());
+        out.extend(self.likelihood.inputs());
         out
     }
     fn layout(&self) -> Layout {
@@ -86,8 +88,8 @@ impl Statistic for SizeScore {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        let (size, unit) = (self.size(), 2.0 * self.family.unit());
-        tell("size_score", (&self.design, self.family, &self.theta), patients, |_, v, told| {
+        let (size, unit) = (self.size(), 2.0 * self.likelihood.family.unit());
+        tell("size_score", (&self.design, &self.likelihood, &self.theta), patients, |_, v, told| {
             let (slope, curvature) = by_size(told.outcome, told.mean, size);
             for (lane, x) in [slope, curvature].into_iter().enumerate() {
                 lanes.add("size_score", lane, encode(v * (x / unit).clamp(-1.0, 1.0)))?;
@@ -111,8 +113,8 @@ enum Size {
 /// A negative binomial regression over rounds.
 pub struct NegativeBinomial {
     design: Design,
+    likelihood: Likelihood,
     most: f64,
-    exposure: bool,
     columns: Vec<usize>,
     steps: u32,
     start: f64,
@@ -122,21 +124,21 @@ pub struct NegativeBinomial {
 }
 
 impl NegativeBinomial {
-    /// Of a count of at most `most`, with so many steps (at least 1). `columns` are the places of the design's terms, the outcome, and
-    /// the exposure where there is one. `start` is the intercept of the first step. `None` where `most` does not lie between 1 and
-    /// [`MOST`].
+    /// Of a family with a size, whatever it is, with so many steps (at least 1). `columns` are the places of the design's terms and, last,
+    /// what the likelihood reads. `start` is the intercept of the first step. `None` where the most events do not lie between 1 and [`MOST`].
     pub fn new(
         design: Design,
-        (most, exposure): (f64, bool),
+        likelihood: impl Into<Likelihood>,
         columns: Vec<usize>,
         (steps, start): (u32, f64),
         reporting: Reporting,
     ) -> Option<NegativeBinomial> {
-        let (steps, ascent) = (steps.max(1), Ascent::default());
+        let (steps, ascent, likelihood) = (steps.max(1), Ascent::default(), likelihood.into());
+        let Family::NegativeBinomial { most, .. } = likelihood.family else { return None };
         (1.0..=MOST).contains(&most).then(|| NegativeBinomial {
             design,
+            likelihood,
             most,
-            exposure,
             columns,
             steps,
             start: if start.is_finite() { start } else { 0.0 },
@@ -146,9 +148,10 @@ impl NegativeBinomial {
         })
     }
 
-    fn family(&self, tau: f64) -> Family {
+    fn at(&self, tau: f64) -> Likelihood {
+        let exposure = matches!(self.likelihood.family, Family::NegativeBinomial { exposure: true, .. });
         let size = tau.clamp(-WIDEST, WIDEST).exp();
-        Family::NegativeBinomial { most: self.most, exposure: self.exposure, size }
+        Likelihood { family: Family::NegativeBinomial { most: self.most, exposure, size }, ..self.likelihood }
     }
 
     /// The coefficients and τ.
@@ -167,7 +170,7 @@ impl NegativeBinomial {
         }
         let layout = Layout { lanes: 2, scale: FIXED_POINT };
         let (slope, curvature) = (release.value(0, &layout), release.value(1, &layout));
-        let (variance, unit) = (release.variance(&layout), 2.0 * self.most);
+        let (variance, unit) = (release.variance(&layout), 2.0 * self.likelihood.unit());
         let known = curvature > (3.0 * variance.sqrt()).max(1e-12);
         // Where the likelihood is not yet concave, uphill.
         let wanted = if known { slope / curvature } else { slope.signum() * f64::from(u8::from(slope != 0.0)) };
@@ -206,7 +209,7 @@ impl Program for NegativeBinomial {
 
     fn work(&self, round: u32, parameters: &[f64]) -> Result<Vec<PartWork>, ProgramError> {
         let (theta, tau) = self.split(parameters)?;
-        let (design, family, theta) = (self.design.clone(), self.family(tau), theta.to_vec());
+        let (design, at, theta) = (self.design.clone(), self.at(tau), theta.to_vec());
         let part = |statistic: Box<dyn Statistic>, weight| PartWork {
             name: statistic.name().to_owned(),
             statistic,
@@ -215,15 +218,15 @@ impl Program for NegativeBinomial {
         };
         if round < self.steps {
             let rest = 1.0 - SHAPE_WEIGHT;
-            let gradient = Gradient::new(design.clone(), family, theta.clone());
+            let gradient = Gradient::new(design.clone(), at, theta.clone());
             let mut parts = vec![
                 part(Box::new(gradient), rest * GRADIENT_WEIGHT),
-                part(Box::new(Curvature::new(design.clone(), family, theta.clone())), rest * (1.0 - GRADIENT_WEIGHT)),
+                part(Box::new(Curvature::new(design.clone(), at, theta.clone())), rest * (1.0 - GRADIENT_WEIGHT)),
             ];
-            parts.extend(SizeScore::new(design, family, theta).map(|s| part(Box::new(s), SHAPE_WEIGHT)));
+            parts.extend(SizeScore::new(design, at, theta).map(|s| part(Box::new(s), SHAPE_WEIGHT)));
             Ok(parts)
         } else if round == self.steps {
-            Ok(vec![part(Box::new(Dispersion::new(design, family, theta)), 1.0)])
+            Ok(vec![part(Box::new(Dispersion::new(design, at, theta)), 1.0)])
         } else {
             Err(ProgramError::Round { asked: round, planned: self.rounds() })
         }
@@ -233,7 +236,7 @@ impl Program for NegativeBinomial {
         let (theta, tau) = self.split(parameters)?;
         if round < self.steps {
             let [gradient, curvature, shape] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-            let sums = glm::sums(&self.design, self.most, gradient, curvature)?;
+            let sums = glm::sums(&self.design, self.likelihood.unit(), gradient, curvature)?;
             let (mut next, length, fit) = self.ascent.step(theta, sums);
             let (size, moved, said) = self.size_step(tau, shape)?;
             next.push(size);
@@ -242,14 +245,14 @@ impl Program for NegativeBinomial {
             return Ok(Step::Continue { round: if converged { self.steps } else { round + 1 }, parameters: next });
         }
         let [last] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-        let evaluation = Dispersion::new(self.design.clone(), self.family(tau), theta.to_vec());
+        let evaluation = Dispersion::new(self.design.clone(), self.at(tau), theta.to_vec());
         if last.lanes.len() != evaluation.layout().lanes {
             return Err(ProgramError::Merged);
         }
         let fit = self.last.as_ref().map(|(fit, _)| fit);
-        let mut rows = glm::tell(&self.design, fit, (self.most, 1.0), "rate ratio", &self.reporting);
+        let mut out = glm::tell(&self.design, fit, (self.likelihood.unit(), 1.0), "rate ratio", &self.reporting);
         let q = normal_quantile(0.5 + self.reporting.confidence / 2.0);
-        rows.push(match self.last.as_ref().map(|(_, size)| *size) {
+        out.rows.push(match self.last.as_ref().map(|(_, size)| *size) {
             Some(Size::Reached(tau, s, p)) => {
                 exponential("model", "theta", (tau, s, p), q).note("the variance of a count of mean μ is μ + μ²/theta")
             }
@@ -257,8 +260,9 @@ impl Program for NegativeBinomial {
             None => Row::withheld("model", "theta", "no step was taken"),
         });
         let evaluation = evaluation.estimate(last, &self.reporting);
-        rows.extend(evaluation.rows);
-        Ok(Step::Done(Estimate { rows, curves: evaluation.curves }))
+        out.rows.extend(evaluation.rows);
+        out.curves.extend(evaluation.curves);
+        Ok(Step::Done(out))
     }
 }
 

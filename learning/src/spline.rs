@@ -63,6 +63,11 @@ impl Basis {
         &self.knots
     }
 
+    /// The public bounds.
+    pub fn bounds(&self) -> (f64, f64) {
+        (self.lower, self.upper)
+    }
+
     /// How many columns: one less than knots.
     pub fn columns(&self) -> usize {
         self.knots.len() - 1
@@ -90,10 +95,8 @@ impl Basis {
         let n = self.columns() + 1;
         let spread = (0..POINTS).map(|i| self.lower + (self.upper - self.lower) * (i as f64 + 0.5) / POINTS as f64);
         // The ends too: there columns are largest.
-        let points: Vec<Vec<f64>> = spread
-            .chain([self.lower, self.upper])
-            .map(|x| std::iter::once(1.0).chain(self.own(x)).collect())
-            .collect();
+        let points: Vec<Vec<f64>> =
+            spread.chain([self.lower, self.upper]).map(|x| std::iter::once(1.0).chain(self.own(x)).collect()).collect();
         let mut map = DMatrix::<f64>::identity(n, n);
         let mut values: Vec<Vec<f64>> = vec![vec![1.0; points.len()]];
         for i in 1..n {

@@ -183,7 +183,8 @@ fn cox() {
 #[test]
 fn negative_binomial() {
     let program = || -> Box<dyn Program> {
-        Box::new(NegativeBinomial::new(design(), (30.0, false), vec![0, 1, 2], (6, 1.0), reporting()).unwrap())
+        let family = Family::NegativeBinomial { most: 30.0, exposure: false, size: 1.0 };
+        Box::new(NegativeBinomial::new(design(), family, vec![0, 1, 2], (6, 1.0), reporting()).unwrap())
     };
     let draw = |rng: &mut ChaCha8Rng, arm: f64, x: f64| {
         // θ = 2: a Poisson whose mean is multiplied by the mean of two exponentials.

@@ -6,7 +6,7 @@ use learning::Ties;
 use serde::{Deserialize, Serialize};
 use summaries::survival::log_rank::Weight;
 
-pub use regression::{Fitting, Formula, Regression};
+pub use regression::{Beside, Fitting, Formula, Regression, Spline};
 
 /// An analysis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -155,6 +155,9 @@ pub enum What {
         /// By what.
         #[serde(flatten)]
         formula: Formula,
+        /// As in [`Beside`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weights: Option<String>,
         /// As in [`Fitting`].
         #[serde(default)]
         clip: Option<f64>,
@@ -169,6 +172,9 @@ pub enum What {
         /// What the mean is proportional to, such as the time at risk: a number above 0.
         #[serde(default)]
         exposure: Option<String>,
+        /// An offset and weights.
+        #[serde(flatten)]
+        beside: Beside,
         /// How it is fitted.
         #[serde(flatten)]
         fitting: Fitting,
@@ -183,6 +189,9 @@ pub enum What {
         /// What the mean is proportional to, such as the time at risk: a number above 0.
         #[serde(default)]
         exposure: Option<String>,
+        /// An offset and weights.
+        #[serde(flatten)]
+        beside: Beside,
         /// How it is fitted.
         #[serde(flatten)]
         fitting: Fitting,
@@ -194,6 +203,9 @@ pub enum What {
         /// By what.
         #[serde(flatten)]
         formula: Formula,
+        /// An offset and weights.
+        #[serde(flatten)]
+        beside: Beside,
         /// How it is fitted.
         #[serde(flatten)]
         fitting: Fitting,
@@ -233,6 +245,9 @@ pub enum What {
         /// By what.
         #[serde(flatten)]
         formula: Formula,
+        /// An offset and weights.
+        #[serde(flatten)]
+        beside: Beside,
         /// How it is fitted.
         #[serde(flatten)]
         fitting: Fitting,
@@ -302,12 +317,26 @@ impl What {
             "rate" => &["events", "time", "by", "per"],
             "compare" => &["of", "by"],
             "rank_sum" => &["of", "by", "bins"],
-            "linear" => &["outcome", "features", "interactions", "clip"],
-            "poisson" | "negative_binomial" => &["outcome", "features", "interactions", "exposure", "steps", "clip"],
-            "gamma" | "logistic" => &["outcome", "features", "interactions", "steps", "clip"],
-            "cox" => {
-                &["time", "event", "features", "interactions", "strata", "width", "horizon", "ties", "steps", "cap"]
+            "linear" => &["outcome", "features", "interactions", "splines", "weights", "clip"],
+            "poisson" | "negative_binomial" => {
+                &["outcome", "features", "interactions", "splines", "exposure", "offset", "weights", "steps", "clip"]
             }
+            "gamma" | "logistic" => {
+                &["outcome", "features", "interactions", "splines", "offset", "weights", "steps", "clip"]
+            }
+            "cox" => &[
+                "time",
+                "event",
+                "features",
+                "interactions",
+                "splines",
+                "strata",
+                "width",
+                "horizon",
+                "ties",
+                "steps",
+                "cap",
+            ],
             _ => return None,
         })
     }
@@ -326,17 +355,19 @@ impl What {
             }
             What::Rate { events, time, by, .. } => [events, time].into_iter().chain(by).cloned().collect(),
             What::Compare { of, by } | What::RankSum { of, by, .. } => vec![of.clone(), by.clone()],
-            What::Poisson { outcome, formula, exposure, .. }
-            | What::NegativeBinomial { outcome, formula, exposure, .. } => {
-                formula.features.iter().chain(std::iter::once(outcome)).chain(exposure).cloned().collect()
+            What::Poisson { outcome, formula, exposure, beside, .. }
+            | What::NegativeBinomial { outcome, formula, exposure, beside, .. } => {
+                let more = exposure.iter().chain(beside.features());
+                formula.features.iter().chain(std::iter::once(outcome)).chain(more).cloned().collect()
             }
             What::Cox { time, event, formula, strata, .. } => {
                 formula.features.iter().chain([time, event]).chain(strata).cloned().collect()
             }
-            What::Logistic { outcome, formula, .. }
-            | What::Linear { outcome, formula, .. }
-            | What::Gamma { outcome, formula, .. } => {
-                formula.features.iter().chain(std::iter::once(outcome)).cloned().collect()
+            What::Logistic { outcome, formula, beside, .. } | What::Gamma { outcome, formula, beside, .. } => {
+                formula.features.iter().chain(std::iter::once(outcome)).chain(beside.features()).cloned().collect()
+            }
+            What::Linear { outcome, formula, weights, .. } => {
+                formula.features.iter().chain(std::iter::once(outcome)).chain(weights).cloned().collect()
             }
         }
     }

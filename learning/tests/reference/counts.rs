@@ -4,14 +4,14 @@
 //! slope to 1e-13); errors are from the expected curvature by β and the observed one by θ, as MASS's `glm.nb` has them, which prints for
 //! warpbreaks theta 12.08 and its error 3.30.
 
-use learning::{Design, NegativeBinomial};
+use learning::{Design, Family, NegativeBinomial};
 use summaries::{Column, Estimate};
 
 use crate::harness::{Data, agree, category, columns, get, level, number, real, reporting, run, table};
 
 fn fit(design: Design, (most, exposure): (f64, bool), start: f64, data: Vec<Column>) -> Estimate {
-    let of = (most, exposure);
-    let model = NegativeBinomial::new(design, of, columns(data.len()), (60, start), reporting()).unwrap();
+    let family = Family::NegativeBinomial { most, exposure, size: 1.0 };
+    let model = NegativeBinomial::new(design, family, columns(data.len()), (60, start), reporting()).unwrap();
     run(Box::new(model), data)
 }
 

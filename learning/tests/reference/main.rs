@@ -5,3 +5,4 @@
 mod classical;
 mod counts;
 mod harness;
+mod terms;

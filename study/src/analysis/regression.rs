@@ -12,6 +12,37 @@ pub struct Formula {
     /// Pairs of features whose products are features too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub interactions: Vec<[String; 2]>,
+    /// Numbers whose effect is a curve.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub splines: Vec<Spline>,
+}
+
+/// A restricted cubic spline of a feature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spline {
+    /// The feature, a number with bounds.
+    pub feature: String,
+    /// Three to ten public knots within its bounds, ascending.
+    pub knots: Vec<f64>,
+}
+
+/// What stands beside an outcome.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Beside {
+    /// A number with bounds that is added to the linear predictor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<String>,
+    /// A number with bounds from 0: what a patient weighs. The noise grows with its upper bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+}
+
+impl Beside {
+    /// The features, in the order of the batch.
+    pub(super) fn features(&self) -> impl Iterator<Item = &String> {
+        self.offset.iter().chain(&self.weights)
+    }
 }
 
 /// Newton steps and the length of a row.
@@ -36,6 +67,8 @@ pub struct Regression<'a> {
     pub outcome: &'a str,
     /// By what.
     pub formula: &'a Formula,
+    /// An offset and weights.
+    pub beside: Beside,
     /// Newton steps; none of a model of one round.
     pub steps: Option<u32>,
     /// The clip.
@@ -60,15 +93,21 @@ impl What {
 
     /// Its parts, where it is a regression.
     pub fn regression(&self) -> Option<Regression<'_>> {
-        let (outcome, formula, steps, clip) = match self {
-            What::Linear { outcome, formula, clip } => (outcome, formula, None, *clip),
-            What::Logistic { outcome, formula, fitting }
-            | What::Gamma { outcome, formula, fitting }
-            | What::NegativeBinomial { outcome, formula, fitting, .. }
-            | What::Poisson { outcome, formula, fitting, .. } => (outcome, formula, Some(fitting.steps), fitting.clip),
-            What::Cox { event, formula, steps, .. } => (event, formula, Some(*steps), None),
-            _ => return None,
+        let of = |outcome, formula, beside: &Beside, steps, clip| {
+            Some(Regression { outcome, formula, beside: beside.clone(), steps, clip })
         };
-        Some(Regression { outcome, formula, steps, clip })
+        match self {
+            What::Linear { outcome, formula, weights, clip } => {
+                of(outcome, formula, &Beside { offset: None, weights: weights.clone() }, None, *clip)
+            }
+            What::Logistic { outcome, formula, beside, fitting }
+            | What::Gamma { outcome, formula, beside, fitting }
+            | What::NegativeBinomial { outcome, formula, beside, fitting, .. }
+            | What::Poisson { outcome, formula, beside, fitting, .. } => {
+                of(outcome, formula, beside, Some(fitting.steps), fitting.clip)
+            }
+            What::Cox { event, formula, steps, .. } => of(event, formula, &Beside::default(), Some(*steps), None),
+            _ => None,
+        }
     }
 }

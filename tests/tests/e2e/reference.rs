@@ -128,6 +128,10 @@ fn birthwt_regressions_and_tests() {
     ]
     .concat();
     study += "[[analysis]]\nkind = \"logistic\"\noutcome = \"low\"\nfeatures = [\"age\", \"lwt\", \"race\", \"smoke\", \"ptl\", \"ht\", \"ui\", \"ftv\"]\n";
+    study += "[[analysis]]\nkind = \"logistic\"\nname = \"bent\"\noutcome = \"low\"\nfeatures = [\"age\", \"race\", \"smoke\"]\n\
+              [[analysis.splines]]\nfeature = \"age\"\nknots = [18, 23, 30]\n";
+    study += "[[analysis]]\nkind = \"linear\"\nname = \"weighted\"\noutcome = \"bwt\"\nfeatures = [\"age\", \"smoke\"]\nweights = \"lwt_0\"\n";
+    study += &feature("lwt_0", "bounds = [0, 300]").replace("r:lwt_0", "r:lwt");
     study += "[[analysis]]\nkind = \"linear\"\noutcome = \"bwt\"\nfeatures = [\"age\", \"lwt\", \"race\", \"smoke\", \"ht\", \"ui\"]\n";
     study += "[[analysis]]\nkind = \"compare\"\nof = \"bwt\"\nby = \"smoke\"\n";
     study += "[[analysis]]\nkind = \"compare\"\nname = \"by race\"\nof = \"bwt\"\nby = \"race\"\n";
@@ -147,6 +151,11 @@ fn birthwt_regressions_and_tests() {
     for (term, coefficient) in [("(intercept)", 2_933.465_930), ("lwt", 4.395_576), ("ui=1", -528.534_221)] {
         near(&results, "linear", term, "coefficient", coefficient, 2e-6);
     }
+    // As learning's reference tests have them.
+    near(&results, "bent", "age'", "coefficient", -0.162_174_061_7, 1e-7);
+    near(&results, "bent", "age, nonlinear", "wald chi2", 1.852_430_50, 1e-6);
+    near(&results, "bent", "race", "wald chi2", 7.853_897_96, 1e-6);
+    near(&results, "weighted", "smoke=1", "coefficient", -285.838_630_582_1, 2e-6);
     let difference = "bwt, smoke=1 − 0";
     near(&results, "compare", difference, "welch t", -2.7299, 5e-5);
     near(&results, "compare", difference, "welch p", 0.007_003, 5e-7);
