@@ -118,6 +118,25 @@ pub enum What {
         #[serde(default)]
         weight: Weight,
     },
+    /// Cumulative incidence of competing causes (Aalen and Johansen), and log-rank tests of each cause between groups.
+    Competing {
+        /// The time, a number with bounds from 0.
+        time: String,
+        /// How it ended, a category: its first level is "free of all causes", the others are the causes.
+        cause: String,
+        /// Groups to compare.
+        #[serde(default)]
+        by: Option<String>,
+        /// The width of a cell of time; 1 loses nothing of whole days.
+        #[serde(default = "unit")]
+        width: f64,
+        /// The last time; the time's upper bound, where not given.
+        #[serde(default)]
+        horizon: Option<f64>,
+        /// At which times the curves are told, and groups compared.
+        #[serde(default)]
+        at: Vec<f64>,
+    },
     /// Incidence rates: events by person-time.
     Rate {
         /// The number of events, a number with bounds from 0.
@@ -292,6 +311,7 @@ impl What {
             What::Distinct { .. } => "distinct",
             What::Table1 { .. } => "table1",
             What::Survival { .. } => "survival",
+            What::Competing { .. } => "competing",
             What::Rate { .. } => "rate",
             What::Compare { .. } => "compare",
             What::RankSum { .. } => "rank_sum",
@@ -314,6 +334,7 @@ impl What {
             "quantiles" => &["of", "probabilities", "branching", "depth"],
             "table1" => &["variables"],
             "survival" => &["time", "event", "by", "strata", "width", "horizon", "at", "tau", "weight"],
+            "competing" => &["time", "cause", "by", "width", "horizon", "at"],
             "rate" => &["events", "time", "by", "per"],
             "compare" => &["of", "by"],
             "rank_sum" => &["of", "by", "bins"],
@@ -353,6 +374,7 @@ impl What {
             What::Survival { time, event, by, strata, .. } => {
                 [time, event].into_iter().chain(by).chain(strata).cloned().collect()
             }
+            What::Competing { time, cause, by, .. } => [time, cause].into_iter().chain(by).cloned().collect(),
             What::Rate { events, time, by, .. } => [events, time].into_iter().chain(by).cloned().collect(),
             What::Compare { of, by } | What::RankSum { of, by, .. } => vec![of.clone(), by.clone()],
             What::Poisson { outcome, formula, exposure, beside, .. }

@@ -183,6 +183,15 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
             let s = s.ok_or_else(|| wrong("the curves have more than a million cells; widen them".to_owned()))?;
             vec![one("survival", made(s.told(at.clone(), *tau, *weight)), all)]
         }
+        What::Competing { time, cause, by, width, horizon, at } => {
+            let grid = grid(study, time, *width, *horizon).map_err(wrong)?;
+            let causes = levels(study, cause).map_err(wrong)?;
+            let groups = by.as_ref().map(|n| levels(study, n)).transpose().map_err(wrong)?;
+            let c = summaries::competing::Competing::new(grid, causes, groups, at.clone());
+            let c =
+                c.ok_or_else(|| wrong("there are fewer than two causes, or more than a million cells".to_owned()))?;
+            vec![one("competing", made(c), all)]
+        }
         What::Rate { events, time, by, per } => {
             let groups = by.as_ref().map(|n| levels(study, n)).transpose().map_err(wrong)?;
             let (events, time) = (most(study, events).map_err(wrong)?, most(study, time).map_err(wrong)?);

@@ -140,3 +140,15 @@ fn terms_of_a_formula() {
         &["no setting"],
     );
 }
+
+#[test]
+fn competing_causes() {
+    right("kind = \"competing\"\ntime = \"days\"\ncause = \"stage\"\nby = \"sex\"\nwidth = 30\nat = [90, 180]\n");
+    wrong(
+        "kind = \"competing\"\ntime = \"days\"\ncause = \"died\"\nat = [-1]\n",
+        &[
+            "'died' is not a category whose first level is free of all causes",
+            "a time to tell the curve at is no number from 0",
+        ],
+    );
+}

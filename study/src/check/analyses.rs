@@ -100,6 +100,19 @@ fn of_its_kind(place: &mut Place<'_, '_>, what: &What) {
         What::Histogram { bins, .. } if *bins == 0 || *bins > 100_000 => {
             place.say("bins", "bins must be 1 to 100,000", "20 is usual");
         }
+        What::Competing { cause, at, .. } => {
+            let several = |s: &Shape| matches!(s, Shape::Level { levels } if levels.len() > 2);
+            let what = "a category whose first level is free of all causes and that has two causes or more";
+            place.wants("cause", cause, several, what, "give levels = [0, 1, 2], or use survival for one event");
+            times(place, at);
+        }
         _ => {}
+    }
+}
+
+/// Says what is wrong with the times at which a curve is told.
+fn times(place: &mut Place<'_, '_>, at: &[f64]) {
+    if at.iter().any(|t| !(t.is_finite() && *t >= 0.0)) {
+        place.say("at", "a time to tell the curve at is no number from 0", "give times such as [30, 365]");
     }
 }

@@ -195,3 +195,20 @@ fn warpbreaks_counts() {
         near(&results, "poisson", term, "coefficient", coefficient, 6e-8);
     }
 }
+
+#[test]
+fn melanoma_competing_causes() {
+    let Some(melanoma) = table("regression-reference", "melanoma.csv", &[]) else { return };
+    let study = [
+        feature("time", "bounds = [0, 6000]"),
+        feature("status", "levels = [2, 1, 3]"),
+        feature("sex", "levels = [0, 1]"),
+        "[[analysis]]\nkind = \"competing\"\ntime = \"time\"\ncause = \"status\"\nby = \"sex\"\nat = [1000, 3000]\n"
+            .to_owned(),
+    ];
+    let results = federation(&melanoma, &study.concat());
+    // As the statistic's own tests have it.
+    near(&results, "competing", "sex=0, status=1, time 3000", "cumulative incidence", 0.235_651_694, 2e-8);
+    near(&results, "competing", "sex=1, status=1, time 3000", "cumulative incidence", 0.424_535_869, 2e-8);
+    near(&results, "competing", "sex=1, status=3, time 1000", "cumulative incidence", 0.038_141_239, 2e-8);
+}
