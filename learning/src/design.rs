@@ -260,6 +260,14 @@ impl Design {
         map
     }
 
+    /// What one unit of each coefficient θ adds to a baseline of its own, told where all features are 0 in their own units: the first row of
+    /// [`Design::to_own_units`] with an intercept, for a design without.
+    pub fn shift(&self) -> Vec<f64> {
+        let with = Design { intercept: true, clip: None, ..self.clone() };
+        let (map, scale) = (with.to_own_units(), with.norm() / self.norm());
+        (1..map.ncols()).map(|k| map[(0, k)] * scale).collect()
+    }
+
     /// Columns of all interactions.
     fn products(&self) -> usize {
         let width = |t: usize| self.terms.get(t).map_or(0, |t| t.columns().len());

@@ -13,6 +13,7 @@
 //! * [`negative_binomial`]: counts that vary more than a Poisson's.
 //! * [`linear`]: linear regression, in one round.
 //! * [`cox`]: proportional hazards, by sums over the cells of time.
+//! * [`piecewise`]: hazards constant within intervals.
 //! * [`registry`]: an example of every statistic, for the tests that hold for each.
 //! * [`scores`]: accuracy and AUC from a histogram of scores.
 
@@ -27,6 +28,7 @@ pub mod likelihood;
 pub mod linear;
 pub mod negative_binomial;
 pub mod newton;
+pub mod piecewise;
 pub mod registry;
 pub mod scores;
 pub mod spline;
@@ -38,3 +40,4 @@ pub use glm::Glm;
 pub use likelihood::Likelihood;
 pub use linear::Linear;
 pub use negative_binomial::NegativeBinomial;
+pub use piecewise::PiecewiseExponential;

@@ -12,6 +12,7 @@ use crate::likelihood::Likelihood;
 use crate::linear::Linear;
 use crate::negative_binomial::SizeScore;
 use crate::newton::{Curvature, Gradient};
+use crate::piecewise::{HazardCurvature, HazardGradient, Intervals, PersonTime};
 use crate::scores::ScoreHistogram;
 use crate::spline::Basis;
 
@@ -46,13 +47,13 @@ fn sized(exposure: bool, size: f64) -> Family {
     Family::NegativeBinomial { most: 12.0, exposure, size }
 }
 
-/// What a generalised linear model releases.
-fn of_a_likelihood(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
+/// What generalised linear models release, with an offset and weights or without.
+fn of_a_likelihood(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64], beside: bool) {
     let sizes = [sized(false, 1e-5), sized(true, 0.7), sized(true, 1e5)];
     let families = [Family::Logistic, counts(false), counts(true), Family::Gamma];
     let plain = families.into_iter().chain(sizes).map(Likelihood::from).collect::<Vec<_>>();
     let more = plain.iter().map(|l| Likelihood { offset: Some([-2.0, 3.0]), weights: Some(20.0), ..*l });
-    let all: Vec<Likelihood> = plain.iter().copied().chain(more).collect();
+    let all: Vec<Likelihood> = if beside { more.collect() } else { plain };
     for of in all {
         out.push(Box::new(Gradient::new(design.clone(), of, theta.to_vec())));
         out.push(Box::new(Curvature::new(design.clone(), of, theta.to_vec())));
@@ -62,10 +63,8 @@ fn of_a_likelihood(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[
             out.push(Box::new(ScoreHistogram::new(design.clone(), theta.to_vec()).of(of)));
         }
     }
-    for heaviest in [None, Some(20.0)] {
-        let linear = Linear::new(design.clone(), 0.0, 12.0).map(|l| l.weighted(heaviest));
-        out.extend(linear.map(|l| Box::new(l) as Box<dyn Statistic>));
-    }
+    let linear = Linear::new(design.clone(), 0.0, 12.0).map(|l| l.weighted(beside.then_some(20.0)));
+    out.extend(linear.map(|l| Box::new(l) as Box<dyn Statistic>));
 }
 
 /// What models of time release.
@@ -75,6 +74,13 @@ fn of_time(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
         let design = design.clone().without_intercept();
         let model = Model { design, grid, strata, ties: Ties::Efron, cap: 5.0 };
         out.push(Box::new(RiskSums::new(model, theta.to_vec())));
+    }
+    for cap in [1.0, 3.0] {
+        let Some(model) = Intervals::new(design.clone(), vec![2.0, 10.0], cap) else { return };
+        let theta: Vec<f64> = theta.iter().chain(&[0.3]).copied().collect();
+        out.push(Box::new(PersonTime::new(model.clone())));
+        out.push(Box::new(HazardGradient::new(model.clone(), theta.clone())));
+        out.push(Box::new(HazardCurvature::new(model, theta)));
     }
 }
 
@@ -90,10 +96,10 @@ pub fn examples() -> Vec<Example> {
     for (name, theta) in thetas {
         for clip in [None, Some(1.5), Some(1e-3)] {
             let mut own = Vec::new();
-            of_a_likelihood(&mut own, &design().clipped(clip), &theta);
-            if let Some(bent) = bent().filter(|_| clip.is_some()) {
+            of_a_likelihood(&mut own, &design().clipped(clip), &theta, false);
+            if let Some(bent) = bent().filter(|_| clip.is_none()) {
                 let long: Vec<f64> = theta.iter().chain([&0.5]).copied().collect();
-                of_a_likelihood(&mut own, &bent.clipped(clip), &long);
+                of_a_likelihood(&mut own, &bent, &long, true);
             }
             if clip.is_none() {
                 of_time(&mut own, &design(), &theta);

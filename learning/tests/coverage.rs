@@ -9,7 +9,8 @@
 )]
 
 use learning::cox::Model;
-use learning::{Cox, Design, Family, Glm, Linear, NegativeBinomial, Term, Ties};
+use learning::piecewise::Intervals;
+use learning::{Cox, Design, Family, Glm, Linear, NegativeBinomial, PiecewiseExponential, Term, Ties};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use summaries::interval::normal_quantile;
@@ -192,4 +193,17 @@ fn negative_binomial() {
         vec![Column::Real(vec![count(rng, shape * (0.4 * arm + 0.3 * x).exp())])]
     };
     coverage("negative binomial", ("arm=b", 0.4), 1.0, program, draw, join);
+}
+
+#[test]
+fn piecewise_exponential() {
+    let program = || -> Box<dyn Program> {
+        let model = Intervals::new(design(), vec![0.3, 1.0], 2.0).unwrap();
+        Box::new(PiecewiseExponential::new(model, vec![0, 1, 2, 3], 3, reporting()))
+    };
+    let draw = |rng: &mut ChaCha8Rng, arm: f64, x: f64| {
+        let time = -uniform(rng).ln() / (0.5 * (0.5 * arm + 0.3 * x).exp());
+        vec![Column::Real(vec![time.min(1.0)]), Column::Level(vec![u32::from(time <= 1.0)])]
+    };
+    coverage("piecewise exponential", ("arm=b", 0.5), 4.0, program, draw, join);
 }

@@ -5,4 +5,5 @@
 mod classical;
 mod counts;
 mod harness;
+mod hazards;
 mod terms;

@@ -87,6 +87,9 @@ impl What {
             }
             What::Linear { clip, .. } => *clip = None,
             What::Cox { steps, .. } => *steps = (*steps).max(50),
+            What::PiecewiseExponential { steps, cap, .. } => {
+                (*steps, *cap) = ((*steps).max(50), cap.max(50.0));
+            }
             _ => {}
         }
     }
@@ -106,7 +109,9 @@ impl What {
             | What::Poisson { outcome, formula, beside, fitting, .. } => {
                 of(outcome, formula, beside, Some(fitting.steps), fitting.clip)
             }
-            What::Cox { event, formula, steps, .. } => of(event, formula, &Beside::default(), Some(*steps), None),
+            What::Cox { event, formula, steps, .. } | What::PiecewiseExponential { event, formula, steps, .. } => {
+                of(event, formula, &Beside::default(), Some(*steps), None)
+            }
             _ => None,
         }
     }

@@ -22,6 +22,23 @@ pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
     match what {
         What::Logistic { .. } => place.wants("outcome", r.outcome, yes_no, "no or yes", remedy),
         What::Cox { .. } => place.wants("event", r.outcome, yes_no, "no or yes", remedy),
+        What::PiecewiseExponential { time, cuts, horizon, cap, .. } => {
+            place.wants("event", r.outcome, yes_no, "no or yes", remedy);
+            let upper = if let Some(Shape::Real { upper, .. }) = place.shape(time) { Some(upper) } else { None };
+            let last = horizon.or(upper).unwrap_or(f64::INFINITY);
+            let ascend = cuts.windows(2).all(|w| matches!(w, [a, b] if a < b));
+            if !ascend || cuts.iter().any(|c| !(*c > 0.0 && *c < last)) {
+                let message = format!("the cuts do not ascend between 0 and the horizon, {last}");
+                place.say("cuts", message, "give times such as [30, 90, 180]; the last interval ends with the horizon");
+            }
+            if !(*cap >= 1.0 && *cap <= 1000.0) {
+                place.say(
+                    "cap",
+                    "cap must be 1 to 1000",
+                    "3 is usual: a patient who is expected to have 3 events or more is rare",
+                );
+            }
+        }
         What::NegativeBinomial { .. } => {
             let most = learning::negative_binomial::MOST;
             if let Some(Shape::Real { upper, .. }) = place.shape(r.outcome)

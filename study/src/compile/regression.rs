@@ -1,8 +1,9 @@
 //! Regressions: their designs from features, their families from outcomes.
 
 use learning::cox::Model;
+use learning::piecewise::Intervals;
 use learning::spline::Basis;
-use learning::{Cox, Design, Family, Glm, Likelihood, Linear, NegativeBinomial, Term};
+use learning::{Cox, Design, Family, Glm, Likelihood, Linear, NegativeBinomial, PiecewiseExponential, Term};
 use summaries::program::{OneShot, PartPlan};
 use summaries::{Program, Reporting};
 
@@ -112,6 +113,15 @@ pub(super) fn program(
         What::Logistic { outcome, .. } => {
             yes_no(study, outcome)?;
             Box::new(glm(design, likelihood(Family::Logistic)?, 0.0))
+        }
+        What::PiecewiseExponential { time, event, cuts, horizon, cap, .. } => {
+            yes_no(study, event)?;
+            let last = horizon.unwrap_or(most(study, time)?);
+            let ends = cuts.iter().copied().chain([last]).collect();
+            let model = Intervals::new(design, ends, *cap);
+            let model =
+                model.ok_or("the cuts do not ascend from above 0 to below the horizon, or the cap is below 1")?;
+            Box::new(PiecewiseExponential::new(model, all, steps, reporting))
         }
         What::Cox { time, event, strata, width, horizon, ties, steps, cap, .. } => {
             yes_no(study, event)?;
