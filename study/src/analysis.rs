@@ -4,6 +4,7 @@ mod regression;
 
 use learning::Ties;
 use serde::{Deserialize, Serialize};
+use summaries::pca::Scale;
 use summaries::survival::log_rank::Weight;
 
 pub use regression::{Beside, Fitting, Formula, Regression, Spline};
@@ -89,6 +90,26 @@ pub enum What {
     Table1 {
         /// The features.
         variables: Vec<String>,
+        /// Arms: each variable by arm, with the standardised differences of the others from the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// Two groups' risks within strata: Mantel and Haenszel's ratios and difference, their test, and the strata's homogeneity.
+    MantelHaenszel {
+        /// The exposure, of the levels no and yes.
+        exposure: String,
+        /// The outcome, of the levels no and yes.
+        outcome: String,
+        /// The strata.
+        strata: String,
+    },
+    /// Principal components of numbers.
+    Pca {
+        /// The features, numbers with bounds.
+        of: Vec<String>,
+        /// What they are divided by.
+        #[serde(default)]
+        scale: Scale,
     },
     /// Survival: Kaplan–Meier curves with at-risk numbers, medians, restricted means; the log-rank test between groups.
     Survival {
@@ -229,6 +250,27 @@ pub enum What {
         #[serde(flatten)]
         fitting: Fitting,
     },
+    /// Hazards that are constant within fixed intervals of time, and their ratios.
+    PiecewiseExponential {
+        /// The time, a number with bounds from 0.
+        time: String,
+        /// Whether it ended with the event, a feature with the levels no and yes.
+        event: String,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
+        /// Where one hazard ends and the next begins, ascending, above 0 and before the horizon.
+        cuts: Vec<f64>,
+        /// The last time; the time's upper bound, where not given.
+        #[serde(default)]
+        horizon: Option<f64>,
+        /// Newton steps, beside the round of crude rates.
+        #[serde(default = "regression::steps")]
+        steps: u32,
+        /// Expected events of one patient above this count as this.
+        #[serde(default = "three")]
+        cap: f64,
+    },
     /// Proportional hazards (Cox).
     Cox {
         /// The time, a number with bounds from 0.
@@ -294,6 +336,9 @@ fn thousand() -> u32 {
 fn thousand_years() -> f64 {
     365_250.0
 }
+fn three() -> f64 {
+    3.0
+}
 fn cap() -> f64 {
     20.0
 }
@@ -310,6 +355,8 @@ impl What {
             What::Codes { .. } => "codes",
             What::Distinct { .. } => "distinct",
             What::Table1 { .. } => "table1",
+            What::MantelHaenszel { .. } => "mantel_haenszel",
+            What::Pca { .. } => "pca",
             What::Survival { .. } => "survival",
             What::Competing { .. } => "competing",
             What::Rate { .. } => "rate",
@@ -319,6 +366,7 @@ impl What {
             What::Poisson { .. } => "poisson",
             What::NegativeBinomial { .. } => "negative_binomial",
             What::Gamma { .. } => "gamma",
+            What::PiecewiseExponential { .. } => "piecewise_exponential",
             What::Cox { .. } => "cox",
             What::Logistic { .. } => "logistic",
         }
@@ -332,7 +380,9 @@ impl What {
             "moments" | "codes" => &["of"],
             "distinct" => &["buckets"],
             "quantiles" => &["of", "probabilities", "branching", "depth"],
-            "table1" => &["variables"],
+            "table1" => &["variables", "by"],
+            "mantel_haenszel" => &["exposure", "outcome", "strata"],
+            "pca" => &["of", "scale"],
             "survival" => &["time", "event", "by", "strata", "width", "horizon", "at", "tau", "weight"],
             "competing" => &["time", "cause", "by", "width", "horizon", "at"],
             "rate" => &["events", "time", "by", "per"],
@@ -344,6 +394,9 @@ impl What {
             }
             "gamma" | "logistic" => {
                 &["outcome", "features", "interactions", "splines", "offset", "weights", "steps", "clip"]
+            }
+            "piecewise_exponential" => {
+                &["time", "event", "features", "interactions", "splines", "cuts", "horizon", "steps", "cap"]
             }
             "cox" => &[
                 "time",
@@ -370,7 +423,11 @@ impl What {
                 vec![of.clone()]
             }
             What::Distinct { .. } => Vec::new(),
-            What::Table1 { variables } => variables.clone(),
+            What::Table1 { variables, by } => variables.iter().chain(by).cloned().collect(),
+            What::MantelHaenszel { exposure, outcome, strata } => {
+                vec![exposure.clone(), outcome.clone(), strata.clone()]
+            }
+            What::Pca { of, .. } => of.clone(),
             What::Survival { time, event, by, strata, .. } => {
                 [time, event].into_iter().chain(by).chain(strata).cloned().collect()
             }
@@ -381,6 +438,9 @@ impl What {
             | What::NegativeBinomial { outcome, formula, exposure, beside, .. } => {
                 let more = exposure.iter().chain(beside.features());
                 formula.features.iter().chain(std::iter::once(outcome)).chain(more).cloned().collect()
+            }
+            What::PiecewiseExponential { time, event, formula, .. } => {
+                formula.features.iter().chain([time, event]).cloned().collect()
             }
             What::Cox { time, event, formula, strata, .. } => {
                 formula.features.iter().chain([time, event]).chain(strata).cloned().collect()

@@ -2,6 +2,9 @@
 
 mod regression;
 
+use std::sync::Arc;
+
+use summaries::by_group::{ByGroup, Contrast};
 use summaries::program::{OneShot, PartPlan};
 use summaries::survival::{Grid, Survival};
 use summaries::{Program, Reporting, Statistic};
@@ -42,6 +45,17 @@ type Make = Box<dyn Fn() -> Box<dyn Statistic> + Send + Sync>;
 
 fn made<S: Statistic + Clone + Sync + 'static>(statistic: S) -> Make {
     Box::new(move || Box::new(statistic.clone()))
+}
+
+/// A statistic of one variable, by arm where there are arms.
+fn by_arm<S: Statistic + Clone + Sync + 'static>(
+    statistic: S,
+    arms: Option<u32>,
+    contrast: Contrast,
+) -> Result<Make, String> {
+    let Some(arms) = arms else { return Ok(made(statistic)) };
+    let by_arm = ByGroup::new(Arc::new(statistic), arms, contrast);
+    Ok(made(by_arm.ok_or("the arms need 2 to 1,000 levels")?))
 }
 
 fn crosstab(study: &Study, by: &[String]) -> Result<Make, String> {
@@ -157,23 +171,47 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
             let sketch = sketch.map_err(|e| wrong(e.to_string()))?;
             vec![one("distinct", made(summaries::distinct::DistinctPatients::new(sketch)), vec![0])]
         }
-        What::Table1 { variables } => {
+        What::Table1 { variables, by } => {
+            let arms = by.as_ref().map(|b| levels(study, b)).transpose().map_err(wrong)?;
+            let columns = |i: usize| if by.is_some() { vec![i, variables.len()] } else { vec![i] };
             let mut parts = Vec::new();
+            if let Some(by) = by {
+                let make = crosstab(study, std::slice::from_ref(by)).map_err(wrong)?;
+                parts.push(one(&format!("crosstab:{by}"), make, vec![variables.len()]));
+            }
             for (i, v) in variables.iter().enumerate() {
                 match shape(study, v) {
-                    Some(Shape::Real { .. }) => {
-                        parts.push(one(&format!("moments:{v}"), moments(v)?, vec![i]));
+                    Some(Shape::Real { lower, upper }) => {
+                        let moments = summaries::moments::Moments::new(lower, upper).ok_or_else(|| bad("mean"))?;
+                        let make = by_arm(moments, arms, Contrast::Number).map_err(wrong)?;
+                        parts.push(one(&format!("moments:{v}"), make, columns(i)));
                         let tree = quantiles(v, &[0.25, 0.5, 0.75], 4, 5)?.without_n();
-                        parts.push(one(&format!("quantiles:{v}"), made(tree), vec![i]));
+                        let make = by_arm(tree, arms, Contrast::None).map_err(wrong)?;
+                        parts.push(one(&format!("quantiles:{v}"), make, columns(i)));
                     }
-                    Some(Shape::Level { .. }) => {
-                        let make = crosstab(study, std::slice::from_ref(v)).map_err(wrong)?;
-                        parts.push(one(&format!("crosstab:{v}"), make, vec![i]));
+                    Some(Shape::Level { levels }) => {
+                        let n = levels.len() as u32;
+                        let table = summaries::crosstab::CrossTab::new(vec![n]);
+                        let make = by_arm(table, arms, Contrast::Category(n)).map_err(wrong)?;
+                        parts.push(one(&format!("crosstab:{v}"), make, columns(i)));
                     }
                     _ => return Err(wrong(format!("'{v}' is neither a number nor a category"))),
                 }
             }
             parts
+        }
+        What::MantelHaenszel { exposure, outcome, strata } => {
+            yes_no(study, exposure).and_then(|()| yes_no(study, outcome)).map_err(wrong)?;
+            let strata = levels(study, strata).map_err(wrong)?;
+            let m = summaries::mantel_haenszel::MantelHaenszel::new(strata).ok_or_else(|| bad("strata"))?;
+            vec![one("mantel_haenszel", made(m), all)]
+        }
+        What::Pca { of, scale } => {
+            let bounds = of.iter().map(|f| bounds(study, f).map(|(low, high)| [low, high]));
+            let bounds = bounds.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+            let pca = summaries::pca::Pca::new(bounds, *scale);
+            let pca = pca.ok_or_else(|| wrong("components are of 2 to 50 numbers with bounds".to_owned()))?;
+            vec![one("pca", made(pca), all)]
         }
         What::Survival { time, event, by, strata, width, horizon, at, tau, weight } => {
             yes_no(study, event).map_err(wrong)?;
@@ -215,6 +253,7 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
         | What::Poisson { .. }
         | What::NegativeBinomial { .. }
         | What::Gamma { .. }
+        | What::PiecewiseExponential { .. }
         | What::Cox { .. } => {
             let program = regression::program(study, &a.what, &names, reporting(study, &names)).map_err(wrong)?;
             return program.ok_or_else(|| bad("regression"));

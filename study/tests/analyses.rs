@@ -152,3 +152,43 @@ fn competing_causes() {
         ],
     );
 }
+
+#[test]
+fn hazards_by_interval() {
+    let model = "kind = \"piecewise_exponential\"\ntime = \"days\"\nevent = \"ended\"\nfeatures = [\"age\", \"sex\"]\n";
+    right(&format!("{model}cuts = [30, 90, 180]\n"));
+    wrong(
+        &format!("{model}cuts = [90, 30]\n"),
+        &["analysis.0.cuts: the cuts do not ascend between 0 and the horizon, 365"],
+    );
+    wrong(&format!("{model}cuts = [30]\ncap = 0.5\n"), &["analysis.0.cap: cap must be 1 to 1000"]);
+}
+
+#[test]
+fn tables_by_arm() {
+    right("kind = \"table1\"\nvariables = [\"age\", \"sex\", \"stage\"]\n");
+    right("kind = \"table1\"\nvariables = [\"age\", \"sex\", \"stage\"]\nby = \"drug\"\n");
+    wrong(
+        "kind = \"table1\"\nvariables = [\"sex\"]\nby = \"age\"\n",
+        &["analysis.0.by: 'age' is not a category, and arms are one"],
+    );
+}
+
+#[test]
+fn risks_within_strata() {
+    right("kind = \"mantel_haenszel\"\nexposure = \"drug\"\noutcome = \"died\"\nstrata = \"stage\"\n");
+    wrong(
+        "kind = \"mantel_haenszel\"\nexposure = \"stage\"\noutcome = \"died\"\nstrata = \"age\"\n",
+        &["analysis.0.exposure: 'stage' is not no or yes", "analysis.0.strata: 'age' is not a category"],
+    );
+}
+
+#[test]
+fn components() {
+    right("kind = \"pca\"\nof = [\"age\", \"weight\", \"shift\"]\n");
+    right("kind = \"pca\"\nof = [\"age\", \"weight\", \"shift\"]\nscale = \"bounds\"\n");
+    wrong(
+        "kind = \"pca\"\nof = [\"sex\"]\n",
+        &["'sex' is not a number with bounds", "components of 1 numbers; name 2 to 50"],
+    );
+}

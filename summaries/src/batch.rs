@@ -78,6 +78,29 @@ impl PatientBatch {
         &self.columns
     }
 
+    /// A batch of the patients at these places, each once or more; one that there is not is left out.
+    pub fn rows(&self, places: &[usize]) -> PatientBatch {
+        let there: Vec<usize> = places.iter().copied().filter(|p| *p < self.patients).collect();
+        fn pick<T: Copy>(values: &[T], places: &[usize]) -> Vec<T> {
+            places.iter().filter_map(|p| values.get(*p).copied()).collect()
+        }
+        let columns = self.columns.iter().map(|c| match c {
+            Column::Real(v) => Column::Real(pick(v, &there)),
+            Column::Level(v) => Column::Level(pick(v, &there)),
+            Column::Tags(v) => Column::Tags(pick(v, &there)),
+            Column::Codes { offsets, codes } => {
+                let (mut own, mut ends) = (Vec::new(), vec![0u32]);
+                for p in &there {
+                    let (from, to) = (offsets.get(*p).copied().unwrap_or(0), offsets.get(p + 1).copied().unwrap_or(0));
+                    own.extend(codes.get(from as usize..to as usize).unwrap_or_default());
+                    ends.push(own.len() as u32);
+                }
+                Column::Codes { offsets: ends, codes: own }
+            }
+        });
+        PatientBatch { patients: there.len(), columns: columns.collect() }
+    }
+
     /// A batch with the columns at these places, in this order; `None` where a place does not exist.
     pub fn select(&self, places: &[usize]) -> Option<PatientBatch> {
         let columns = places.iter().map(|&p| self.columns.get(p).cloned()).collect::<Option<Vec<_>>>()?;

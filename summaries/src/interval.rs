@@ -46,6 +46,29 @@ pub fn proportion(part: f64, whole: f64, part_var: f64, whole_var: f64, covarian
     (p, sampling, noise)
 }
 
+/// The variance that independent noise in some values gives a function of them, to first order: its variance times the sum of the squared
+/// derivatives, which are central differences.
+pub fn noise_variance(values: &[f64], variance: f64, f: impl Fn(&[f64]) -> f64) -> f64 {
+    if variance == 0.0 {
+        return 0.0;
+    }
+    let mut own = values.to_vec();
+    let mut squares = 0.0;
+    for (i, at) in values.iter().enumerate() {
+        let h = 1e-4 * at.abs().max(1.0);
+        let mut moved = |to: f64| {
+            if let Some(slot) = own.get_mut(i) {
+                *slot = to;
+            }
+            f(&own)
+        };
+        let slope = (moved(at + h) - moved(at - h)) / (2.0 * h);
+        moved(*at);
+        squares += slope * slope;
+    }
+    variance * squares
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

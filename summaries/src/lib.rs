@@ -11,6 +11,7 @@
 //! ```
 
 pub mod batch;
+pub mod by_group;
 pub mod codes;
 pub mod compare;
 pub mod competing;
@@ -24,7 +25,9 @@ pub mod histogram;
 mod independence;
 pub mod interval;
 pub mod lanes;
+pub mod mantel_haenszel;
 pub mod moments;
+pub mod pca;
 pub mod program;
 pub mod quantiles;
 pub mod rank_sum;

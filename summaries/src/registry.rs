@@ -1,5 +1,8 @@
 //! One example of every statistic, so that each is fuzzed for its sensitivity and its noise by being listed.
 
+use std::sync::Arc;
+
+use crate::by_group::{ByGroup, Contrast};
 use crate::codes::Codes;
 use crate::compare::Compare;
 use crate::competing::Competing;
@@ -7,7 +10,9 @@ use crate::count::Count;
 use crate::crosstab::CrossTab;
 use crate::distinct::{Distinct, DistinctPatients};
 use crate::histogram::Histogram;
+use crate::mantel_haenszel::MantelHaenszel;
 use crate::moments::Moments;
+use crate::pca::{Pca, Scale};
 use crate::quantiles::Quantiles;
 use crate::rank_sum::RankSum;
 use crate::rate::Rate;
@@ -28,6 +33,10 @@ pub fn examples() -> Vec<Box<dyn Statistic>> {
     out.extend(grid.and_then(|g| Survival::new(g, Some(2), Some(3))).map(|s| Box::new(s) as Box<dyn Statistic>));
     let grid = Grid::new(1.0, 30.0);
     out.extend(grid.and_then(|g| Competing::new(g, 3, Some(2), Vec::new())).map(|s| Box::new(s) as Box<dyn Statistic>));
+    out.extend(MantelHaenszel::new(3).map(|s| Box::new(s) as Box<dyn Statistic>));
+    out.extend(Pca::new(vec![[-3.0, 7.0], [0.0, 50.0]], Scale::Sd).map(|s| Box::new(s) as Box<dyn Statistic>));
+    let moments = Moments::new(-3.0, 7.0).and_then(|m| ByGroup::new(Arc::new(m), 3, Contrast::Number));
+    out.extend(moments.map(|s| Box::new(s) as Box<dyn Statistic>));
     // Nearly every tag is kept, so that the gates see one.
     out.extend(Distinct::new(16, 4, 16.0).map(|s| Box::new(DistinctPatients::new(s)) as Box<dyn Statistic>));
     out

@@ -106,8 +106,35 @@ fn of_its_kind(place: &mut Place<'_, '_>, what: &What) {
             place.wants("cause", cause, several, what, "give levels = [0, 1, 2], or use survival for one event");
             times(place, at);
         }
+        What::MantelHaenszel { exposure, outcome, strata } => {
+            let remedy = "use a feature of the kind has, or a measurement with above = ...";
+            place.wants("exposure", exposure, yes_no, "no or yes", remedy);
+            place.wants("outcome", outcome, yes_no, "no or yes", remedy);
+            place.wants("strata", strata, category, "a category", "give the feature levels");
+        }
+        What::Table1 { by: Some(by), .. } => {
+            place.wants("by", by, category, "a category, and arms are one", "give the feature levels");
+        }
+        What::Pca { of, .. } => {
+            for f in of {
+                place.wants(
+                    "of",
+                    f,
+                    regressions::number,
+                    "a number with bounds",
+                    "give the feature bounds = [low, high]",
+                );
+            }
+            if !(2..=50).contains(&of.len()) {
+                place.say("of", format!("components of {} numbers", of.len()), "name 2 to 50");
+            }
+        }
         _ => {}
     }
+}
+
+fn category(shape: &Shape) -> bool {
+    matches!(shape, Shape::Level { .. })
 }
 
 /// Says what is wrong with the times at which a curve is told.

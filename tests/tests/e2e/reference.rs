@@ -138,7 +138,16 @@ fn birthwt_regressions_and_tests() {
     study += "[[analysis]]\nkind = \"rank_sum\"\nof = \"bwt\"\nby = \"smoke\"\nbins = 6000\n";
     study += "[[analysis]]\nkind = \"crosstab\"\nby = [\"low\", \"race\"]\n";
     study += "[[analysis]]\nkind = \"crosstab\"\nname = \"smokers\"\nby = [\"low\", \"smoke\"]\n";
+    study += "[[analysis]]\nkind = \"table1\"\nvariables = [\"age\", \"race\"]\nby = \"smoke\"\n";
+    study += "[[analysis]]\nkind = \"mantel_haenszel\"\nexposure = \"smoke\"\noutcome = \"low\"\nstrata = \"race\"\n";
+    study += "[[analysis]]\nkind = \"pca\"\nof = [\"age\", \"lwt\", \"ftv\", \"bwt\"]\n";
     let results = federation(&birthwt, &study);
+    // As the statistics' own tests have them.
+    near(&results, "table1", "age, smoke=1 − 0", "smd", -0.091_250_98, 1e-7);
+    near(&results, "table1", "race, smoke=1 − 0", "smd", 0.756_764_66, 1e-7);
+    near(&results, "mantel_haenszel", "low by smoke, within race", "odds ratio", 3.086_381, 6e-7);
+    near(&results, "mantel_haenszel", "low by smoke, within race", "mantel-haenszel p", 0.002_154, 5e-7);
+    near(&results, "pca", "component 1", "eigenvalue", 1.442_891_043, 1e-7);
     for (term, coefficient) in [
         ("(intercept)", 0.480_623_2),
         ("age", -0.029_549_0),
@@ -211,4 +220,25 @@ fn melanoma_competing_causes() {
     near(&results, "competing", "sex=0, status=1, time 3000", "cumulative incidence", 0.235_651_694, 2e-8);
     near(&results, "competing", "sex=1, status=1, time 3000", "cumulative incidence", 0.424_535_869, 2e-8);
     near(&results, "competing", "sex=1, status=3, time 1000", "cumulative incidence", 0.038_141_239, 2e-8);
+}
+
+#[test]
+fn veteran_hazards_by_interval() {
+    let words: [&[&str]; 1] = [&["squamous", "smallcell", "adeno", "large"]];
+    let Some(veteran) = table("survival", "veteran.csv", &words) else { return };
+    let study = [
+        feature("time", "bounds = [0, 1000]"),
+        feature("status", "levels = [0, 1]"),
+        feature("trt", "bounds = [1, 2]"),
+        feature("karno", "bounds = [0, 100]"),
+        feature("celltype", "levels = [0, 1, 2, 3]"),
+        "[[analysis]]\nkind = \"piecewise_exponential\"\ntime = \"time\"\nevent = \"status\"\n\
+         features = [\"trt\", \"karno\", \"celltype\"]\ncuts = [30, 90, 180]\n"
+            .to_owned(),
+    ];
+    let results = federation(&veteran, &study.concat());
+    // As learning's reference tests have it.
+    near(&results, "piecewise_exponential", "trt", "coefficient", 0.240_001_851, 1e-7);
+    near(&results, "piecewise_exponential", "karno", "coefficient", -0.029_987_385, 1e-7);
+    near(&results, "piecewise_exponential", "(30, 90]", "coefficient", -4.006_091_465, 1e-6);
 }
