@@ -16,6 +16,12 @@ pub struct Analysis {
     /// Its share of the study's charge, relative to the others'.
     #[serde(default = "one")]
     pub share: f64,
+    /// Subgroups, declared in `[subgroups]`, in each of which the analysis is done as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subgroups: Vec<String>,
+    /// Whether each hospital's own private estimate is told as well, with a meta-analysis of them. The hospitals must allow it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hospital: bool,
     /// What to do.
     #[serde(flatten)]
     pub what: What,
@@ -38,6 +44,8 @@ pub enum What {
         #[serde(default)]
         by: Vec<String>,
     },
+    /// How many patients are left after each criterion of the cohort, in order.
+    Attrition {},
     /// Patients by the levels of categories.
     Crosstab {
         /// Categories.
@@ -274,6 +282,7 @@ impl What {
     pub fn kind(&self) -> &'static str {
         match self {
             What::Count { .. } => "count",
+            What::Attrition {} => "attrition",
             What::Crosstab { .. } => "crosstab",
             What::Histogram { .. } => "histogram",
             What::Moments { .. } => "moments",
@@ -296,6 +305,7 @@ impl What {
     /// The settings that the kind has, beside `kind`, `name`, `cohort` and `share`.
     pub fn settings(kind: &str) -> Option<&'static [&'static str]> {
         Some(match kind {
+            "attrition" => &[],
             "count" | "crosstab" => &["by"],
             "histogram" => &["of", "bins"],
             "moments" | "codes" => &["of"],
@@ -323,7 +333,7 @@ impl What {
             What::Histogram { of, .. } | What::Moments { of } | What::Quantiles { of, .. } | What::Codes { of } => {
                 vec![of.clone()]
             }
-            What::Distinct { .. } => Vec::new(),
+            What::Distinct { .. } | What::Attrition {} => Vec::new(),
             What::Table1 { variables } => variables.clone(),
             What::Survival { time, event, by, strata, .. } => {
                 [time, event].into_iter().chain(by).chain(strata).cloned().collect()

@@ -10,6 +10,7 @@
 //!   PatientBatch ──accumulate──► Lanes ──(noise, sum over sites: elsewhere)──► MergedRelease ──estimate──► Estimate
 //! ```
 
+pub mod attrition;
 pub mod batch;
 pub mod codes;
 pub mod compare;
@@ -21,6 +22,7 @@ pub mod histogram;
 mod independence;
 pub mod interval;
 pub mod lanes;
+pub mod meta;
 pub mod moments;
 pub mod program;
 pub mod quantiles;

@@ -115,7 +115,7 @@ pub(super) async fn run(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitC
             let value = json!({ "file": file, "template": template, "next": next });
             say(a.json, &value, &format!("{} is written; change it, then: {next}", file.display()))?;
         }
-        StudyVerb::Check { file } => match analyst::read(file, "federation")? {
+        StudyVerb::Check { file } => match analyst::read(file, "federation").await? {
             Ok(plan) => {
                 let value = json!({ "study": plan.study.id, "problems": [] });
                 say(a.json, &value, &format!("{}: {} has no problems", file.display(), plan.study.id))?;
@@ -134,7 +134,7 @@ pub(super) async fn run(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitC
                 }
             };
             anyhow::ensure!(known > 0 && *patients > 0, "a study is planned for one site and one patient or more");
-            match analyst::read(file, &federation)? {
+            match analyst::read(file, &federation).await? {
                 Ok(plan) => {
                     let least = plan.study.rounds.min_sites as usize;
                     anyhow::ensure!(known >= least, "the study needs {least} sites, and {known} are planned with");
@@ -158,7 +158,7 @@ pub(super) async fn run(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitC
         }
         StudyVerb::Submit { file, watch, anew } => {
             let (mut client, identity, at) = analyst::connect(&a.identity).await?;
-            let plan = match analyst::read(file, &at.federation)? {
+            let plan = match analyst::read(file, &at.federation).await? {
                 Ok(plan) => plan,
                 Err(problems) => return problems_found(a, file, &problems),
             };
