@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
-use summaries::interval::{chi2_p, normal_p};
+use summaries::interval::chi2_p;
 use summaries::lanes::encode;
 use summaries::statistic::{level, real};
 use summaries::survival::Grid;
@@ -24,6 +24,7 @@ use summaries::{
     PatientBatch, Program, ProgramError, Reporting, Row, Sensitivity, Statistic, Step,
 };
 
+use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::newton::{matrix, outer, triangle};
 
@@ -260,43 +261,35 @@ impl Cox {
     }
 
     fn withheld(&self, why: &str) -> Estimate {
-        let rows = self.model.design.names().iter().map(|n| Row::withheld(n, "coefficient", why)).collect();
-        Estimate { rows, curves: Vec::new() }
+        Estimate { rows: withheld(&self.model.design, why), curves: Vec::new() }
     }
 
     /// The coefficients with their ratios and tests.
-    fn coefficients(&self, theta: &[f64], score: &Score, inverse: &DMatrix<f64>) -> Vec<Row> {
-        let map = self.model.design.to_own_units();
-        let beta = &map * DVector::from_column_slice(theta);
-        let spread = |m: &DMatrix<f64>| (&map * m * map.transpose()).diagonal().map(|v| v.max(0.0).sqrt());
-        let (sampling, privacy) = (spread(inverse), spread(&(inverse * &score.noise * inverse)));
-        let z = self.reporting.z();
-        let mut rows = Vec::new();
-        for (i, name) in self.model.design.names().iter().enumerate() {
-            let (Some(b), Some(s), Some(p)) = (beta.get(i), sampling.get(i), privacy.get(i)) else { continue };
-            rows.push(Row::normal(name, "coefficient", *b, *s, *p, z));
-            let ratio = Row::normal(name, "hazard ratio", b.exp(), b.exp() * s, b.exp() * p, z);
-            let half = z * s.hypot(*p);
-            rows.push(Row { lower: Some((b - half).exp()), upper: Some((b + half).exp()), ..ratio });
-            if s.hypot(*p) > 0.0 {
-                rows.push(Row::test(name, "p", normal_p(b / s.hypot(*p)), "Wald's, with the noise in its error"));
-            }
-        }
-        rows
+    fn coefficients(&self, theta: &[f64], score: &Score, inverse: &DMatrix<f64>) -> Estimate {
+        let told = Coefficients {
+            design: &self.model.design,
+            theta: DVector::from_column_slice(theta),
+            sampling: inverse.clone(),
+            privacy: inverse * &score.noise * inverse,
+            ratio: Some("hazard ratio"),
+            free: None,
+            outcome: (1.0, 0.0),
+        };
+        told.tell(&self.reporting)
     }
 
     fn finish(&self, theta: &[f64], score: &Score, inverse: &DMatrix<f64>, exact: bool) -> Estimate {
-        let mut rows = self.coefficients(theta, score, inverse);
-        rows.push(Row::test("model", "events", score.events, "events in the risk sets that were used"));
+        let mut out = self.coefficients(theta, score, inverse);
+        out.rows.push(Row::test("model", "events", score.events, "events in the risk sets that were used"));
         if let (true, Some((null, chi2))) = (exact, self.null) {
             let df = theta.len() as f64;
             let likelihood = 2.0 * (score.log_likelihood - null);
-            rows.push(Row::test("model", "log likelihood", score.log_likelihood, ""));
-            rows.push(Row::test("model", "likelihood ratio chi2", likelihood, &format!("{df} degrees of freedom")));
-            rows.push(Row::test("model", "likelihood ratio p", chi2_p(likelihood, df), ""));
-            rows.push(Row::test("model", "score chi2", chi2, &format!("{df} degrees of freedom")));
+            out.rows.push(Row::test("model", "log likelihood", score.log_likelihood, ""));
+            out.rows.push(Row::test("model", "likelihood ratio chi2", likelihood, &format!("{df} degrees of freedom")));
+            out.rows.push(Row::test("model", "likelihood ratio p", chi2_p(likelihood, df), ""));
+            out.rows.push(Row::test("model", "score chi2", chi2, &format!("{df} degrees of freedom")));
         }
-        Estimate { rows, curves: Vec::new() }
+        out
     }
 }
 
@@ -352,10 +345,10 @@ impl Program for Cox {
             Ok(solved) if solved.step.norm() <= LONGEST_STEP => {
                 self.coefficients(&solved.theta(parameters), &solved.score, &solved.inverse)
             }
-            Ok(_) => self.withheld("the hospital's own estimate is not near the common one").rows,
-            Err(why) => self.withheld(why).rows,
+            Ok(_) => self.withheld("the hospital's own estimate is not near the common one"),
+            Err(why) => self.withheld(why),
         };
-        Some(Estimate { rows: told, curves: Vec::new() })
+        Some(told)
     }
 }
 
@@ -382,11 +375,7 @@ impl Solved {
 
 impl Cox {
     /// The step from coefficients; why there is none, where there is none.
-    fn solved(
-        &self,
-        parameters: &[f64],
-        merged: &MergedRound,
-    ) -> Result<Result<Solved, &'static str>, ProgramError> {
+    fn solved(&self, parameters: &[f64], merged: &MergedRound) -> Result<Result<Solved, &'static str>, ProgramError> {
         self.parameters(parameters)?;
         let sums = RiskSums::new(self.model.clone(), parameters.to_vec());
         let [release] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };

@@ -2,19 +2,21 @@
 //!
 //! A number is clipped to its public bounds and mapped to [−1, 1]; a category becomes indicators of its levels but the
 //! first. A row is `x = (1, x')`; with m terms ‖x‖² is at most 1 + m, since at most one indicator of a category is 1. An interaction
-//! of two terms adds the products of their columns, which are bounded in the same way, and counts as one more term.
+//! of two terms adds the products of their columns, which are bounded in the same way, and counts as one more term. A spline of k knots
+//! has k − 1 columns within [−1, 1] and counts as so many terms; an interaction with it too.
 //!
 //! A design has a clip c, √(1 + m) or less. A row is given as u = x / c with a weight v = min(1, c²/‖x‖²), so that v·‖u‖ ≤ 1
 //! and v·‖u‖² ≤ 1. The weight depends on the features alone, never on the outcome, so a likelihood weighted by v has the same
 //! true coefficients: long rows count for less, and nothing is biased.
 
 use nalgebra::DMatrix;
-use serde::{Deserialize, Serialize};
 use summaries::statistic::{level, real};
 use summaries::{AccumulateError, Input, MISSING, PatientBatch};
 
+use crate::spline::Basis;
+
 /// One feature of a model.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Term {
     /// A number within public bounds.
     Real {
@@ -25,6 +27,13 @@ pub enum Term {
         /// Upper bound.
         upper: f64,
     },
+    /// A number within public bounds, by a spline.
+    Spline {
+        /// Its name.
+        name: String,
+        /// The columns.
+        basis: Basis,
+    },
     /// A category; the first level is the reference.
     Level {
         /// Its name.
@@ -32,6 +41,53 @@ pub enum Term {
         /// The levels' labels.
         levels: Vec<String>,
     },
+}
+
+impl Term {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Term::Real { name, .. } | Term::Spline { name, .. } | Term::Level { name, .. } => name,
+        }
+    }
+
+    /// The names of its columns.
+    fn columns(&self) -> Vec<String> {
+        match self {
+            Term::Real { name, .. } => vec![name.clone()],
+            Term::Spline { name, basis } => (0..basis.columns()).map(|i| format!("{name}{}", "'".repeat(i))).collect(),
+            Term::Level { name, levels } => levels.iter().skip(1).map(|l| format!("{name}={l}")).collect(),
+        }
+    }
+
+    /// The most that its columns add to the squared norm of a row.
+    fn most(&self) -> f64 {
+        if let Term::Spline { basis, .. } = self { basis.columns() as f64 } else { 1.0 }
+    }
+
+    /// The map from (1, columns in own units) to (1, scaled columns).
+    fn scaling(&self) -> DMatrix<f64> {
+        match self {
+            Term::Real { lower, upper, .. } => {
+                let half = (upper - lower) / 2.0;
+                DMatrix::from_row_slice(2, 2, &[1.0, 0.0, -f64::midpoint(*lower, *upper) / half, 1.0 / half])
+            }
+            Term::Spline { basis, .. } => basis.map().clone(),
+            Term::Level { levels, .. } => DMatrix::identity(levels.len().max(1), levels.len().max(1)),
+        }
+    }
+}
+
+/// Columns that belong together: of a term, or of an interaction.
+pub(crate) struct Block {
+    /// What it is called.
+    pub(crate) name: String,
+    /// The places of its columns in a row.
+    pub(crate) columns: std::ops::Range<usize>,
+    /// The spline, where it is one.
+    pub(crate) spline: Option<Basis>,
+    /// The terms that it is of.
+    pub(crate) terms: Vec<usize>,
 }
 
 /// The features of a model, in order.
@@ -71,17 +127,10 @@ impl Design {
     }
 
     fn longest(&self) -> f64 {
-        (f64::from(u8::from(self.intercept)) + (self.terms.len() + self.interactions.len()) as f64).sqrt().max(1.0)
-    }
-
-    /// The columns of a term: a suffix of its name, and (middle, half range).
-    fn columns(term: &Term) -> Vec<(String, f64, f64)> {
-        match term {
-            Term::Real { name, lower, upper } => {
-                vec![(name.clone(), f64::midpoint(*lower, *upper), (upper - lower) / 2.0)]
-            }
-            Term::Level { name, levels } => levels.iter().skip(1).map(|l| (format!("{name}={l}"), 0.0, 1.0)).collect(),
-        }
+        let most = |t: usize| self.terms.get(t).map_or(1.0, Term::most);
+        let terms: f64 = self.terms.iter().map(Term::most).sum();
+        let products: f64 = self.interactions.iter().map(|(a, b)| most(*a) * most(*b)).sum();
+        (f64::from(u8::from(self.intercept)) + terms + products).sqrt().max(1.0)
     }
 
     /// The place of each term's first column in a row.
@@ -90,7 +139,7 @@ impl Design {
         let mut out = Vec::with_capacity(self.terms.len());
         for term in &self.terms {
             out.push(next);
-            next += Self::columns(term).len();
+            next += term.columns().len();
         }
         out
     }
@@ -100,7 +149,7 @@ impl Design {
         self.terms
             .iter()
             .map(|t| match t {
-                Term::Real { .. } => Input::Real,
+                Term::Real { .. } | Term::Spline { .. } => Input::Real,
                 Term::Level { levels, .. } => Input::Level(levels.len() as u32),
             })
             .collect()
@@ -109,11 +158,32 @@ impl Design {
     /// The names of the coefficients, the intercept first.
     pub fn names(&self) -> Vec<String> {
         let mut out = if self.intercept { vec!["(intercept)".to_owned()] } else { Vec::new() };
-        let columns: Vec<Vec<(String, f64, f64)>> = self.terms.iter().map(Self::columns).collect();
-        out.extend(columns.iter().flatten().map(|(name, ..)| name.clone()));
+        let columns: Vec<Vec<String>> = self.terms.iter().map(Term::columns).collect();
+        out.extend(columns.iter().flatten().cloned());
         for (a, b) in &self.interactions {
-            for (x, ..) in columns.get(*a).into_iter().flatten() {
-                out.extend(columns.get(*b).into_iter().flatten().map(|(y, ..)| format!("{x}:{y}")));
+            for x in columns.get(*a).into_iter().flatten() {
+                out.extend(columns.get(*b).into_iter().flatten().map(|y| format!("{x}:{y}")));
+            }
+        }
+        out
+    }
+
+    /// The columns of each term and each interaction.
+    pub(crate) fn blocks(&self) -> Vec<Block> {
+        let mut next = usize::from(self.intercept);
+        let mut block = |name: String, width: usize, spline: Option<Basis>, terms: Vec<usize>| {
+            next += width;
+            Block { name, columns: next - width..next, spline, terms }
+        };
+        let mut out = Vec::new();
+        for (place, t) in self.terms.iter().enumerate() {
+            let spline = if let Term::Spline { basis, .. } = t { Some(basis.clone()) } else { None };
+            out.push(block(t.name().to_owned(), t.columns().len(), spline, vec![place]));
+        }
+        for (a, b) in &self.interactions {
+            if let (Some(x), Some(y)) = (self.terms.get(*a), self.terms.get(*b)) {
+                let width = x.columns().len() * y.columns().len();
+                out.push(block(format!("{}:{}", x.name(), y.name()), width, None, vec![*a, *b]));
             }
         }
         out
@@ -124,54 +194,76 @@ impl Design {
         self.names().len()
     }
 
+    /// Whether the coefficient at a place is the intercept.
+    pub fn is_intercept(&self, place: usize) -> bool {
+        self.intercept && place == 0
+    }
+
+    /// The coefficients of rows u, as [`Design::rows`] gives them, that stand for this linear predictor where every scaled feature is 0:
+    /// in the middle of all bounds and at all reference levels.
+    pub fn intercept_alone(&self, eta: f64) -> Vec<f64> {
+        let at = |place: usize| if self.is_intercept(place) { eta * self.norm() } else { 0.0 };
+        (0..self.width()).map(at).collect()
+    }
+
     /// What rows are divided by.
     pub fn norm(&self) -> f64 {
         self.clip.unwrap_or_else(|| self.longest())
     }
 
     /// The matrix that takes the coefficients θ of rows u, as [`Design::rows`] gives them, to those of the features in their own
-    /// units: β = M θ. A scaled column is (x − m) / h, and a product of two such columns is
-    /// (x y − m_y x − m_x y + m_x m_y) / (h_x h_y).
+    /// units: β = M θ. The scaled columns b of a term are an affine map of its own columns f, (1, b) = A (1, f), so a product of two
+    /// terms' columns is a sum of products of 1, their own columns, and these columns' products.
     pub fn to_own_units(&self) -> DMatrix<f64> {
         let d = self.width();
         let mut map = DMatrix::zeros(d, d);
         let norm = self.norm();
-        let mut add = |row: usize, column: usize, value: f64| {
-            if row < d && column < d {
+        // Without an intercept, what would go into it goes into the baseline.
+        let mut add = |row: Option<usize>, column: usize, value: f64| {
+            if let Some(row) = row.filter(|r| r.max(&column) < &d) {
                 map[(row, column)] += value / norm;
             }
         };
-        // Without an intercept, what would go into it goes into the baseline.
-        let base = if self.intercept { Some(0) } else { None };
-        if let Some(base) = base {
-            add(base, base, 1.0);
+        let base = self.intercept.then_some(0);
+        if self.intercept {
+            add(base, 0, 1.0);
         }
-        let columns: Vec<Vec<(String, f64, f64)>> = self.terms.iter().map(Self::columns).collect();
+        let scalings: Vec<DMatrix<f64>> = self.terms.iter().map(Term::scaling).collect();
         let starts = self.starts();
-        let mut next = usize::from(self.intercept);
-        for (_, m, h) in columns.iter().flatten() {
-            add(next, next, 1.0 / h);
-            if let Some(base) = base {
-                add(base, next, -m / h);
+        // The place of a term's own column; the place 0 of a term is 1.
+        let own = |t: usize, p: usize| if p == 0 { base } else { starts.get(t).map(|s| s + p - 1) };
+        for (t, scaling) in scalings.iter().enumerate() {
+            for (i, start) in (1..scaling.nrows()).zip(starts.get(t).copied().unwrap_or(d)..) {
+                (0..scaling.ncols()).for_each(|p| add(own(t, p), start, scaling[(i, p)]));
             }
-            next += 1;
         }
+        let mut next = d.saturating_sub(self.products());
         for (a, b) in &self.interactions {
-            let start = |t: &usize| starts.get(*t).copied().unwrap_or(d);
-            for (i, (_, mx, hx)) in columns.get(*a).into_iter().flatten().enumerate() {
-                for (j, (_, my, hy)) in columns.get(*b).into_iter().flatten().enumerate() {
-                    let h = hx * hy;
-                    add(next, next, 1.0 / h);
-                    add(start(a) + i, next, -my / h);
-                    add(start(b) + j, next, -mx / h);
-                    if let Some(base) = base {
-                        add(base, next, mx * my / h);
+            let (Some(x), Some(y)) = (scalings.get(*a), scalings.get(*b)) else { continue };
+            let (first, width) = (next, y.nrows() - 1);
+            for i in 1..x.nrows() {
+                for j in 1..y.nrows() {
+                    for p in 0..x.ncols() {
+                        for q in 0..y.ncols() {
+                            let row = match (p, q) {
+                                (p, 0) => own(*a, p),
+                                (0, q) => own(*b, q),
+                                (p, q) => Some(first + (p - 1) * width + q - 1),
+                            };
+                            add(row, next, x[(i, p)] * y[(j, q)]);
+                        }
                     }
                     next += 1;
                 }
             }
         }
         map
+    }
+
+    /// Columns of all interactions.
+    fn products(&self) -> usize {
+        let width = |t: usize| self.terms.get(t).map_or(0, |t| t.columns().len());
+        self.interactions.iter().map(|(a, b)| width(*a) * width(*b)).sum()
     }
 
     /// Calls `f` with the place, the row u and the weight v of each patient who has no missing feature.
@@ -186,18 +278,20 @@ impl Design {
     ) -> Result<(), AccumulateError> {
         enum View<'a> {
             Real(&'a [f64], f64, f64),
+            Spline(&'a [f64], &'a Basis),
             Level(&'a [u32], u32),
         }
         let mut views = Vec::with_capacity(self.terms.len());
         for (place, t) in self.terms.iter().enumerate() {
             views.push(match t {
                 Term::Real { lower, upper, .. } => View::Real(real(statistic, patients, place)?, *lower, *upper),
+                Term::Spline { basis, .. } => View::Spline(real(statistic, patients, place)?, basis),
                 Term::Level { levels, .. } => View::Level(level(statistic, patients, place)?, levels.len() as u32),
             });
         }
         let shrink = 1.0 / self.norm();
         let starts = self.starts();
-        let widths: Vec<usize> = self.terms.iter().map(|t| Self::columns(t).len()).collect();
+        let widths: Vec<usize> = self.terms.iter().map(|t| t.columns().len()).collect();
         let mut row: Vec<f64> = Vec::with_capacity(self.width());
         'patients: for patient in 0..patients.patients() {
             row.clear();
@@ -214,6 +308,13 @@ impl Design {
                         let scaled =
                             (x.clamp(*lower, *upper) - f64::midpoint(*lower, *upper)) / ((upper - lower) / 2.0);
                         row.push(scaled.clamp(-1.0, 1.0) * shrink);
+                    }
+                    View::Spline(values, basis) => {
+                        let x = values.get(patient).copied().unwrap_or(f64::NAN);
+                        if x.is_nan() {
+                            continue 'patients;
+                        }
+                        row.extend(basis.scaled(x).into_iter().map(|b| b * shrink));
                     }
                     View::Level(values, levels) => {
                         let l = values.get(patient).copied().unwrap_or(MISSING);

@@ -6,15 +6,13 @@
 //! |---|---|---|---|---|---|
 //! | logistic | logit | y − p | p (1 − p) | 1 | 1/4 |
 //! | Poisson | log | (y − μ) / M | μ / M | M, the most events | 1 |
+//! | negative binomial | log | (y − μ) / (1 + μ/θ) / M | μ / (1 + μ/θ) / M | M | 1 |
 //! | gamma | log | (y/μ − 1) / R | 1 / R | R, the longest ratio | 1/R |
 //!
 //! Counts are clipped to M, and so is μ; ratios y/μ − 1 to R. Where nothing is clipped the estimate is that of maximum likelihood. The
-//! gamma's curvature is the expected one (McCullagh and Nelder 1989, chapter 8).
+//! gamma's and the negative binomial's curvature is the expected one (McCullagh and Nelder 1989, chapter 8).
 
-use summaries::statistic::{level, real};
-use summaries::{AccumulateError, Input, MISSING, PatientBatch};
-
-use crate::design::Design;
+use summaries::Input;
 
 /// 1 / (1 + e^(−z)), without overflow.
 pub fn logistic(z: f64) -> f64 {
@@ -36,6 +34,15 @@ pub enum Family {
         /// Whether there is an exposure.
         exposure: bool,
     },
+    /// A count of at most `most` that varies more than a Poisson's.
+    NegativeBinomial {
+        /// The most events.
+        most: f64,
+        /// Whether there is an exposure.
+        exposure: bool,
+        /// θ: the variance of a count of mean μ is μ + μ²/θ.
+        size: f64,
+    },
     /// A number above 0.
     Gamma,
 }
@@ -51,6 +58,8 @@ pub struct Told {
     pub residual: f64,
     /// w, in the family's unit.
     pub curvature: f64,
+    /// The patient's weight, as a share of the most.
+    pub weight: f64,
 }
 
 impl Family {
@@ -58,7 +67,7 @@ impl Family {
     pub fn unit(self) -> f64 {
         match self {
             Family::Logistic => 1.0,
-            Family::Poisson { most, .. } => most,
+            Family::Poisson { most, .. } | Family::NegativeBinomial { most, .. } => most,
             Family::Gamma => LONGEST_RATIO,
         }
     }
@@ -67,7 +76,7 @@ impl Family {
     pub fn most_curvature(self) -> f64 {
         match self {
             Family::Logistic => 0.25,
-            Family::Poisson { .. } => 1.0,
+            Family::Poisson { .. } | Family::NegativeBinomial { .. } => 1.0,
             Family::Gamma => 1.0 / LONGEST_RATIO,
         }
     }
@@ -76,7 +85,7 @@ impl Family {
     pub fn ratio(self) -> &'static str {
         match self {
             Family::Logistic => "odds ratio",
-            Family::Poisson { .. } => "rate ratio",
+            Family::Poisson { .. } | Family::NegativeBinomial { .. } => "rate ratio",
             Family::Gamma => "mean ratio",
         }
     }
@@ -85,70 +94,45 @@ impl Family {
     pub fn inputs(self) -> Vec<Input> {
         match self {
             Family::Logistic => vec![Input::Level(2)],
-            Family::Poisson { exposure: true, .. } => vec![Input::Real, Input::Real],
-            Family::Poisson { .. } | Family::Gamma => vec![Input::Real],
+            Family::Poisson { exposure: true, .. } | Family::NegativeBinomial { exposure: true, .. } => {
+                vec![Input::Real, Input::Real]
+            }
+            Family::Poisson { .. } | Family::NegativeBinomial { .. } | Family::Gamma => vec![Input::Real],
         }
     }
 
-    fn told(self, eta: f64, outcome: f64, exposure: f64) -> Told {
+    /// The variance of an outcome of this mean, but for a dispersion.
+    pub fn variance(self, mean: f64) -> f64 {
+        match self {
+            Family::Logistic => mean * (1.0 - mean),
+            Family::Poisson { .. } => mean,
+            Family::NegativeBinomial { size, .. } => mean + mean * mean / size,
+            Family::Gamma => mean * mean,
+        }
+    }
+
+    pub(crate) fn told(self, eta: f64, outcome: f64, exposure: f64) -> Told {
         match self {
             Family::Logistic => {
                 let mean = logistic(eta);
-                Told { outcome, mean, residual: outcome - mean, curvature: mean * (1.0 - mean) }
+                Told { outcome, mean, residual: outcome - mean, curvature: mean * (1.0 - mean), weight: 1.0 }
             }
             Family::Poisson { most, .. } => {
                 let outcome = outcome.clamp(0.0, most);
                 let mean = ((eta + exposure.ln()).exp()).min(most);
-                Told { outcome, mean, residual: (outcome - mean) / most, curvature: mean / most }
+                Told { outcome, mean, residual: (outcome - mean) / most, curvature: mean / most, weight: 1.0 }
+            }
+            Family::NegativeBinomial { most, size, .. } => {
+                let outcome = outcome.clamp(0.0, most).round();
+                let mean = ((eta + exposure.ln()).exp()).min(most);
+                let shrink = most * (1.0 + mean / size);
+                Told { outcome, mean, residual: (outcome - mean) / shrink, curvature: mean / shrink, weight: 1.0 }
             }
             Family::Gamma => {
                 let mean = eta.clamp(-700.0, 700.0).exp();
                 let ratio = (outcome / mean - 1.0).clamp(-1.0, LONGEST_RATIO);
-                Told { outcome, mean, residual: ratio / LONGEST_RATIO, curvature: 1.0 / LONGEST_RATIO }
+                Told { outcome, mean, residual: ratio / LONGEST_RATIO, curvature: 1.0 / LONGEST_RATIO, weight: 1.0 }
             }
         }
     }
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
-}
-
-/// Calls `f` with each complete patient's row, weight and what they say at coefficients of the unit-ball rows.
-pub(crate) fn tell(
-    statistic: &'static str,
-    (design, family, theta): (&Design, Family, &[f64]),
-    patients: &PatientBatch,
-    mut f: impl FnMut(&[f64], f64, Told) -> Result<(), AccumulateError>,
-) -> Result<(), AccumulateError> {
-    enum Outcome<'a> {
-        Level(&'a [u32]),
-        Real(&'a [f64], Option<&'a [f64]>),
-    }
-    let at = design.inputs().len();
-    let outcome = match family {
-        Family::Logistic => Outcome::Level(level(statistic, patients, at)?),
-        Family::Poisson { exposure: true, .. } => {
-            Outcome::Real(real(statistic, patients, at)?, Some(real(statistic, patients, at + 1)?))
-        }
-        Family::Poisson { .. } | Family::Gamma => Outcome::Real(real(statistic, patients, at)?, None),
-    };
-    let positive = family == Family::Gamma;
-    design.rows(statistic, patients, |patient, row, v| {
-        let (y, exposure) = match &outcome {
-            Outcome::Level(levels) => match levels.get(patient).copied().unwrap_or(MISSING) {
-                0 => (0.0, 1.0),
-                1 => (1.0, 1.0),
-                _ => return Ok(()),
-            },
-            Outcome::Real(values, exposures) => {
-                let exposure = exposures.map_or(1.0, |e| e.get(patient).copied().unwrap_or(f64::NAN));
-                (values.get(patient).copied().unwrap_or(f64::NAN), exposure)
-            }
-        };
-        if y.is_nan() || (positive && y <= 0.0) || !(exposure > 0.0 && exposure.is_finite()) {
-            return Ok(());
-        }
-        f(row, v, family.told(dot(row, theta), y, exposure))
-    })
 }

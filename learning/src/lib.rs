@@ -4,24 +4,37 @@
 //! [`summaries::Program`]), and a line in `study`'s compiler.
 //!
 //! * [`design`]: from features to bounded design rows.
-//! * [`family`]: logistic, Poisson, gamma.
+//! * [`spline`]: restricted cubic splines whose columns are bounded.
+//! * [`family`]: logistic, Poisson, negative binomial, gamma.
+//! * [`likelihood`]: a family with an offset and weights.
 //! * [`newton`]: gradient and curvature of a likelihood, one patient at a time.
-//! * [`glm`]: the rounds of a generalised linear model and its intervals; [`dispersion`] of counts and ratios.
+//! * `ascent`: one noisy Newton step and how well the place it reaches is known; `coefficients`: what a fit says in own units.
+//! * [`glm`]: the rounds of a generalised linear model; [`dispersion`] of counts and ratios.
+//! * [`negative_binomial`]: counts that vary more than a Poisson's.
 //! * [`linear`]: linear regression, in one round.
 //! * [`cox`]: proportional hazards, by sums over the cells of time.
+//! * [`registry`]: an example of every statistic, for the tests that hold for each.
 //! * [`scores`]: accuracy and AUC from a histogram of scores.
 
+mod ascent;
+mod coefficients;
 pub mod cox;
 pub mod design;
 pub mod dispersion;
 pub mod family;
 pub mod glm;
+pub mod likelihood;
 pub mod linear;
+pub mod negative_binomial;
 pub mod newton;
+pub mod registry;
 pub mod scores;
+pub mod spline;
 
 pub use cox::{Cox, Ties};
 pub use design::{Design, Term};
 pub use family::Family;
 pub use glm::Glm;
+pub use likelihood::Likelihood;
 pub use linear::Linear;
+pub use negative_binomial::NegativeBinomial;

@@ -2,11 +2,11 @@
 //! eigenvalues above the noise).
 //!
 //! A patient with the row u of weight v and the outcome y, scaled to [−1, 1], adds v·(u uᵀ, u y, y², 1): with v‖u‖ ≤ 1 and v‖u‖² ≤ 1
-//! the norm is at most 2. With H̃ = H + Z and g̃ = g + z, to first order β̂ − β = H⁻¹(sampling + z − Z β), so
+//! the norm is at most 2. A weight of at most W multiplies all but the last by w/W; σ² is then that of a patient of weight W. With H̃ = H + Z and g̃ = g + z, to first order β̂ − β = H⁻¹(sampling + z − Z β), so
 //! Var β̂ = s² H⁻¹ + H⁻¹ (σ² I + σ²/2 (‖β‖² I + β βᵀ)) H⁻¹.
 
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
-use summaries::interval::{t_p, t_quantile};
+use summaries::interval::t_quantile;
 use summaries::lanes::encode;
 use summaries::statistic::real;
 use summaries::{
@@ -14,6 +14,7 @@ use summaries::{
     Sensitivity, Statistic,
 };
 
+use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::newton::{matrix, outer, triangle};
 
@@ -23,12 +24,25 @@ pub struct Linear {
     design: Design,
     lower: f64,
     upper: f64,
+    heaviest: Option<f64>,
 }
 
 impl Linear {
     /// Of an outcome within public bounds; `None` unless lower < upper and both are finite.
     pub fn new(design: Design, lower: f64, upper: f64) -> Option<Linear> {
-        (lower < upper && lower.is_finite() && upper.is_finite()).then_some(Linear { design, lower, upper })
+        (lower < upper && lower.is_finite() && upper.is_finite()).then_some(Linear {
+            design,
+            lower,
+            upper,
+            heaviest: None,
+        })
+    }
+
+    /// The same with weights of at most so much, the input after the outcome.
+    #[must_use]
+    pub fn weighted(mut self, heaviest: Option<f64>) -> Linear {
+        self.heaviest = heaviest;
+        self
     }
 
     fn half(&self) -> f64 {
@@ -36,8 +50,7 @@ impl Linear {
     }
 
     fn withheld(&self, why: &str) -> Estimate {
-        let rows = self.design.names().iter().map(|n| Row::withheld(n, "coefficient", why)).collect();
-        Estimate { rows, curves: Vec::new() }
+        Estimate { rows: withheld(&self.design, why), curves: Vec::new() }
     }
 }
 
@@ -48,6 +61,7 @@ impl Statistic for Linear {
     fn inputs(&self) -> Vec<Input> {
         let mut out = self.design.inputs();
         out.push(Input::Real);
+        out.extend(self.heaviest.map(|_| Input::Real));
         out
     }
     fn layout(&self) -> Layout {
@@ -61,19 +75,23 @@ impl Statistic for Linear {
         const NAME: &str = "linear";
         self.check(lanes)?;
         let outcome = real(NAME, patients, self.design.inputs().len())?;
+        let weights = self.heaviest.map(|_| real(NAME, patients, self.design.inputs().len() + 1)).transpose()?;
+        let heaviest = self.heaviest.unwrap_or(1.0);
         let d = self.design.width();
         self.design.rows(NAME, patients, |patient, row, v| {
             let y = outcome.get(patient).copied().unwrap_or(f64::NAN);
-            if y.is_nan() {
+            let weight = weights.map_or(1.0, |w| w.get(patient).copied().unwrap_or(f64::NAN));
+            if y.is_nan() || weight.is_nan() || weight <= 0.0 {
                 return Ok(());
             }
+            let w = v * (weight / heaviest).min(1.0);
             let y = ((y.clamp(self.lower, self.upper) - f64::midpoint(self.lower, self.upper)) / self.half())
                 .clamp(-1.0, 1.0);
-            let moments = row.iter().map(|u| u * y).chain([y * y, 1.0]);
-            let all = outer(row).chain(moments).enumerate();
+            let moments = row.iter().map(|u| u * y).chain([y * y]);
+            let all = outer(row).chain(moments).map(|x| w * x).chain([v]).enumerate();
             debug_assert_eq!(row.len(), d);
             for (lane, x) in all {
-                lanes.add(NAME, lane, encode(v * x))?;
+                lanes.add(NAME, lane, encode(x))?;
             }
             Ok(())
         })
@@ -110,39 +128,39 @@ impl Statistic for Linear {
         let sigma2 = residual.max(0.0) / free;
         let spread = DMatrix::identity(d, d) * (variance * (1.0 + theta.norm_squared() / 2.0))
             + &theta * theta.transpose() * (variance / 2.0);
-        let (h, map) = (self.half(), self.design.to_own_units() * self.half());
-        let mut beta = &map * &theta;
-        if let Some(first) = beta.get_mut(0) {
-            *first += f64::midpoint(self.lower, self.upper);
-        }
-        let errors = |m: DMatrix<f64>| (&map * m * map.transpose()).diagonal().map(|v| v.max(0.0).sqrt());
-        let (sampling, privacy) = (errors(&inverse * sigma2), errors(&inverse * spread * &inverse));
+        let all_weights = h[(0, 0)] * self.design.norm().powi(2);
+        let h = self.half();
+        let privacy = &inverse * spread * &inverse;
+        let told = Coefficients {
+            design: &self.design,
+            theta,
+            sampling: &inverse * sigma2,
+            privacy,
+            ratio: None,
+            free: Some(free),
+            outcome: (h, f64::midpoint(self.lower, self.upper)),
+        };
         let q = t_quantile(0.5 + reporting.confidence / 2.0, free);
-        let mut rows = Vec::new();
-        for (i, name) in self.design.names().iter().enumerate() {
-            let (Some(b), Some(s), Some(p)) = (beta.get(i), sampling.get(i), privacy.get(i)) else { continue };
-            rows.push(Row::normal(name, "coefficient", *b, *s, *p, q));
-            let note = format!("{free:.0} degrees of freedom");
-            if s.hypot(*p) > 0.0 {
-                rows.push(Row::test(name, "p", t_p(b / s.hypot(*p), free), &note));
-            }
-        }
-        rows.push(summaries::estimate::patients("model", n, variance.sqrt(), reporting));
+        let mut out = told.tell(reporting);
+        out.rows.push(summaries::estimate::patients("model", n, variance.sqrt(), reporting));
+        // Of a patient of the weight 1, as R's lm has it.
+        let unit = h * self.heaviest.unwrap_or(1.0).sqrt();
         let sd = Row::normal(
             "model",
             "residual sd",
-            h * sigma2.sqrt(),
-            h * (sigma2 / (2.0 * free)).sqrt(),
-            h * noise_of_residual / (2.0 * (sigma2.sqrt() * free).max(1e-12)),
+            unit * sigma2.sqrt(),
+            unit * (sigma2 / (2.0 * free)).sqrt(),
+            unit * noise_of_residual / (2.0 * (sigma2.sqrt() * free).max(1e-12)),
             q,
         );
-        rows.push(sd.within(0.0, f64::INFINITY));
-        // The first column of a row is 1/norm, so that its moment with y is the outcome's sum.
-        let mean = g.get(0).copied().unwrap_or(0.0) * self.design.norm() / n;
-        let whole = squares - n * mean * mean;
+        out.rows.push(sd.within(0.0, f64::INFINITY));
+        // The first column of a row is 1/norm, so that its moment with y is the outcome's sum, and its own square that of the weights.
+        let (norm, weights) = (self.design.norm(), all_weights);
+        let mean = g.get(0).copied().unwrap_or(0.0) * norm / weights;
+        let whole = squares - weights * mean * mean;
         if variance == 0.0 && whole > 0.0 {
-            rows.push(Row::test("model", "R2", 1.0 - residual / whole, "in the sample"));
+            out.rows.push(Row::test("model", "R2", 1.0 - residual / whole, "in the sample"));
         }
-        Estimate { rows, curves: Vec::new() }
+        out
     }
 }

@@ -11,25 +11,25 @@ use summaries::{
 };
 
 use crate::design::Design;
-use crate::family::{Family, tell};
+use crate::likelihood::{Likelihood, tell};
 
-/// The gradient. The inputs are the design's, then the family's.
+/// The gradient. The inputs are the design's, then the likelihood's.
 pub struct Gradient {
     design: Design,
-    family: Family,
+    likelihood: Likelihood,
     theta: Vec<f64>,
 }
 
 impl Gradient {
     /// At coefficients of the unit-ball rows.
-    pub fn new(design: Design, family: Family, theta: Vec<f64>) -> Gradient {
-        Gradient { design, family, theta }
+    pub fn new(design: Design, likelihood: impl Into<Likelihood>, theta: Vec<f64>) -> Gradient {
+        Gradient { design, likelihood: likelihood.into(), theta }
     }
 }
 
-fn inputs(design: &Design, family: Family) -> Vec<Input> {
+fn inputs(design: &Design, likelihood: &Likelihood) -> Vec<Input> {
     let mut out = design.inputs();
-    out.extend(family.inputs());
+    out.extend(likelihood.inputs());
     out
 }
 
@@ -38,7 +38,7 @@ impl Statistic for Gradient {
         "gradient"
     }
     fn inputs(&self) -> Vec<Input> {
-        inputs(&self.design, self.family)
+        inputs(&self.design, &self.likelihood)
     }
     fn layout(&self) -> Layout {
         Layout { lanes: self.design.width(), scale: FIXED_POINT }
@@ -48,7 +48,7 @@ impl Statistic for Gradient {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        tell("gradient", (&self.design, self.family, &self.theta), patients, |row, v, told| {
+        tell("gradient", (&self.design, &self.likelihood, &self.theta), patients, |row, v, told| {
             let residual = v * told.residual;
             row.iter().enumerate().try_for_each(|(i, u)| lanes.add("gradient", i, encode(residual * u)))
         })
@@ -61,14 +61,14 @@ impl Statistic for Gradient {
 /// The curvature: minus the Hessian of the log-likelihood.
 pub struct Curvature {
     design: Design,
-    family: Family,
+    likelihood: Likelihood,
     theta: Vec<f64>,
 }
 
 impl Curvature {
     /// At coefficients of the unit-ball rows.
-    pub fn new(design: Design, family: Family, theta: Vec<f64>) -> Curvature {
-        Curvature { design, family, theta }
+    pub fn new(design: Design, likelihood: impl Into<Likelihood>, theta: Vec<f64>) -> Curvature {
+        Curvature { design, likelihood: likelihood.into(), theta }
     }
 }
 
@@ -103,19 +103,19 @@ impl Statistic for Curvature {
         "curvature"
     }
     fn inputs(&self) -> Vec<Input> {
-        inputs(&self.design, self.family)
+        inputs(&self.design, &self.likelihood)
     }
     fn layout(&self) -> Layout {
         Layout { lanes: triangle(self.design.width()), scale: FIXED_POINT }
     }
     fn sensitivity(&self) -> Sensitivity {
         // An off-diagonal lane holds √2·w·uᵢuⱼ with 2v|uᵢuⱼ| ≤ v‖u‖² ≤ 1, so every lane is at most w's bound.
-        let most = self.family.most_curvature();
+        let most = self.likelihood.family.most_curvature();
         Sensitivity::fixed_point(triangle(self.design.width()), most, most)
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        tell("curvature", (&self.design, self.family, &self.theta), patients, |row, v, told| {
+        tell("curvature", (&self.design, &self.likelihood, &self.theta), patients, |row, v, told| {
             let weight = v * told.curvature;
             outer(row).enumerate().try_for_each(|(lane, x)| lanes.add("curvature", lane, encode(weight * x)))
         })

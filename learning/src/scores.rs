@@ -7,7 +7,8 @@ use summaries::{
 };
 
 use crate::design::Design;
-use crate::family::{Family, tell};
+use crate::family::Family;
+use crate::likelihood::{Likelihood, tell};
 
 /// Score bins over [0, 1]; an even number, so that ½ is an edge.
 pub const BINS: usize = 50;
@@ -15,13 +16,21 @@ pub const BINS: usize = 50;
 /// Patients by predicted probability and outcome.
 pub struct ScoreHistogram {
     design: Design,
+    likelihood: Likelihood,
     theta: Vec<f64>,
 }
 
 impl ScoreHistogram {
     /// Of a model with these coefficients of the unit-ball rows.
     pub fn new(design: Design, theta: Vec<f64>) -> ScoreHistogram {
-        ScoreHistogram { design, theta }
+        ScoreHistogram { design, likelihood: Family::Logistic.into(), theta }
+    }
+
+    /// The same with the model's offset. Each patient counts once, whatever their weight.
+    #[must_use]
+    pub fn of(mut self, likelihood: Likelihood) -> ScoreHistogram {
+        self.likelihood = Likelihood { family: Family::Logistic, ..likelihood };
+        self
     }
 }
 
@@ -31,7 +40,7 @@ impl Statistic for ScoreHistogram {
     }
     fn inputs(&self) -> Vec<Input> {
         let mut out = self.design.inputs();
-        out.push(Input::Level(2));
+        out.extend(self.likelihood.inputs());
         out
     }
     fn layout(&self) -> Layout {
@@ -42,7 +51,7 @@ impl Statistic for ScoreHistogram {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        tell("scores", (&self.design, Family::Logistic, &self.theta), patients, |_, _, told| {
+        tell("scores", (&self.design, &self.likelihood, &self.theta), patients, |_, _, told| {
             let bin = ((told.mean * BINS as f64) as usize).min(BINS - 1);
             lanes.add("scores", bin + if told.outcome > 0.5 { BINS } else { 0 }, 1)
         })

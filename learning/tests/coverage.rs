@@ -9,7 +9,7 @@
 )]
 
 use learning::cox::Model;
-use learning::{Cox, Design, Family, Glm, Linear, Term, Ties};
+use learning::{Cox, Design, Family, Glm, Linear, NegativeBinomial, Term, Ties};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use summaries::interval::normal_quantile;
@@ -139,19 +139,22 @@ fn logistic() {
     coverage("logistic", ("arm=b", 0.7), 6.0, program, draw, join);
 }
 
+/// A Poisson count, by Knuth's product of uniforms.
+fn count(rng: &mut ChaCha8Rng, mean: f64) -> f64 {
+    let (limit, mut product, mut count) = ((-mean).exp(), uniform(rng), 0.0);
+    while product > limit {
+        product *= uniform(rng);
+        count += 1.0;
+    }
+    count
+}
+
 #[test]
 fn poisson() {
     let family = Family::Poisson { most: 12.0, exposure: false };
     let program = || -> Box<dyn Program> { Box::new(Glm::new(design(), family, vec![0, 1, 2], 5, reporting())) };
-    let draw = |rng: &mut ChaCha8Rng, arm: f64, x: f64| {
-        // Knuth's product of uniforms.
-        let (limit, mut product, mut count) = ((-(0.4 * arm + 0.3 * x).exp()).exp(), uniform(rng), 0.0);
-        while product > limit {
-            product *= uniform(rng);
-            count += 1.0;
-        }
-        vec![Column::Real(vec![count])]
-    };
+    let draw =
+        |rng: &mut ChaCha8Rng, arm: f64, x: f64| vec![Column::Real(vec![count(rng, (0.4 * arm + 0.3 * x).exp())])];
     coverage("poisson", ("arm=b", 0.4), 2.0, program, draw, join);
 }
 
@@ -175,4 +178,18 @@ fn cox() {
         vec![Column::Real(vec![time]), Column::Level(vec![u32::from(cell.is_some())])]
     };
     coverage("cox", ("arm=b", 0.5), 2.0, program, draw, join);
+}
+
+#[test]
+fn negative_binomial() {
+    let program = || -> Box<dyn Program> {
+        let family = Family::NegativeBinomial { most: 30.0, exposure: false, size: 1.0 };
+        Box::new(NegativeBinomial::new(design(), family, vec![0, 1, 2], (6, 1.0), reporting()).unwrap())
+    };
+    let draw = |rng: &mut ChaCha8Rng, arm: f64, x: f64| {
+        // θ = 2: a Poisson whose mean is multiplied by the mean of two exponentials.
+        let shape = -(uniform(rng).ln() + uniform(rng).ln()) / 2.0;
+        vec![Column::Real(vec![count(rng, shape * (0.4 * arm + 0.3 * x).exp())])]
+    };
+    coverage("negative binomial", ("arm=b", 0.4), 1.0, program, draw, join);
 }

@@ -1,11 +1,16 @@
 //! Analyses: which statistic or model, of which features, over which cohort.
 
+mod regression;
+
 use learning::Ties;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use summaries::survival::log_rank::Weight;
 
+pub use regression::{Beside, Fitting, Formula, Regression, Spline};
+
 /// An analysis.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Analysis {
     /// Its name in results; the kind, where not given.
     #[serde(default)]
@@ -27,6 +32,15 @@ pub struct Analysis {
     pub what: What,
 }
 
+fn words(list: &[&str]) -> schemars::Schema {
+    schemars::json_schema!({ "type": "string", "enum": list })
+}
+fn ties(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    words(&["efron", "breslow"])
+}
+fn weights(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    words(&["log_rank", "gehan", "peto"])
+}
 fn target() -> String {
     "target".to_owned()
 }
@@ -35,7 +49,7 @@ fn one() -> f64 {
 }
 
 /// What an analysis does. To add a kind: a variant here, its check, and its line in `compile`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum What {
     /// How many patients; by the levels of features, where given.
@@ -120,7 +134,27 @@ pub enum What {
         tau: Option<f64>,
         /// The weight of the log-rank test.
         #[serde(default)]
+        #[schemars(schema_with = "weights")]
         weight: Weight,
+    },
+    /// Cumulative incidence of competing causes (Aalen and Johansen), and log-rank tests of each cause between groups.
+    Competing {
+        /// The time, a number with bounds from 0.
+        time: String,
+        /// How it ended, a category: its first level is "free of all causes", the others are the causes.
+        cause: String,
+        /// Groups to compare.
+        #[serde(default)]
+        by: Option<String>,
+        /// The width of a cell of time; 1 loses nothing of whole days.
+        #[serde(default = "unit")]
+        width: f64,
+        /// The last time; the time's upper bound, where not given.
+        #[serde(default)]
+        horizon: Option<f64>,
+        /// At which times the curves are told, and groups compared.
+        #[serde(default)]
+        at: Vec<f64>,
     },
     /// Incidence rates: events by person-time.
     Rate {
@@ -156,12 +190,13 @@ pub enum What {
     Linear {
         /// The outcome, a number with bounds.
         outcome: String,
-        /// The features.
-        features: Vec<String>,
-        /// Pairs of features whose products are features too.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        interactions: Vec<[String; 2]>,
-        /// As in logistic.
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
+        /// As in [`Beside`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        weights: Option<String>,
+        /// As in [`Fitting`].
         #[serde(default)]
         clip: Option<f64>,
     },
@@ -169,36 +204,49 @@ pub enum What {
     Poisson {
         /// The outcome, a number with bounds from 0; its upper bound is the most events that count.
         outcome: String,
-        /// The features.
-        features: Vec<String>,
-        /// Pairs of features whose products are features too.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        interactions: Vec<[String; 2]>,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
         /// What the mean is proportional to, such as the time at risk: a number above 0.
         #[serde(default)]
         exposure: Option<String>,
-        /// Newton steps.
-        #[serde(default = "steps")]
-        steps: u32,
-        /// As in logistic.
+        /// An offset and weights.
+        #[serde(flatten)]
+        beside: Beside,
+        /// How it is fitted.
+        #[serde(flatten)]
+        fitting: Fitting,
+    },
+    /// Negative binomial regression of a count that varies more than a Poisson's, with the logarithm as its link.
+    NegativeBinomial {
+        /// The outcome, a number with bounds from 0; its upper bound is the most events that count.
+        outcome: String,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
+        /// What the mean is proportional to, such as the time at risk: a number above 0.
         #[serde(default)]
-        clip: Option<f64>,
+        exposure: Option<String>,
+        /// An offset and weights.
+        #[serde(flatten)]
+        beside: Beside,
+        /// How it is fitted.
+        #[serde(flatten)]
+        fitting: Fitting,
     },
     /// Gamma regression of a number above 0, with the logarithm as its link.
     Gamma {
         /// The outcome.
         outcome: String,
-        /// The features.
-        features: Vec<String>,
-        /// Pairs of features whose products are features too.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        interactions: Vec<[String; 2]>,
-        /// Newton steps.
-        #[serde(default = "steps")]
-        steps: u32,
-        /// As in logistic.
-        #[serde(default)]
-        clip: Option<f64>,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
+        /// An offset and weights.
+        #[serde(flatten)]
+        beside: Beside,
+        /// How it is fitted.
+        #[serde(flatten)]
+        fitting: Fitting,
     },
     /// Proportional hazards (Cox).
     Cox {
@@ -206,11 +254,9 @@ pub enum What {
         time: String,
         /// Whether it ended with the event, a feature with the levels no and yes.
         event: String,
-        /// The features.
-        features: Vec<String>,
-        /// Pairs of features whose products are features too.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        interactions: Vec<[String; 2]>,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
         /// Strata with baselines of their own.
         #[serde(default)]
         strata: Option<String>,
@@ -222,9 +268,10 @@ pub enum What {
         horizon: Option<f64>,
         /// What events of one cell are to each other.
         #[serde(default)]
+        #[schemars(schema_with = "ties")]
         ties: Ties,
         /// Newton steps.
-        #[serde(default = "steps")]
+        #[serde(default = "regression::steps")]
         steps: u32,
         /// Relative hazards above this, beside a patient in the middle of all bounds, count as this.
         #[serde(default = "cap")]
@@ -234,18 +281,15 @@ pub enum What {
     Logistic {
         /// The outcome, a feature with the levels no and yes.
         outcome: String,
-        /// The features.
-        features: Vec<String>,
-        /// Pairs of features whose products are features too.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        interactions: Vec<[String; 2]>,
-        /// Newton steps.
-        #[serde(default = "steps")]
-        steps: u32,
-        /// Rows of scaled features `(1, x')`, each x' in [−1, 1], longer than this count for less. A smaller clip means less
-        /// noise. None: no row is clipped.
-        #[serde(default)]
-        clip: Option<f64>,
+        /// By what.
+        #[serde(flatten)]
+        formula: Formula,
+        /// An offset and weights.
+        #[serde(flatten)]
+        beside: Beside,
+        /// How it is fitted.
+        #[serde(flatten)]
+        fitting: Fitting,
     },
 }
 
@@ -260,9 +304,6 @@ fn five() -> u32 {
 }
 fn buckets() -> u32 {
     summaries::distinct::Distinct::BUCKETS as u32
-}
-fn steps() -> u32 {
-    4
 }
 fn unit() -> f64 {
     1.0
@@ -291,11 +332,13 @@ impl What {
             What::Distinct { .. } => "distinct",
             What::Table1 { .. } => "table1",
             What::Survival { .. } => "survival",
+            What::Competing { .. } => "competing",
             What::Rate { .. } => "rate",
             What::Compare { .. } => "compare",
             What::RankSum { .. } => "rank_sum",
             What::Linear { .. } => "linear",
             What::Poisson { .. } => "poisson",
+            What::NegativeBinomial { .. } => "negative_binomial",
             What::Gamma { .. } => "gamma",
             What::Cox { .. } => "cox",
             What::Logistic { .. } => "logistic",
@@ -313,15 +356,30 @@ impl What {
             "quantiles" => &["of", "probabilities", "branching", "depth"],
             "table1" => &["variables"],
             "survival" => &["time", "event", "by", "strata", "width", "horizon", "at", "tau", "weight"],
+            "competing" => &["time", "cause", "by", "width", "horizon", "at"],
             "rate" => &["events", "time", "by", "per"],
             "compare" => &["of", "by"],
             "rank_sum" => &["of", "by", "bins"],
-            "linear" => &["outcome", "features", "interactions", "clip"],
-            "poisson" => &["outcome", "features", "interactions", "exposure", "steps", "clip"],
-            "gamma" | "logistic" => &["outcome", "features", "interactions", "steps", "clip"],
-            "cox" => {
-                &["time", "event", "features", "interactions", "strata", "width", "horizon", "ties", "steps", "cap"]
+            "linear" => &["outcome", "features", "interactions", "splines", "weights", "clip"],
+            "poisson" | "negative_binomial" => {
+                &["outcome", "features", "interactions", "splines", "exposure", "offset", "weights", "steps", "clip"]
             }
+            "gamma" | "logistic" => {
+                &["outcome", "features", "interactions", "splines", "offset", "weights", "steps", "clip"]
+            }
+            "cox" => &[
+                "time",
+                "event",
+                "features",
+                "interactions",
+                "splines",
+                "strata",
+                "width",
+                "horizon",
+                "ties",
+                "steps",
+                "cap",
+            ],
             _ => return None,
         })
     }
@@ -338,68 +396,24 @@ impl What {
             What::Survival { time, event, by, strata, .. } => {
                 [time, event].into_iter().chain(by).chain(strata).cloned().collect()
             }
+            What::Competing { time, cause, by, .. } => [time, cause].into_iter().chain(by).cloned().collect(),
             What::Rate { events, time, by, .. } => [events, time].into_iter().chain(by).cloned().collect(),
             What::Compare { of, by } | What::RankSum { of, by, .. } => vec![of.clone(), by.clone()],
-            What::Poisson { outcome, features, exposure, .. } => {
-                features.iter().chain(std::iter::once(outcome)).chain(exposure).cloned().collect()
+            What::Poisson { outcome, formula, exposure, beside, .. }
+            | What::NegativeBinomial { outcome, formula, exposure, beside, .. } => {
+                let more = exposure.iter().chain(beside.features());
+                formula.features.iter().chain(std::iter::once(outcome)).chain(more).cloned().collect()
             }
-            What::Cox { time, event, features, strata, .. } => {
-                features.iter().chain([time, event]).chain(strata).cloned().collect()
+            What::Cox { time, event, formula, strata, .. } => {
+                formula.features.iter().chain([time, event]).chain(strata).cloned().collect()
             }
-            What::Logistic { outcome, features, .. }
-            | What::Linear { outcome, features, .. }
-            | What::Gamma { outcome, features, .. } => {
-                features.iter().chain(std::iter::once(outcome)).cloned().collect()
+            What::Logistic { outcome, formula, beside, .. } | What::Gamma { outcome, formula, beside, .. } => {
+                formula.features.iter().chain(std::iter::once(outcome)).chain(beside.features()).cloned().collect()
+            }
+            What::Linear { outcome, formula, weights, .. } => {
+                formula.features.iter().chain(std::iter::once(outcome)).chain(weights).cloned().collect()
             }
         }
-    }
-}
-
-/// A regression's parts that every kind has.
-pub struct Regression<'a> {
-    /// What is explained: the outcome, or the event.
-    pub outcome: &'a str,
-    /// By what.
-    pub features: &'a [String],
-    /// Pairs of them.
-    pub interactions: &'a [[String; 2]],
-    /// Newton steps; none of a model of one round.
-    pub steps: Option<u32>,
-    /// The clip.
-    pub clip: Option<f64>,
-}
-
-impl What {
-    /// Without noise: no row is clipped, and steps go on until they vanish.
-    pub fn exact(&mut self) {
-        match self {
-            What::Logistic { steps, clip, .. }
-            | What::Poisson { steps, clip, .. }
-            | What::Gamma { steps, clip, .. } => {
-                *steps = (*steps).max(50);
-                *clip = None;
-            }
-            What::Linear { clip, .. } => *clip = None,
-            What::Cox { steps, .. } => *steps = (*steps).max(50),
-            _ => {}
-        }
-    }
-
-    /// Its parts, where it is a regression.
-    pub fn regression(&self) -> Option<Regression<'_>> {
-        let (outcome, features, interactions, steps, clip) = match self {
-            What::Linear { outcome, features, interactions, clip } => (outcome, features, interactions, None, *clip),
-            What::Logistic { outcome, features, interactions, steps, clip }
-            | What::Gamma { outcome, features, interactions, steps, clip }
-            | What::Poisson { outcome, features, interactions, steps, clip, .. } => {
-                (outcome, features, interactions, Some(*steps), *clip)
-            }
-            What::Cox { event, features, interactions, steps, .. } => {
-                (event, features, interactions, Some(*steps), None)
-            }
-            _ => return None,
-        };
-        Some(Regression { outcome, features, interactions, steps, clip })
     }
 }
 

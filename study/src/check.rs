@@ -1,16 +1,18 @@
 //! What is wrong with a study beyond its form: columns, units, codes, references, bounds. Each problem names its place and
 //! what would fit.
 
+mod analyses;
+mod cohort;
+mod feature;
+mod regressions;
+
 use std::fmt;
 
 use schema::tables::{Kind, Table};
 use schema::{codes, units, version};
 use serde::Serialize;
 
-use crate::analysis::What;
 use crate::cohort::{Event, Where};
-use crate::compile;
-use crate::feature::Shape;
 use crate::spec::{Aggregation, Study};
 
 /// Something wrong.
@@ -54,9 +56,6 @@ pub fn expired(study: &Study, today: Option<chrono::NaiveDate>) -> Option<Proble
     (today > last)
         .then(|| Problem::at(&["expires"], format!("the study expired on {}", study.expires), "give a later day"))
 }
-
-mod cohort;
-mod feature;
 
 struct Checker<'a> {
     study: &'a Study,
@@ -348,100 +347,6 @@ impl Checker<'_> {
         {
             let remedy = format!("for {} use one of {}", analyte.name, analyte.units().join(", "));
             self.say(unit_path, format!("'{unit}' does not fit {code}"), remedy);
-        }
-    }
-
-    fn analyses(&mut self) {
-        let study = self.study;
-        let known: Vec<&str> = study.features.keys().map(String::as_str).collect();
-        let mut labels = std::collections::BTreeSet::new();
-        for (i, a) in study.analysis.iter().enumerate() {
-            let place = i.to_string();
-            let before = self.problems.len();
-            if !labels.insert(a.label()) {
-                let remedy = "give each its own name = \"...\"";
-                self.say(&["analysis", &place, "name"], format!("two analyses are called '{}'", a.label()), remedy);
-            }
-            if !(a.share > 0.0 && a.share.is_finite()) {
-                self.say(&["analysis", &place, "share"], "share must be above 0", "1 is usual");
-            }
-            if !study.cohorts.contains_key(&a.cohort) {
-                let cohorts: Vec<&str> = study.cohorts.keys().map(String::as_str).collect();
-                let message = format!("there is no cohort '{}'", a.cohort);
-                self.say(&["analysis", &place, "cohort"], message, near(&a.cohort, &cohorts));
-            }
-            for name in a.subgroups.iter().filter(|n| !study.subgroups.contains_key(*n)) {
-                let groups: Vec<&str> = study.subgroups.keys().map(String::as_str).collect();
-                let message = format!("there is no subgroup '{name}'");
-                self.say(&["analysis", &place, "subgroups"], message, near(name, &groups));
-            }
-            if !distinct(&a.subgroups) {
-                self.say(&["analysis", &place, "subgroups"], "a subgroup is named twice", "name each once");
-            }
-            let features = a.what.features();
-            if !distinct(&features) {
-                self.say(&["analysis", &place], "a feature is named twice", "name each once");
-            }
-            if features.is_empty() && !matches!(a.what, What::Count { .. } | What::Distinct { .. } | What::Attrition {})
-            {
-                self.say(&["analysis", &place], "the analysis names no feature", "name one or more");
-            }
-            for f in features.iter().filter(|f| !study.features.contains_key(*f)) {
-                self.say(&["analysis", &place], format!("there is no feature '{f}'"), near(f, &known));
-            }
-            if a.by_hospital && study.privacy.aggregation == Aggregation::Secure {
-                let remedy = "leave it out, or set [privacy] aggregation = \"local\"";
-                let message = "a secure sum says nothing of one hospital";
-                self.say(&["analysis", &place, "by_hospital"], message, remedy);
-            }
-            if let What::Distinct { buckets } = &a.what {
-                if study.privacy.aggregation != Aggregation::Secure {
-                    let remedy = "set [privacy] aggregation = \"secure\"";
-                    self.say(
-                        &["analysis", &place, "kind"],
-                        "distinct patients can be counted in secure rounds alone",
-                        remedy,
-                    );
-                }
-                if !buckets.is_power_of_two() || !(64..=1 << 16).contains(buckets) {
-                    let remedy = "4096 is usual; 16384 for more than a million patients";
-                    self.say(
-                        &["analysis", &place, "buckets"],
-                        "the buckets must be a power of two from 64 to 65536",
-                        remedy,
-                    );
-                }
-            }
-            if let Some(r) = a.what.regression() {
-                if r.clip.is_some_and(|c| !(c >= 1.0 && c.is_finite())) {
-                    self.say(&["analysis", &place, "clip"], "clip must be at least 1", "1.5 to 2 is usual");
-                }
-                let yes_no =
-                    matches!(compile::shape(study, r.outcome), Some(Shape::Level { levels }) if levels.len() == 2);
-                let needs = matches!(a.what, What::Logistic { .. } | What::Cox { .. });
-                if needs && study.features.contains_key(r.outcome) && !yes_no {
-                    let key = if matches!(a.what, What::Cox { .. }) { "event" } else { "outcome" };
-                    let remedy = "use a feature of the kind has, or a measurement with above = ...";
-                    self.say(&["analysis", &place, key], format!("'{}' is not no or yes", r.outcome), remedy);
-                }
-                if r.features.iter().any(|f| f == r.outcome) {
-                    self.say(&["analysis", &place, "features"], "the outcome is also a feature", "leave it out");
-                }
-                if r.steps.is_some_and(|s| s == 0 || s > 100) {
-                    self.say(&["analysis", &place, "steps"], "steps must be 1 to 100", "3 or 4 are usual");
-                }
-            }
-            if let What::Histogram { bins, .. } = &a.what
-                && (*bins == 0 || *bins > 100_000)
-            {
-                self.say(&["analysis", &place, "bins"], "bins must be 1 to 100,000", "20 is usual");
-            }
-            if before == self.problems.len()
-                && self.problems.is_empty()
-                && let Err(e) = compile::program(study, i)
-            {
-                self.say(&["analysis", &place], e.reason, "see the features it names");
-            }
         }
     }
 }

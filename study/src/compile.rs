@@ -1,12 +1,12 @@
 //! Programs from analyses. The one place that knows which kind means which statistic.
 
-use learning::cox::Model;
-use learning::{Cox, Design, Family, Glm, Linear, Term};
+mod regression;
+
 use summaries::program::{OneShot, PartPlan};
 use summaries::survival::{Grid, Survival};
 use summaries::{Program, Reporting, Statistic};
 
-use crate::analysis::{Regression, What};
+use crate::analysis::What;
 use crate::budget;
 use crate::feature::{Feature, Shape};
 use crate::spec::Study;
@@ -62,29 +62,6 @@ fn bounds(study: &Study, of: &str) -> Result<(f64, f64), String> {
         Some(Shape::Real { lower, upper }) => Ok((lower, upper)),
         _ => Err(format!("'{of}' is no number with bounds")),
     }
-}
-
-fn term(study: &Study, name: &str) -> Result<Term, String> {
-    match shape(study, name) {
-        Some(Shape::Real { lower, upper }) => Ok(Term::Real { name: name.to_owned(), lower, upper }),
-        Some(Shape::Level { levels }) => Ok(Term::Level { name: name.to_owned(), levels }),
-        _ => Err(format!("'{name}' is neither a number with bounds nor a category")),
-    }
-}
-
-/// The design of a regression.
-fn design(study: &Study, parts: &Regression<'_>) -> Result<Design, String> {
-    let terms = parts.features.iter().map(|f| term(study, f)).collect::<Result<_, _>>()?;
-    let place = |name: &String| {
-        let found = parts.features.iter().position(|f| f == name);
-        found.ok_or_else(|| format!("the interaction names '{name}', which is not among the features"))
-    };
-    let pairs =
-        parts.interactions.iter().map(|[a, b]| Ok((place(a)?, place(b)?))).collect::<Result<Vec<_>, String>>()?;
-    if let Some((a, _)) = pairs.iter().find(|(a, b)| a == b) {
-        return Err(format!("'{}' interacts with itself", parts.features.get(*a).map_or("", String::as_str)));
-    }
-    Ok(Design::new(terms).with_interactions(pairs).clipped(parts.clip))
 }
 
 fn levels(study: &Study, name: &str) -> Result<u32, String> {
@@ -211,6 +188,15 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
             let s = s.ok_or_else(|| wrong("the curves have more than a million cells; widen them".to_owned()))?;
             vec![one("survival", made(s.told(at.clone(), *tau, *weight)), all)]
         }
+        What::Competing { time, cause, by, width, horizon, at } => {
+            let grid = grid(study, time, *width, *horizon).map_err(wrong)?;
+            let causes = levels(study, cause).map_err(wrong)?;
+            let groups = by.as_ref().map(|n| levels(study, n)).transpose().map_err(wrong)?;
+            let c = summaries::competing::Competing::new(grid, causes, groups, at.clone());
+            let c =
+                c.ok_or_else(|| wrong("there are fewer than two causes, or more than a million cells".to_owned()))?;
+            vec![one("competing", made(c), all)]
+        }
         What::Rate { events, time, by, per } => {
             let groups = by.as_ref().map(|n| levels(study, n)).transpose().map_err(wrong)?;
             let (events, time) = (most(study, events).map_err(wrong)?, most(study, time).map_err(wrong)?);
@@ -229,51 +215,14 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
             let r = summaries::rank_sum::RankSum::new(lower, upper, *bins).ok_or_else(|| bad("rank-sum test"))?;
             vec![one("rank_sum", made(r), all)]
         }
-        What::Linear { outcome, .. }
-        | What::Logistic { outcome, .. }
-        | What::Poisson { outcome, .. }
-        | What::Gamma { outcome, .. } => {
-            let parts = a.what.regression().ok_or_else(|| bad("regression"))?;
-            let design = design(study, &parts).map_err(wrong)?;
-            let family = match &a.what {
-                What::Linear { .. } => {
-                    let (lower, upper) = bounds(study, outcome).map_err(wrong)?;
-                    let linear = Linear::new(design, lower, upper).ok_or_else(|| bad("regression"))?;
-                    return Ok(Box::new(OneShot::new(vec![one("linear", made(linear), all)])));
-                }
-                What::Poisson { exposure, .. } => {
-                    if let Some(exposure) = exposure {
-                        bounds(study, exposure).map_err(wrong)?;
-                    }
-                    let most = most(study, outcome).map_err(wrong)?;
-                    Family::Poisson { most, exposure: exposure.is_some() }
-                }
-                What::Gamma { .. } => {
-                    bounds(study, outcome).map_err(wrong)?;
-                    Family::Gamma
-                }
-                _ => {
-                    yes_no(study, outcome).map_err(wrong)?;
-                    Family::Logistic
-                }
-            };
-            let steps = parts.steps.unwrap_or(1);
-            return Ok(Box::new(Glm::new(design, family, all, steps, reporting(study, &names))));
-        }
-        What::Cox { time, event, strata, width, horizon, ties, steps, cap, .. } => {
-            let parts = a.what.regression().ok_or_else(|| bad("regression"))?;
-            yes_no(study, event).map_err(wrong)?;
-            let model = Model {
-                design: design(study, &parts).map_err(wrong)?.without_intercept(),
-                grid: grid(study, time, *width, *horizon).map_err(wrong)?,
-                strata: strata.as_ref().map(|n| levels(study, n)).transpose().map_err(wrong)?,
-                ties: *ties,
-                cap: *cap,
-            };
-            let cox = Cox::new(model, all, *steps, reporting(study, &names));
-            let cox = cox
-                .ok_or_else(|| wrong("the risk sets have more than four million lanes; widen the cells".to_owned()))?;
-            return Ok(Box::new(cox));
+        What::Linear { .. }
+        | What::Logistic { .. }
+        | What::Poisson { .. }
+        | What::NegativeBinomial { .. }
+        | What::Gamma { .. }
+        | What::Cox { .. } => {
+            let program = regression::program(study, &a.what, &names, reporting(study, &names)).map_err(wrong)?;
+            return program.ok_or_else(|| bad("regression"));
         }
     };
     Ok(Box::new(OneShot::new(parts)))

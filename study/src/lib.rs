@@ -10,7 +10,7 @@
 //! * [`read`]: TOML to types, with the line of what is wrong.
 //! * [`quality`]: the checks that a study's gate may ask a site's data to pass.
 //! * [`check`]: what is wrong beyond the form: columns, units, codes, references.
-//! * [`template`]: studies to begin with.
+//! * [`template`]: studies to begin with. [`schema_of`]: the form of `study.toml` for editors.
 //! * [`plan`]: canonical bytes and hash.
 //! * [`budget`]: how the study's ρ is split over analyses and rounds.
 //! * [`compile`]: programs from analyses.

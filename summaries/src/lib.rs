@@ -14,10 +14,13 @@ pub mod attrition;
 pub mod batch;
 pub mod codes;
 pub mod compare;
+pub mod competing;
 pub mod count;
 pub mod crosstab;
 pub mod distinct;
 pub mod estimate;
+#[cfg(test)]
+mod evidence;
 pub mod histogram;
 mod independence;
 pub mod interval;

@@ -3,6 +3,7 @@
 use crate::attrition::Attrition;
 use crate::codes::Codes;
 use crate::compare::Compare;
+use crate::competing::Competing;
 use crate::count::Count;
 use crate::crosstab::CrossTab;
 use crate::distinct::{Distinct, DistinctPatients};
@@ -27,6 +28,8 @@ pub fn examples() -> Vec<Box<dyn Statistic>> {
     out.extend(Rate::new(3.0, 50.0, Some(2), 1000.0).map(|s| Box::new(s) as Box<dyn Statistic>));
     let grid = Grid::new(1.0, 30.0);
     out.extend(grid.and_then(|g| Survival::new(g, Some(2), Some(3))).map(|s| Box::new(s) as Box<dyn Statistic>));
+    let grid = Grid::new(1.0, 30.0);
+    out.extend(grid.and_then(|g| Competing::new(g, 3, Some(2), Vec::new())).map(|s| Box::new(s) as Box<dyn Statistic>));
     // Nearly every tag is kept, so that the gates see one.
     out.extend(Distinct::new(16, 4, 16.0).map(|s| Box::new(DistinctPatients::new(s)) as Box<dyn Statistic>));
     out

@@ -27,6 +27,14 @@ pub(super) enum StudyVerb {
         #[arg(long, default_value = "feasibility", value_parser = clap::builder::PossibleValuesParser::new(study::template::NAMES))]
         template: String,
     },
+    /// Write the JSON Schema of study files, for editors
+    #[command(
+        after_help = "Example:\n  coordinator study schema study.schema.json\n\nThen begin study.toml with the line: #:schema ./study.schema.json"
+    )]
+    Schema {
+        /// Into this file; printed, where not given
+        file: Option<PathBuf>,
+    },
     /// Find what is wrong with a study file, with its lines
     #[command(after_help = "Example:\n  coordinator study check study.toml")]
     Check {
@@ -114,6 +122,19 @@ pub(super) async fn run(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitC
             let next = format!("coordinator study check {}", file.display());
             let value = json!({ "file": file, "template": template, "next": next });
             say(a.json, &value, &format!("{} is written; change it, then: {next}", file.display()))?;
+        }
+        StudyVerb::Schema { file: None } => {
+            std::io::Write::write_all(&mut std::io::stdout(), study::schema_of::json().as_bytes())?;
+        }
+        StudyVerb::Schema { file: Some(file) } => {
+            platform::files::write_atomic(file, study::schema_of::json().as_bytes())
+                .with_context(|| format!("{} can't be written", file.display()))?;
+            let next = format!("#:schema ./{}", file.display());
+            say(
+                a.json,
+                &json!({ "file": file, "first_line": next }),
+                &format!("{} is written; begin study.toml with: {next}", file.display()),
+            )?;
         }
         StudyVerb::Check { file } => match analyst::read(file, "federation").await? {
             Ok(plan) => {

@@ -36,8 +36,8 @@ impl Weight {
 }
 
 /// The rows of the test: observed and expected events of each group, χ² and p. `courses` by stratum and group; `variance` is the
-/// noise's of one cell.
-pub(super) fn test(courses: &[Vec<Course>], variance: f64, weight: Weight, term: &str) -> Vec<Row> {
+/// noise's of one cell, `others` how many lanes a cell and group have beside that of the events.
+pub(crate) fn test(courses: &[Vec<Course>], variance: f64, others: f64, weight: Weight, term: &str) -> Vec<Row> {
     let groups = courses.first().map_or(0, Vec::len);
     let mut difference = DVector::<f64>::zeros(groups);
     let (mut sampling, mut noise) = (DMatrix::<f64>::zeros(groups, groups), DMatrix::<f64>::zeros(groups, groups));
@@ -52,7 +52,8 @@ pub(super) fn test(courses: &[Vec<Course>], variance: f64, weight: Weight, term:
             let risk: Vec<f64> = stratum.iter().map(|c| at(&c.risk).max(0.0)).collect();
             let died: Vec<f64> = stratum.iter().map(|c| at(&c.events)).collect();
             let (n, d) = (risk.iter().sum::<f64>(), died.iter().sum::<f64>());
-            let enough = n > 0.5 && n > 3.0 * (2.0 * (groups * (cells - cell)) as f64 * variance).sqrt();
+            let lanes = (1.0 + others) * (groups * (cells - cell)) as f64;
+            let enough = n > 0.5 && n > 3.0 * (lanes * variance).sqrt();
             let w = match weight {
                 _ if !enough => 0.0,
                 Weight::LogRank => 1.0,
@@ -74,7 +75,7 @@ pub(super) fn test(courses: &[Vec<Course>], variance: f64, weight: Weight, term:
                 }
             }
             if variance > 0.0 {
-                // The lanes of this cell: a censoring of the group h, and an event of it.
+                // The lanes of this cell: censorings of the group h, and an event of it.
                 for h in 0..groups {
                     let censoring = slopes.column(h).into_owned();
                     let mut event = censoring.clone();
@@ -83,7 +84,7 @@ pub(super) fn test(courses: &[Vec<Course>], variance: f64, weight: Weight, term:
                             event[g] += w * (if g == h { 1.0 } else { 0.0 } - n_g / n);
                         }
                     }
-                    noise += (&censoring * censoring.transpose() + &event * event.transpose()) * variance;
+                    noise += (&censoring * censoring.transpose() * others + &event * event.transpose()) * variance;
                 }
             }
         }

@@ -213,7 +213,7 @@ impl Statistic for Survival {
             );
         }
         if self.groups() > 1 {
-            out.rows.extend(log_rank::test(&courses, v, self.weight, reporting.name(2)));
+            out.rows.extend(log_rank::test(&courses, v, 1.0, self.weight, reporting.name(2)));
         }
         out
     }

@@ -109,7 +109,8 @@ fn fhir() {
     };
     let people = resources("Patient");
     let sex = |word: &str| people.iter().filter(|p| p["gender"] == word).count() as f64;
-    let died = people.iter().filter(|p| p["deceasedDateTime"].is_string() || p["deceasedBoolean"] == true).count() as f64;
+    let died =
+        people.iter().filter(|p| p["deceasedDateTime"].is_string() || p["deceasedBoolean"] == true).count() as f64;
     let ill: BTreeSet<String> = resources("Condition")
         .iter()
         .filter(|c| c["code"]["coding"][0]["code"] == "15777000")

@@ -128,6 +128,10 @@ fn birthwt_regressions_and_tests() {
     ]
     .concat();
     study += "[[analysis]]\nkind = \"logistic\"\noutcome = \"low\"\nfeatures = [\"age\", \"lwt\", \"race\", \"smoke\", \"ptl\", \"ht\", \"ui\", \"ftv\"]\n";
+    study += "[[analysis]]\nkind = \"logistic\"\nname = \"bent\"\noutcome = \"low\"\nfeatures = [\"age\", \"race\", \"smoke\"]\n\
+              [[analysis.splines]]\nfeature = \"age\"\nknots = [18, 23, 30]\n";
+    study += "[[analysis]]\nkind = \"linear\"\nname = \"weighted\"\noutcome = \"bwt\"\nfeatures = [\"age\", \"smoke\"]\nweights = \"lwt_0\"\n";
+    study += &feature("lwt_0", "bounds = [0, 300]").replace("r:lwt_0", "r:lwt");
     study += "[[analysis]]\nkind = \"linear\"\noutcome = \"bwt\"\nfeatures = [\"age\", \"lwt\", \"race\", \"smoke\", \"ht\", \"ui\"]\n";
     study += "[[analysis]]\nkind = \"compare\"\nof = \"bwt\"\nby = \"smoke\"\n";
     study += "[[analysis]]\nkind = \"compare\"\nname = \"by race\"\nof = \"bwt\"\nby = \"race\"\n";
@@ -147,6 +151,11 @@ fn birthwt_regressions_and_tests() {
     for (term, coefficient) in [("(intercept)", 2_933.465_930), ("lwt", 4.395_576), ("ui=1", -528.534_221)] {
         near(&results, "linear", term, "coefficient", coefficient, 2e-6);
     }
+    // As learning's reference tests have them.
+    near(&results, "bent", "age'", "coefficient", -0.162_174_061_7, 1e-7);
+    near(&results, "bent", "age, nonlinear", "wald chi2", 1.852_430_50, 1e-6);
+    near(&results, "bent", "race", "wald chi2", 7.853_897_96, 1e-6);
+    near(&results, "weighted", "smoke=1", "coefficient", -285.838_630_582_1, 2e-6);
     let difference = "bwt, smoke=1 − 0";
     near(&results, "compare", difference, "welch t", -2.7299, 5e-5);
     near(&results, "compare", difference, "welch p", 0.007_003, 5e-7);
@@ -171,7 +180,11 @@ fn warpbreaks_counts() {
     ]
     .concat();
     study += "[[analysis]]\nkind = \"poisson\"\noutcome = \"breaks\"\nfeatures = [\"wool\", \"tension\"]\ninteractions = [[\"wool\", \"tension\"]]\n";
+    study += "[[analysis]]\nkind = \"negative_binomial\"\noutcome = \"breaks\"\nfeatures = [\"wool\", \"tension\"]\ninteractions = [[\"wool\", \"tension\"]]\n";
     let results = federation(&breaks, &study);
+    // As learning's reference tests have it.
+    near(&results, "negative_binomial", "wool=1:tension=1", "coefficient", 0.638_176_81, 6e-8);
+    near(&results, "negative_binomial", "model", "theta", 12.082_164_62, 1e-6);
     for (term, coefficient) in [
         ("(intercept)", 3.796_736_8),
         ("wool=1", -0.456_627_2),
@@ -181,4 +194,21 @@ fn warpbreaks_counts() {
     ] {
         near(&results, "poisson", term, "coefficient", coefficient, 6e-8);
     }
+}
+
+#[test]
+fn melanoma_competing_causes() {
+    let Some(melanoma) = table("regression-reference", "melanoma.csv", &[]) else { return };
+    let study = [
+        feature("time", "bounds = [0, 6000]"),
+        feature("status", "levels = [2, 1, 3]"),
+        feature("sex", "levels = [0, 1]"),
+        "[[analysis]]\nkind = \"competing\"\ntime = \"time\"\ncause = \"status\"\nby = \"sex\"\nat = [1000, 3000]\n"
+            .to_owned(),
+    ];
+    let results = federation(&melanoma, &study.concat());
+    // As the statistic's own tests have it.
+    near(&results, "competing", "sex=0, status=1, time 3000", "cumulative incidence", 0.235_651_694, 2e-8);
+    near(&results, "competing", "sex=1, status=1, time 3000", "cumulative incidence", 0.424_535_869, 2e-8);
+    near(&results, "competing", "sex=1, status=3, time 1000", "cumulative incidence", 0.038_141_239, 2e-8);
 }

@@ -1,0 +1,146 @@
+//! One noisy Newton step towards the likeliest coefficients, and how well the place it reaches is known.
+//!
+//! The interval is that of a one-step estimator at the last round's coefficients θ: θ̂ = θ + H̃⁻¹ g̃, with H̃ = H + Z and
+//! g̃ = g + z. To first order θ̂ − θ* = H⁻¹(score noise + z − Z·s), s the step, so
+//! Var θ̂ = H⁻¹ + H⁻¹ (σ_g² I + Var(Z s)) H⁻¹: sampling, then privacy. Z is symmetric; a lane of it holds an entry of the diagonal, or √2
+//! times one above it. So the lane (i, j) moves Z s by eᵢ sᵢ or by (eᵢ sⱼ + eⱼ sᵢ)/√2, and Var(Z s) is σ_h² times the sum of their squares:
+//! σ_h²/2 · (‖s‖² I + s sᵀ) where every entry has a lane.
+
+use nalgebra::{DMatrix, DVector, SymmetricEigen};
+
+/// Steps smaller than this, without noise, are the end.
+pub(crate) const CONVERGED: f64 = 1e-11;
+/// No step is longer, in coefficients of the unit-ball rows times the row norm.
+const LONGEST_STEP: f64 = 10.0;
+
+/// What a round's sums say.
+pub(crate) struct Sums {
+    /// The slope of the log-likelihood.
+    pub(crate) gradient: DVector<f64>,
+    /// The noise's variance of a lane of it.
+    pub(crate) gradient_variance: f64,
+    /// Minus the second derivative.
+    pub(crate) curvature: DMatrix<f64>,
+    /// The noise's variance of a lane of it.
+    pub(crate) curvature_variance: f64,
+    /// Which entries have a lane, row first.
+    pub(crate) lanes: Vec<(usize, usize)>,
+    /// What both were divided by.
+    pub(crate) unit: f64,
+    /// The norm of the rows that the coefficients are of.
+    pub(crate) norm: f64,
+}
+
+/// What the last step said.
+#[derive(Clone, Debug)]
+pub(crate) enum Fit {
+    /// Coefficients of the unit-ball rows, with the inverse of the curvature and the privacy's part of their covariance.
+    Reached(Vec<f64>, DMatrix<f64>, DMatrix<f64>),
+    /// Why there are none.
+    Withheld(&'static str),
+}
+
+/// Every entry of a symmetric matrix on and above its diagonal, row by row.
+pub(crate) fn every(d: usize) -> Vec<(usize, usize)> {
+    (0..d).flat_map(|i| (i..d).map(move |j| (i, j))).collect()
+}
+
+/// The steps so far.
+#[derive(Default)]
+pub(crate) struct Ascent {
+    curvatures: Vec<(DMatrix<f64>, f64)>,
+}
+
+impl Ascent {
+    /// One step from θ: the place it reaches, its length, and the fit there.
+    pub(crate) fn step(&mut self, theta: &[f64], sums: Sums) -> (Vec<f64>, f64, Fit) {
+        self.go(theta, sums, false)
+    }
+
+    /// The fit that one step leads to from coefficients that others share. It may be further away than its own error: that is how
+    /// hospitals differ.
+    pub(crate) fn alone(theta: &[f64], sums: Sums) -> Fit {
+        Ascent::default().go(theta, sums, true).2
+    }
+
+    fn go(&mut self, theta: &[f64], sums: Sums, differs: bool) -> (Vec<f64>, f64, Fit) {
+        let d = theta.len();
+        let exact = sums.gradient_variance == 0.0 && sums.curvature_variance == 0.0;
+        let (h, variance_h) = self.mean_curvature(sums.curvature, sums.curvature_variance);
+        // The spectral norm of the curvature's noise is about σ_h·√(2d); eigenvalues below it are not known to be positive.
+        let floor = (variance_h * 2.0 * d as f64).sqrt().max(1e-9 * h.diagonal().max().max(1e-300));
+        if exact && h.diagonal().max() <= f64::MIN_POSITIVE {
+            return (theta.to_vec(), 0.0, Fit::Withheld("no complete patient, or the outcome never varies"));
+        }
+        let eigen = SymmetricEigen::new(h);
+        let least = eigen.eigenvalues.min();
+        let lifted = eigen.eigenvalues.map(|v| 1.0 / v.max(floor));
+        let inverse = &eigen.eigenvectors * DMatrix::from_diagonal(&lifted) * eigen.eigenvectors.transpose();
+        let mut step = &inverse * &sums.gradient;
+        let length = step.norm();
+        let longest = LONGEST_STEP * sums.norm;
+        if length > longest {
+            step *= longest / length;
+        }
+        let next: Vec<f64> = theta.iter().zip(step.iter()).map(|(t, s)| t + s).collect();
+        let noise = DMatrix::identity(d, d) * sums.gradient_variance + spread(&step, &sums.lanes) * variance_h;
+        let privacy = &inverse * noise * &inverse;
+        let reliable = least > 2.0 * floor || exact && least > floor;
+        // A step that is long beside its own error has not arrived: too few steps, or an outcome that the features separate.
+        let error = (inverse.trace() / sums.unit + privacy.trace()).max(0.0).sqrt();
+        let arrived = (differs || length <= 3.0 * error) && length <= longest;
+        let fit = match (reliable, arrived) {
+            (true, true) => Fit::Reached(next.clone(), inverse, privacy),
+            (true, false) => {
+                Fit::Withheld("not converged: more steps are needed, or the features separate the outcome")
+            }
+            (false, _) if exact => Fit::Withheld("the features are collinear, or one never varies"),
+            (false, _) => Fit::Withheld("too noisy to report: the curvature is lost in the noise"),
+        };
+        (next, length, fit)
+    }
+
+    /// The mean over the rounds after the first, and its noise's variance; without noise the newest alone.
+    fn mean_curvature(&mut self, newest: DMatrix<f64>, variance: f64) -> (DMatrix<f64>, f64) {
+        if variance == 0.0 {
+            return (newest, 0.0);
+        }
+        self.curvatures.push((newest, variance));
+        let later = self.curvatures.get(1..).filter(|l| !l.is_empty()).unwrap_or(&self.curvatures);
+        let n = later.len() as f64;
+        let Some((first, rest)) = later.split_first() else { return (DMatrix::zeros(0, 0), 0.0) };
+        let sum = rest.iter().fold(first.0.clone(), |sum, (h, _)| sum + h);
+        let variances: f64 = later.iter().map(|(_, v)| v).sum();
+        (sum / n, variances / (n * n))
+    }
+}
+
+/// Var(Z s) where each lane of Z has the variance 1.
+fn spread(s: &DVector<f64>, lanes: &[(usize, usize)]) -> DMatrix<f64> {
+    let d = s.len();
+    let mut out = DMatrix::zeros(d, d);
+    for (i, j) in lanes {
+        let (Some(a), Some(b)) = (s.get(*i), s.get(*j)) else { continue };
+        if i == j {
+            out[(*i, *i)] += a * a;
+        } else {
+            out[(*i, *i)] += b * b / 2.0;
+            out[(*j, *j)] += a * a / 2.0;
+            out[(*i, *j)] += a * b / 2.0;
+            out[(*j, *i)] += a * b / 2.0;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_noise_of_a_full_matrix_is_what_the_formula_says() {
+        let s = DVector::from_vec(vec![1.0, -2.0, 0.5]);
+        let wanted = (DMatrix::identity(3, 3) * s.norm_squared() + &s * s.transpose()) / 2.0;
+        assert!((spread(&s, &every(3)) - wanted).norm() < 1e-12);
+    }
+}

@@ -1,0 +1,108 @@
+//! Every statistic of this room at several coefficients, among them ones that no sane model has, and at several clips: so that each is
+//! fuzzed for its sensitivity and its noise by being listed.
+
+use summaries::Statistic;
+use summaries::survival::Grid;
+
+use crate::cox::{Model, RiskSums, Ties};
+use crate::design::{Design, Term};
+use crate::dispersion::Dispersion;
+use crate::family::Family;
+use crate::likelihood::Likelihood;
+use crate::linear::Linear;
+use crate::negative_binomial::SizeScore;
+use crate::newton::{Curvature, Gradient};
+use crate::scores::ScoreHistogram;
+use crate::spline::Basis;
+
+/// A statistic, and what tells its instances apart.
+pub struct Example {
+    /// What it is at.
+    pub label: String,
+    /// The statistic.
+    pub statistic: Box<dyn Statistic>,
+}
+
+fn design() -> Design {
+    Design::new(vec![
+        Term::Real { name: "a".into(), lower: -3.0, upper: 7.0 },
+        Term::Level { name: "b".into(), levels: vec!["x".into(), "y".into(), "z".into()] },
+        Term::Real { name: "c".into(), lower: 0.0, upper: 100.0 },
+    ])
+}
+
+/// As many columns as the others, with a spline and an interaction.
+fn bent() -> Option<Design> {
+    let basis = Basis::new(-3.0, 7.0, &[-1.0, 2.0, 5.0])?;
+    let level = Term::Level { name: "b".into(), levels: vec!["x".into(), "y".into()] };
+    Some(Design::new(vec![Term::Spline { name: "a".into(), basis }, level]).with_interactions(vec![(0, 1)]))
+}
+
+fn counts(exposure: bool) -> Family {
+    Family::Poisson { most: 12.0, exposure }
+}
+
+fn sized(exposure: bool, size: f64) -> Family {
+    Family::NegativeBinomial { most: 12.0, exposure, size }
+}
+
+/// What a generalised linear model releases.
+fn of_a_likelihood(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
+    let sizes = [sized(false, 1e-5), sized(true, 0.7), sized(true, 1e5)];
+    let families = [Family::Logistic, counts(false), counts(true), Family::Gamma];
+    let plain = families.into_iter().chain(sizes).map(Likelihood::from).collect::<Vec<_>>();
+    let more = plain.iter().map(|l| Likelihood { offset: Some([-2.0, 3.0]), weights: Some(20.0), ..*l });
+    let all: Vec<Likelihood> = plain.iter().copied().chain(more).collect();
+    for of in all {
+        out.push(Box::new(Gradient::new(design.clone(), of, theta.to_vec())));
+        out.push(Box::new(Curvature::new(design.clone(), of, theta.to_vec())));
+        out.push(Box::new(Dispersion::new(design.clone(), of, theta.to_vec())));
+        out.extend(SizeScore::new(design.clone(), of, theta.to_vec()).map(|s| Box::new(s) as Box<dyn Statistic>));
+        if of.family == Family::Logistic {
+            out.push(Box::new(ScoreHistogram::new(design.clone(), theta.to_vec()).of(of)));
+        }
+    }
+    for heaviest in [None, Some(20.0)] {
+        let linear = Linear::new(design.clone(), 0.0, 12.0).map(|l| l.weighted(heaviest));
+        out.extend(linear.map(|l| Box::new(l) as Box<dyn Statistic>));
+    }
+}
+
+/// What models of time release.
+fn of_time(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
+    let Some(grid) = Grid::new(1.0, 12.0) else { return };
+    for strata in [None, Some(2)] {
+        let design = design.clone().without_intercept();
+        let model = Model { design, grid, strata, ties: Ties::Efron, cap: 5.0 };
+        out.push(Box::new(RiskSums::new(model, theta.to_vec())));
+    }
+}
+
+/// Examples of each statistic of this room.
+pub fn examples() -> Vec<Example> {
+    let thetas: [(&str, [f64; 5]); 4] = [
+        ("zero", [0.0; 5]),
+        ("usual", [-0.7, 1.3, 0.2, -2.0, 0.4]),
+        ("steep", [-900.0, 900.0, -900.0, 900.0, -900.0]),
+        ("absurd", [1e308, -1e308, 1e308, -1e308, 1e308]),
+    ];
+    let mut out = Vec::new();
+    for (name, theta) in thetas {
+        for clip in [None, Some(1.5), Some(1e-3)] {
+            let mut own = Vec::new();
+            of_a_likelihood(&mut own, &design().clipped(clip), &theta);
+            if let Some(bent) = bent().filter(|_| clip.is_some()) {
+                let long: Vec<f64> = theta.iter().chain([&0.5]).copied().collect();
+                of_a_likelihood(&mut own, &bent.clipped(clip), &long);
+            }
+            if clip.is_none() {
+                of_time(&mut own, &design(), &theta);
+            }
+            out.extend(own.into_iter().map(|statistic| Example {
+                label: format!("{} at {name} coefficients, clip {clip:?}", statistic.name()),
+                statistic,
+            }));
+        }
+    }
+    out
+}

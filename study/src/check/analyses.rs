@@ -1,0 +1,129 @@
+//! What is wrong with a study's analyses: names, features that do not fit, settings out of range.
+
+use super::regressions;
+use super::{Checker, distinct, near};
+use crate::analysis::{Analysis, What};
+use crate::compile;
+use crate::feature::Shape;
+use crate::spec::Aggregation;
+
+/// What is wrong with one analysis; each problem names the setting.
+pub(super) struct Place<'a, 'b> {
+    pub(super) checker: &'a mut Checker<'b>,
+    pub(super) index: String,
+}
+
+impl Place<'_, '_> {
+    /// A problem of a setting; of the analysis itself, where the setting is empty.
+    pub(super) fn say(&mut self, setting: &str, message: impl Into<String>, remedy: impl Into<String>) {
+        let path = ["analysis", &self.index, setting];
+        let path = if setting.is_empty() { &path[..2] } else { &path };
+        self.checker.say(path, message, remedy);
+    }
+
+    pub(super) fn shape(&self, feature: &str) -> Option<Shape> {
+        compile::shape(self.checker.study, feature)
+    }
+
+    /// Says that a feature which there is does not have a shape.
+    pub(super) fn wants(&mut self, setting: &str, feature: &str, fits: fn(&Shape) -> bool, what: &str, remedy: &str) {
+        if self.shape(feature).is_some_and(|s| !fits(&s)) {
+            self.say(setting, format!("'{feature}' is not {what}"), remedy);
+        }
+    }
+}
+
+/// Two levels.
+pub(super) fn yes_no(shape: &Shape) -> bool {
+    matches!(shape, Shape::Level { levels } if levels.len() == 2)
+}
+
+impl Checker<'_> {
+    pub(super) fn analyses(&mut self) {
+        let study = self.study;
+        let mut labels = std::collections::BTreeSet::new();
+        for (i, a) in study.analysis.iter().enumerate() {
+            let before = self.problems.len();
+            let mut place = Place { checker: self, index: i.to_string() };
+            if !labels.insert(a.label()) {
+                let remedy = "give each its own name = \"...\"";
+                place.say("name", format!("two analyses are called '{}'", a.label()), remedy);
+            }
+            of_every_kind(&mut place, a);
+            of_its_kind(&mut place, &a.what);
+            regressions::check(&mut place, &a.what);
+            if before == self.problems.len()
+                && self.problems.is_empty()
+                && let Err(e) = compile::program(study, i)
+            {
+                let mut place = Place { checker: self, index: i.to_string() };
+                place.say("", e.reason, "see the features it names");
+            }
+        }
+    }
+}
+
+fn of_every_kind(place: &mut Place<'_, '_>, a: &Analysis) {
+    let study = place.checker.study;
+    if !(a.share > 0.0 && a.share.is_finite()) {
+        place.say("share", "share must be above 0", "1 is usual");
+    }
+    if !study.cohorts.contains_key(&a.cohort) {
+        let cohorts: Vec<&str> = study.cohorts.keys().map(String::as_str).collect();
+        place.say("cohort", format!("there is no cohort '{}'", a.cohort), near(&a.cohort, &cohorts));
+    }
+    for name in a.subgroups.iter().filter(|n| !study.subgroups.contains_key(*n)) {
+        let groups: Vec<&str> = study.subgroups.keys().map(String::as_str).collect();
+        place.say("subgroups", format!("there is no subgroup '{name}'"), near(name, &groups));
+    }
+    if !distinct(&a.subgroups) {
+        place.say("subgroups", "a subgroup is named twice", "name each once");
+    }
+    if a.by_hospital && study.privacy.aggregation == Aggregation::Secure {
+        let remedy = "leave it out, or set [privacy] aggregation = \"local\"";
+        place.say("by_hospital", "a secure sum says nothing of one hospital", remedy);
+    }
+    let features = a.what.features();
+    if !distinct(&features) {
+        place.say("", "a feature is named twice", "name each once");
+    }
+    if features.is_empty() && !matches!(a.what, What::Count { .. } | What::Distinct { .. } | What::Attrition {}) {
+        place.say("", "the analysis names no feature", "name one or more");
+    }
+    let known: Vec<&str> = study.features.keys().map(String::as_str).collect();
+    for f in features.iter().filter(|f| !study.features.contains_key(*f)) {
+        place.say("", format!("there is no feature '{f}'"), near(f, &known));
+    }
+}
+
+fn of_its_kind(place: &mut Place<'_, '_>, what: &What) {
+    match what {
+        What::Distinct { buckets } => {
+            if place.checker.study.privacy.aggregation != Aggregation::Secure {
+                let remedy = "set [privacy] aggregation = \"secure\"";
+                place.say("kind", "distinct patients can be counted in secure rounds alone", remedy);
+            }
+            if !buckets.is_power_of_two() || !(64..=1 << 16).contains(buckets) {
+                let remedy = "4096 is usual; 16384 for more than a million patients";
+                place.say("buckets", "the buckets must be a power of two from 64 to 65536", remedy);
+            }
+        }
+        What::Histogram { bins, .. } if *bins == 0 || *bins > 100_000 => {
+            place.say("bins", "bins must be 1 to 100,000", "20 is usual");
+        }
+        What::Competing { cause, at, .. } => {
+            let several = |s: &Shape| matches!(s, Shape::Level { levels } if levels.len() > 2);
+            let what = "a category whose first level is free of all causes and that has two causes or more";
+            place.wants("cause", cause, several, what, "give levels = [0, 1, 2], or use survival for one event");
+            times(place, at);
+        }
+        _ => {}
+    }
+}
+
+/// Says what is wrong with the times at which a curve is told.
+fn times(place: &mut Place<'_, '_>, at: &[f64]) {
+    if at.iter().any(|t| !(t.is_finite() && *t >= 0.0)) {
+        place.say("at", "a time to tell the curve at is no number from 0", "give times such as [30, 365]");
+    }
+}
