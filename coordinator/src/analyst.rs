@@ -61,15 +61,21 @@ pub fn refusal(status: &tonic::Status) -> anyhow::Error {
 ///
 /// # Errors
 /// The file can't be read.
-pub fn read(file: &Path, federation: &str) -> anyhow::Result<Result<Plan, Vec<Problem>>> {
+pub async fn read(file: &Path, federation: &str) -> anyhow::Result<Result<Plan, Vec<Problem>>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
     let today = chrono::DateTime::from_timestamp(SystemClock.now().seconds(), 0).map(|t| t.date_naive());
-    Ok(study::read::checked(&text)
-        .and_then(|study| match study::check::expired(&study, today) {
-            Some(problem) => Err(vec![problem]),
-            None => Plan::new(federation, study),
-        })
-        .map_err(|problems| study::read::located(&text, problems)))
+    let plan = study::read::checked(&text).and_then(|study| match study::check::expired(&study, today) {
+        Some(problem) => Err(vec![problem]),
+        None => Plan::new(federation, study),
+    });
+    let plan = match plan {
+        Ok(plan) => match query::patientwise::problems(&plan.study).await {
+            problems if problems.is_empty() => Ok(plan),
+            problems => Err(problems),
+        },
+        Err(problems) => Err(problems),
+    };
+    Ok(plan.map_err(|problems| study::read::located(&text, problems)))
 }
 
 /// Signs a plan. With `anew` it is paid for though a study in secure rounds has answered the same.

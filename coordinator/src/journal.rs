@@ -11,7 +11,7 @@ use prost::Message as _;
 use proto::wire::SignedPlan;
 use proto::{Hash, SiteId, StudyId};
 use serde::{Deserialize, Serialize};
-use summaries::{MergedRelease, MergedRound};
+use summaries::{Estimate, MergedRelease, MergedRound};
 
 use crate::merge::Taken;
 use crate::results::AnalysisResult;
@@ -53,6 +53,9 @@ pub struct State {
     /// Sites that were put out for what they did in secure rounds, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub out: BTreeMap<SiteId, String>,
+    /// What each hospital's own releases say so far, of an analysis that tells it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hospitals: BTreeMap<SiteId, Estimate>,
     /// When it was submitted, in microseconds since 1970.
     pub submitted_micros: i64,
     /// When something last changed.

@@ -85,15 +85,23 @@ impl Sum {
 pub struct Merge {
     terms: Terms,
     parts: Vec<Sum>,
+    /// Each site's own parts, where the analysis tells them.
+    own: Option<BTreeMap<SiteId, Vec<Sum>>>,
     taken: BTreeMap<SiteId, Taken>,
 }
 
 impl Merge {
     /// An empty sum.
     pub fn new(terms: Terms) -> Merge {
-        let empty = |p: &Expected| Sum { lanes: Lanes::zeros(p.lanes), grid_bits: 0, variance: 0.0 };
-        let parts = terms.parts.iter().map(empty).collect();
-        Merge { terms, parts, taken: BTreeMap::new() }
+        let parts = empty(&terms);
+        Merge { terms, parts, own: None, taken: BTreeMap::new() }
+    }
+
+    /// The same, which keeps each site's own parts beside the sum.
+    #[must_use]
+    pub fn with_own(mut self, keeps: bool) -> Merge {
+        self.own = keeps.then(BTreeMap::new);
+        self
     }
 
     /// Checks a release against the round's terms. It is not taken yet.
@@ -160,6 +168,16 @@ impl Merge {
                 sum.plus(own, part).ok_or(Misfit { code: "overflow", what: "lanes leave the range of the sum" })?,
             );
         }
+        if let Some(own) = &mut self.own {
+            let mut rest = release.lanes.as_slice();
+            let mut alone = Vec::with_capacity(self.parts.len());
+            for (zero, part) in empty(&self.terms).iter().zip(&release.manifest.parts) {
+                let (lanes, after) = rest.split_at_checked(zero.lanes.len()).unwrap_or((rest, &[]));
+                rest = after;
+                alone.extend(zero.plus(lanes, part));
+            }
+            own.insert(site.clone(), alone);
+        }
         self.parts = sums;
         let m = &release.manifest;
         let taken = Taken { release: release.id, payload_hash: m.payload_hash, rho_nano: m.rho_nano };
@@ -172,20 +190,30 @@ impl Merge {
         &self.taken
     }
 
+    /// Each site's own round, where they are kept.
+    pub fn own(&mut self) -> Vec<(SiteId, MergedRound)> {
+        let own = self.own.take().unwrap_or_default();
+        own.into_iter().map(|(site, parts)| (site, round(parts, 1))).collect()
+    }
+
     /// The sum.
     pub fn finish(self) -> (MergedRound, BTreeMap<SiteId, Taken>) {
-        let sites = self.taken.len();
-        let parts = self
-            .parts
-            .into_iter()
-            .map(|sum| {
-                let unit = grid(sum.grid_bits);
-                let noise_variance = sum.variance * unit * unit;
-                MergedRelease { lanes: sum.lanes.into_values(), noise_variance, unit, sites, shared: 1 }
-            })
-            .collect();
-        (MergedRound { parts, sites }, self.taken)
+        (round(self.parts, self.taken.len()), self.taken)
     }
+}
+
+fn empty(terms: &Terms) -> Vec<Sum> {
+    let zero = |p: &Expected| Sum { lanes: Lanes::zeros(p.lanes), grid_bits: 0, variance: 0.0 };
+    terms.parts.iter().map(zero).collect()
+}
+
+fn round(parts: Vec<Sum>, sites: usize) -> MergedRound {
+    let part = |sum: Sum| {
+        let unit = grid(sum.grid_bits);
+        let noise_variance = sum.variance * unit * unit;
+        MergedRelease { lanes: sum.lanes.into_values(), noise_variance, unit, sites, shared: 1 }
+    };
+    MergedRound { parts: parts.into_iter().map(part).collect(), sites }
 }
 
 #[cfg(test)]
@@ -259,6 +287,22 @@ mod tests {
         none.manifest.mechanism = "none".into();
         assert_eq!(merge.check(&none).unwrap_err().code, "other_mechanism");
         assert_eq!(merge.check(&release(0, vec![1, 2]).1).unwrap_err().code, "other_shape");
+    }
+
+    #[test]
+    fn each_sites_own_parts_are_kept_where_they_are_asked_for() {
+        let mut merge = Merge::new(terms(2)).with_own(true);
+        for (i, lanes) in [vec![1, 2], vec![30, 40]].into_iter().enumerate() {
+            let (site, r) = release(i, lanes);
+            merge.take(&site, &r).unwrap();
+            merge.take(&site, &r).unwrap();
+        }
+        let own = merge.own();
+        let told: Vec<_> =
+            own.iter().map(|(s, r)| (s.as_str(), r.parts[0].lanes.clone(), r.parts[0].noise_variance)).collect();
+        assert_eq!(told, [("s-0", vec![1, 2], 4.0), ("s-1", vec![30, 40], 4.0)]);
+        assert_eq!(merge.finish().0.parts[0].lanes, [31, 42]);
+        assert!(Merge::new(terms(1)).own().is_empty());
     }
 
     #[test]

@@ -54,6 +54,16 @@ pub(crate) struct Ascent {
 impl Ascent {
     /// One step from θ: the place it reaches, its length, and the fit there.
     pub(crate) fn step(&mut self, theta: &[f64], sums: Sums) -> (Vec<f64>, f64, Fit) {
+        self.go(theta, sums, false)
+    }
+
+    /// The fit that one step leads to from coefficients that others share. It may be further away than its own error: that is how
+    /// hospitals differ.
+    pub(crate) fn alone(theta: &[f64], sums: Sums) -> Fit {
+        Ascent::default().go(theta, sums, true).2
+    }
+
+    fn go(&mut self, theta: &[f64], sums: Sums, differs: bool) -> (Vec<f64>, f64, Fit) {
         let d = theta.len();
         let exact = sums.gradient_variance == 0.0 && sums.curvature_variance == 0.0;
         let (h, variance_h) = self.mean_curvature(sums.curvature, sums.curvature_variance);
@@ -78,7 +88,7 @@ impl Ascent {
         let reliable = least > 2.0 * floor || exact && least > floor;
         // A step that is long beside its own error has not arrived: too few steps, or an outcome that the features separate.
         let error = (inverse.trace() / sums.unit + privacy.trace()).max(0.0).sqrt();
-        let arrived = length <= 3.0 * error && length <= longest;
+        let arrived = (differs || length <= 3.0 * error) && length <= longest;
         let fit = match (reliable, arrived) {
             (true, true) => Fit::Reached(next.clone(), inverse, privacy),
             (true, false) => {

@@ -264,7 +264,8 @@ impl Cox {
         Estimate { rows: withheld(&self.model.design, why), curves: Vec::new() }
     }
 
-    fn finish(&self, theta: &[f64], score: &Score, inverse: &DMatrix<f64>, exact: bool) -> Estimate {
+    /// The coefficients with their ratios and tests.
+    fn coefficients(&self, theta: &[f64], score: &Score, inverse: &DMatrix<f64>) -> Estimate {
         let told = Coefficients {
             design: &self.model.design,
             theta: DVector::from_column_slice(theta),
@@ -274,7 +275,11 @@ impl Cox {
             free: None,
             outcome: (1.0, 0.0),
         };
-        let mut out = told.tell(&self.reporting);
+        told.tell(&self.reporting)
+    }
+
+    fn finish(&self, theta: &[f64], score: &Score, inverse: &DMatrix<f64>, exact: bool) -> Estimate {
+        let mut out = self.coefficients(theta, score, inverse);
         out.rows.push(Row::test("model", "events", score.events, "events in the risk sets that were used"));
         if let (true, Some((null, chi2))) = (exact, self.null) {
             let df = theta.len() as f64;
@@ -312,6 +317,65 @@ impl Program for Cox {
     }
 
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
+        let (exact, d) = (merged.exact(), self.model.design.width());
+        let solved = match self.solved(parameters, merged)? {
+            Ok(solved) => solved,
+            Err(why) => return Ok(Step::Done(self.withheld(why))),
+        };
+        if self.null.is_none() {
+            self.null = Some((solved.score.log_likelihood, solved.score.slope.dot(&solved.step)));
+        }
+        let theta = solved.theta(parameters);
+        let length = solved.step.norm();
+        let done = (exact && length < CONVERGED) || round + 1 == self.steps;
+        if !done {
+            return Ok(Step::Continue { round: round + 1, parameters: theta });
+        }
+        let error = solved.error();
+        if length > LONGEST_STEP || length > 3.0 * error * (d as f64).sqrt() {
+            return Ok(Step::Done(
+                self.withheld("not converged: more steps are needed, or the features separate who has the event"),
+            ));
+        }
+        Ok(Step::Done(self.finish(&theta, &solved.score, &solved.inverse, exact)))
+    }
+
+    fn own(&self, _: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
+        let told = match self.solved(parameters, release).ok()? {
+            Ok(solved) if solved.step.norm() <= LONGEST_STEP => {
+                self.coefficients(&solved.theta(parameters), &solved.score, &solved.inverse)
+            }
+            Ok(_) => self.withheld("the hospital's own estimate is not near the common one"),
+            Err(why) => self.withheld(why),
+        };
+        Some(told)
+    }
+}
+
+/// A Newton step that the sums lead to.
+struct Solved {
+    score: Score,
+    inverse: DMatrix<f64>,
+    step: DVector<f64>,
+}
+
+impl Solved {
+    /// Where it leads; no further than the longest step.
+    fn theta(&self, from: &[f64]) -> Vec<f64> {
+        let length = self.step.norm();
+        let scale = if length > LONGEST_STEP { LONGEST_STEP / length } else { 1.0 };
+        from.iter().zip(self.step.iter()).map(|(t, s)| t + scale * s).collect()
+    }
+
+    /// The length of the coefficients' error.
+    fn error(&self) -> f64 {
+        (self.inverse.trace() + (&self.inverse * &self.score.noise * &self.inverse).trace()).max(0.0).sqrt()
+    }
+}
+
+impl Cox {
+    /// The step from coefficients; why there is none, where there is none.
+    fn solved(&self, parameters: &[f64], merged: &MergedRound) -> Result<Result<Solved, &'static str>, ProgramError> {
         self.parameters(parameters)?;
         let sums = RiskSums::new(self.model.clone(), parameters.to_vec());
         let [release] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
@@ -319,41 +383,21 @@ impl Program for Cox {
             return Err(ProgramError::Merged);
         }
         let score = sums.score(release);
-        let d = self.model.design.width();
         if score.events < 1.0 - 1e-6 {
-            return Ok(Step::Done(self.withheld("no event, or too few at risk to be told from noise")));
+            return Ok(Err("no event, or too few at risk to be told from noise"));
         }
         let eigen = score.curvature.clone().symmetric_eigen();
         let floor = 1e-9 * score.curvature.diagonal().max().max(f64::MIN_POSITIVE);
         if eigen.eigenvalues.min() <= floor {
-            return Ok(Step::Done(self.withheld(match merged.exact() {
+            return Ok(Err(match merged.exact() {
                 true => "the features are collinear, one never varies, or they separate who has the event",
                 false => "too noisy to report: the curvature is lost in the noise",
-            })));
+            }));
         }
         let inverse = &eigen.eigenvectors
             * DMatrix::from_diagonal(&eigen.eigenvalues.map(|e| 1.0 / e))
             * eigen.eigenvectors.transpose();
-        let mut step = &inverse * &score.slope;
-        if self.null.is_none() {
-            self.null = Some((score.log_likelihood, score.slope.dot(&step)));
-        }
-        let length = step.norm();
-        if length > LONGEST_STEP {
-            step *= LONGEST_STEP / length;
-        }
-        let exact = merged.exact();
-        let theta: Vec<f64> = parameters.iter().zip(step.iter()).map(|(t, s)| t + s).collect();
-        let done = (exact && length < CONVERGED) || round + 1 == self.steps;
-        if !done {
-            return Ok(Step::Continue { round: round + 1, parameters: theta });
-        }
-        let error = (inverse.trace() + (&inverse * &score.noise * &inverse).trace()).max(0.0).sqrt();
-        if length > LONGEST_STEP || length > 3.0 * error * (d as f64).sqrt() {
-            return Ok(Step::Done(
-                self.withheld("not converged: more steps are needed, or the features separate who has the event"),
-            ));
-        }
-        Ok(Step::Done(self.finish(&theta, &score, &inverse, exact)))
+        let step = &inverse * &score.slope;
+        Ok(Ok(Solved { score, inverse, step }))
     }
 }

@@ -164,6 +164,19 @@ impl Program for Glm {
         let [scores] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
         Ok(Step::Done(self.finish(parameters, scores)))
     }
+
+    /// One step from the common coefficients with the hospital's own sums. A gamma's error needs the dispersion, which another round
+    /// tells.
+    fn own(&self, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
+        let [gradient, curvature] = release.parts.as_slice() else { return None };
+        if round >= self.steps || self.likelihood.family == Family::Gamma {
+            return None;
+        }
+        let sums = sums(&self.design, self.likelihood.unit(), gradient, curvature).ok()?;
+        let fit = Ascent::alone(parameters, sums);
+        let unit = (self.likelihood.unit(), 1.0);
+        Some(tell(&self.design, Some(&fit), unit, self.likelihood.family.ratio(), &self.reporting))
+    }
 }
 
 impl Glm {

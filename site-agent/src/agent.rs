@@ -219,12 +219,20 @@ impl Agent {
     ///
     /// # Errors
     /// The store fails.
-    pub fn receive(&self, identity: &Identity, federation: &str, signed: &SignedPlan) -> Result<Record, AgentError> {
+    pub async fn receive(
+        &self,
+        identity: &Identity,
+        federation: &str,
+        signed: &SignedPlan,
+    ) -> Result<Record, AgentError> {
         let now = self.clock.now();
         let checked = match policy::verify(signed, &identity.ca_pem, federation, now.seconds()) {
             Ok(checked) => checked,
             Err(objection) => return Ok(self.unreadable(signed, objection)),
         };
+        if let Some(problem) = query::patientwise::problems(&checked.plan.study).await.first() {
+            return Ok(self.unreadable(signed, Objection::new("plan_invalid", problem.to_string())));
+        }
         let study = checked.plan.study.id.clone();
         if let Some(known) = self.studies.get(&study)? {
             if known.plan_hash == checked.hash {

@@ -190,6 +190,10 @@ pub struct Disclosure {
     pub max_epsilon: Option<f64>,
     /// Kinds of analysis that are allowed; all, where empty.
     pub kinds: Vec<String>,
+    /// What becomes of a study with cohorts or features in SQL of its own: `allow`, `ask` (a person decides), or `refuse`.
+    pub sql: Answer,
+    /// What becomes of a study that tells each hospital's own private estimate beside the common one: the same words.
+    pub own_estimates: Answer,
     /// Purposes that are allowed.
     pub purposes: Vec<String>,
     /// Analysts who may ask; all of the federation, where empty.
@@ -205,10 +209,25 @@ impl Default for Disclosure {
             signers: Vec::new(),
             max_epsilon: None,
             kinds: Vec::new(),
+            sql: Answer::default(),
+            own_estimates: Answer::default(),
             purposes: study::check::PURPOSES.iter().map(|p| (*p).to_owned()).collect(),
             analysts: Vec::new(),
         }
     }
+}
+
+/// What becomes of a study that asks for something special.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// It is treated as any other.
+    Allow,
+    /// A person decides.
+    #[default]
+    Ask,
+    /// It is refused.
+    Refuse,
 }
 
 /// Who says yes to a study that the disclosure settings allow.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use study::Study;
 
 use crate::config::Config;
-use crate::engine::{session, sql};
+use crate::engine::session;
 use crate::lake::{Lake, LakeError, Standards, data_error};
 
 /// Codes of one table and system.
@@ -141,7 +141,7 @@ pub async fn run(config: &Config, lake: &Lake, standards: &Standards, studies: &
         }
         for study in studies {
             for set in study.concept_sets.keys() {
-                let condition = sql::in_set(study, set).map_err(|e| step(&e))?;
+                let condition = query::rows::in_set(study, set).map_err(|e| step(&e))?;
                 let of_set = format!(
                     "SELECT count(DISTINCT person_key), count(DISTINCT CASE WHEN std_code IS NOT NULL THEN person_key END) \
                      FROM {name} WHERE {condition}"

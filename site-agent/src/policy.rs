@@ -11,7 +11,7 @@ use study::Plan;
 use study::plan::{PlanError, hash_of};
 use study::spec::Aggregation;
 
-use crate::config::{AggregationMode, ApprovalMode, Config};
+use crate::config::{AggregationMode, Answer, ApprovalMode, Config};
 
 /// A named reason against a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -145,6 +145,14 @@ pub fn allowed(config: &Config, plan: &Plan, analyst: &str, signer_key: Option<&
         let reason = format!("the site allows {} and not {}", d.kinds.join(", "), a.what.kind());
         return Err(Objection::new("kind_not_allowed", reason));
     }
+    if d.sql == Answer::Refuse && s.has_sql() {
+        let reason = "the study has SQL of its own, and the site takes studies of criteria alone";
+        return Err(Objection::new("sql_not_allowed", reason));
+    }
+    if d.own_estimates == Answer::Refuse && s.analysis.iter().any(|a| a.by_hospital) {
+        let reason = "the study tells each hospital's own estimates, and the site takes part in common ones alone";
+        return Err(Objection::new("own_estimates_not_allowed", reason));
+    }
     match (config.aggregation.mode, s.privacy.aggregation) {
         (AggregationMode::Secure, Aggregation::Local) => {
             let reason = "the site takes part in secure aggregation alone, and the study asks for local noise";
@@ -200,4 +208,6 @@ pub fn approves(config: &Config, plan: &Plan, analyst: &str) -> bool {
         && any(&rules.purposes, &plan.study.purpose)
         && plan.study.analysis.iter().all(|a| any(&rules.kinds, a.what.kind()))
         && rules.aggregation.is_none_or(|a| a == plan.study.privacy.aggregation)
+        && (config.disclosure.sql == Answer::Allow || !plan.study.has_sql())
+        && (config.disclosure.own_estimates == Answer::Allow || plan.study.analysis.iter().all(|a| !a.by_hospital))
 }

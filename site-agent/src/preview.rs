@@ -111,7 +111,7 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
                 rounds: 1,
                 rho: first,
                 parts: cells.collect(),
-                query: crate::engine::sql::analysis(&plan.study, &analysis.cohort, &[]).map_err(invalid)?.text(),
+                query: query::of(&plan.study, &analysis.cohort, &[], agent.config.id.as_str()).map_err(invalid)?.text(),
             });
             continue;
         }
@@ -154,9 +154,7 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
             rounds: rounds.len() as u32,
             rho: rounds.iter().fold(Rho::ZERO, |a, b| a.plus(*b)),
             parts,
-            query: crate::engine::sql::analysis(&plan.study, &analysis.cohort, &analysis.what.features())
-                .map_err(invalid)?
-                .text(),
+            query: query::analysis(&plan.study, analysis, agent.config.id.as_str()).map_err(invalid)?.text(),
         });
     }
     Ok(Preview {

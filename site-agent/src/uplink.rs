@@ -216,7 +216,7 @@ async fn receive(
                 Err(e) => tracing::error!("{e}"),
             }
         }
-        Some(to_site::Message::Study(signed)) => match agent.receive(identity, federation, &signed) {
+        Some(to_site::Message::Study(signed)) => match agent.receive(identity, federation, &signed).await {
             Ok(record) => {
                 tracing::info!(study = %record.study, decision = ?record.decision, "study");
                 let _ = out.send(decision(&record)).await;

@@ -3,6 +3,7 @@
 mod regression;
 
 use learning::Ties;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use summaries::pca::Scale;
 use summaries::survival::log_rank::Weight;
@@ -10,7 +11,7 @@ use summaries::survival::log_rank::Weight;
 pub use regression::{Beside, Fitting, Formula, Regression, Spline};
 
 /// An analysis.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Analysis {
     /// Its name in results; the kind, where not given.
     #[serde(default)]
@@ -21,11 +22,29 @@ pub struct Analysis {
     /// Its share of the study's charge, relative to the others'.
     #[serde(default = "one")]
     pub share: f64,
+    /// Subgroups, declared in `[subgroups]`, in each of which the analysis is done as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subgroups: Vec<String>,
+    /// Whether each hospital's own private estimate is told as well, with a meta-analysis of them. The hospitals must allow it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_hospital: bool,
     /// What to do.
     #[serde(flatten)]
     pub what: What,
 }
 
+fn words(list: &[&str]) -> schemars::Schema {
+    schemars::json_schema!({ "type": "string", "enum": list })
+}
+fn ties(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    words(&["efron", "breslow"])
+}
+fn scales(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    words(&["sd", "bounds"])
+}
+fn weights(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    words(&["log_rank", "gehan", "peto"])
+}
 fn target() -> String {
     "target".to_owned()
 }
@@ -34,7 +53,7 @@ fn one() -> f64 {
 }
 
 /// What an analysis does. To add a kind: a variant here, its check, and its line in `compile`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum What {
     /// How many patients; by the levels of features, where given.
@@ -43,6 +62,8 @@ pub enum What {
         #[serde(default)]
         by: Vec<String>,
     },
+    /// How many patients are left after each criterion of the cohort, in order.
+    Attrition {},
     /// Patients by the levels of categories.
     Crosstab {
         /// Categories.
@@ -109,6 +130,7 @@ pub enum What {
         of: Vec<String>,
         /// What they are divided by.
         #[serde(default)]
+        #[schemars(schema_with = "scales")]
         scale: Scale,
     },
     /// Survival: Kaplan–Meier curves with at-risk numbers, medians, restricted means; the log-rank test between groups.
@@ -137,6 +159,7 @@ pub enum What {
         tau: Option<f64>,
         /// The weight of the log-rank test.
         #[serde(default)]
+        #[schemars(schema_with = "weights")]
         weight: Weight,
     },
     /// Cumulative incidence of competing causes (Aalen and Johansen), and log-rank tests of each cause between groups.
@@ -291,6 +314,7 @@ pub enum What {
         horizon: Option<f64>,
         /// What events of one cell are to each other.
         #[serde(default)]
+        #[schemars(schema_with = "ties")]
         ties: Ties,
         /// Newton steps.
         #[serde(default = "regression::steps")]
@@ -348,6 +372,7 @@ impl What {
     pub fn kind(&self) -> &'static str {
         match self {
             What::Count { .. } => "count",
+            What::Attrition {} => "attrition",
             What::Crosstab { .. } => "crosstab",
             What::Histogram { .. } => "histogram",
             What::Moments { .. } => "moments",
@@ -375,6 +400,7 @@ impl What {
     /// The settings that the kind has, beside `kind`, `name`, `cohort` and `share`.
     pub fn settings(kind: &str) -> Option<&'static [&'static str]> {
         Some(match kind {
+            "attrition" => &[],
             "count" | "crosstab" => &["by"],
             "histogram" => &["of", "bins"],
             "moments" | "codes" => &["of"],
@@ -422,7 +448,7 @@ impl What {
             What::Histogram { of, .. } | What::Moments { of } | What::Quantiles { of, .. } | What::Codes { of } => {
                 vec![of.clone()]
             }
-            What::Distinct { .. } => Vec::new(),
+            What::Distinct { .. } | What::Attrition {} => Vec::new(),
             What::Table1 { variables, by } => variables.iter().chain(by).cloned().collect(),
             What::MantelHaenszel { exposure, outcome, strata } => {
                 vec![exposure.clone(), outcome.clone(), strata.clone()]

@@ -2,6 +2,8 @@
 //! what would fit.
 
 mod analyses;
+mod cohort;
+mod feature;
 mod regressions;
 
 use std::fmt;
@@ -10,8 +12,7 @@ use schema::tables::{Kind, Table};
 use schema::{codes, units, version};
 use serde::Serialize;
 
-use crate::cohort::{Age, Cohort, Criterion, PriorObservation, Sex, Where};
-use crate::feature::{Feature, Shape};
+use crate::cohort::{Event, Where};
 use crate::spec::{Aggregation, Study};
 
 /// Something wrong.
@@ -66,6 +67,7 @@ pub fn check(study: &Study) -> Vec<Problem> {
     let mut c = Checker { study, problems: Vec::new() };
     c.head();
     c.concepts();
+    c.subgroups();
     for (name, cohort) in &study.cohorts {
         c.cohort(name, cohort);
     }
@@ -281,6 +283,21 @@ impl Checker<'_> {
         }
     }
 
+    fn event(&mut self, path: &[&str], event: &Event) {
+        let t = self.table(&[path, &["table"]].concat(), &event.table);
+        self.set(&[path, &["set"]].concat(), event.set.as_ref());
+        self.filter(&[path, &["where"]].concat(), t, &event.filter);
+        if t == Some(Table::Patient) {
+            self.say(&[path, &["table"]].concat(), "a patient is no event", "name a table of events");
+        }
+    }
+
+    fn date(&mut self, path: &[&str], date: &str) {
+        if chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_err() {
+            self.say(path, format!("'{date}' is no date"), "write it like 2027-06-30");
+        }
+    }
+
     fn window(&mut self, path: &[&str], window: Option<[i32; 2]>, dated: bool) {
         if let Some([from, to]) = window {
             if from > to {
@@ -330,165 +347,6 @@ impl Checker<'_> {
         {
             let remedy = format!("for {} use one of {}", analyte.name, analyte.units().join(", "));
             self.say(unit_path, format!("'{unit}' does not fit {code}"), remedy);
-        }
-    }
-
-    fn cohort(&mut self, name: &str, cohort: &Cohort) {
-        let path = ["cohorts", name, "entry"];
-        let table = self.table(&[&path[..], &["table"]].concat(), &cohort.entry.table);
-        self.set(&[&path[..], &["set"]].concat(), cohort.entry.set.as_ref());
-        self.filter(&[&path[..], &["where"]].concat(), table, &cohort.entry.filter);
-        let dated = table != Some(Table::Patient);
-        if let Some(days) = cohort.exit.days
-            && days < 0
-        {
-            self.say(&["cohorts", name, "exit"], "the exit lies before the entry", "give 0 or more days");
-        }
-        if cohort.exit.days.is_some() && !dated {
-            self.say(&["cohorts", name, "exit"], "the cohort has no entry date, so there is no exit", "leave it out");
-        }
-        if cohort.inclusion.len() + cohort.exclusion.len() > 100 {
-            self.say(&["cohorts", name], "a cohort has at most 100 criteria", "join some in one concept set");
-        }
-        for (list, criteria) in [("inclusion", &cohort.inclusion), ("exclusion", &cohort.exclusion)] {
-            for (i, criterion) in criteria.iter().enumerate() {
-                let place = i.to_string();
-                let at = ["cohorts", name, list, &place];
-                self.criterion(&at, criterion, dated);
-            }
-        }
-    }
-
-    fn criterion(&mut self, at: &[&str], criterion: &Criterion, dated: bool) {
-        match criterion {
-            Criterion::Age(Age { age: [low, high] }) => {
-                if low > high {
-                    self.say(at, "the ages are in the wrong order", "write the younger first");
-                }
-                if !dated {
-                    self.say(at, "the cohort has no entry date, so there is no age at entry", "use a measurement");
-                }
-            }
-            Criterion::Sex(Sex { sex }) => {
-                let levels = Table::Patient.levels("sex").unwrap_or_default();
-                for s in sex.iter().filter(|s| !levels.contains(&s.as_str())) {
-                    self.say(at, format!("'{s}' is no sex"), near(s, levels));
-                }
-            }
-            Criterion::PriorObservation(PriorObservation { prior_obs_days }) => {
-                if *prior_obs_days < 0 || !dated {
-                    self.say(at, "prior observation needs an entry date and 0 or more days", "change the entry");
-                }
-            }
-            Criterion::Has(h) => {
-                let table = self.table(at, &h.has);
-                self.set(at, h.set.as_ref());
-                self.filter(at, table, &h.filter);
-                self.window(at, h.within, dated);
-            }
-            Criterion::Lab(l) => {
-                self.codes_and_unit(at, at, &l.lab, &l.unit);
-                self.window(at, l.within, dated);
-                if !l.value.is_finite() {
-                    self.say(at, "the value is not finite", "give a number");
-                }
-            }
-        }
-    }
-
-    /// Whether every cohort that uses the feature has an entry date.
-    fn dated(&self, feature: &str) -> bool {
-        self.study
-            .analysis
-            .iter()
-            .filter(|a| a.what.features().iter().any(|f| f == feature))
-            .all(|a| self.study.cohorts.get(&a.cohort).is_none_or(|c| c.entry.table != Table::Patient.name()))
-    }
-
-    fn ascending(&mut self, path: &[&str], [low, high]: [f64; 2]) {
-        if !(low.abs() <= 1e12 && high.abs() <= 1e12 && low < high) {
-            self.say(path, "bounds must be two numbers within ±1e12, the lower first", "use public clinical bounds");
-        }
-    }
-
-    fn feature(&mut self, name: &str, feature: &Feature) {
-        let path = ["features", name];
-        let at = |key: &'static str| [path[0], path[1], key];
-        let dated = self.dated(name);
-        match feature {
-            Feature::Age { bounds } => {
-                self.ascending(&at("bounds"), *bounds);
-                if !dated {
-                    let remedy = "use a measurement of the age";
-                    self.say(&path, "the cohort has no entry date, so there is no age at entry", remedy);
-                }
-            }
-            Feature::Sex { levels } => {
-                let known = Table::Patient.levels("sex").unwrap_or_default();
-                for s in levels.iter().filter(|s| !known.contains(&s.as_str())) {
-                    self.say(&at("levels"), format!("'{s}' is no sex"), near(s, known));
-                }
-            }
-            Feature::Measurement { code, unit, window, bounds, levels, .. } => {
-                self.codes_and_unit(&at("code"), &at("unit"), code, unit);
-                self.window(&at("window"), *window, dated);
-                if let Some(b) = bounds {
-                    self.ascending(&at("bounds"), *b);
-                }
-                if levels.as_ref().is_some_and(|l| l.iter().any(|v| !v.is_finite())) {
-                    self.say(&at("levels"), "a level is not finite", "give numbers");
-                }
-                if feature.shape().is_none() {
-                    let remedy = "give bounds = [low, high], or levels = [1, 2, 3], or above = 0";
-                    self.say(&path, "a measurement needs exactly one of bounds, levels and above", remedy);
-                }
-            }
-            Feature::Has { table, set, filter, window } | Feature::Count { table, set, filter, window, .. } => {
-                let t = self.table(&at("table"), table);
-                self.set(&at("set"), set.as_ref());
-                self.filter(&[path[0], path[1], "where"], t, filter);
-                self.window(&at("window"), *window, dated);
-                if matches!(feature, Feature::Count { max: 0, .. }) {
-                    self.say(&at("max"), "max must be at least 1", "give the most events that count");
-                }
-            }
-            Feature::TimeTo { table, set, filter, horizon }
-            | Feature::FollowUp { table, set, filter, horizon }
-            | Feature::FollowedBy { table, set, filter, horizon } => {
-                let t = self.table(&at("table"), table);
-                self.set(&at("set"), set.as_ref());
-                self.filter(&[path[0], path[1], "where"], t, filter);
-                if *horizon == 0 || !dated {
-                    self.say(&at("horizon"), "time to an event needs an entry date and a horizon", "give days");
-                }
-            }
-            Feature::Codes { table, list, per_patient, window } => {
-                self.table(&at("table"), table);
-                self.window(&at("window"), *window, dated);
-                for code in list {
-                    match code.split_once(':') {
-                        Some((_, bare)) if bare.contains('*') => {
-                            self.say(&at("list"), format!("'{code}' is a prefix"), "list whole codes");
-                        }
-                        Some((alias, _)) => self.system(&at("list"), alias),
-                        None => self.say(&at("list"), format!("'{code}' is no code"), "write it like icd10:I10"),
-                    }
-                }
-                if *per_patient == 0 || list.is_empty() || list.len() > 100_000 {
-                    let remedy = "list 1 to 100,000 codes, and let a patient count for 1 or more";
-                    self.say(&path, "the list or per_patient does not fit", remedy);
-                }
-            }
-        }
-        if let Some(Shape::Level { levels }) = feature.shape()
-            && (levels.len() < 2 || levels.len() > 10_000)
-        {
-            self.say(&path, "a category needs 2 to 10,000 levels", "name the levels to tell apart");
-        }
-        if let Some(Shape::Level { levels }) = feature.shape()
-            && !distinct(&levels)
-        {
-            self.say(&path, "a level is named twice", "name each once");
         }
     }
 }

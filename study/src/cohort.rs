@@ -1,8 +1,14 @@
-//! Cohorts: who enters, when, and who is kept. The language is OMOP's in small: an entry event, criteria around it, an exit.
+//! Cohorts: who enters, when, who is kept, and when they leave. The language is OMOP's in small: an entry event, criteria around it, an exit.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use crate::criterion::{
+    AfterObservation, Age, AllOf, AnyOf, Comparison, Criterion, HasEvent, Lab, PriorObservation, Sex,
+};
 
 /// Days relative to the entry, both ends included.
 pub type Window = [i32; 2];
@@ -10,25 +16,70 @@ pub type Window = [i32; 2];
 /// Conditions on columns: each column must have one of the values.
 pub type Where = BTreeMap<String, Vec<String>>;
 
-/// A cohort: at most one row a patient.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A cohort: at most one row a patient. Who enters is said by exactly one of `entry`, `arms` and `sql`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cohort {
     /// The event that brings a patient in.
-    pub entry: Entry,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<Entry>,
+    /// Other cohorts, whose patients are all in. Whoever is in several is in the one that they entered first; who entered two on one
+    /// day is in none. The feature of the kind `arm` tells them apart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub arms: Vec<String>,
+    /// A query in SQL for `person_key` and `index_date`, that mixes no patients. The earliest date of a patient counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<String>,
     /// All must hold.
     #[serde(default)]
     pub inclusion: Vec<Criterion>,
     /// None may hold.
     #[serde(default)]
     pub exclusion: Vec<Criterion>,
-    /// When the patient leaves; bounds every window after the entry.
+    /// When the patient leaves; bounds every window after the entry. Cohorts of `arms` keep their own exits as well.
     #[serde(default)]
     pub exit: Exit,
 }
 
+impl Cohort {
+    /// Whether its patients have a day of entry.
+    pub fn is_dated(&self) -> bool {
+        self.entry.as_ref().is_none_or(|e| e.table != schema::Table::Patient.name())
+    }
+
+    /// What its steps are called: the entry, then each criterion.
+    pub fn steps(&self) -> Vec<String> {
+        let entry = match (&self.entry, self.arms.as_slice()) {
+            (Some(entry), _) => entry.to_string(),
+            (None, []) => "entry by SQL".to_owned(),
+            (None, arms) => format!("entered {}", arms.join(" or ")),
+        };
+        let criteria = self.criteria().map(|(c, holds)| if holds { c.to_string() } else { format!("not: {c}") });
+        std::iter::once(entry).chain(criteria).collect()
+    }
+
+    /// Its criteria in the order in which they are applied, each with whether it must hold.
+    pub fn criteria(&self) -> impl Iterator<Item = (&Criterion, bool)> {
+        self.inclusion.iter().map(|c| (c, true)).chain(self.exclusion.iter().map(|c| (c, false)))
+    }
+}
+
+/// An event of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// A table of the common schema.
+    pub table: String,
+    /// A concept set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// Conditions on columns.
+    #[serde(default, rename = "where", skip_serializing_if = "Where::is_empty")]
+    pub filter: Where,
+}
+
 /// The event that brings a patient in. `table = "patient"` takes everyone, and there is no entry date.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// A table of the common schema.
@@ -42,113 +93,128 @@ pub struct Entry {
     /// Which event of a patient.
     #[serde(default)]
     pub occurrence: Occurrence,
+    /// An event counts only if the patient had none like it in so many days before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub washout: Option<u32>,
+    /// Events between these two days alone, `YYYY-MM-DD`, both included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub between: Option<[String; 2]>,
 }
 
-/// Which event of a patient.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// In a few words, for people.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let which = match self.occurrence {
+            _ if self.table == schema::Table::Patient.name() => "every ".to_owned(),
+            Occurrence::First => "first ".to_owned(),
+            Occurrence::Last => "last ".to_owned(),
+            Occurrence::Any => "any ".to_owned(),
+            Occurrence::Nth(n) => format!("number {n} of "),
+        };
+        write!(f, "{which}{}", self.table.replace('_', " "))?;
+        if let Some(set) = &self.set {
+            write!(f, " {set}")?;
+        }
+        for (column, values) in &self.filter {
+            write!(f, ", {column} {}", values.join(" or "))?;
+        }
+        if let Some(days) = self.washout {
+            write!(f, ", none in {days} days before")?;
+        }
+        if let Some([from, to]) = &self.between {
+            write!(f, ", {from} to {to}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Which event of a patient. Events on one day are one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "Which", into = "Which")]
+#[schemars(with = "Which")]
 pub enum Occurrence {
     /// The first.
     #[default]
     First,
     /// The last.
     Last,
+    /// The first that fulfils the criteria, whichever it is.
+    Any,
+    /// The one of this number, from 1.
+    Nth(u32),
 }
 
-/// When a patient leaves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How an occurrence is written: a word, or a number.
+#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Which {
+    Word(Word),
+    Number(u32),
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    First,
+    Last,
+    Any,
+}
+
+impl From<Which> for Occurrence {
+    fn from(which: Which) -> Occurrence {
+        match which {
+            Which::Word(Word::First) => Occurrence::First,
+            Which::Word(Word::Last) => Occurrence::Last,
+            Which::Word(Word::Any) => Occurrence::Any,
+            Which::Number(n) => Occurrence::Nth(n),
+        }
+    }
+}
+
+impl From<Occurrence> for Which {
+    fn from(occurrence: Occurrence) -> Which {
+        match occurrence {
+            Occurrence::First => Which::Word(Word::First),
+            Occurrence::Last => Which::Word(Word::Last),
+            Occurrence::Any => Which::Word(Word::Any),
+            Occurrence::Nth(n) => Which::Number(n),
+        }
+    }
+}
+
+/// When a patient leaves: at the first of these. Without any, at the end of observation, which bounds a follow-up in any case.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exit {
     /// So many days after the entry.
     #[serde(default)]
     pub days: Option<i32>,
+    /// At the end of a study's time, `YYYY-MM-DD`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+    /// At the first such event after the entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event>,
+    /// At the end of the exposure that holds at the entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
 }
 
-/// One criterion. Exactly one of its forms is given.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Criterion {
-    /// By age.
-    Age(Age),
-    /// By sex.
-    Sex(Sex),
-    /// By the time that a person was known before.
-    PriorObservation(PriorObservation),
-    /// An event of a table within a window.
-    Has(HasEvent),
-    /// A measurement within a window that fulfils a comparison; any one does.
-    Lab(Lab),
-}
-
-/// Age at the entry (calendar years: entry year less birth year), both ends included.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A continuous exposure: drugs of a concept set, joined while the gap from one's last day to the next one's first is at most `gap` days.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Age {
-    /// Youngest and oldest.
-    pub age: [i64; 2],
-}
-
-/// Sex.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sex {
-    /// One of these.
-    pub sex: Vec<String>,
-}
-
-/// Known to the hospital for so many days before the entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PriorObservation {
-    /// Days.
-    pub prior_obs_days: i32,
-}
-
-/// An event of a table within a window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HasEvent {
-    /// A table of the common schema.
-    pub has: String,
-    /// A concept set.
+pub struct Exposure {
+    /// A concept set of drugs.
+    pub set: String,
+    /// Days between two that do not end it.
+    #[serde(default = "gap")]
+    pub gap: u32,
+    /// Days after the last one that still count as exposed.
     #[serde(default)]
-    pub set: Option<String>,
-    /// Conditions on columns.
-    #[serde(default, rename = "where")]
-    pub filter: Where,
-    /// When, in days from the entry; always, where not given.
-    #[serde(default)]
-    pub within: Option<Window>,
+    pub surveillance: u32,
 }
 
-/// A measurement within a window that fulfils a comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Lab {
-    /// `system:code`, such as `loinc:33914-3`, or a list of codes that mean the same analyte.
-    #[serde(deserialize_with = "crate::feature::one_or_many")]
-    pub lab: Vec<String>,
-    /// The comparison.
-    pub op: Comparison,
-    /// The value, in `unit`.
-    pub value: f64,
-    /// The unit of the value, in UCUM.
-    pub unit: String,
-    /// When, in days from the entry; always, where not given.
-    #[serde(default)]
-    pub within: Option<Window>,
-}
-
-/// A comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Comparison {
-    /// Less than.
-    Lt,
-    /// At most.
-    Le,
-    /// At least.
-    Ge,
-    /// More than.
-    Gt,
+/// OMOP's usual persistence window.
+fn gap() -> u32 {
+    30
 }

@@ -147,6 +147,11 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
         What::Count { by } if by.is_empty() => {
             vec![one("count", made(summaries::count::Count), Vec::new())]
         }
+        What::Attrition {} => {
+            let cohort =
+                study.cohorts.get(&a.cohort).ok_or_else(|| wrong(format!("there is no cohort '{}'", a.cohort)))?;
+            vec![one("attrition", made(summaries::attrition::Attrition::new(cohort.steps())), vec![0])]
+        }
         What::Count { by } | What::Crosstab { by } => {
             vec![one("crosstab", crosstab(study, by).map_err(wrong)?, all)]
         }

@@ -1,11 +1,12 @@
 //! Features: one value a patient, from the patient's own rows.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::cohort::{Where, Window};
+use crate::cohort::{Event, Where, Window};
 
 /// A feature.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Feature {
     /// Age at the entry, in calendar years; a number.
@@ -22,6 +23,7 @@ pub enum Feature {
     Measurement {
         /// `system:code`, or a list of codes that mean the same analyte.
         #[serde(deserialize_with = "one_or_many")]
+        #[schemars(schema_with = "one_or_many_schema")]
         code: Vec<String>,
         /// The unit to work in, in UCUM.
         unit: String,
@@ -88,8 +90,9 @@ pub enum Feature {
         /// Days.
         horizon: u32,
     },
-    /// Days from the entry until the first event after it, else until the end of the patient's observation, of the cohort's exit or of
-    /// the horizon, whichever comes first: the time of a survival analysis. A number; missing for who is not observed at entry.
+    /// Days from the first day at risk until the first event from it on, else until the end of the patient's observation, of the
+    /// cohort's exit, of `horizon` or until `censor`, whichever comes first: the time of a survival analysis. A number; missing for
+    /// who is not observed at entry or not on the first day at risk.
     FollowUp {
         /// A table of the common schema.
         table: String,
@@ -99,8 +102,17 @@ pub enum Feature {
         /// Conditions on columns.
         #[serde(default, rename = "where")]
         filter: Where,
-        /// Days.
+        /// The first day at risk, from the entry; times count from it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        from: u32,
+        /// Days at risk at most.
         horizon: u32,
+        /// What ends the time at risk without the event.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        censor: Option<Event>,
+        /// Who had the event in so many days before the first day at risk is not at risk, and the feature is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prior_lookback: Option<u32>,
     },
     /// Whether a follow-up of the same settings ends with its event; levels `no` and `yes`.
     FollowedBy {
@@ -112,8 +124,72 @@ pub enum Feature {
         /// Conditions on columns.
         #[serde(default, rename = "where")]
         filter: Where,
-        /// Days.
+        /// The first day at risk, from the entry; times count from it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        from: u32,
+        /// Days at risk at most.
         horizon: u32,
+        /// What ends the time at risk without the event.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        censor: Option<Event>,
+        /// Who had the event in so many days before the first day at risk is not at risk, and the feature is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prior_lookback: Option<u32>,
+    },
+    /// As `follow_up`, of whichever of several events comes first: the time of an analysis of competing risks.
+    TimeToFirst {
+        /// The events, each with a name.
+        events: Vec<Cause>,
+        /// The first day at risk, from the entry; times count from it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        from: u32,
+        /// Days at risk at most.
+        horizon: u32,
+        /// What ends the time at risk without the event.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        censor: Option<Event>,
+        /// Who had the event in so many days before the first day at risk is not at risk, and the feature is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prior_lookback: Option<u32>,
+    },
+    /// Which event ends a `time_to_first` of the same settings; levels `none` and the events' names. Of events on one day it is the
+    /// first in the list.
+    FirstOf {
+        /// The events, each with a name.
+        events: Vec<Cause>,
+        /// The first day at risk, from the entry; times count from it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        from: u32,
+        /// Days at risk at most.
+        horizon: u32,
+        /// What ends the time at risk without the event.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        censor: Option<Event>,
+        /// Who had the event in so many days before the first day at risk is not at risk, and the feature is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prior_lookback: Option<u32>,
+    },
+    /// In which of the cohorts of `arms` the patient is; a category whose levels are their names.
+    Arm {
+        /// Names of cohorts; the first is a model's reference.
+        levels: Vec<String>,
+    },
+    /// The hospital; a category. Patients of hospitals that are not listed have none.
+    Hospital {
+        /// Sites by their names in the federation; the first is a model's reference.
+        levels: Vec<String>,
+    },
+    /// A query in SQL for `person_key` and `value`, that mixes no patients. It may read the tables of the schema, and `cohort` with
+    /// `person_key`, `index_date` and `exit_date`. Of several values of a patient the least counts.
+    Sql {
+        /// The query.
+        sql: String,
+        /// Public bounds; makes the feature a number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bounds: Option<[f64; 2]>,
+        /// Texts that are levels; makes the feature a category.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        levels: Option<Vec<String>>,
     },
     /// The codes that a patient has, out of a public list.
     Codes {
@@ -127,6 +203,26 @@ pub enum Feature {
         #[serde(default)]
         window: Option<Window>,
     },
+}
+
+/// An event with a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cause {
+    /// Its name in results.
+    pub name: String,
+    /// A table of the common schema.
+    pub table: String,
+    /// A concept set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// Conditions on columns.
+    #[serde(default, rename = "where", skip_serializing_if = "Where::is_empty")]
+    pub filter: Where,
+}
+
+fn is_zero(days: &u32) -> bool {
+    *days == 0
 }
 
 /// A text or a list of texts; the canonical form is the list.
@@ -143,8 +239,15 @@ pub(crate) fn one_or_many<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<
     })
 }
 
+/// The form of a text or a list of texts.
+pub(crate) fn one_or_many_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" }, "minItems": 1 }]
+    })
+}
+
 /// What becomes of a measurement that is known by a bound alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
     /// It is no value.
@@ -163,7 +266,7 @@ impl Bound {
 }
 
 /// Which of a patient's values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Pick {
     /// The first.
@@ -220,9 +323,18 @@ impl Feature {
             Feature::Has { .. } => yes_no(),
             Feature::Count { max, .. } => Shape::Real { lower: 0.0, upper: f64::from(*max) },
             Feature::FollowedBy { .. } => yes_no(),
-            Feature::TimeTo { horizon, .. } | Feature::FollowUp { horizon, .. } => {
-                Shape::Real { lower: 0.0, upper: f64::from(*horizon) }
-            }
+            Feature::TimeTo { horizon, .. }
+            | Feature::FollowUp { horizon, .. }
+            | Feature::TimeToFirst { horizon, .. } => Shape::Real { lower: 0.0, upper: f64::from(*horizon) },
+            Feature::FirstOf { events, .. } => Shape::Level {
+                levels: std::iter::once("none".to_owned()).chain(events.iter().map(|e| e.name.clone())).collect(),
+            },
+            Feature::Arm { levels } | Feature::Hospital { levels } => Shape::Level { levels: levels.clone() },
+            Feature::Sql { bounds, levels, .. } => match (bounds, levels) {
+                (Some([lower, upper]), None) => Shape::Real { lower: *lower, upper: *upper },
+                (None, Some(levels)) => Shape::Level { levels: levels.clone() },
+                _ => return None,
+            },
             Feature::Codes { list, per_patient, .. } => Shape::Codes { codes: list.clone(), per_patient: *per_patient },
         })
     }

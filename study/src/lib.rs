@@ -6,11 +6,11 @@
 //!                                          └─compile──► Program (the same at the coordinator and at every site)
 //! ```
 //!
-//! * [`spec`], [`cohort`], [`feature`], [`analysis`]: what a study may say.
+//! * [`spec`], [`cohort`], [`criterion`], [`feature`], [`analysis`]: what a study may say. [`subgroup`]: what it declares in advance.
 //! * [`read`]: TOML to types, with the line of what is wrong.
 //! * [`quality`]: the checks that a study's gate may ask a site's data to pass.
 //! * [`check`]: what is wrong beyond the form: columns, units, codes, references.
-//! * [`template`]: studies to begin with.
+//! * [`template`]: studies to begin with. [`schema_of`]: the form of `study.toml` for editors.
 //! * [`plan`]: canonical bytes and hash.
 //! * [`budget`]: how the study's ρ is split over analyses and rounds.
 //! * [`compile`]: programs from analyses.
@@ -23,14 +23,17 @@ pub mod budget;
 pub mod check;
 pub mod cohort;
 pub mod compile;
+pub mod criterion;
 pub mod feature;
 pub mod plan;
 pub mod planner;
 pub mod quality;
 pub mod question;
 pub mod read;
+pub mod schema_of;
 pub mod secure;
 pub mod spec;
+pub mod subgroup;
 pub mod template;
 
 pub use check::Problem;

@@ -44,8 +44,12 @@ impl Plan {
     /// # Errors
     /// All that is wrong with the study.
     pub fn new(federation: &str, study: Study) -> Result<Plan, Vec<Problem>> {
+        let mut problems = check::check(&study);
+        let study = crate::subgroup::expanded(&study);
         let plan = Plan { format: FORMAT.to_owned(), federation: federation.to_owned(), study };
-        let mut problems = check::check(&plan.study);
+        if problems.is_empty() {
+            problems = check::check(&plan.study);
+        }
         if problems.is_empty()
             && let Err(reason) = budget::allocate(&plan)
         {

@@ -38,7 +38,7 @@ fn unknown_settings(text: &str) -> Vec<Problem> {
         let Some(own) = What::settings(kind) else { continue };
         for (name, _) in t.iter() {
             let key = name.get_ref().as_ref();
-            if !own.contains(&key) && !["kind", "name", "cohort", "share"].contains(&key) {
+            if !own.contains(&key) && !["kind", "name", "cohort", "share", "subgroups", "by_hospital"].contains(&key) {
                 let place = i.to_string();
                 let message = format!("the kind {kind} has no setting '{key}'");
                 let mut p = Problem::at(&["analysis", &place, key], message, format!("use one of {}", own.join(", ")));
@@ -51,7 +51,8 @@ fn unknown_settings(text: &str) -> Vec<Problem> {
 }
 
 const CRITERIA: &str = "this is no criterion; one is { age = [18, 120] }, { sex = [\"F\"] }, { prior_obs_days = 365 }, \
-    { has = \"condition\", set = \"name\", within = [-365, 0] } or \
+    { after_obs_days = 30 }, { has = \"condition\", set = \"name\", within = [-365, 0], at_least = 1 }, \
+    { any_of = [...] }, { all_of = [...] } or \
     { lab = \"loinc:33914-3\", op = \"lt\", value = 60, unit = \"mL/min/{1.73_m2}\", within = [-90, 0] }";
 
 /// Reads a study and checks it, each problem with its line.

@@ -3,20 +3,23 @@
 use std::collections::BTreeMap;
 
 use proto::StudyId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::Analysis;
 use crate::cohort::Cohort;
 use crate::feature::Feature;
+use crate::subgroup::Subgroup;
 
 /// Codes by the alias of their code system; a code may end in `*`, which stands for any ending.
 pub type ConceptSet = BTreeMap<String, Vec<String>>;
 
 /// A study.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Study {
-    /// Its id.
+    /// Its id: 1 to 64 of a–z, 0–9 and -.
+    #[schemars(with = "String")]
     pub id: StudyId,
     /// Its version, for people.
     pub version: String,
@@ -43,6 +46,9 @@ pub struct Study {
     pub concept_sets: BTreeMap<String, ConceptSet>,
     /// Cohorts by name; an analysis uses `target` unless it says otherwise.
     pub cohorts: BTreeMap<String, Cohort>,
+    /// Subgroups that are declared in advance, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub subgroups: BTreeMap<String, Subgroup>,
     /// Features by name.
     #[serde(default)]
     pub features: BTreeMap<String, Feature>,
@@ -61,8 +67,16 @@ pub struct Study {
     pub report: Report,
 }
 
+impl Study {
+    /// Whether a cohort or a feature is said in SQL.
+    pub fn has_sql(&self) -> bool {
+        self.cohorts.values().any(|c| c.sql.is_some())
+            || self.features.values().any(|f| matches!(f, Feature::Sql { .. }))
+    }
+}
+
 /// How precise the day of an event is known. An event of a year stands at its first day in gold, and that day is not meant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// The year is enough.
@@ -90,7 +104,7 @@ impl Precision {
 }
 
 /// How rounds are run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rounds {
     /// A round with fewer sites fails.
@@ -110,7 +124,7 @@ impl Default for Rounds {
 }
 
 /// What the study may cost a patient.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Privacy {
     /// ε of the whole study, at each site.
@@ -174,7 +188,7 @@ fn one() -> u32 {
 }
 
 /// Who is protected. A patient of m hospitals has m times the local cost; the name says so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Unit {
     /// A patient's data at one hospital, or at `hospitals_per_patient`.
     #[default]
@@ -183,7 +197,7 @@ pub enum Unit {
 }
 
 /// How the sites' sums meet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Aggregation {
     /// Each site's release is private by itself.
@@ -194,7 +208,7 @@ pub enum Aggregation {
 }
 
 /// Small numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Suppression {
     /// Numbers of patients below this are not shown.
@@ -206,7 +220,7 @@ pub struct Suppression {
 }
 
 /// On which value suppression is decided.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Basis {
     /// The noisy one: costs nothing and leaks nothing.
@@ -222,7 +236,7 @@ impl Default for Suppression {
 
 /// Checks of data quality that a site must pass. Each looks at the mean over patients of the share of their rows that are bad; a
 /// site decides on that with noise, before it reads an outcome, and nothing but the decision leaves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QualityGate {
     /// The most that is tolerated, in per cent, by the name of the check in [`crate::quality`].
@@ -241,7 +255,7 @@ fn gate_epsilon() -> f64 {
 }
 
 /// What becomes of a site of which a check says neither yes nor no.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unknown {
     /// It stays in.
@@ -252,7 +266,7 @@ pub enum Unknown {
 }
 
 /// Reporting.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Report {
     /// The level of intervals.

@@ -10,6 +10,7 @@
 //!   PatientBatch ──accumulate──► Lanes ──(noise, sum over sites: elsewhere)──► MergedRelease ──estimate──► Estimate
 //! ```
 
+pub mod attrition;
 pub mod batch;
 pub mod by_group;
 pub mod codes;
@@ -26,6 +27,7 @@ mod independence;
 pub mod interval;
 pub mod lanes;
 pub mod mantel_haenszel;
+pub mod meta;
 pub mod moments;
 pub mod pca;
 pub mod program;

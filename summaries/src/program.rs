@@ -94,6 +94,12 @@ pub trait Program: Send {
     /// # Errors
     /// As [`Program::work`], or the merged release does not fit.
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError>;
+    /// What one hospital's own release of a round says by itself: its own statistic, or where one step from the common parameters
+    /// leads with its own sums alone. `None` where the round says nothing of that kind.
+    fn own(&self, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
+        let _ = (round, parameters, release);
+        None
+    }
 }
 
 /// A statistic of one round.
@@ -151,6 +157,15 @@ impl Program for OneShot {
             .collect())
     }
     fn next(&mut self, _: u32, _: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
+        self.read(merged).map(Step::Done)
+    }
+    fn own(&self, _: u32, _: &[f64], release: &MergedRound) -> Option<Estimate> {
+        self.read(release).ok()
+    }
+}
+
+impl OneShot {
+    fn read(&self, merged: &MergedRound) -> Result<Estimate, ProgramError> {
         if merged.parts.len() != self.parts.len() {
             return Err(ProgramError::Merged);
         }
@@ -164,6 +179,6 @@ impl Program for OneShot {
             out.rows.extend(one.rows);
             out.curves.extend(one.curves);
         }
-        Ok(Step::Done(out))
+        Ok(out)
     }
 }

@@ -20,14 +20,27 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("privacy", &["summaries"]),
     ("learning", &["summaries", "privacy"]),
     ("study", &["proto", "schema", "summaries", "privacy", "learning"]),
+    ("query", &["schema", "study"]),
     ("adapters", &["schema"]),
     ("streams", &["platform", "summaries"]),
     (
         "site-agent",
-        &["proto", "platform", "schema", "summaries", "certs", "privacy", "learning", "study", "adapters", "streams"],
+        &[
+            "proto",
+            "platform",
+            "schema",
+            "summaries",
+            "certs",
+            "privacy",
+            "learning",
+            "study",
+            "query",
+            "adapters",
+            "streams",
+        ],
     ),
     ("custodian", &["proto", "platform", "schema", "certs", "privacy"]),
-    ("coordinator", &["proto", "platform", "schema", "summaries", "certs", "privacy", "learning", "study"]),
+    ("coordinator", &["proto", "platform", "schema", "summaries", "certs", "privacy", "learning", "study", "query"]),
 ];
 
 /// Rooms that may use everything: they hold nothing that runs in a hospital.
@@ -37,7 +50,7 @@ const EVERYTHING: &[&str] = &["simulator", "insitu-tests"];
 const KEPT: &[(&str, &[&str])] = &[
     ("rocksdb", &["platform"]),
     ("tonic*", &["proto", "coordinator", "site-agent"]),
-    ("datafusion*", &["site-agent"]),
+    ("datafusion*", &["query", "site-agent"]),
     ("opendp", &["privacy"]),
     ("rcgen", &["certs"]),
     ("rustls", &["certs"]),

@@ -178,7 +178,9 @@ pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: 
     } else {
         code::say(&mut row, "discharge_to", pv1, 36)?;
         let discharges = header.is(&[b"A03"]);
-        let end = pv1.time(45, env)?;
+        // Some senders write the last day of the calendar for a stay without an end.
+        let endless = pv1.field(45).component(1).bytes().starts_with(b"9999");
+        let end = if endless { None } else { pv1.time(45, env)? };
         match end.as_ref().or(header.event.as_ref().filter(|_| discharges)) {
             Some(end) => {
                 envelope::set_end(&mut row, end);
@@ -186,7 +188,7 @@ pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: 
                 Some(false)
             }
             None if discharges => Some(false),
-            None if pv1.field(45).is_null() => {
+            None if endless || pv1.field(45).is_null() => {
                 unset_end(&mut row);
                 Some(true)
             }

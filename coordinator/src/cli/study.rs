@@ -27,6 +27,14 @@ pub(super) enum StudyVerb {
         #[arg(long, default_value = "feasibility", value_parser = clap::builder::PossibleValuesParser::new(study::template::NAMES))]
         template: String,
     },
+    /// Write the JSON Schema of study files, for editors
+    #[command(
+        after_help = "Example:\n  coordinator study schema study.schema.json\n\nThen begin study.toml with the line: #:schema ./study.schema.json"
+    )]
+    Schema {
+        /// Into this file; printed, where not given
+        file: Option<PathBuf>,
+    },
     /// Find what is wrong with a study file, with its lines
     #[command(after_help = "Example:\n  coordinator study check study.toml")]
     Check {
@@ -115,7 +123,20 @@ pub(super) async fn run(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitC
             let value = json!({ "file": file, "template": template, "next": next });
             say(a.json, &value, &format!("{} is written; change it, then: {next}", file.display()))?;
         }
-        StudyVerb::Check { file } => match analyst::read(file, "federation")? {
+        StudyVerb::Schema { file: None } => {
+            std::io::Write::write_all(&mut std::io::stdout(), study::schema_of::json().as_bytes())?;
+        }
+        StudyVerb::Schema { file: Some(file) } => {
+            platform::files::write_atomic(file, study::schema_of::json().as_bytes())
+                .with_context(|| format!("{} can't be written", file.display()))?;
+            let next = format!("#:schema ./{}", file.display());
+            say(
+                a.json,
+                &json!({ "file": file, "first_line": next }),
+                &format!("{} is written; begin study.toml with: {next}", file.display()),
+            )?;
+        }
+        StudyVerb::Check { file } => match analyst::read(file, "federation").await? {
             Ok(plan) => {
                 let value = json!({ "study": plan.study.id, "problems": [] });
                 say(a.json, &value, &format!("{}: {} has no problems", file.display(), plan.study.id))?;
@@ -134,7 +155,7 @@ pub(super) async fn run(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitC
                 }
             };
             anyhow::ensure!(known > 0 && *patients > 0, "a study is planned for one site and one patient or more");
-            match analyst::read(file, &federation)? {
+            match analyst::read(file, &federation).await? {
                 Ok(plan) => {
                     let least = plan.study.rounds.min_sites as usize;
                     anyhow::ensure!(known >= least, "the study needs {least} sites, and {known} are planned with");
@@ -158,7 +179,7 @@ pub(super) async fn run(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitC
         }
         StudyVerb::Submit { file, watch, anew } => {
             let (mut client, identity, at) = analyst::connect(&a.identity).await?;
-            let plan = match analyst::read(file, &at.federation)? {
+            let plan = match analyst::read(file, &at.federation).await? {
                 Ok(plan) => plan,
                 Err(problems) => return problems_found(a, file, &problems),
             };

@@ -15,7 +15,7 @@ use super::state::Online;
 use super::to_site as message;
 use crate::journal::{Checkpoint, Journal, State};
 use crate::merge::{Expected, Merge, Terms};
-use crate::results::AnalysisResult;
+use crate::results::{AnalysisResult, Hospital, between};
 use crate::round::secure::Step;
 use crate::round::{Action, Decision, Event, Outcome, Past, Run};
 use crate::secure::SecureRound;
@@ -67,6 +67,7 @@ impl Running {
             rounds_done: 0,
             past: Past::default(),
             out: BTreeMap::new(),
+            hospitals: BTreeMap::new(),
             submitted_micros: now.0,
             updated_micros: now.0,
         };
@@ -198,13 +199,15 @@ impl Running {
                 sigma: privacy::mechanism::gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole)),
             })
             .collect();
-        self.merge = Some(Merge::new(Terms {
+        let own = self.analysis().is_some_and(|a| a.by_hospital);
+        let merge = Merge::new(Terms {
             plan_hash: self.hash,
             parameters_hash: parameters_hash(&self.state.parameters),
             rho_nano: rho.nano(),
             parts,
             simulation: self.simulation,
-        }));
+        });
+        self.merge = Some(merge.with_own(own));
         self.started = now;
         Ok(())
     }
@@ -366,15 +369,25 @@ impl Running {
         now: Micros,
     ) -> Result<Event, RunningError> {
         let attempt = self.secure.as_ref().map_or(0, |s| s.terms().attempt);
+        let mut own = Vec::new();
         let (merged, releases) = match (self.secure.take(), self.merge.take()) {
             (Some(mut round), _) => match round.merge() {
                 Ok(merged) => merged,
                 Err(spoilt) => return Ok(Event::Spoilt(spoilt.by, spoilt.why)),
             },
-            (None, Some(merge)) => merge.finish(),
+            (None, Some(mut merge)) => {
+                own = merge.own();
+                merge.finish()
+            }
             (None, None) => return Err(RunningError::Other("there is nothing to merge".to_owned())),
         };
         let program = self.program.as_mut().ok_or_else(|| RunningError::Other("there is no program".to_owned()))?;
+        let mut hospitals = self.state.hospitals.clone();
+        for (site, release) in own {
+            if let Some(estimate) = program.own(self.state.round, &self.state.parameters, &release) {
+                hospitals.insert(site, estimate);
+            }
+        }
         let step = program.next(self.state.round, &self.state.parameters, &merged)?;
         let lanes = proto::payload::encode(merged.parts.iter().map(|p| p.lanes.as_slice()));
         let checkpoint = Checkpoint {
@@ -395,6 +408,7 @@ impl Running {
             state: "running".to_owned(),
             rounds_done: self.state.rounds_done + 1,
             past: Past { burned: self.run.past().burned, ..Past::default() },
+            hospitals,
             updated_micros: now.0,
             ..self.state.clone()
         };
@@ -409,7 +423,8 @@ impl Running {
             summaries::Step::Done(estimate) => {
                 let before = journal.checkpoints(&self.plan.study.id)?;
                 let rounds = 1 + before.iter().filter(|c| c.analysis == self.state.analysis).count() as u32;
-                result = self.result(estimate, merged.sites as u32, rounds);
+                let hospitals = std::mem::take(&mut next.hospitals);
+                result = self.result(estimate, hospitals, merged.sites as u32, rounds);
                 next.analysis += 1;
                 next.round = 0;
                 if (next.analysis as usize) < self.plan.study.analysis.len() {
@@ -439,8 +454,20 @@ impl Running {
         Ok(event)
     }
 
-    fn result(&self, estimate: summaries::Estimate, sites: u32, rounds: u32) -> Option<AnalysisResult> {
-        let analysis = self.plan.study.analysis.get(self.state.analysis as usize)?;
+    fn analysis(&self) -> Option<&study::analysis::Analysis> {
+        self.plan.study.analysis.get(self.state.analysis as usize)
+    }
+
+    fn result(
+        &self,
+        estimate: summaries::Estimate,
+        hospitals: BTreeMap<SiteId, summaries::Estimate>,
+        sites: u32,
+        rounds: u32,
+    ) -> Option<AnalysisResult> {
+        let analysis = self.analysis()?;
+        let hospitals: Vec<Hospital> =
+            hospitals.into_iter().map(|(site, e)| Hospital { site: site.to_string(), rows: e.rows }).collect();
         let rho = self.allocation.get(self.state.analysis as usize)?.iter().fold(Rho::ZERO, |a, b| a.plus(*b));
         let result = AnalysisResult {
             name: analysis.label(),
@@ -451,6 +478,8 @@ impl Running {
             rho: rho.value(),
             epsilon: accounting::epsilon(rho, Delta(self.plan.study.privacy.delta)).0,
             estimate,
+            meta: between::rows(&hospitals, self.plan.study.report.confidence),
+            hospitals,
             failed: None,
         };
         Some(result)

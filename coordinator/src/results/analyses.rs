@@ -3,8 +3,8 @@
 use summaries::Row;
 
 use super::AnalysisResult;
-use super::figures;
 use super::text::{Style, escape, number};
+use super::{attrition, between, figures};
 
 /// An analysis. `level` is the interval's level in words, such as `95 %`.
 pub(super) fn section(a: &AnalysisResult, level: &str, private: bool) -> String {
@@ -33,6 +33,10 @@ pub(super) fn section(a: &AnalysisResult, level: &str, private: bool) -> String 
             let rest = if a.kind == "logistic" { "How well the model predicts" } else { "The model as a whole" };
             out.push_str(&titled(rest, &scores, level, false));
         }
+        "attrition" => {
+            out.push_str(&attrition::diagram(&a.name, rows, level));
+            out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, false));
+        }
         "rate" => {
             out.push_str(&figures::forest(&a.name, rows, level));
             out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, false));
@@ -47,11 +51,35 @@ pub(super) fn section(a: &AnalysisResult, level: &str, private: bool) -> String 
     for curve in &a.estimate.curves {
         out.push_str(&figures::curve(curve, level));
     }
+    out.push_str(&hospitals(a, level));
     if rows.is_empty() && a.failed.is_none() {
         out.push_str("<p>This analysis has no rows.</p>");
     }
     out + "</section>"
 }
+
+/// The hospitals' own estimates, and what they say together.
+fn hospitals(a: &AnalysisResult, level: &str) -> String {
+    if a.hospitals.is_empty() {
+        return String::new();
+    }
+    let mut out = "<h3>Between hospitals</h3>".to_owned();
+    let estimated = between::estimated(&a.hospitals);
+    for (term, statistic) in estimated.iter().take(MOST_FORESTS) {
+        out.push_str(&figures::between(a, term, statistic, level));
+    }
+    if estimated.is_empty() {
+        out.push_str("<p>No number is shown by two hospitals or more, so that nothing can be compared.</p>");
+    }
+    if estimated.len() > MOST_FORESTS {
+        let more = estimated.len() - MOST_FORESTS;
+        out.push_str(&format!("<p class=\"meta\">{more} more are in the table and in the files.</p>"));
+    }
+    out + &titled("Meta-analysis of the hospitals’ own estimates", &a.meta.iter().collect::<Vec<_>>(), level, false)
+}
+
+/// Forests of hospitals that are drawn for an analysis.
+const MOST_FORESTS: usize = 12;
 
 /// A number of things, in words.
 pub(super) fn some(n: u32, thing: &str) -> String {

@@ -2,6 +2,7 @@
 
 use summaries::{Curve, Row};
 
+use super::AnalysisResult;
 use super::plot::{Scale, Svg, WIDTH, axes, range};
 use super::text::{Style, clip, escape, number, width};
 
@@ -11,7 +12,7 @@ const LABEL_MOST: f64 = 220.0;
 const ODDS_MOST: f64 = 1000.0;
 
 /// A drawing with what is under it.
-fn figure(drawing: &str, caption: &str) -> String {
+pub(super) fn figure(drawing: &str, caption: &str) -> String {
     format!("<figure><div class=\"scroll\">{drawing}</div><figcaption>{}</figcaption></figure>", escape(caption))
 }
 
@@ -103,6 +104,51 @@ pub(super) fn forest(title: &str, rows: &[Row], level: &str) -> String {
     let middle = f64::midpoint(names + 14.0, WIDTH - values - 18.0);
     svg.text("middle", (middle, bottom + 36.0), &format!("{what} (log scale)"));
     figure(&svg.finish(), &format!("{}s with {level} interval; the dashed line is no effect.", sentence(what)))
+}
+
+/// The hospitals' own estimates of a number, with what they say together.
+pub(super) fn between(a: &AnalysisResult, term: &str, statistic: &str, level: &str) -> String {
+    let find = |rows: &[Row], statistic: &str| {
+        let shown = |r: &&Row| r.term == term && r.statistic == statistic && !r.suppressed;
+        rows.iter().find(shown).cloned()
+    };
+    let mut rows: Vec<(&str, Row)> =
+        a.hospitals.iter().filter_map(|h| Some((h.site.as_str(), find(&h.rows, statistic)?))).collect();
+    let own = rows.len();
+    for name in ["fixed effect", "random effects", "prediction"] {
+        rows.extend(find(&a.meta, &format!("{statistic}, {name}")).map(|r| (name, r)));
+    }
+    let ends = rows.iter().flat_map(|(_, r)| [r.lower, r.upper, r.estimate]).flatten();
+    let Some((low, high)) = range(ends.chain([0.0])) else { return String::new() };
+    let say = |r: &Row| {
+        let [e, l, u] = [r.estimate, r.lower, r.upper].map(|v| number(v.unwrap_or(f64::NAN), Style::Value));
+        format!("{e} ({l} to {u})")
+    };
+    let names = rows.iter().map(|(n, _)| width(n)).fold(40.0, f64::max).min(LABEL_MOST);
+    let values = rows.iter().map(|(_, r)| width(&say(r))).fold(0.0, f64::max).min(200.0);
+    let bottom = 16.0 + LINE * rows.len() as f64;
+    let x = Scale::linear((low, high), names + 14.0, WIDTH - values - 18.0);
+    let mut svg = Svg::new(&format!("{term}, {statistic}, by hospital"), bottom + 42.0);
+    svg.ticks_below(&x, 4.0, bottom);
+    svg.line("reference", (x.at(0.0), 4.0), (x.at(0.0), bottom));
+    for (i, (name, row)) in rows.iter().enumerate() {
+        let y = 8.0 + LINE * (i as f64 + 0.5) + if i >= own { 8.0 } else { 0.0 };
+        svg.text("end", (names, y + 4.0), &clip(name, names));
+        let (Some(e), Some(l), Some(u)) = (row.estimate, row.lower, row.upper) else { continue };
+        if i >= own {
+            let points = [(x.at(l), y), (x.at(e), y - 6.0), (x.at(u), y), (x.at(e), y + 6.0)];
+            svg.path(if *name == "prediction" { "whisker" } else { "diamond" }, &points, true);
+        } else {
+            whisker(&mut svg, (row.lower, row.upper), &x, y);
+            svg.dot("dot", (x.at(e), y));
+        }
+        svg.text("end", (WIDTH - 4.0, y + 4.0), &clip(&say(row), values + 8.0));
+    }
+    svg.text("middle", (f64::midpoint(names + 14.0, WIDTH - values - 18.0), bottom + 36.0), statistic);
+    figure(
+        &svg.finish(),
+        &format!("{term}: {statistic} by hospital with {level} interval, noise included; below, all together."),
+    )
 }
 
 /// With a capital.

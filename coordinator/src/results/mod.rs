@@ -1,17 +1,22 @@
 //! What a study found, and the files that an analyst gets: the same rows as JSON, CSV and Parquet, where they come from,
 //! and a report to read.
 //!
-//! * `tables`: the flat table, as CSV and Parquet.
+//! * `tables`: the flat table, as CSV and Parquet. `cohort_method`: the same in OHDSI's tables.
 //! * `provenance`: which plan, sites, rounds and releases the numbers come from.
+//! * `between`: the hospitals' own estimates, together.
 //! * `report`, `analyses`, `style`: the page.
-//! * `figures`, `plot`: its drawings.
+//! * `figures`, `plot`, `attrition`: its drawings. `strobe`: its checklist.
 //! * `text`: numbers and escaping, in one place.
 
 mod analyses;
+mod attrition;
+pub mod between;
+mod cohort_method;
 mod figures;
 mod plot;
 mod provenance;
 mod report;
+mod strobe;
 mod style;
 mod tables;
 #[cfg(test)]
@@ -60,8 +65,23 @@ pub struct AnalysisResult {
     pub epsilon: f64,
     /// Its rows and curves.
     pub estimate: summaries::Estimate,
+    /// Each hospital's own estimate, where the study asks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hospitals: Vec<Hospital>,
+    /// What these say together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub meta: Vec<summaries::Row>,
     /// Why it has no result, where it failed.
     pub failed: Option<String>,
+}
+
+/// What one hospital's own release says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hospital {
+    /// The site.
+    pub site: String,
+    /// Its rows.
+    pub rows: Vec<summaries::Row>,
 }
 
 /// Results that could not be written.
@@ -96,8 +116,9 @@ impl Results {
     #[must_use]
     pub fn clean(&self) -> Results {
         let mut out = self.clone();
-        for estimate in out.analyses.iter_mut().map(|a| &mut a.estimate) {
-            for row in &mut estimate.rows {
+        for analysis in &mut out.analyses {
+            let hospitals = analysis.hospitals.iter_mut().flat_map(|h| &mut h.rows);
+            for row in analysis.estimate.rows.iter_mut().chain(&mut analysis.meta).chain(hospitals) {
                 let shown = !row.suppressed;
                 for value in [
                     &mut row.estimate,
@@ -110,7 +131,7 @@ impl Results {
                     *value = value.filter(|v| shown && v.is_finite());
                 }
             }
-            for curve in &mut estimate.curves {
+            for curve in &mut analysis.estimate.curves {
                 curve.points.retain(|p| p.iter().all(|v| v.is_finite()));
             }
         }
@@ -118,7 +139,8 @@ impl Results {
     }
 }
 
-/// Writes `estimates.json`, `estimates.csv`, `estimates.parquet`, `provenance.json` and `report.html` into a folder.
+/// Writes `estimates.json`, `estimates.csv`, `estimates.parquet`, `provenance.json` and `report.html` into a folder, and into its
+/// folder `cohort_method` OHDSI's tables, as CSV and Parquet.
 /// Returns the paths.
 ///
 /// # Errors
@@ -131,16 +153,23 @@ pub fn write(
 ) -> Result<Vec<PathBuf>, ResultsError> {
     let results = &results.clean();
     let rows = tables::flat(results, provenance);
-    let files: [(&str, Vec<u8>); 5] = [
+    let mut files: Vec<(String, Vec<u8>)> = vec![
         ("estimates.json", json(results)?),
         ("estimates.csv", tables::csv(&rows).into_bytes()),
         ("estimates.parquet", tables::parquet(&rows)?),
         ("provenance.json", json(provenance)?),
         ("report.html", report::html(results, provenance, plan).into_bytes()),
-    ];
+    ]
+    .into_iter()
+    .map(|(name, bytes): (&str, Vec<u8>)| (name.to_owned(), bytes))
+    .collect();
+    for table in cohort_method::tables(results, provenance, plan) {
+        files.push((format!("cohort_method/{}.csv", table.name), table.csv().into_bytes()));
+        files.push((format!("cohort_method/{}.parquet", table.name), table.parquet()?));
+    }
     let mut paths = Vec::with_capacity(files.len());
     for (name, bytes) in files {
-        let path = dir.join(name);
+        let path = dir.join(&name);
         platform::files::write_atomic(&path, &bytes)
             .map_err(|source| ResultsError::File { path: path.clone(), source })?;
         paths.push(path);

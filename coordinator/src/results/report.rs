@@ -3,7 +3,7 @@
 use study::Plan;
 
 use super::text::{Style, escape, number, short};
-use super::{Provenance, Results, analyses, style};
+use super::{Provenance, Results, analyses, strobe, style};
 
 /// The page.
 pub(super) fn html(results: &Results, provenance: &Provenance, plan: &Plan) -> String {
@@ -18,7 +18,7 @@ pub(super) fn html(results: &Results, provenance: &Provenance, plan: &Plan) -> S
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
          <style>{}</style></head><body><main>{}<header><p class=\"meta\">Federated study report</p><h1>{title}</h1>\
-         <p class=\"meta\">Study {} · version {} · plan <code>{}</code></p></header>{}{sections}{}{}{}{}\
+         <p class=\"meta\">Study {} · version {} · plan <code>{}</code></p></header>{}{sections}{}{}{}{}{}\
          </main></body></html>\n",
         style::CSS,
         if private { "" } else { banner },
@@ -29,6 +29,7 @@ pub(super) fn html(results: &Results, provenance: &Provenance, plan: &Plan) -> S
         methods(provenance, plan, private, &level),
         ledger(provenance, private),
         rounds(provenance),
+        strobe::section(results, provenance, plan),
         verify(provenance),
     )
 }

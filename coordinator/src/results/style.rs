@@ -41,7 +41,9 @@ svg .whisker{stroke:var(--ink);stroke-width:1.4}
 svg .reference{stroke:var(--soft);stroke-dasharray:4 4}
 svg .curve{stroke:var(--main);stroke-width:2}
 svg .bar{fill:var(--fill)}
+svg .box{fill:var(--tint);stroke:var(--soft)}
 svg .dot{fill:var(--main)}
+svg .diamond{fill:var(--main);stroke:none}
 svg .band{fill:var(--band);stroke:none}
 @media print{:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--rule:#bbb;--tint:#f4f4f4;--main:#17607a;
 --fill:#8fbccb;--band:#dfeaee;--warn:#a3161b;--warn-ink:#a3161b}

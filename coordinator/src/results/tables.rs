@@ -9,10 +9,12 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
+use summaries::Row;
+
 use super::{Provenance, Results, ResultsError};
 
 /// The columns, in order.
-pub(super) const COLUMNS: [&str; 18] = [
+pub(super) const COLUMNS: [&str; 19] = [
     "analysis",
     "kind",
     "cohort",
@@ -31,6 +33,7 @@ pub(super) const COLUMNS: [&str; 18] = [
     "suppressed",
     "note",
     "private",
+    "site",
 ];
 
 /// A row of the table.
@@ -52,6 +55,8 @@ pub(super) struct Flat {
     pub(super) note: String,
     /// Whether noise was on.
     pub(super) private: bool,
+    /// The one hospital that the row is of; empty for all together.
+    pub(super) site: String,
 }
 
 /// The rows of all analyses. An analysis that failed has one row, whose statistic is `failed`.
@@ -68,13 +73,18 @@ pub(super) fn flat(results: &Results, provenance: &Provenance) -> Vec<Flat> {
             suppressed,
             note: note.to_owned(),
             private,
+            site: String::new(),
         };
         if let Some(reason) = &a.failed {
             out.push(row("", "failed", [None; 6], false, reason));
         }
-        for r in &a.estimate.rows {
+        let flat = |r: &Row| {
             let values = [r.estimate, r.lower, r.upper, r.se, r.sampling_se, r.dp_se];
-            out.push(row(&r.term, &r.statistic, values, r.suppressed, &r.note));
+            row(&r.term, &r.statistic, values, r.suppressed, &r.note)
+        };
+        out.extend(a.estimate.rows.iter().chain(&a.meta).map(flat));
+        for h in &a.hospitals {
+            out.extend(h.rows.iter().map(|r| Flat { site: h.site.clone(), sites: 1, ..flat(r) }));
         }
     }
     out
@@ -93,6 +103,7 @@ pub(super) fn csv(rows: &[Flat]) -> String {
         cells.push(r.suppressed.to_string());
         cells.push(text_cell(&r.note));
         cells.push(r.private.to_string());
+        cells.push(text_cell(&r.site));
         out.push_str(&cells.join(","));
         out.push_str("\r\n");
     }
@@ -100,14 +111,14 @@ pub(super) fn csv(rows: &[Flat]) -> String {
 }
 
 /// A text. One that a spreadsheet would run as a formula gets an apostrophe before it.
-fn text_cell(text: &str) -> String {
+pub(super) fn text_cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
     let text = if formula { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 /// A number in the shortest form that reads back the same.
-fn number_cell(value: Option<f64>) -> String {
+pub(super) fn number_cell(value: Option<f64>) -> String {
     match value {
         None => String::new(),
         Some(0.0) => "0".to_owned(),
@@ -142,6 +153,7 @@ pub(super) fn parquet(rows: &[Flat]) -> Result<Vec<u8>, ResultsError> {
     columns.push(flag(&|r: &Flat| r.suppressed));
     columns.push(text(&|r: &Flat| r.note.as_str()));
     columns.push(flag(&|r: &Flat| r.private));
+    columns.push(text(&|r: &Flat| r.site.as_str()));
     let fields: Vec<Field> = COLUMNS
         .iter()
         .zip(&columns)

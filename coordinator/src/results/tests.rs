@@ -26,6 +26,8 @@ fn analysis(name: &str, kind: &str, rows: Vec<Row>, curves: Vec<Curve>) -> Analy
         rho: 0.01,
         epsilon: 0.5,
         estimate: Estimate { rows, curves },
+        hospitals: vec![],
+        meta: vec![],
         failed: None,
     }
 }

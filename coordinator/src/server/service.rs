@@ -196,6 +196,9 @@ impl FederationService for Service {
         if let Some(problem) = study::check::expired(&plan.study, today) {
             return Err(refused(&problem));
         }
+        if let Some(problem) = query::patientwise::problems(&plan.study).await.first() {
+            return Err(refused(problem));
+        }
         if plan.federation != self.federation.settings.name {
             return Err(refused(&format!("the plan is for the federation '{}'", plan.federation)));
         }

@@ -1,15 +1,14 @@
 //! The engine: cohorts and features over gold, one row a patient, by DataFusion.
 //!
 //! * [`session`]: DataFusion with the site's limits. `readable`: gold without whoever may not be read.
-//! * [`sql`]: criteria and features to SQL; every statement keeps the patient's key, so a patient's row depends on that
-//!   patient's rows alone.
+//! * `query` (a room of its own): criteria and features as queries; every statement keeps the patient's key, so a patient's row depends
+//!   on that patient's rows alone.
 //! * [`tags`]: the linkage tags of a cohort, for counting distinct patients.
 //! * [`bound`]: which codes of a patient count, where there are more than the bound.
 
 pub mod bound;
 mod readable;
 pub mod session;
-pub mod sql;
 pub mod tags;
 #[cfg(test)]
 mod tests;
@@ -21,6 +20,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use platform::Clock;
 use proto::Hash;
+use study::analysis::What;
 use study::feature::Shape;
 use study::{Plan, Study};
 use summaries::{Column, MISSING, PatientBatch};
@@ -118,9 +118,9 @@ impl Engine {
             .analysis
             .get(analysis as usize)
             .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
-        let names = a.what.features();
-        let queries = sql::analysis(study, &a.cohort, &names).map_err(EngineError::Plan)?;
-        let features = sql::entered(&queries.features, config.budget.first_block, blocks);
+        let shapes = shapes(study, a)?;
+        let queries = query::analysis(study, a, config.id.as_str()).map_err(EngineError::Plan)?;
+        let features = query::entered(&queries.features, config.budget.first_block, blocks);
         let version = readable.version();
         let key = (hash, queries.text() + &features, version);
         let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
@@ -130,7 +130,7 @@ impl Engine {
         let ctx = readable.cohort(&queries.cohort).await?;
         let batches = ctx.sql(&features).await?.collect().await?;
         let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash).ok_or(EngineError::NoData)?;
-        let batch = Arc::new(to_batch(study, &names, &batches, &salt)?);
+        let batch = Arc::new(to_batch(&shapes, &batches, &salt)?);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.retain(|(h, _, _), _| *h == hash);
         if cache.len() >= 8 {
@@ -141,19 +141,23 @@ impl Engine {
     }
 }
 
-fn to_batch(
-    study: &Study,
-    names: &[String],
-    batches: &[RecordBatch],
-    salt: &[u8; 32],
-) -> Result<PatientBatch, EngineError> {
-    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+/// What each column of an analysis is.
+fn shapes(study: &Study, a: &study::analysis::Analysis) -> Result<Vec<Shape>, EngineError> {
+    if matches!(a.what, What::Attrition {}) {
+        let cohort = study.cohorts.get(&a.cohort).ok_or_else(|| EngineError::Plan("there is no such cohort".into()))?;
+        return Ok(vec![Shape::Level { levels: cohort.steps() }]);
+    }
     let shape = |n: &String| {
         study::compile::shape(study, n).ok_or_else(|| EngineError::Plan(format!("the feature '{n}' has no shape")))
     };
-    let mut columns = Vec::with_capacity(names.len());
-    for (i, name) in names.iter().enumerate() {
-        let mut column = match shape(name)? {
+    a.what.features().iter().map(shape).collect()
+}
+
+fn to_batch(shapes: &[Shape], batches: &[RecordBatch], salt: &[u8; 32]) -> Result<PatientBatch, EngineError> {
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+    let mut columns = Vec::with_capacity(shapes.len());
+    for (i, shape) in shapes.iter().enumerate() {
+        let mut column = match shape {
             Shape::Real { .. } => Column::Real(Vec::with_capacity(rows)),
             Shape::Level { .. } => Column::Level(Vec::with_capacity(rows)),
             Shape::Codes { .. } => Column::Codes { offsets: vec![0], codes: Vec::new() },
@@ -161,7 +165,7 @@ fn to_batch(
         for batch in batches {
             // Column 0 is the patient's key.
             let array = batch.column(i + 1);
-            match (&mut column, shape(name)?) {
+            match (&mut column, shape) {
                 (Column::Real(out), _) => {
                     let values = arrow::compute::cast(array, &DataType::Float64)
                         .map_err(|e| EngineError::Query(e.to_string()))?;
@@ -186,12 +190,12 @@ fn to_batch(
                                 .map_err(|e| EngineError::Query(e.to_string()))?;
                             let own: Vec<u32> =
                                 own.as_primitive::<Int64Type>().iter().filter_map(|v| u32::try_from(v?).ok()).collect();
-                            codes.extend(bound::choose(salt, keys.value(r), &own, per_patient as usize));
+                            codes.extend(bound::choose(salt, keys.value(r), &own, *per_patient as usize));
                         }
                         offsets.push(codes.len() as u32);
                     }
                 }
-                _ => return Err(EngineError::Plan(format!("the feature '{name}' changed its shape"))),
+                _ => return Err(EngineError::Plan("a feature changed its shape".to_owned())),
             }
         }
         columns.push(column);

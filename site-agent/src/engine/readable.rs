@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{FixedSizeBinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::catalog::TableProvider;
 use datafusion::common::JoinType;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{DataFrame, SessionContext};
@@ -16,7 +17,9 @@ use platform::Micros;
 use schema::{Key, Table, version};
 use study::Study;
 
-use super::{EngineError, session, sql};
+use query::Step;
+
+use super::{EngineError, session};
 use crate::config::Config;
 use crate::consent::Permitted;
 use crate::lake::{Gold, Lake};
@@ -62,7 +65,7 @@ impl<'a> Readable<'a> {
     }
 
     /// A session in which the steps to a cohort were taken. No study's text reads a linkage tag in it.
-    pub(super) async fn cohort(&self, steps: &[String]) -> Result<SessionContext, EngineError> {
+    pub(super) async fn cohort(&self, steps: &[Step]) -> Result<SessionContext, EngineError> {
         let ctx = session::context(&self.config.limits, &self.config.state_dir().join("lake/spill"))?;
         for table in Table::ALL {
             let mut frame = session::open_frame(&ctx, table, &self.files(table)).await?;
@@ -73,13 +76,18 @@ impl<'a> Readable<'a> {
         }
         // Whoever is read is whoever is charged: always by the years of entry, never by a guess that they are all.
         let entry = session::plain_frame(&ctx, &self.lake.entry_file(&self.gold).ok_or(EngineError::NoData)?).await?;
-        ctx.register_table(sql::ENTRY, self.only_permitted(&ctx, entry).await?.into_view())?;
+        ctx.register_table(query::ENTRY, self.only_permitted(&ctx, entry).await?.into_view())?;
         for step in steps {
-            let frame = ctx.sql(step).await?;
-            let schema = Arc::new(frame.schema().as_arrow().clone());
-            let rows = frame.collect().await?;
-            ctx.deregister_table(sql::COHORT)?;
-            ctx.register_table(sql::COHORT, Arc::new(MemTable::try_new(schema, vec![rows])?))?;
+            let table = match step {
+                Step::Kept { sql, .. } => {
+                    let frame = ctx.sql(sql).await?;
+                    let schema = Arc::new(frame.schema().as_arrow().clone());
+                    Arc::new(MemTable::try_new(schema, vec![frame.collect().await?])?) as Arc<dyn TableProvider>
+                }
+                Step::Own { sql, .. } => query::patientwise::plan(&ctx, sql).await?.into_view(),
+            };
+            ctx.deregister_table(step.table())?;
+            ctx.register_table(step.table(), table)?;
         }
         Ok(ctx)
     }

@@ -12,14 +12,15 @@ use schema::{Kind, Table};
 
 use crate::config::Limits;
 
-/// A session.
+/// A session. Half of the site's memory is the queries' own, which spill beyond it; the rest is for what they do not count: decoding and
+/// encoding Parquet, rows on their way, and the store.
 ///
 /// # Errors
 /// The spill folder can't be used.
 pub fn context(limits: &Limits, spill: &Path) -> Result<SessionContext> {
     let _ = std::fs::create_dir_all(spill);
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_limit(limits.memory_mib.max(32) << 20, 1.0)
+        .with_memory_limit((limits.memory_mib / 2).max(32) << 20, 1.0)
         .with_temp_file_path(spill)
         .build_arc()?;
     let config = SessionConfig::new()

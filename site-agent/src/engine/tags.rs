@@ -55,14 +55,14 @@ impl Engine {
             .analysis
             .get(analysis as usize)
             .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
-        let queries = sql::analysis(study, &a.cohort, &[]).map_err(EngineError::Plan)?;
+        let queries = query::of(study, &a.cohort, &[], config.id.as_str()).map_err(EngineError::Plan)?;
         let ctx = readable.cohort(&queries.cohort).await?;
         readable.register_tags(&ctx).await?;
         let all = format!(
             "SELECT c.person_key, t.linkage_tag FROM {} c JOIN {TAGS} t ON t.person_key = c.person_key",
-            sql::COHORT
+            query::COHORT
         );
-        let all = sql::entered(&all, config.budget.first_block, blocks);
+        let all = query::entered(&all, config.budget.first_block, blocks);
         let sorted = format!("SELECT * FROM ({all}) s ORDER BY person_key, linkage_tag NULLS LAST");
         let mut out = CohortTags { tags: Vec::new(), without: 0, version: readable.version() };
         let mut last: Option<Vec<u8>> = None;

@@ -93,7 +93,8 @@ async fn no_study_reads_a_tag() {
     let hospital = Hospital::csv();
     install(&hospital.config, 7, 1);
     hospital.ingest().await;
-    let steps = ["SELECT person_key, linkage_tag, CAST(NULL AS DATE) AS index_date FROM patient".to_owned()];
+    let sql = "SELECT person_key, linkage_tag, CAST(NULL AS DATE) AS index_date FROM patient".to_owned();
+    let steps = [query::Step::Kept { table: query::COHORT.to_owned(), sql }];
     let readable = Readable::open(&hospital.config, &hospital.lake, &plan(STUDY).unwrap().study, NOW)
         .unwrap_or_else(|e| panic!("{e}"));
     let read = readable.cohort(&steps).await;

@@ -273,6 +273,7 @@ async fn write(
             .map_err(|e| step(&e))?;
         let batch = RecordBatch::try_new(schema.clone(), columns).and_then(&change).map_err(|e| step(&e))?;
         writer.write(&batch).map_err(|e| step(&e))?;
+        silver::bounded(&mut writer).map_err(|e| step(&e))?;
     }
     let file = writer.into_inner().map_err(|e| step(&e))?;
     file.sync_all().map_err(|e| file_error(path, &e))?;

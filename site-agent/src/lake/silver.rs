@@ -30,6 +30,14 @@ pub(super) fn properties() -> WriterProperties {
         .build()
 }
 
+/// Bytes of a row group in the making at most; a fuller one is written out early.
+const ROW_GROUP_BYTES: usize = 48 << 20;
+
+/// Writes out a row group that holds enough.
+pub(super) fn bounded(writer: &mut ArrowWriter<File>) -> Result<(), parquet::errors::ParquetError> {
+    if writer.memory_size() > ROW_GROUP_BYTES { writer.flush() } else { Ok(()) }
+}
+
 struct TableFile {
     builder: BatchBuilder,
     writer: ArrowWriter<File>,
@@ -39,7 +47,10 @@ struct TableFile {
 impl TableFile {
     fn flush(&mut self) -> Result<(), LakeError> {
         let batch = self.builder.finish().map_err(|e| data_error("a batch of rows", &e))?;
-        self.writer.write(&batch).map_err(|e| data_error("writing Parquet", &e))
+        self.writer
+            .write(&batch)
+            .and_then(|()| bounded(&mut self.writer))
+            .map_err(|e| data_error("writing Parquet", &e))
     }
 }
 

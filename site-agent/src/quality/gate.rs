@@ -81,7 +81,7 @@ impl Engine {
         for (id, pct) in plan.study.dq_gate.iter().flat_map(|g| &g.require) {
             let check = checks.iter().find(|c| c.id == *id && c.of_patients);
             let check = check.ok_or_else(|| EngineError::Plan(format!("'{id}' is no check of patients' rows")))?;
-            let own = crate::engine::sql::entered(&shares(check), config.budget.first_block, blocks);
+            let own = query::entered(&shares(check), config.budget.first_block, blocks);
             let sql = format!(
                 "SELECT CAST(sum(CAST(round(share * {WHOLE}) AS BIGINT) - {}) AS BIGINT) FROM ({own}) s",
                 tolerated(*pct)

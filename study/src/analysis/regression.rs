@@ -1,11 +1,12 @@
 //! What regressions have in common: a formula, and how it is fitted.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::What;
 
 /// The right side of a model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Formula {
     /// The features.
     pub features: Vec<String>,
@@ -18,7 +19,7 @@ pub struct Formula {
 }
 
 /// A restricted cubic spline of a feature.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Spline {
     /// The feature, a number with bounds.
@@ -28,7 +29,7 @@ pub struct Spline {
 }
 
 /// What stands beside an outcome.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Beside {
     /// A number with bounds that is added to the linear predictor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,7 +47,7 @@ impl Beside {
 }
 
 /// Newton steps and the length of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fitting {
     /// Newton steps.
     #[serde(default = "steps")]

@@ -72,11 +72,22 @@ fn of_every_kind(place: &mut Place<'_, '_>, a: &Analysis) {
         let cohorts: Vec<&str> = study.cohorts.keys().map(String::as_str).collect();
         place.say("cohort", format!("there is no cohort '{}'", a.cohort), near(&a.cohort, &cohorts));
     }
+    for name in a.subgroups.iter().filter(|n| !study.subgroups.contains_key(*n)) {
+        let groups: Vec<&str> = study.subgroups.keys().map(String::as_str).collect();
+        place.say("subgroups", format!("there is no subgroup '{name}'"), near(name, &groups));
+    }
+    if !distinct(&a.subgroups) {
+        place.say("subgroups", "a subgroup is named twice", "name each once");
+    }
+    if a.by_hospital && study.privacy.aggregation == Aggregation::Secure {
+        let remedy = "leave it out, or set [privacy] aggregation = \"local\"";
+        place.say("by_hospital", "a secure sum says nothing of one hospital", remedy);
+    }
     let features = a.what.features();
     if !distinct(&features) {
         place.say("", "a feature is named twice", "name each once");
     }
-    if features.is_empty() && !matches!(a.what, What::Count { .. } | What::Distinct { .. }) {
+    if features.is_empty() && !matches!(a.what, What::Count { .. } | What::Distinct { .. } | What::Attrition {}) {
         place.say("", "the analysis names no feature", "name one or more");
     }
     let known: Vec<&str> = study.features.keys().map(String::as_str).collect();

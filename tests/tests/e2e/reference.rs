@@ -9,12 +9,12 @@ use insitu_tests::shared_data;
 use serde_json::Value;
 
 /// A table of numbers: words become their place in a list.
-struct Table {
-    names: Vec<String>,
-    rows: Vec<Vec<String>>,
+pub(crate) struct Table {
+    pub(crate) names: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
-fn table(folder: &str, file: &str, words: &[&[&str]]) -> Option<Table> {
+pub(crate) fn table(folder: &str, file: &str, words: &[&[&str]]) -> Option<Table> {
     let text = std::fs::read_to_string(shared_data(folder)?.join(file)).unwrap();
     let plain = |cell: &str| {
         let cell = cell.trim_matches('"');
@@ -26,7 +26,7 @@ fn table(folder: &str, file: &str, words: &[&[&str]]) -> Option<Table> {
 }
 
 /// Runs a study over the table's rows, dealt out to three sites, and returns its results.
-fn federation(table: &Table, study: &str) -> Value {
+pub(crate) fn federation(table: &Table, study: &str) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let mut mapping = "format = \"csv\"\n[[file]]\nmatch = \"*.csv\"\nperson = { column = \"row\" }\n".to_owned();
     mapping += "[[file.row]]\ntable = \"patient\"\n[file.row.set]\nsex = \"U\"\n";
@@ -64,15 +64,15 @@ fn federation(table: &Table, study: &str) -> Value {
     read(&dir.path().join("out/estimates.json"))
 }
 
-fn read(path: &Path) -> Value {
+pub(crate) fn read(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
-fn feature(name: &str, shape: &str) -> String {
+pub(crate) fn feature(name: &str, shape: &str) -> String {
     format!("[features.{name}]\nkind = \"measurement\"\ncode = \"r:{name}\"\nunit = \"1\"\n{shape}\n")
 }
 
-fn near(results: &Value, analysis: &str, term: &str, statistic: &str, wanted: f64, tolerance: f64) {
+pub(crate) fn near(results: &Value, analysis: &str, term: &str, statistic: &str, wanted: f64, tolerance: f64) {
     let rows: Vec<&Value> = array(results, "analyses")
         .iter()
         .filter(|a| a["name"] == analysis)

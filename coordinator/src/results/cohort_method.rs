@@ -1,0 +1,335 @@
+//! The same results in the tables of OHDSI's CohortMethod (results data model 5), so that its viewers and evidence synthesis read them,
+//! with columns beside its own for what the noise adds.
+//!
+//! | table | from |
+//! |---|---|
+//! | `cm_analysis` | each analysis |
+//! | `cg_cohort_definition` | the names behind the numbers of targets, comparators and outcomes |
+//! | `cm_target_comparator_outcome`, `cm_result` | regressions with an exposure: the feature of the kind `arm`, else the first of two levels |
+//! | `cm_kaplan_meier_dist` | survival of two groups |
+//! | `cm_attrition` | attrition |
+//! | `cm_covariate`, `cm_covariate_balance` | propensity scores, and Table 1 of two arms |
+//!
+//! Numbers of patients are private estimates: they are rounded, and empty where they are withheld.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{Field, Schema};
+use parquet::arrow::ArrowWriter;
+use study::analysis::What;
+use study::feature::{Feature, Shape};
+use study::{Plan, Study};
+use summaries::Row;
+
+use super::figures::RATIOS;
+use super::tables::{number_cell, text_cell};
+use super::{AnalysisResult, Provenance, Results, ResultsError};
+
+/// A value of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cell {
+    /// A text.
+    Text(String),
+    /// A whole number; none where it is withheld.
+    Int(Option<i64>),
+    /// A number.
+    Float(Option<f64>),
+}
+
+/// A table.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Table {
+    /// Its name.
+    pub(super) name: &'static str,
+    columns: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    fn new(name: &'static str, columns: &[&'static str]) -> Table {
+        Table { name, columns: columns.to_vec(), rows: Vec::new() }
+    }
+
+    /// As CSV (RFC 4180).
+    pub(super) fn csv(&self) -> String {
+        let mut out = self.columns.join(",") + "\r\n";
+        for row in &self.rows {
+            let cells: Vec<String> = row
+                .iter()
+                .map(|c| match c {
+                    Cell::Text(t) => text_cell(t),
+                    Cell::Int(i) => i.map_or_else(String::new, |i| i.to_string()),
+                    Cell::Float(v) => number_cell(*v),
+                })
+                .collect();
+            out += &(cells.join(",") + "\r\n");
+        }
+        out
+    }
+
+    /// As Parquet.
+    ///
+    /// # Errors
+    /// The table can't be built or written.
+    pub(super) fn parquet(&self) -> Result<Vec<u8>, ResultsError> {
+        let column = |i: usize| -> ArrayRef {
+            let cells = || self.rows.iter().filter_map(move |r| r.get(i));
+            match cells().next() {
+                Some(Cell::Int(_)) => {
+                    Arc::new(Int64Array::from_iter(cells().map(|c| if let Cell::Int(v) = c { *v } else { None })))
+                }
+                Some(Cell::Float(_)) => {
+                    Arc::new(Float64Array::from_iter(cells().map(|c| if let Cell::Float(v) = c { *v } else { None })))
+                }
+                _ => Arc::new(StringArray::from_iter(
+                    cells().map(|c| if let Cell::Text(v) = c { Some(v.as_str()) } else { None }),
+                )),
+            }
+        };
+        let columns: Vec<ArrayRef> = (0..self.columns.len()).map(column).collect();
+        let fields: Vec<Field> =
+            self.columns.iter().zip(&columns).map(|(n, c)| Field::new(*n, c.data_type().clone(), true)).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
+        let mut writer = ArrowWriter::try_new(Vec::new(), schema, None)?;
+        writer.write(&batch)?;
+        Ok(writer.into_inner()?)
+    }
+}
+
+/// The numbers that names stand for, from 1.
+#[derive(Default)]
+struct Names(Vec<String>);
+
+impl Names {
+    fn id(&mut self, name: &str) -> Cell {
+        let at = self.0.iter().position(|n| n == name).unwrap_or_else(|| {
+            self.0.push(name.to_owned());
+            self.0.len() - 1
+        });
+        Cell::Int(i64::try_from(at + 1).ok())
+    }
+}
+
+fn count(row: Option<&Row>) -> Cell {
+    Cell::Int(shown(row).map(|v| v.round().max(0.0) as i64))
+}
+
+fn shown(row: Option<&Row>) -> Option<f64> {
+    row.filter(|r| !r.suppressed).and_then(|r| r.estimate).filter(|v| v.is_finite())
+}
+
+fn noise(row: Option<&Row>) -> Cell {
+    Cell::Float(row.filter(|r| !r.suppressed).and_then(|r| r.dp_se))
+}
+
+fn find<'r>(rows: &'r [Row], term: &str, statistic: &str) -> Option<&'r Row> {
+    rows.iter().find(|r| r.term == term && r.statistic == statistic)
+}
+
+/// The two levels of a feature, the reference first.
+fn two(study: &Study, feature: &str) -> Option<[String; 2]> {
+    match study.features.get(feature)?.shape()? {
+        Shape::Level { levels } => levels.try_into().ok(),
+        _ => None,
+    }
+}
+
+/// The exposure among some features, and its two levels.
+fn exposure<'f>(study: &Study, features: &'f [String]) -> Option<(&'f String, [String; 2])> {
+    let arm = |f: &&String| matches!(study.features.get(*f), Some(Feature::Arm { .. }));
+    let chosen = features.iter().find(arm).or_else(|| features.iter().find(|f| two(study, f).is_some()))?;
+    Some((chosen, two(study, chosen)?))
+}
+
+/// All tables that have rows.
+pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) -> Vec<Table> {
+    let study = &plan.study;
+    let mut names = Names::default();
+    let mut analyses = Table::new("cm_analysis", &["analysis_id", "description", "definition"]);
+    let mut triples = Table::new(
+        "cm_target_comparator_outcome",
+        &["outcome_id", "outcome_of_interest", "true_effect_size", "target_id", "comparator_id"],
+    );
+    let mut result = Table::new("cm_result", &RESULT);
+    let mut curves = Table::new("cm_kaplan_meier_dist", &CURVES);
+    let mut attrition = Table::new("cm_attrition", &ATTRITION);
+    let base = Cell::Text(provenance.federation.clone());
+    for (i, a) in results.analyses.iter().enumerate() {
+        let id = Cell::Int(i64::try_from(i + 1).ok());
+        let Some(planned) = study.analysis.get(i) else { continue };
+        let definition = serde_json::to_string(planned).unwrap_or_default();
+        analyses.rows.push(vec![id.clone(), Cell::Text(a.name.clone()), Cell::Text(definition)]);
+        if let Some(regression) = planned.what.regression()
+            && let Some((feature, [reference, other])) = exposure(study, regression.features)
+        {
+            let (target, comparator) = (format!("{feature}={other}"), format!("{feature}={reference}"));
+            let keys = [names.id(&target), names.id(&comparator), names.id(regression.outcome)];
+            let [t, c, o] = keys.clone();
+            let known =
+                triples.rows.iter().any(|r| r.first() == Some(&o) && r.get(3) == Some(&t) && r.get(4) == Some(&c));
+            if !known {
+                triples.rows.push(vec![o, Cell::Int(Some(1)), Cell::Float(None), t, c]);
+            }
+            if let Some(row) = ratio(results, a, (&target, &comparator), regression.outcome) {
+                result.rows.push([vec![id.clone()], keys.to_vec(), row, vec![base.clone()]].concat());
+            }
+        }
+        match &planned.what {
+            What::Survival { event, by: Some(by), .. } => {
+                let Some([reference, other]) = two(study, by) else { continue };
+                let (target, comparator) = (format!("{by}={other}"), format!("{by}={reference}"));
+                let keys = [names.id(&target), names.id(&comparator), names.id(event)];
+                for row in course(a, &target, &comparator) {
+                    curves.rows.push([row, keys.to_vec(), vec![id.clone(), base.clone()]].concat());
+                }
+            }
+            What::Attrition {} => {
+                let cohort = names.id(&a.cohort);
+                for (step, row) in a.estimate.rows.iter().filter(|r| r.statistic == "n").enumerate() {
+                    let text = row.term.split_once(". ").map_or(row.term.as_str(), |(_, t)| t);
+                    attrition.rows.push(vec![
+                        Cell::Int(i64::try_from(step + 1).ok()),
+                        Cell::Text(text.to_owned()),
+                        count(Some(row)),
+                        noise(Some(row)),
+                        cohort.clone(),
+                        cohort.clone(),
+                        Cell::Int(None),
+                        id.clone(),
+                        Cell::Int(None),
+                        base.clone(),
+                    ]);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut cohorts = Table::new("cg_cohort_definition", &["cohort_definition_id", "cohort_name"]);
+    cohorts.rows = names.0.iter().zip(1..).map(|(n, i)| vec![Cell::Int(Some(i)), Cell::Text(n.clone())]).collect();
+    [analyses, cohorts, triples, result, curves, attrition].into_iter().filter(|t| !t.rows.is_empty()).collect()
+}
+
+const RESULT: [&str; 23] = [
+    "analysis_id",
+    "target_id",
+    "comparator_id",
+    "outcome_id",
+    "rr",
+    "ci_95_lb",
+    "ci_95_ub",
+    "p",
+    "target_subjects",
+    "comparator_subjects",
+    "target_days",
+    "comparator_days",
+    "target_outcomes",
+    "comparator_outcomes",
+    "log_rr",
+    "se_log_rr",
+    "sampling_se_log_rr",
+    "dp_se_log_rr",
+    "llr",
+    "calibrated_rr",
+    "calibrated_p",
+    "target_estimator",
+    "database_id",
+];
+
+/// The ratio of a target and a comparator: the columns of `cm_result` between the keys and the database.
+fn ratio(
+    results: &Results,
+    a: &AnalysisResult,
+    (target, comparator): (&str, &str),
+    outcome: &str,
+) -> Option<Vec<Cell>> {
+    let rows = &a.estimate.rows;
+    let rr = rows.iter().find(|r| r.term == target && RATIOS.contains(&r.statistic.as_str()))?;
+    let log = find(rows, target, "coefficient");
+    let value = |v: Option<f64>| Cell::Float(v.filter(|v| v.is_finite() && !rr.suppressed));
+    // How many there were is told by other analyses of the same cohort.
+    let told = |term: &str, statistic: &str| {
+        let of = results.analyses.iter().filter(|b| b.cohort == a.cohort);
+        of.flat_map(|b| &b.estimate.rows).find(|r| r.term == term && r.statistic == statistic)
+    };
+    let likelihood = shown(find(rows, "model", "likelihood ratio chi2")).map(|x| x / 2.0);
+    let events = |term: &str| told(term, "events").or_else(|| told(&format!("{term}, {outcome}=yes"), "n"));
+    Some(vec![
+        value(rr.estimate),
+        value(rr.lower),
+        value(rr.upper),
+        Cell::Float(shown(find(rows, target, "p"))),
+        count(told(target, "n")),
+        count(told(comparator, "n")),
+        count(told(target, "person-time")),
+        count(told(comparator, "person-time")),
+        count(events(target)),
+        count(events(comparator)),
+        Cell::Float(shown(log)),
+        value(log.and_then(|r| r.se)),
+        value(log.and_then(|r| r.sampling_se)),
+        value(log.and_then(|r| r.dp_se)),
+        Cell::Float(likelihood),
+        Cell::Float(None),
+        Cell::Float(None),
+        Cell::Text("ate".to_owned()),
+    ])
+}
+
+const CURVES: [&str; 14] = [
+    "time_day",
+    "target_survival",
+    "target_survival_lb",
+    "target_survival_ub",
+    "comparator_survival",
+    "comparator_survival_lb",
+    "comparator_survival_ub",
+    "target_at_risk",
+    "comparator_at_risk",
+    "target_id",
+    "comparator_id",
+    "outcome_id",
+    "analysis_id",
+    "database_id",
+];
+
+/// Both groups' curves at the times at which either changes.
+fn course(a: &AnalysisResult, target: &str, comparator: &str) -> Vec<Vec<Cell>> {
+    let points = |term: &str| {
+        let curve = a.estimate.curves.iter().find(|c| c.kind == "step" && c.title.ends_with(term));
+        curve.map(|c| c.points.as_slice()).unwrap_or_default()
+    };
+    let (t, c) = (points(target), points(comparator));
+    let mut times: Vec<f64> = t.iter().chain(c).map(|[x, ..]| *x).collect();
+    times.sort_by(f64::total_cmp);
+    times.dedup();
+    let at = |points: &[[f64; 4]], time: f64| -> [Cell; 3] {
+        let last = points.iter().take_while(|[x, ..]| *x <= time).last();
+        [1, 2, 3].map(|i| Cell::Float(last.and_then(|p| p.get(i)).copied().filter(|v| v.is_finite())))
+    };
+    let risk = |term: &str, time: f64| count(find(&a.estimate.rows, &format!("{term}, time {time}"), "at risk"));
+    times
+        .into_iter()
+        .map(|time| {
+            let mut row = vec![Cell::Int(Some(time.round() as i64))];
+            row.extend(at(t, time));
+            row.extend(at(c, time));
+            row.extend([risk(target, time), risk(comparator, time)]);
+            row
+        })
+        .collect()
+}
+
+const ATTRITION: [&str; 10] = [
+    "sequence_number",
+    "description",
+    "subjects",
+    "dp_se_subjects",
+    "exposure_id",
+    "target_id",
+    "comparator_id",
+    "analysis_id",
+    "outcome_id",
+    "database_id",
+];

@@ -1,0 +1,269 @@
+//! Meta-analysis of the hospitals' own private estimates.
+//!
+//! Each hospital's error holds sampling and noise, so that a hospital with much noise counts for little. Sources: DerSimonian and
+//! Laird, Control Clin Trials 7 (1986) 177; REML by Fisher scoring, Viechtbauer, J Educ Behav Stat 30 (2005) 261; Hartung and Knapp,
+//! Stat Med 20 (2001) 3875, and Sidik and Jonkman, Stat Med 21 (2002) 3153; the prediction interval of Higgins, Thompson and
+//! Spiegelhalter, J R Stat Soc A 172 (2009) 137; I² of Higgins and Thompson, Stat Med 21 (2002) 1539.
+
+use crate::estimate::Row;
+use crate::interval::{chi2_p, normal_quantile, t_quantile};
+
+/// A hospital's estimate of one number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Own {
+    /// The estimate.
+    pub estimate: f64,
+    /// Its standard error, above 0.
+    pub se: f64,
+}
+
+/// A pooled number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pooled {
+    /// The estimate.
+    pub estimate: f64,
+    /// Its standard error.
+    pub se: f64,
+    /// The interval's ends.
+    pub interval: (f64, f64),
+}
+
+/// What the hospitals' estimates say together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Meta {
+    /// As if there were one truth: weights 1/se².
+    pub fixed: Pooled,
+    /// Truths that differ, τ² by DerSimonian and Laird, a normal interval.
+    pub dl: Pooled,
+    /// Truths that differ, τ² by REML, the interval of Hartung, Knapp, Sidik and Jonkman with k − 1 degrees of freedom.
+    pub random: Pooled,
+    /// The variance between hospitals, by DerSimonian and Laird.
+    pub tau2_dl: f64,
+    /// The same, by REML.
+    pub tau2: f64,
+    /// Cochran's Q.
+    pub q: f64,
+    /// Its p-value, χ² with k − 1 degrees of freedom.
+    pub q_p: f64,
+    /// The share of the spread that is between hospitals, max(0, (Q − (k − 1))/Q).
+    pub i2: f64,
+    /// Where a further hospital's truth would lie; of three hospitals or more.
+    pub prediction: Option<(f64, f64)>,
+    /// The random-effects estimate without each hospital, in their order; of three hospitals or more.
+    pub without: Vec<Pooled>,
+}
+
+/// Weighted mean, the sum of weights, and the weighted square distance from it.
+fn weighted(own: &[Own], tau2: f64) -> (f64, f64, f64) {
+    let w = |o: &Own| 1.0 / (o.se * o.se + tau2);
+    let sum: f64 = own.iter().map(w).sum();
+    let mean = own.iter().map(|o| w(o) * o.estimate).sum::<f64>() / sum;
+    (mean, sum, own.iter().map(|o| w(o) * (o.estimate - mean).powi(2)).sum())
+}
+
+/// τ² by restricted maximum likelihood, from a start.
+fn reml(own: &[Own], start: f64) -> f64 {
+    let mut tau2 = start;
+    for _ in 0..1000 {
+        let w: Vec<f64> = own.iter().map(|o| 1.0 / (o.se * o.se + tau2)).collect();
+        let power = |n: i32| w.iter().map(|w| w.powi(n)).sum::<f64>();
+        let (mean, s1, _) = weighted(own, tau2);
+        let (s2, s3) = (power(2), power(3));
+        let slope: f64 =
+            w.iter().zip(own).map(|(w, o)| (w * (o.estimate - mean)).powi(2)).sum::<f64>() - (s1 - s2 / s1);
+        let information = s2 - 2.0 * s3 / s1 + (s2 / s1).powi(2);
+        if information <= 0.0 || !information.is_finite() {
+            return tau2;
+        }
+        let next = (tau2 + slope / information).max(0.0);
+        let done = (next - tau2).abs() <= 1e-12 * (1.0 + tau2);
+        tau2 = next;
+        if done {
+            break;
+        }
+    }
+    tau2
+}
+
+fn hksj(own: &[Own], tau2: f64, confidence: f64) -> Pooled {
+    let (estimate, sum, spread) = weighted(own, tau2);
+    let df = (own.len() - 1) as f64;
+    let se = (spread / df / sum).sqrt();
+    let half = t_quantile(0.5 + confidence / 2.0, df) * se;
+    Pooled { estimate, se, interval: (estimate - half, estimate + half) }
+}
+
+fn moments(own: &[Own]) -> (f64, f64) {
+    let (_, sum, q) = weighted(own, 0.0);
+    let s2: f64 = own.iter().map(|o| o.se.powi(-4)).sum();
+    (((q - (own.len() - 1) as f64) / (sum - s2 / sum)).max(0.0), q)
+}
+
+/// The meta-analysis; `None` of fewer than two hospitals, or where an error is not above 0.
+pub fn analyse(own: &[Own], confidence: f64) -> Option<Meta> {
+    let k = own.len();
+    let sound = own.iter().all(|o| o.estimate.is_finite() && o.se > 0.0 && o.se.is_finite());
+    if k < 2 || !sound {
+        return None;
+    }
+    let z = normal_quantile(0.5 + confidence / 2.0);
+    let normal = |tau2: f64| {
+        let (estimate, sum, _) = weighted(own, tau2);
+        let se = sum.sqrt().recip();
+        Pooled { estimate, se, interval: (estimate - z * se, estimate + z * se) }
+    };
+    let (tau2_dl, q) = moments(own);
+    let tau2 = reml(own, tau2_dl);
+    let random = hksj(own, tau2, confidence);
+    let df = (k - 1) as f64;
+    let prediction = (k >= 3).then(|| {
+        let half = t_quantile(0.5 + confidence / 2.0, df - 1.0) * (tau2 + random.se * random.se).sqrt();
+        (random.estimate - half, random.estimate + half)
+    });
+    let without = if k >= 3 {
+        (0..k)
+            .map(|leave| {
+                let rest: Vec<Own> = own.iter().enumerate().filter(|(i, _)| *i != leave).map(|(_, o)| *o).collect();
+                hksj(&rest, reml(&rest, moments(&rest).0), confidence)
+            })
+            .collect()
+    } else {
+        Vec::new()
+    };
+    Some(Meta {
+        fixed: normal(0.0),
+        dl: normal(tau2_dl),
+        random,
+        tau2_dl,
+        tau2,
+        q,
+        q_p: chi2_p(q, df),
+        i2: if q > 0.0 { ((q - df) / q).max(0.0) } else { 0.0 },
+        prediction,
+        without,
+    })
+}
+
+/// Quantities whose estimates may be averaged: their errors are symmetric on their own scale.
+pub const AVERAGED: &[&str] = &["coefficient", "mean", "difference", "proportion", "rate", "restricted mean"];
+
+/// A meta-analysis as rows of a term and a quantity. `sites` names the hospitals in the order of [`Meta::without`].
+pub fn rows(term: &str, quantity: &str, meta: &Meta, sites: &[String]) -> Vec<Row> {
+    let pooled = |name: &str, p: &Pooled, note: &str| Row {
+        lower: Some(p.interval.0),
+        upper: Some(p.interval.1),
+        se: Some(p.se),
+        ..Row::test(term, &format!("{quantity}, {name}"), p.estimate, note)
+    };
+    let k = sites.len();
+    let mut out = vec![
+        pooled("fixed effect", &meta.fixed, "weights 1/se² of the hospitals' own estimates"),
+        pooled(
+            "random effects",
+            &meta.random,
+            &format!("REML; Hartung-Knapp interval with {} degrees of freedom", k - 1),
+        ),
+        pooled("random effects (DL)", &meta.dl, "DerSimonian and Laird; normal interval"),
+        Row::test(term, &format!("{quantity}, tau2"), meta.tau2, "variance between hospitals, REML"),
+        Row::test(term, &format!("{quantity}, I2"), meta.i2, "share of the spread between hospitals"),
+        Row::test(term, &format!("{quantity}, Q"), meta.q, &format!("{} degrees of freedom", k - 1)),
+        Row::test(term, &format!("{quantity}, Q p"), meta.q_p, ""),
+    ];
+    if let Some((low, high)) = meta.prediction {
+        let row =
+            Row::test(term, &format!("{quantity}, prediction"), meta.random.estimate, "a further hospital's truth");
+        out.push(Row { lower: Some(low), upper: Some(high), ..row });
+    }
+    for (site, p) in sites.iter().zip(&meta.without) {
+        out.push(pooled(&format!("without {site}"), p, "random effects, REML with Hartung-Knapp"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Thirteen trials of BCG against tuberculosis (Colditz et al., JAMA 271 (1994) 698): vaccinated with and without, and not
+    /// vaccinated with and without. metafor's `rma` prints these figures for the logarithm of the risk ratio.
+    const BCG: [[f64; 4]; 13] = [
+        [4.0, 119.0, 11.0, 128.0],
+        [6.0, 300.0, 29.0, 274.0],
+        [3.0, 228.0, 11.0, 209.0],
+        [62.0, 13536.0, 248.0, 12619.0],
+        [33.0, 5036.0, 47.0, 5761.0],
+        [180.0, 1361.0, 372.0, 1079.0],
+        [8.0, 2537.0, 10.0, 619.0],
+        [505.0, 87886.0, 499.0, 87892.0],
+        [29.0, 7470.0, 45.0, 7232.0],
+        [17.0, 1699.0, 65.0, 1600.0],
+        [186.0, 50448.0, 141.0, 27197.0],
+        [5.0, 2493.0, 3.0, 2338.0],
+        [27.0, 16886.0, 29.0, 17825.0],
+    ];
+
+    fn bcg() -> Vec<Own> {
+        BCG.iter()
+            .map(|[a, b, c, d]| Own {
+                estimate: ((a / (a + b)) / (c / (c + d))).ln(),
+                se: (1.0 / a - 1.0 / (a + b) + 1.0 / c - 1.0 / (c + d)).sqrt(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_trials_of_bcg() {
+        let m = analyse(&bcg(), 0.95).unwrap();
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 6e-5, "{a} {b}");
+        near(m.q, 152.2330);
+        near(m.tau2, 0.3132);
+        near(m.tau2_dl, 0.3088);
+        near(m.random.estimate, -0.7145);
+        near(m.random.se, 0.1808);
+        near(m.random.interval.0, -1.1084);
+        near(m.random.interval.1, -0.3206);
+        near(m.fixed.estimate, -0.4303);
+        near(m.fixed.se, 0.0405);
+        near(m.dl.estimate, -0.7141);
+        near(m.dl.se, 0.1787);
+        assert!((m.i2 - 0.9212).abs() < 5e-5, "{}", m.i2);
+        assert_eq!(m.without.len(), 13);
+    }
+
+    /// The restricted likelihood has no higher point nearby.
+    fn likelihood(own: &[Own], tau2: f64) -> f64 {
+        let (_, sum, spread) = weighted(own, tau2);
+        -0.5 * (own.iter().map(|o| (o.se * o.se + tau2).ln()).sum::<f64>() + sum.ln() + spread)
+    }
+
+    proptest! {
+        #[test]
+        fn reml_is_at_the_top(rows in prop::collection::vec((-3.0f64..3.0, 0.1f64..2.0), 3..12)) {
+            let own: Vec<Own> = rows.iter().map(|(e, s)| Own { estimate: *e, se: *s }).collect();
+            let m = analyse(&own, 0.95).unwrap();
+            let top = likelihood(&own, m.tau2);
+            for step in [1e-3, 1e-2] {
+                prop_assert!(top >= likelihood(&own, m.tau2 + step) - 1e-9);
+                prop_assert!(m.tau2 < step || top >= likelihood(&own, m.tau2 - step) - 1e-9);
+            }
+        }
+
+        /// Hospitals that agree: fixed and random are one, and nothing is between them.
+        #[test]
+        fn hospitals_that_agree(e in -3.0f64..3.0, errors in prop::collection::vec(0.1f64..2.0, 2..12)) {
+            let own: Vec<Own> = errors.iter().map(|s| Own { estimate: e, se: *s }).collect();
+            let m = analyse(&own, 0.95).unwrap();
+            prop_assert!(m.tau2 < 1e-9 && m.i2 < 1e-9 && (m.random.estimate - e).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn one_hospital_or_no_error_is_no_meta_analysis() {
+        let one = Own { estimate: 1.0, se: 1.0 };
+        assert!(analyse(&[one], 0.95).is_none());
+        assert!(analyse(&[one, Own { estimate: 1.0, se: 0.0 }], 0.95).is_none());
+        assert!(analyse(&[one, one], 0.95).unwrap().prediction.is_none());
+    }
+}
