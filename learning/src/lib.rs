@@ -14,6 +14,7 @@
 //! * [`linear`]: linear regression, in one round.
 //! * [`cox`]: proportional hazards, by sums over the cells of time.
 //! * [`piecewise`]: hazards constant within intervals.
+//! * [`propensity`]: treatment effects by weights and strata of the score; [`weighting`]: what is compared.
 //! * [`registry`]: an example of every statistic, for the tests that hold for each.
 //! * [`scores`]: accuracy and AUC from a histogram of scores.
 
@@ -29,9 +30,11 @@ pub mod linear;
 pub mod negative_binomial;
 pub mod newton;
 pub mod piecewise;
+pub mod propensity;
 pub mod registry;
 pub mod scores;
 pub mod spline;
+pub mod weighting;
 
 pub use cox::{Cox, Ties};
 pub use design::{Design, Term};
@@ -41,3 +44,4 @@ pub use likelihood::Likelihood;
 pub use linear::Linear;
 pub use negative_binomial::NegativeBinomial;
 pub use piecewise::PiecewiseExponential;
+pub use propensity::Propensity;

@@ -15,6 +15,7 @@ use crate::newton::{Curvature, Gradient};
 use crate::piecewise::{HazardCurvature, HazardGradient, Intervals, PersonTime};
 use crate::scores::ScoreHistogram;
 use crate::spline::Basis;
+use crate::weighting::{Balance, Kind, Outcome, Scores, Strata, Weighted};
 
 /// A statistic, and what tells its instances apart.
 pub struct Example {
@@ -67,6 +68,18 @@ fn of_a_likelihood(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[
     out.extend(linear.map(|l| Box::new(l) as Box<dyn Statistic>));
 }
 
+/// What a propensity analysis releases at its scores.
+fn of_scores(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
+    for (kind, cap) in [(Kind::Ate, 1.0), (Kind::Ate, 10.0), (Kind::Att, 10.0)] {
+        let scores = Scores { design: design.clone(), theta: theta.to_vec(), kind, cap };
+        out.push(Box::new(Balance::new(scores.clone())));
+        for outcome in [Outcome::Number([-3.0, 7.0]), Outcome::YesNo] {
+            out.push(Box::new(Weighted::new(scores.clone(), outcome)));
+            out.push(Box::new(Strata::new(scores.clone(), outcome, vec![0.3, 0.6])));
+        }
+    }
+}
+
 /// What models of time release.
 fn of_time(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
     let Some(grid) = Grid::new(1.0, 12.0) else { return };
@@ -103,6 +116,7 @@ pub fn examples() -> Vec<Example> {
             }
             if clip.is_none() {
                 of_time(&mut own, &design(), &theta);
+                of_scores(&mut own, &design(), &theta);
             }
             out.extend(own.into_iter().map(|statistic| Example {
                 label: format!("{} at {name} coefficients, clip {clip:?}", statistic.name()),

@@ -3,6 +3,8 @@
 mod regression;
 
 use learning::Ties;
+use learning::propensity::Cuts;
+use learning::weighting::Kind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use summaries::pca::Scale;
@@ -41,6 +43,12 @@ fn ties(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 fn scales(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     words(&["sd", "bounds"])
+}
+fn effects(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    words(&["ate", "att"])
+}
+fn cuts(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    words(&["equal", "quantiles"])
 }
 fn weights(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     words(&["log_rank", "gehan", "peto"])
@@ -123,6 +131,33 @@ pub enum What {
         outcome: String,
         /// The strata.
         strata: String,
+    },
+    /// What a treatment does to outcomes, by weights and strata of the propensity to have it.
+    Propensity {
+        /// The treatment, of the levels no and yes.
+        treatment: String,
+        /// The covariates.
+        #[serde(flatten)]
+        formula: Formula,
+        /// The outcomes: numbers with bounds, or features with the levels no and yes.
+        outcomes: Vec<String>,
+        /// Whom the effect is of: `ate`, all, or `att`, the treated.
+        #[serde(default)]
+        #[schemars(schema_with = "effects")]
+        effect: Kind,
+        /// No patient weighs more.
+        #[serde(default = "ten")]
+        cap: f64,
+        /// How many strata of the score.
+        #[serde(default = "five")]
+        strata: u32,
+        /// Where they are cut: at `equal` distances or at `quantiles` of the noisy histogram of scores.
+        #[serde(default)]
+        #[schemars(schema_with = "cuts")]
+        cuts: Cuts,
+        /// Newton steps of the score's model.
+        #[serde(default = "regression::steps")]
+        steps: u32,
     },
     /// Principal components of numbers.
     Pca {
@@ -360,6 +395,9 @@ fn thousand() -> u32 {
 fn thousand_years() -> f64 {
     365_250.0
 }
+fn ten() -> f64 {
+    10.0
+}
 fn three() -> f64 {
     3.0
 }
@@ -381,6 +419,7 @@ impl What {
             What::Distinct { .. } => "distinct",
             What::Table1 { .. } => "table1",
             What::MantelHaenszel { .. } => "mantel_haenszel",
+            What::Propensity { .. } => "propensity",
             What::Pca { .. } => "pca",
             What::Survival { .. } => "survival",
             What::Competing { .. } => "competing",
@@ -409,6 +448,18 @@ impl What {
             "table1" => &["variables", "by"],
             "mantel_haenszel" => &["exposure", "outcome", "strata"],
             "pca" => &["of", "scale"],
+            "propensity" => &[
+                "treatment",
+                "features",
+                "interactions",
+                "splines",
+                "outcomes",
+                "effect",
+                "cap",
+                "strata",
+                "cuts",
+                "steps",
+            ],
             "survival" => &["time", "event", "by", "strata", "width", "horizon", "at", "tau", "weight"],
             "competing" => &["time", "cause", "by", "width", "horizon", "at"],
             "rate" => &["events", "time", "by", "per"],
@@ -454,6 +505,9 @@ impl What {
                 vec![exposure.clone(), outcome.clone(), strata.clone()]
             }
             What::Pca { of, .. } => of.clone(),
+            What::Propensity { treatment, formula, outcomes, .. } => {
+                formula.features.iter().chain(std::iter::once(treatment)).chain(outcomes).cloned().collect()
+            }
             What::Survival { time, event, by, strata, .. } => {
                 [time, event].into_iter().chain(by).chain(strata).cloned().collect()
             }

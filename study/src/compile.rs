@@ -1,5 +1,6 @@
 //! Programs from analyses. The one place that knows which kind means which statistic.
 
+mod propensity;
 mod regression;
 
 use std::sync::Arc;
@@ -210,6 +211,9 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
             let strata = levels(study, strata).map_err(wrong)?;
             let m = summaries::mantel_haenszel::MantelHaenszel::new(strata).ok_or_else(|| bad("strata"))?;
             vec![one("mantel_haenszel", made(m), all)]
+        }
+        What::Propensity { .. } => {
+            return propensity::program(study, &a.what, reporting(study, &names)).map_err(wrong);
         }
         What::Pca { of, scale } => {
             let bounds = of.iter().map(|f| bounds(study, f).map(|(low, high)| [low, high]));

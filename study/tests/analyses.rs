@@ -192,3 +192,15 @@ fn components() {
         &["'sex' is not a number with bounds", "components of 1 numbers; name 2 to 50"],
     );
 }
+
+#[test]
+fn effects_by_propensity() {
+    let model = "kind = \"propensity\"\ntreatment = \"drug\"\nfeatures = [\"age\", \"sex\"]\n";
+    right(&format!("{model}outcomes = [\"visits\", \"died\"]\n"));
+    right(&format!("{model}outcomes = [\"died\"]\neffect = \"att\"\ncuts = \"quantiles\"\nstrata = 10\ncap = 20\n"));
+    wrong(
+        &format!("{model}outcomes = [\"stage\"]\ncap = 0\nstrata = 1\n"),
+        &["'stage' is not a number with bounds, nor no or yes", "cap must be 1 to 1000", "strata must be 2 to 50"],
+    );
+    wrong(&format!("{model}outcomes = []\n"), &["there are no covariates, or no outcomes"]);
+}

@@ -4,6 +4,7 @@
 
 mod classical;
 mod counts;
+mod effects;
 mod harness;
 mod hazards;
 mod terms;

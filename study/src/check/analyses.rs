@@ -52,6 +52,7 @@ impl Checker<'_> {
             of_every_kind(&mut place, a);
             of_its_kind(&mut place, &a.what);
             regressions::check(&mut place, &a.what);
+            regressions::propensity(&mut place, &a.what);
             if before == self.problems.len()
                 && self.problems.is_empty()
                 && let Err(e) = compile::program(study, i)

@@ -99,3 +99,33 @@ fn beside(place: &mut Place<'_, '_>, beside: &Beside) {
         place.say("weights", format!("the weights '{weights}' have a lower bound below 0"), remedy);
     }
 }
+
+/// Says what is wrong with a propensity analysis.
+pub(super) fn propensity(place: &mut Place<'_, '_>, what: &What) {
+    let What::Propensity { treatment, formula: covariates, outcomes, cap, strata, steps, .. } = what else { return };
+    let remedy = "use a feature of the kind has, or a measurement with above = ...";
+    place.wants("treatment", treatment, yes_no, "no or yes", remedy);
+    formula(place, covariates);
+    if covariates.features.is_empty() || outcomes.is_empty() {
+        place.say("", "there are no covariates, or no outcomes", "name features = [...] and outcomes = [...]");
+    }
+    for o in outcomes {
+        let fits = |s: &Shape| number(s) || yes_no(s);
+        place.wants(
+            "outcomes",
+            o,
+            fits,
+            "a number with bounds, nor no or yes",
+            "give bounds, or use a feature of the kind has",
+        );
+    }
+    if !(*cap >= 1.0 && *cap <= 1000.0) {
+        place.say("cap", "cap must be 1 to 1000", "10 is usual; a smaller one means less noise and less balance");
+    }
+    if !(2..=50).contains(strata) {
+        place.say("strata", "strata must be 2 to 50", "5 is usual");
+    }
+    if *steps == 0 || *steps > 100 {
+        place.say("steps", "steps must be 1 to 100", "3 or 4 are usual");
+    }
+}

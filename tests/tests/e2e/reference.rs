@@ -141,7 +141,12 @@ fn birthwt_regressions_and_tests() {
     study += "[[analysis]]\nkind = \"table1\"\nvariables = [\"age\", \"race\"]\nby = \"smoke\"\n";
     study += "[[analysis]]\nkind = \"mantel_haenszel\"\nexposure = \"smoke\"\noutcome = \"low\"\nstrata = \"race\"\n";
     study += "[[analysis]]\nkind = \"pca\"\nof = [\"age\", \"lwt\", \"ftv\", \"bwt\"]\n";
+    study += "[[analysis]]\nkind = \"propensity\"\ntreatment = \"smoke\"\nfeatures = [\"age\", \"lwt\", \"race\"]\noutcomes = [\"bwt_500\"]\ncap = 4\n";
+    study += &feature("bwt_500", "bounds = [500, 6000]").replace("r:bwt_500", "r:bwt");
     let results = federation(&birthwt, &study);
+    near(&results, "propensity", "bwt_500, smoke=1 − 0", "weighted mean difference", -362.385_895_50, 1e-4);
+    near(&results, "propensity", "bwt_500, smoke=1 − 0", "stratified mean difference", -350.892_228_60, 1e-4);
+    near(&results, "propensity", "age", "smd after", -0.001_622_70, 1e-7);
     // As the statistics' own tests have them.
     near(&results, "table1", "age, smoke=1 − 0", "smd", -0.091_250_98, 1e-7);
     near(&results, "table1", "race, smoke=1 − 0", "smd", 0.756_764_66, 1e-7);
