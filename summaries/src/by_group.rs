@@ -106,6 +106,9 @@ impl ByGroup {
             return (both > floor.max(1e-12)).then(|| ((a1 / n1 - a0 / n0) / both.sqrt(), *n1, *n0));
         }
         let (n0, n1) = (x.iter().sum::<f64>(), y.iter().sum::<f64>());
+        if n0 <= 0.0 || n1 <= 0.0 {
+            return None;
+        }
         let share =
             |v: &[f64], n: f64| DVector::from_iterator(v.len().saturating_sub(1), v.iter().skip(1).map(|c| c / n));
         let (p0, p1) = (share(x, n0), share(y, n1));
@@ -197,6 +200,18 @@ mod tests {
         );
         near(&e, "race=1, smoke=yes", "n", 52.0, 0.0);
         near(&e, "race, smoke=yes − no", "smd", 0.756_764_66, 1e-8);
+    }
+
+    /// Nobody at all, or sums that the noise has turned: a reason, and no number.
+    #[test]
+    fn what_is_empty_or_lost_is_withheld() {
+        let s = ByGroup::new(Arc::new(CrossTab::new(vec![3])), 2, Contrast::Category(3)).unwrap();
+        let names = reporting(&["race", "smoke"], &[&["1", "2", "3"], &["no", "yes"]]);
+        for lanes in [vec![0; 8], vec![-5, 5, 0, 3, 4, -9, 5, 0]] {
+            let release = MergedRelease { lanes, noise_variance: 100.0, unit: 1.0, sites: 1, shared: 1 };
+            let e = s.estimate(&release, &names);
+            assert!(e.rows.iter().any(|r| r.statistic == "smd" && r.suppressed));
+        }
     }
 
     #[test]
