@@ -120,6 +120,9 @@ fn sorted(value: Value) -> Value {
     }
 }
 
+/// Settings that are words of their kind, and never a feature's name.
+const WORDS: &[&str] = &["kind", "effect", "cuts", "scale", "weight", "ties"];
+
 /// Names of features become their places.
 fn rename(value: &mut Value, names: &[String]) {
     match value {
@@ -129,7 +132,9 @@ fn rename(value: &mut Value, names: &[String]) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|v| rename(v, names)),
-        Value::Object(map) => map.iter_mut().filter(|(k, _)| *k != "kind").for_each(|(_, v)| rename(v, names)),
+        Value::Object(map) => {
+            map.iter_mut().filter(|(k, _)| !WORDS.contains(&k.as_str())).for_each(|(_, v)| rename(v, names))
+        }
         _ => {}
     }
 }
@@ -202,6 +207,20 @@ epsilon = 0.5
         let years = STUDY.replace("epsilon = 0.5", "epsilon = 0.5\nentered = [2001, 2005]");
         assert!(!answers(&first, &questions(&years)), "other patients");
         assert!(!answers(&first, &[]));
+    }
+
+    /// A feature may be called as a setting's word is.
+    #[test]
+    fn a_word_of_a_kind_is_no_feature() {
+        let asked = |word: &str| {
+            let analysis = format!(
+                "kind = \"propensity\"\ntreatment = \"failure\"\nfeatures = [\"age\"]\noutcomes = [\"{word}\"]\neffect = \"{word}\"\n"
+            );
+            let feature = format!("[features.{word}]\nkind = \"sex\"\nlevels = [\"F\", \"M\"]\n[privacy]");
+            let text = STUDY.replace("kind = \"moments\"\nof = \"age\"\n", &analysis).replace("[privacy]", &feature);
+            of(&text, 0)
+        };
+        assert_ne!(asked("ate"), asked("att"));
     }
 
     #[test]
