@@ -126,12 +126,12 @@ def main():
         import duckdb
 
         rows, total, least = duckdb.sql(
-            f"SELECT count(*), round(sum(\"value\"), 2), min(epoch_us(effective)) FROM '{out}'").fetchone()
+            f"SELECT count(*), round(sum(\"value\"), 2), min(epoch_us(effective)) FROM '{out}'").fetchall()[0]
         said = {"items": rows, "sum": total, "least": least}
     elif "omop" in name:
         import duckdb
 
-        rows, total = duckdb.sql(f"SELECT count(*), round(sum(value_as_number), 2) FROM '{out}'").fetchone()
+        rows, total = duckdb.sql(f"SELECT count(*), round(sum(value_as_number), 2) FROM '{out}'").fetchall()[0]
         said = {"items": rows, "sum": total}
     print(json.dumps({"cpu": spent} | said))
 

@@ -10,9 +10,8 @@
 //! * `silver`: to a Parquet file a table with every column of silver, as a site writes it.
 //!
 //! `OUT` is a folder. Of a folder of tables, files beside the named one that the format reads with it are found by themselves.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -51,7 +50,8 @@ struct One {
 struct Ingest {
     mode: Mode,
     out: PathBuf,
-    tables: BTreeMap<Table, One>,
+    /// By table.
+    tables: [Option<One>; Table::ALL.len()],
     rows: u64,
     bad: u64,
     /// The sum of the values of rows that are no part of another, and the least time.
@@ -62,7 +62,7 @@ struct Ingest {
 impl Ingest {
     fn one(&mut self, table: Table) -> &mut One {
         let (mode, out) = (self.mode, &self.out);
-        self.tables.entry(table).or_insert_with(|| {
+        self.tables[table as usize].get_or_insert_with(|| {
             let silver = table.silver();
             let schema = match mode {
                 Mode::Flat if table == Table::Measurement => Some(Arc::new(Schema::new(
@@ -114,8 +114,7 @@ impl Ingest {
     }
 
     fn finish(&mut self) {
-        let tables: Vec<Table> = self.tables.keys().copied().collect();
-        for table in tables {
+        for table in Table::ALL.into_iter().filter(|t| self.tables[*t as usize].is_some()).collect::<Vec<_>>() {
             self.flush(table);
             if let Some(writer) = self.one(table).writer.take() {
                 writer.close().unwrap();
@@ -206,8 +205,15 @@ fn main() {
         .filter(|p| p.is_file() && adapter.beside(&name, &name_of(p)))
         .map(|p| Neighbour { name: name_of(&p), path: p, version: String::new() })
         .collect();
-    let mut sink =
-        Ingest { mode, out: PathBuf::from(out), tables: BTreeMap::new(), rows: 0, bad: 0, sum: 0.0, least: i64::MAX };
+    let mut sink = Ingest {
+        mode,
+        out: PathBuf::from(out),
+        tables: [const { None }; Table::ALL.len()],
+        rows: 0,
+        bad: 0,
+        sum: 0.0,
+        least: i64::MAX,
+    };
     let place = Place { path: Some(&path), beside: &beside };
     let reader = adapters::reader(&path).unwrap();
     let read = adapter.read_at(&context, Extract { name: &name, reader }, place, &mut sink).unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use compact_str::CompactString;
 use schema::tables::Kind;
 use schema::{Cell, Key, Record, Table, codes};
 
@@ -78,7 +79,7 @@ impl Repeats {
 /// Pseudonyms that were made before; all are forgotten when there are too many.
 #[derive(Default)]
 pub(super) struct Keys {
-    kept: HashMap<String, Key>,
+    kept: HashMap<CompactString, Key>,
     last: Last<Key>,
 }
 
@@ -93,7 +94,7 @@ impl Keys {
                 kept.clear();
             }
             let key = make(id);
-            kept.insert(id.to_owned(), key);
+            kept.insert(id.into(), key);
             Some(key)
         });
         key.unwrap_or_default()
@@ -210,7 +211,8 @@ impl Maker<'_, '_> {
     }
 
     pub(super) fn record_key(&self, row: &RowMap, person: &str, repeat: Option<u32>) -> Key {
-        let mut id = vec![row.constant_code.as_str()];
+        let mut id = Vec::with_capacity(8);
+        id.push(row.constant_code.as_str());
         match row.table {
             Table::Patient | Table::Death => id.push(person),
             Table::Visit => {

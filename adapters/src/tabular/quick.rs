@@ -23,6 +23,8 @@ use crate::time::When;
 /// Combinations of cells that are known at once, and the longest.
 const MOST: usize = 8192;
 const LONGEST: usize = 1024;
+/// The most changing cells of a row.
+const MOST_CHANGING: usize = 16;
 /// The tables whose rows are planned: those of events.
 const TABLES: [Table; 5] = [Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure];
 
@@ -93,6 +95,9 @@ pub(super) struct Quick {
     gain: Gain,
     off: bool,
 }
+
+/// The texts of the changing cells of a row.
+type Texts<'m> = [Option<&'m str>; MOST_CHANGING];
 
 /// What became of a row.
 pub(super) enum Taken {
@@ -186,6 +191,9 @@ impl Quick {
         let mut kept: Vec<Slot> = fixed.iter().flat_map(|slot| sources(map, *slot)).collect();
         kept.sort_unstable();
         kept.dedup();
+        if changing.len() > MOST_CHANGING {
+            return None;
+        }
         let times = changing.iter().map(|_| Last::default()).collect();
         Some(Quick {
             places: Places::of(row.table)?,
@@ -210,25 +218,36 @@ impl Quick {
         }
     }
 
+    /// The texts of the changing cells.
+    fn texts<'m>(&self, maker: &Maker<'m, '_>) -> Texts<'m> {
+        let mut texts = [None; MOST_CHANGING];
+        for (text, (_, slot)) in texts.iter_mut().zip(&self.varies) {
+            *text = maker.cells.get(*slot);
+        }
+        texts
+    }
+
     /// Writes what the row is known by. False where it is too long.
-    fn name(&mut self, maker: &Maker<'_, '_>) -> bool {
+    fn name(&mut self, texts: &Texts<'_>, maker: &Maker<'_, '_>) -> bool {
         self.name.clear();
         for slot in &self.kept {
             let text = maker.cells.raw(*slot).unwrap_or_default();
-            self.name.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+            // Longer texts are longer than what is known.
+            self.name.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
             self.name.extend_from_slice(text.as_bytes());
         }
-        for slot in self.varies.iter().map(|(_, slot)| slot).chain(&self.required) {
+        self.name.extend(texts.iter().take(self.varies.len()).map(|text| u8::from(text.is_some())));
+        for slot in &self.required {
             self.name.push(u8::from(maker.cells.get(*slot).is_some()));
         }
         self.name.len() <= LONGEST
     }
 
     /// Reads the changing cells. `None` where one is not plain.
-    fn read(&mut self, maker: &mut Maker<'_, '_>) -> Option<()> {
+    fn read(&mut self, texts: &Texts<'_>, maker: &mut Maker<'_, '_>) -> Option<()> {
         self.read.clear();
-        for ((varies, slot), last) in self.varies.iter().zip(&mut self.times) {
-            let Some(text) = maker.cells.get(*slot) else { continue };
+        for (((varies, slot), last), text) in self.varies.iter().zip(&mut self.times).zip(texts) {
+            let Some(text) = *text else { continue };
             let typed = maker.found.typed(*slot);
             let read = match varies {
                 Varies::Visit | Varies::ParentVisit => Read::Key(maker.visits.get(text, |id| maker.envelope.visit(id))),
@@ -261,7 +280,11 @@ impl Quick {
         (person, key): (&str, Key),
         out: &mut Out<'_>,
     ) -> Result<Taken, AdapterError> {
-        if self.off || !self.name(maker) {
+        if self.off {
+            return Ok(Taken::Slow);
+        }
+        let texts = self.texts(maker);
+        if !self.name(&texts, maker) {
             return Ok(Taken::Slow);
         }
         match self.known.get(self.name.as_slice()) {
@@ -269,7 +292,7 @@ impl Quick {
             Some(Known::Nothing) => return Ok(Taken::Nothing),
             Some(Known::Row(_)) => {}
         }
-        if self.read(maker).is_none() {
+        if self.read(&texts, maker).is_none() {
             return Ok(Taken::Slow);
         }
         let record = maker.record_key(row, person, None);
@@ -289,18 +312,23 @@ impl Quick {
 
     /// Learns that a row gives no record.
     pub(super) fn learn_nothing(&mut self, maker: &Maker<'_, '_>) {
-        if !self.off && self.name(maker) {
+        let texts = self.texts(maker);
+        if !self.off && self.name(&texts, maker) {
             self.keep(Some(Known::Nothing));
         }
     }
 
     /// Learns from the record that the slow way made of a row.
     pub(super) fn learn(&mut self, record: &Record, maker: &mut Maker<'_, '_>) {
-        // A bound, or an end that never comes, says more than its own columns.
-        if self.off || record.missing().is_some() || !self.name(maker) || self.read(maker).is_none() {
+        if self.off || record.missing().is_some() {
             return;
         }
-        let known = self.cast(record, maker).map(|cast| Known::Row(Box::new(cast)));
+        // A bound, or an end that never comes, says more than its own columns.
+        let texts = self.texts(maker);
+        if !self.name(&texts, maker) || self.read(&texts, maker).is_none() {
+            return;
+        }
+        let known = self.cast(record, &texts).map(|cast| Known::Row(Box::new(cast)));
         self.keep(known);
     }
 
@@ -315,14 +343,11 @@ impl Quick {
         }
     }
 
-    fn cast(&self, record: &Record, maker: &Maker<'_, '_>) -> Option<Cast> {
+    fn cast(&self, record: &Record, texts: &Texts<'_>) -> Option<Cast> {
         let at = &self.places;
         let mut varying = vec![at.person, at.record];
         let mut valued = None;
-        for (varies, slot) in &self.varies {
-            if maker.cells.get(*slot).is_none() {
-                continue;
-            }
+        for ((varies, _), _) in self.varies.iter().zip(texts).filter(|(_, text)| text.is_some()) {
             match varies {
                 Varies::Event => varying.extend(at.event.varying()),
                 Varies::Start => {

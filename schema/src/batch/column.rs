@@ -22,9 +22,9 @@ pub(super) struct Category {
 }
 
 impl Category {
-    fn new() -> Category {
+    fn new(rows: usize) -> Category {
         Category {
-            keys: Int32Builder::new(),
+            keys: Int32Builder::with_capacity(rows),
             values: StringBuilder::new(),
             places: HashMap::new(),
             last: (String::new(), -1),
@@ -51,8 +51,6 @@ impl Category {
     }
 
     fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        self.places.clear();
-        self.last.1 = -1;
         Ok(Arc::new(DictionaryArray::<Int32Type>::try_new(self.keys.finish(), Arc::new(self.values.finish()))?))
     }
 }
@@ -73,26 +71,28 @@ enum Cells {
 
 /// A column. Its rows are filled in their order, and each at most once; rows that are passed over are null.
 pub(super) struct Column {
+    kind: Kind,
     cells: Cells,
     filled: usize,
 }
 
 impl Column {
-    pub(super) fn new(kind: Kind) -> Column {
+    /// A column with room for so many rows.
+    pub(super) fn new(kind: Kind, rows: usize) -> Column {
         let cells = match kind {
-            Kind::Key => Cells::Key(FixedSizeBinaryBuilder::new(16)),
-            Kind::Tag => Cells::Tag(FixedSizeBinaryBuilder::new(32)),
-            Kind::Category => Cells::Category(Category::new()),
-            Kind::Text => Cells::Text(StringBuilder::new()),
-            Kind::Instant => Cells::Instant(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
-            Kind::Date => Cells::Date(Date32Builder::new()),
-            Kind::Real => Cells::Real(Float64Builder::new()),
-            Kind::Integer => Cells::Integer(Int64Builder::new()),
-            Kind::Revision => Cells::Revision(UInt32Builder::new()),
-            Kind::Offset => Cells::Offset(Int16Builder::new()),
-            Kind::Flag => Cells::Flag(BooleanBuilder::new()),
+            Kind::Key => Cells::Key(FixedSizeBinaryBuilder::with_capacity(rows, 16)),
+            Kind::Tag => Cells::Tag(FixedSizeBinaryBuilder::with_capacity(rows, 32)),
+            Kind::Category => Cells::Category(Category::new(rows)),
+            Kind::Text => Cells::Text(StringBuilder::with_capacity(rows, 0)),
+            Kind::Instant => Cells::Instant(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")),
+            Kind::Date => Cells::Date(Date32Builder::with_capacity(rows)),
+            Kind::Real => Cells::Real(Float64Builder::with_capacity(rows)),
+            Kind::Integer => Cells::Integer(Int64Builder::with_capacity(rows)),
+            Kind::Revision => Cells::Revision(UInt32Builder::with_capacity(rows)),
+            Kind::Offset => Cells::Offset(Int16Builder::with_capacity(rows)),
+            Kind::Flag => Cells::Flag(BooleanBuilder::with_capacity(rows)),
         };
-        Column { cells, filled: 0 }
+        Column { kind, cells, filled: 0 }
     }
 
     /// Makes every row before `row` null that nothing was put into. False where `row` is filled already.
@@ -189,13 +189,13 @@ impl Column {
         }
     }
 
-    /// The column of so many rows; it is empty afterwards.
+    /// The column of so many rows; it is empty afterwards, with room for as many.
     pub(super) fn finish(&mut self, rows: usize) -> Result<ArrayRef, ArrowError> {
         if self.filled < rows {
             self.nulls(rows - self.filled);
         }
-        self.filled = 0;
-        Ok(match &mut self.cells {
+        let mut whole = std::mem::replace(self, Column::new(self.kind, rows));
+        Ok(match &mut whole.cells {
             Cells::Key(b) | Cells::Tag(b) => Arc::new(b.finish()),
             Cells::Category(b) => b.finish()?,
             Cells::Text(b) => Arc::new(b.finish()),

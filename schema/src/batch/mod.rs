@@ -41,7 +41,7 @@ impl BatchBuilder {
     /// An empty builder.
     pub fn new(table: Table) -> BatchBuilder {
         let own = [Kind::Category, Kind::Integer, Kind::Key, Kind::Key];
-        let columns = table.columns().map(|c| c.kind).chain(own).map(Column::new).collect();
+        let columns = table.columns().map(|c| c.kind).chain(own).map(|kind| Column::new(kind, 0)).collect();
         BatchBuilder { table, columns, rows: 0, batch: next_batch() }
     }
 

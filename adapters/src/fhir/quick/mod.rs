@@ -52,9 +52,6 @@ impl Quick {
             return Ok(false);
         }
         self.holes.clear();
-        if !is_plain(line) {
-            return Ok(false);
-        }
         let Some(known) = self.tree.find(line, &mut self.holes) else { return Ok(false) };
         told.place.set(out.tally.items);
         let Some(filled) = known.fill(line, &self.holes, told, &mut self.seen) else {
@@ -100,17 +97,12 @@ fn observed(text: &str, told: &Told<'_>) -> Option<(Cast, Vec<Piece>)> {
     Some((Cast::new(&resource, rows, &slots)?, pieces))
 }
 
-/// Whether a line's texts are as they are written: without escapes and control characters, and in UTF-8.
-fn is_plain(line: &[u8]) -> bool {
-    let (mut odd, mut high) = (false, false);
-    for chunk in line.chunks(64) {
-        let (mut o, mut h) = (0u8, 0u8);
-        for byte in chunk {
-            o |= u8::from(*byte < 0x20) | u8::from(*byte == b'\\');
-            h |= *byte;
-        }
-        odd |= o != 0;
-        high |= h >= 0x80;
+/// Whether texts are as they are written: without escapes and control characters, and in UTF-8.
+fn is_plain(bytes: &[u8]) -> bool {
+    let (mut odd, mut high) = (false, 0u8);
+    for byte in bytes {
+        odd |= (*byte < 0x20) | (*byte == b'\\');
+        high |= *byte;
     }
-    !odd && (!high || std::str::from_utf8(line).is_ok())
+    !odd && (high < 0x80 || std::str::from_utf8(bytes).is_ok())
 }

@@ -1,5 +1,6 @@
 //! Kinds of lines as one tree: bytes that must be the same, and holes between them.
 
+use super::is_plain;
 use super::template::Piece;
 use crate::decimal;
 
@@ -23,6 +24,14 @@ impl Node {
     fn new(bytes: &[u8]) -> Node {
         Node { bytes: bytes.to_vec(), next: Vec::new(), text: None, number: None, leaf: None }
     }
+}
+
+/// Whether two stretches of one length are the same. The stretches of a tree are short, and eight bytes at a time are several times
+/// quicker there than the system's comparison, whose masked loads stall on some processors.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let words = a.iter().zip(b).all(|(a, b)| u64::from_le_bytes(*a) == u64::from_le_bytes(*b));
+    words && a_rest.iter().zip(b_rest).fold(0, |odd, (a, b)| odd | (a ^ b)) == 0
 }
 
 /// The kinds of lines that are known.
@@ -51,18 +60,25 @@ impl<T> Tree<T> {
         self.bytes
     }
 
-    /// The kind of a line, and its holes in their order. The line has neither escapes nor control characters.
+    /// The kind of a line, and its holes in their order. A text with escapes or control characters is of none.
     pub(super) fn find(&mut self, line: &[u8], holes: &mut Vec<Hole>) -> Option<&mut T> {
         let (mut node, mut at) = (self.nodes.first()?, 0usize);
         loop {
-            let rest = line.get(at..)?.strip_prefix(node.bytes.as_slice())?;
-            at = line.len() - rest.len();
+            let (head, rest) = line.get(at..)?.split_at_checked(node.bytes.len())?;
+            if !is_same(head, &node.bytes) {
+                return None;
+            }
+            at += head.len();
             let Some(first) = rest.first() else { return self.kinds.get_mut(node.leaf?) };
             let next = match node.next.iter().find(|(byte, _)| byte == first) {
                 Some((_, next)) => *next,
                 None => {
                     let (length, next) = match (node.text, node.number) {
-                        (Some(next), _) => (memchr::memchr(b'"', rest)?, next),
+                        (Some(next), _) => {
+                            let length = memchr::memchr(b'"', rest)?;
+                            // Where an escape has a quote, the text is not over there.
+                            is_plain(rest.get(..length)?).then_some((length, next))?
+                        }
                         (None, Some(next)) => (decimal::length(rest)?, next),
                         (None, None) => return None,
                     };
