@@ -12,7 +12,8 @@
 //! * [`sink`]: the words between an adapter and the site.
 //! * `lines`: bounded lines out of any bytes. `open`: which format is read by what.
 //! * `time`: dates of any precision, zones, and the hours that a clock skips or repeats.
-//! * `envelope`, `measurement`: what rows of every format share.
+//! * `envelope`, `measurement`: what rows of every format share. `alike`: rows that are like those before them, straight into columns;
+//!   `decimal`: their numbers.
 //! * [`profile`]: what is in a file that nobody has described yet.
 //! * [`pgcopy`]: chunks of a PostgreSQL table, as a site pulls them.
 //! * `tabular`: delimited text, Parquet and such chunks, described by a TOML mapping, of which some are shipped. `fhir`: FHIR R4, lines
@@ -22,7 +23,9 @@
 //! * [`people`]: lists of persons, such as those who objected.
 //! * [`terminology`]: mapping files that the site loads, from its codes to standard ones.
 
+mod alike;
 mod ccda;
+mod decimal;
 mod envelope;
 mod fhir;
 mod hl7;

@@ -21,7 +21,10 @@ pub(crate) enum Line {
 /// A reader of lines.
 pub(crate) struct Lines<R> {
     reader: R,
+    /// The line, where the reader's buffer does not hold all of it.
     line: Vec<u8>,
+    /// The bytes of the line that are still in the reader's buffer.
+    held: usize,
     number: u64,
     read: u64,
     max: usize,
@@ -30,7 +33,7 @@ pub(crate) struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     pub(crate) fn new(reader: R) -> Lines<R> {
-        Lines { reader, line: Vec::new(), number: 0, read: 0, max: MAX_LINE, over: false }
+        Lines { reader, line: Vec::new(), held: 0, number: 0, read: 0, max: MAX_LINE, over: false }
     }
 
     /// The number of the line last given, from 1.
@@ -44,8 +47,12 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The bytes of the line last given, without its line end, and without a UTF-8 byte order mark on line 1.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        let mut bytes = self.line.as_slice();
+    pub(crate) fn bytes(&mut self) -> &[u8] {
+        let mut bytes = match self.held {
+            0 => self.line.as_slice(),
+            // What is in the buffer stays there until it is consumed.
+            held => self.reader.fill_buf().ok().and_then(|b| b.get(..held)).unwrap_or_default(),
+        };
         bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
         match self.number {
@@ -57,6 +64,7 @@ impl<R: BufRead> Lines<R> {
     /// Goes to the next line.
     pub(crate) fn advance(&mut self) -> io::Result<Line> {
         self.line.clear();
+        self.reader.consume(std::mem::take(&mut self.held));
         if self.over {
             return Ok(Line::End);
         }
@@ -83,6 +91,12 @@ impl<R: BufRead> Lines<R> {
                 Some(at) => (at + 1, true),
                 None => (buffer.len(), false),
             };
+            if ended && length == 0 && taken <= self.max {
+                self.held = taken;
+                self.read += taken as u64;
+                self.number += 1;
+                return Ok(Line::Here);
+            }
             length = length.saturating_add(taken);
             if length <= self.max {
                 self.line.extend_from_slice(buffer.get(..taken).unwrap_or_default());

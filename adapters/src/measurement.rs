@@ -1,7 +1,7 @@
 //! A measured value: comparator, bounds, unit, and its standard form.
 
-use schema::Record;
-use schema::units;
+use schema::units::{self, Conversion};
+use schema::{IMPLAUSIBLE, Record};
 
 /// How a value stands to what was measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,24 +61,60 @@ pub(crate) fn fill(record: &mut Record, value: Option<f64>, comparator: Comparat
         record.set("unit_ucum", ucum.as_deref());
     }
     let Some(value) = value.filter(|v| v.is_finite()) else { return };
+    let scale = Scale::new(text_of(record, "code_system"), text_of(record, "code"), comparator, unit);
+    let scaled = scale.of(value);
     record.set("value_num", value);
-    match comparator {
-        Comparator::Eq => {}
-        Comparator::Lt | Comparator::Le => {
-            record.set("value_hi", value);
-        }
-        Comparator::Gt | Comparator::Ge => {
-            record.set("value_lo", value);
-        }
+    if scaled.hi.is_some() {
+        record.set("value_hi", scaled.hi);
     }
-    let Some(text) = unit else { return };
-    let (system, code) = (text_of(record, "code_system"), text_of(record, "code"));
-    let Ok(standard) = units::standardise(system, code, value, text) else { return };
-    record.set("value_std", standard.value);
-    record.set("unit_std", &*standard.unit);
-    record.set("conv_id", standard.conv_id);
-    if !standard.plausible {
-        record.set("flag", "implausible");
+    if scaled.lo.is_some() {
+        record.set("value_lo", scaled.lo);
+    }
+    let Some(how) = &scale.how else { return };
+    record.set("value_std", scaled.standard);
+    record.set("unit_std", &*how.unit);
+    record.set("conv_id", how.id());
+    if !scaled.plausible {
+        record.set("flag", IMPLAUSIBLE);
+    }
+}
+
+/// What becomes of the values of one code, in one unit, under one comparator.
+pub(crate) struct Scale {
+    comparator: Comparator,
+    how: Option<Conversion>,
+}
+
+/// A value as a row has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Scaled {
+    /// The lower bound, where the value is one.
+    pub(crate) lo: Option<f64>,
+    /// The upper bound, where the value is one.
+    pub(crate) hi: Option<f64>,
+    /// The value in its standard unit.
+    pub(crate) standard: Option<f64>,
+    /// Whether it lies in its analyte's plausible range.
+    pub(crate) plausible: bool,
+}
+
+impl Scale {
+    /// Of a code and a unit's text; no unit has no standard form.
+    pub(crate) fn new(system: &str, code: &str, comparator: Comparator, unit: Option<&str>) -> Scale {
+        Scale { comparator, how: unit.and_then(|text| units::conversion(system, code, text).ok()) }
+    }
+
+    /// A finite value.
+    #[inline]
+    pub(crate) fn of(&self, value: f64) -> Scaled {
+        let standard = self.how.as_ref().map(|how| how.map.apply(value));
+        let plausible = self.how.as_ref().zip(standard).is_none_or(|(how, standard)| how.plausible(standard));
+        let (lo, hi) = match self.comparator {
+            Comparator::Eq => (None, None),
+            Comparator::Lt | Comparator::Le => (None, Some(value)),
+            Comparator::Gt | Comparator::Ge => (Some(value), None),
+        };
+        Scaled { lo, hi, standard, plausible }
     }
 }
 

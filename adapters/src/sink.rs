@@ -181,6 +181,23 @@ pub trait Sink {
         self.record(record.clone())
     }
 
+    /// The columns that the rows of a table go to, for an adapter that fills them without a record between. None where the sink
+    /// takes records alone; it is then asked no more. Who puts rows there tells [`Sink::filled`].
+    ///
+    /// # Errors
+    /// As [`Sink::record`].
+    fn columns(&mut self, _table: schema::Table) -> Result<Option<&mut schema::BatchBuilder>, AdapterError> {
+        Ok(None)
+    }
+
+    /// Hears that rows were put into the columns of a table.
+    ///
+    /// # Errors
+    /// As [`Sink::record`].
+    fn filled(&mut self, _table: schema::Table) -> Result<(), AdapterError> {
+        Ok(())
+    }
+
     /// Takes a quarantined item.
     ///
     /// # Errors
@@ -380,6 +397,17 @@ impl<'a> Out<'a> {
         }
         self.tally.records += 1;
         self.sink.row(record)
+    }
+
+    /// The columns of a table, where the sink has any: see [`Sink::columns`].
+    pub(crate) fn columns(&mut self, table: schema::Table) -> Result<Option<&mut schema::BatchBuilder>, AdapterError> {
+        self.sink.columns(table)
+    }
+
+    /// Counts whole rows that were put into the columns of a table.
+    pub(crate) fn filled(&mut self, table: schema::Table, rows: u64) -> Result<(), AdapterError> {
+        self.tally.records += rows;
+        self.sink.filled(table)
     }
 
     pub(crate) fn quarantine(

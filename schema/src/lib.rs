@@ -20,6 +20,6 @@ pub mod tables;
 pub mod units;
 pub mod version;
 
-pub use batch::BatchBuilder;
+pub use batch::{BatchBuilder, Pattern, Row};
 pub use record::{Cell, Key, Record};
 pub use tables::{Column, IMPLAUSIBLE, Kind, Table};

@@ -2,7 +2,7 @@
 //!
 //! A resource is read into partial structs: only the fields that the schema has a place for, borrowed from the line. Each
 //! resource type has its own page; `wire` owns the structs that they share, `code` which coding a row keeps, `told` who a
-//! reference means, `version` which of two versions is the newer. Resources of other types are skipped and counted by their kind.
+//! reference means, `version` which of two versions is the newer, `quick` the lines that are like others. Resources of other types are skipped and counted by their kind.
 //! `entered-in-error` becomes a retraction of the same record, and so does a DELETE entry, and what is counted as skipped though an
 //! earlier version may have been more: what was not done after all, and resources with a `modifierExtension`, whose meaning is not
 //! known here.
@@ -26,6 +26,7 @@ mod manifest;
 mod observation;
 mod patient;
 mod procedure;
+mod quick;
 mod report;
 mod stream;
 mod survey;
@@ -42,6 +43,7 @@ use schema::Record;
 use serde::Deserialize;
 
 use self::index::Index;
+use self::quick::Quick;
 use self::stream::{Piece, Pieces};
 use self::told::{Last, LeftOut, Told};
 use self::version::versioned;
@@ -175,6 +177,7 @@ impl Adapter for Fhir {
 /// Reads lines of a resource each; a line may be a whole Bundle.
 fn lines(extract: Extract<'_>, told: &Told<'_>, out: &mut Out<'_>) -> Result<(), AdapterError> {
     let mut lines = Lines::new(extract.reader);
+    let mut quick = Quick::new();
     loop {
         let line = lines.advance().map_err(|e| out.io(e))?;
         if (out.tally.items & 0xff) == 0 {
@@ -190,7 +193,11 @@ fn lines(extract: Extract<'_>, told: &Told<'_>, out: &mut Out<'_>) -> Result<(),
                 place.refuse(out, Reason::Truncated, "the file breaks off here; copy it again and ingest it again")?;
             }
             Line::Here if lines.bytes().iter().all(u8::is_ascii_whitespace) => {}
-            Line::Here => take(lines.bytes(), false, told, out, &place)?,
+            Line::Here if quick.take(lines.bytes(), told, out)? => {}
+            Line::Here => {
+                take(lines.bytes(), false, told, out, &place)?;
+                quick.learn(lines.bytes(), told);
+            }
         }
     }
     out.progress(lines.read_bytes());

@@ -208,34 +208,61 @@ pub(super) fn rows(observation: &Observation<'_>, told: &Told<'_>) -> Rows {
     }
     let mut rows = Vec::new();
     let whole = told.key(Table::Measurement, id);
-    if own || parts.is_empty() {
-        rows.push(finish(whole, observation, "Observation.code")?);
+    for (component, part) in origins(observation) {
+        let Some(part) = part else {
+            rows.push(finish(whole, observation, "Observation.code")?);
+            if observation.value_codeable_concept.is_some()
+                && observation.code.as_ref().is_some_and(|c| code::has(std::slice::from_ref(c), death::CERTIFIED))
+            {
+                let cause = code::bare(observation.value_codeable_concept.as_ref());
+                let cause = cause.filter(|_| common.status != "cancelled" && !error);
+                rows.extend(death::cause(&observation.subject, &observation.contained, cause, told));
+            }
+            continue;
+        };
+        let mut row = finish(part.key(id, told), component, "Observation.component.code")?;
+        row.set_part_of(whole);
+        rows.push(row);
     }
-    if observation.value_codeable_concept.is_some()
-        && observation.code.as_ref().is_some_and(|c| code::has(std::slice::from_ref(c), death::CERTIFIED))
-    {
-        let cause = code::bare(observation.value_codeable_concept.as_ref()).filter(|_| common.status != "cancelled");
-        let cause = cause.filter(|_| !error);
-        rows.extend(death::cause(&observation.subject, &observation.contained, cause, told));
+    Ok(rows)
+}
+
+/// What a component's row is known by, behind the observation's id: its code and, where several have one, their order. Another order of
+/// codes, or one more or less of another code, makes no other record.
+pub(super) struct Part {
+    /// Which of the components it is.
+    pub(super) index: usize,
+    system: String,
+    code: String,
+    nth: String,
+}
+
+impl Part {
+    /// The row's identity.
+    pub(super) fn key(&self, id: &str, told: &Told<'_>) -> Key {
+        told.env.record(Table::Measurement, &[id, "component", &self.system, &self.code, &self.nth])
+    }
+}
+
+/// What the rows of an observation are of: itself, where it has a value or no components, and its components by their codes.
+pub(super) fn origins<'o, 'a>(observation: &'o Observation<'a>) -> Vec<(&'o Observation<'a>, Option<Part>)> {
+    let mut out = Vec::new();
+    if observation.has_value() || observation.component.is_empty() {
+        out.push((observation, None));
     }
     let code_of = |c: &Observation<'_>| {
         let chosen = c.code.as_ref().and_then(|c| code::choose(c, Table::Measurement));
         chosen.map(|(_, code, system)| (system.map_or_else(String::new, std::borrow::Cow::into_owned), code.to_owned()))
     };
-    let mut ordered: Vec<_> = parts.iter().map(|c| (code_of(c), c)).collect();
+    let mut ordered: Vec<_> = observation.component.iter().enumerate().map(|(i, c)| (code_of(c), i, c)).collect();
     ordered.sort_by(|a, b| a.0.cmp(&b.0));
-    // A component is known by its code, and where several have one by their order: another order of codes, or one more or less of
-    // another code, makes no other record.
     for same in ordered.chunk_by(|a, b| a.0 == b.0) {
-        for (nth, (code, component)) in same.iter().enumerate() {
-            let (system, code) = code.as_ref().map_or(("", ""), |(s, c)| (s.as_str(), c.as_str()));
-            let key = told.env.record(Table::Measurement, &[id, "component", system, code, &nth.to_string()]);
-            let mut row = finish(key, component, "Observation.component.code")?;
-            row.set_part_of(whole);
-            rows.push(row);
+        for (nth, (code, index, component)) in same.iter().enumerate() {
+            let (system, code) = code.clone().unwrap_or_default();
+            out.push((*component, Some(Part { index: *index, system, code, nth: nth.to_string() })));
         }
     }
-    Ok(rows)
+    out
 }
 
 fn set_value(row: &mut Record, component: &Observation<'_>) {

@@ -276,10 +276,16 @@ impl<'t> Told<'t> {
         if of(text).is_some_and(time::is_never) { None } else { self.spare_date(text, field) }
     }
 
+    /// The visit that a reference names, where it can be told.
+    pub(super) fn visit(&self, encounter: &Option<Reference<'_>>) -> Option<Key> {
+        let id = self.id(encounter.as_ref()?, "Encounter", &[]).ok()?;
+        Some(key_of(&self.last.visit, &id, |id| self.env.visit(id)))
+    }
+
     /// Sets the visit of a row. One that can't be told is left out; the event stays.
     pub(super) fn set_visit(&self, row: &mut Record, encounter: &Option<Reference<'_>>) {
-        if let Some(Ok(id)) = encounter.as_ref().map(|r| self.id(r, "Encounter", &[])) {
-            row.set("visit_key", key_of(&self.last.visit, &id, |id| self.env.visit(id)));
+        if let Some(key) = self.visit(encounter) {
+            row.set("visit_key", key);
         }
     }
 }

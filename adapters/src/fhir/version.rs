@@ -33,6 +33,16 @@ pub(super) fn micros(when: &When) -> i64 {
     }
 }
 
+/// The moment of a `lastUpdated`, in microseconds since 1970.
+pub(super) fn moment(text: &str, told: &Told<'_>) -> Option<i64> {
+    time::fhir(text, told.env.zone()).as_ref().map(micros)
+}
+
+/// The number of a `versionId`.
+pub(super) fn number(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
+}
+
 impl Version {
     /// The version of a moment and a number, both where they are told.
     pub(super) fn of(moment: Option<i64>, number: Option<u64>, told: &Told<'_>) -> Version {
@@ -49,9 +59,18 @@ impl Version {
 
     /// The version of a resource. A `lastUpdated` that is no date counts as none.
     pub(super) fn of_resource(meta: Option<&Meta<'_>>, told: &Told<'_>) -> Version {
-        let updated = meta.and_then(|m| of(&m.last_updated)).and_then(|text| time::fhir(text, told.env.zone()));
-        let number = meta.and_then(|m| of(&m.version_id)).and_then(|text| text.parse().ok());
-        Version::of(updated.as_ref().map(micros), number, told)
+        let updated = meta.and_then(|m| of(&m.last_updated)).and_then(|text| moment(text, told));
+        Version::of(updated, meta.and_then(|m| of(&m.version_id)).and_then(number), told)
+    }
+
+    /// Its revision: seconds since 1970.
+    pub(super) fn revision(self) -> i64 {
+        self.revision
+    }
+
+    /// Its sequence, which tells versions of one second apart.
+    pub(super) fn sequence(self) -> i64 {
+        self.sequence
     }
 
     /// Sets it on a row.

@@ -60,7 +60,7 @@ pub(crate) struct Header {
     pub(crate) event: Option<When>,
     seconds: i64,
     /// Which of the sender's messages of one second it is, where it says so.
-    seq: Option<i64>,
+    pub(crate) seq: Option<i64>,
 }
 
 impl Header {
@@ -112,6 +112,11 @@ impl Header {
         let event = occurred.or(recorded);
         let seq = sequence(msh, sent.as_ref());
         Ok(Some(Header { kind, trigger, sent, event, seconds, seq }))
+    }
+
+    /// The revision of its rows.
+    pub(crate) fn revision(&self, snapshot: bool) -> i64 {
+        self.seconds + if snapshot { SNAPSHOT } else { 0 }
     }
 
     /// Whether it is an ADT snapshot of a visit.
@@ -174,7 +179,7 @@ impl Told<'_> {
     }
 
     fn at(&self, mut row: Record, snapshot: bool) -> Record {
-        row.set("rev", self.header.seconds + if snapshot { SNAPSHOT } else { 0 });
+        row.set("rev", self.header.revision(snapshot));
         row.set_sequence(self.header.seq);
         if let Some(sent) = &self.header.sent {
             row.set("t_known", sent.instant_cell());

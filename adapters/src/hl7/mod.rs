@@ -9,7 +9,7 @@
 //! * `identity`: whose number an identifier is.
 //! * `segment`: a segment that can say where it is. `code`, `value`: coded elements and observed values.
 //! * [`ack`]: what a listener answers.
-//! * `walk`: the segments in order. `patient`, `visit`, `diagnosis`, `result`, `drug`: what each becomes.
+//! * `walk`: the segments in order. `patient`, `visit`, `diagnosis`, `result`, `drug`: what each becomes. `quick`: results like others.
 //!
 //! A field that is empty says nothing; `""` deletes. An ADT message is a snapshot, so both leave the column empty: what a
 //! later snapshot does not repeat is gone. Segments of no place in the schema, Z-segments among them, are passed over, and
@@ -26,6 +26,7 @@ mod framing;
 mod identity;
 mod message;
 mod patient;
+mod quick;
 mod result;
 mod scan;
 mod segment;
@@ -39,6 +40,7 @@ use self::framing::Span;
 pub(crate) use self::framing::{Bounds, Frame, Frames};
 use self::identity::Authorities;
 use self::message::{Header, Told};
+use self::quick::Results;
 use self::scan::{Fields, Separators};
 use self::segment::{Raw, Segment};
 use self::walk::Walk;
@@ -90,6 +92,7 @@ impl Adapter for Hl7 {
         let mut out = Out::new(sink, extract.name);
         let mut frames = Frames::new(extract.reader, Bounds::default());
         let envelope = Envelope::new(ctx, "hl7v2");
+        let mut results = Results::default();
         loop {
             let frame = frames.advance().map_err(|e| out.io(e))?;
             if (out.tally.items & 0xff) == 0 {
@@ -101,7 +104,7 @@ impl Adapter for Hl7 {
                 Frame::Message => {
                     out.tally.items += 1;
                     let (bytes, spans) = frames.message();
-                    self.message(bytes, spans, number, &envelope, &mut out)?;
+                    self.message(bytes, spans, number, &envelope, &mut results, &mut out)?;
                     continue;
                 }
                 Frame::Stray => (Reason::NotHl7, "text that belongs to no message; is this an HL7 v2 file?".to_owned()),
@@ -162,6 +165,7 @@ impl Hl7 {
         spans: &[Span],
         number: u64,
         envelope: &Envelope<'_>,
+        results: &mut Results,
         out: &mut Out<'_>,
     ) -> Result<(), AdapterError> {
         let line = spans.first().map_or(0, |s| s.line);
@@ -206,7 +210,7 @@ impl Hl7 {
         }
         let linkage = self.linkage_system.as_deref();
         let told = Told { env: envelope, authorities: &self.authorities, header };
-        let mut walk = Walk { told, seps, linkage, number, out };
+        let mut walk = Walk { told, seps, linkage, number, out, results };
         if !walk.run(raws())? {
             out.tally.skipped += 1;
         }

@@ -11,7 +11,7 @@ use super::patient::Person;
 use super::segment::{No, Rows, Segment};
 use super::value;
 use super::visit::Visit;
-use crate::envelope;
+use crate::envelope::{self, Envelope};
 use crate::sink::Reason;
 
 /// The order that results answer, and those seen of it.
@@ -20,22 +20,44 @@ pub(crate) struct Report<'m> {
     pub(crate) obr: Segment<'m, 27>,
     /// The filler's number of the order and who assigned it: OBR-3, else ORC-3.
     pub(crate) filler: Option<[String; 2]>,
-    /// What was read so far, with how often, for results that repeat their code.
+    /// What was read so far, with how often, for results that repeat their code: the first few, and all others.
+    few: Vec<(&'m [u8], &'m [u8], u32)>,
     seen: HashMap<(&'m [u8], &'m [u8]), u32>,
 }
+
+/// Results of a report that are compared one by one.
+const FEW: usize = 32;
 
 impl<'m> Report<'m> {
     /// The report of an OBR, after the ORC before it.
     pub(crate) fn new(obr: Segment<'m, 27>, orc_filler: Option<[String; 2]>) -> Result<Report<'m>, No> {
         let filler = obr.entity(3)?.or(orc_filler);
-        Ok(Report { obr, filler, seen: HashMap::new() })
+        Ok(Report { obr, filler, few: Vec::with_capacity(FEW), seen: HashMap::new() })
     }
 
     /// How often a result of that code and sub-id came before; a page of text is one.
-    fn before(&mut self, obx: &Segment<'m, 20>) -> u32 {
-        let times = self.seen.entry((obx.field(3).bytes(), obx.field(4).bytes())).or_default();
+    pub(crate) fn before(&mut self, obx: &Segment<'m, 20>) -> u32 {
+        let (code, sub) = (obx.field(3).bytes(), obx.field(4).bytes());
+        let room = self.few.len() < FEW;
+        let times = match self.few.iter_mut().find(|(c, s, _)| *c == code && *s == sub) {
+            Some((_, _, times)) => times,
+            None if room => {
+                self.few.push((code, sub, 1));
+                return 0;
+            }
+            None => self.seen.entry((code, sub)).or_default(),
+        };
         *times += 1;
         *times - 1
+    }
+
+    /// The identity of a repetition of the result that came `nth` of its code, system and sub-id; none without the order's number.
+    pub(crate) fn key(&self, own: &[&str; 3], nth: u32, repetition: usize, env: &Envelope<'_>) -> Option<Key> {
+        let [filler, space] = self.filler.as_ref()?;
+        let [code, system, sub] = own;
+        let mut place = String::with_capacity(8);
+        let _ = write!(place, "{nth}.{repetition}");
+        Some(env.record(Table::Measurement, &[filler, space, code, system, sub, &place]))
     }
 }
 
@@ -52,13 +74,19 @@ fn status(code: &[u8]) -> (&'static str, bool) {
     }
 }
 
-/// The measurements of an OBX: one, or one a repetition of OBX-5. None for a line of text. Where nothing was observed, or it was taken
+/// Whether it is a line of text or a document.
+pub(crate) fn is_text(obx: &Segment<'_, 20>) -> bool {
+    matches!(obx.field(2).component(1).bytes(), b"TX" | b"FT" | b"ED" | b"RP")
+}
+
+/// The measurements of an OBX that came `nth` of its code: one, or one a repetition of OBX-5. None for a line of text. Where nothing was observed, or it was taken
 /// back, or can't be read, what an earlier message said of it is retracted: a value that the sender has replaced is not kept.
 ///
 /// The repetitions are told with the first: those that a later message does not repeat are no more.
 pub(crate) fn rows<'m>(
     obx: &Segment<'m, 20>,
-    report: &mut Report<'m>,
+    nth: u32,
+    report: &Report<'m>,
     visit: &Visit,
     person: &Person,
     told: &Told<'_>,
@@ -69,24 +97,18 @@ pub(crate) fn rows<'m>(
         f => f.bytes(),
     };
     let (status, retracted) = status(sent);
-    let text = matches!(obx.field(2).component(1).bytes(), b"TX" | b"FT" | b"ED" | b"RP");
-    let nth = report.before(obx);
+    let text = is_text(obx);
     if text && (nth > 0 || obx.field(3).is_empty()) {
         return Ok(Vec::new());
     }
-    let Some([filler, space]) = &report.filler else {
+    if report.filler.is_none() {
         let remedy = "no filler order number, and ORC-3 has none either, so that a correction could not find its result; have the sender set it";
         return Err(report.obr.bad(3, Reason::MissingId, remedy));
-    };
+    }
     let read = |c: usize| obx.part(3, c);
     let (own, system) = (read(1)?.unwrap_or_default(), read(3)?.unwrap_or_default());
     let sub = obx.text(4)?.unwrap_or_default();
-    let mut place = String::with_capacity(8);
-    let mut key = |repetition: usize| {
-        place.clear();
-        let _ = write!(place, "{nth}.{repetition}");
-        env.record(Table::Measurement, &[filler, space, &own, &system, &sub, &place])
-    };
+    let key = |repetition: usize| report.key(&[&own, &system, &sub], nth, repetition, env).unwrap_or_default();
     let first = key(0);
     let gone = |status: &str| {
         let mut row = told.retracts(Table::Measurement, person.key, first).with("status", status);
@@ -111,7 +133,7 @@ fn values(
     person: &Person,
     told: &Told<'_>,
     (status, text, first): (&'static str, bool, Key),
-    mut key: impl FnMut(usize) -> Key,
+    key: impl Fn(usize) -> Key,
 ) -> Rows {
     let env = told.env;
     let coded = code::choose(obx, 3, obx.field(3), None)?

@@ -5,6 +5,7 @@ use schema::Record;
 use super::drug::{self, Order};
 use super::message::{Kind, Told};
 use super::patient::{self, Person};
+use super::quick::Results;
 use super::result::{self, Report};
 use super::scan::Separators;
 use super::segment::{No, Raw, Segment};
@@ -24,6 +25,8 @@ pub(crate) struct Walk<'m, 'o, 'f> {
     pub(crate) number: u64,
     /// Where its rows go.
     pub(crate) out: &'o mut Out<'f>,
+    /// The results that are known.
+    pub(crate) results: &'o mut Results,
 }
 
 /// What segments before the current one said.
@@ -53,6 +56,10 @@ impl<'m> Walk<'m, '_, '_> {
             }
             if matches!(raw.name(), b"PID" | b"ORC" | b"RXO" | b"RXE" | b"RXD" | b"RXA") {
                 self.finish_drug(&mut state)?;
+            }
+            if raw.name() == b"OBX" && self.told.header.kind == Kind::Oru {
+                self.result(&raw, &mut state)?;
+                continue;
             }
             let got = self.segment(&raw, &mut state);
             self.put(got, raw.line())?;
@@ -141,12 +148,6 @@ impl<'m> Walk<'m, '_, '_> {
                 state.report = Some(Report::new(raw.fields(self.seps), state.order.filler.clone())?);
                 Ok(Vec::new())
             }
-            b"OBX" if kind == Kind::Oru => match (&mut state.report, &state.person) {
-                (Some(report), Some(person)) => {
-                    result::rows(&raw.fields(self.seps), report, &state.visit, person, &self.told)
-                }
-                _ => Ok(Vec::new()),
-            },
             b"RXO" if kind == Kind::Order => self.drug(raw, state),
             b"RXE" if kind == Kind::Rde => self.drug(raw, state),
             b"RXD" if kind == Kind::Rds => self.drug(raw, state),
@@ -168,6 +169,21 @@ impl<'m> Walk<'m, '_, '_> {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// A result: one that is known goes straight into columns.
+    fn result(&mut self, raw: &Raw<'m>, state: &mut State<'m>) -> Result<(), AdapterError> {
+        let (Some(report), Some(person)) = (&mut state.report, &state.person) else { return Ok(()) };
+        let obx = raw.fields(self.seps);
+        let nth = report.before(&obx);
+        if self.results.take(&obx, nth, report, &state.visit, person, &self.told, self.seps, self.out)? {
+            return Ok(());
+        }
+        let rows = result::rows(&obx, nth, report, &state.visit, person, &self.told);
+        if let Ok(rows) = &rows {
+            self.results.learn(&obx, report, self.seps, rows);
+        }
+        self.put(rows, raw.line())
     }
 
     fn pid(&self, raw: &Raw<'m>, state: &mut State<'m>) -> Result<Vec<Record>, No> {

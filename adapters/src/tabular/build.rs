@@ -11,6 +11,7 @@ use super::columns::Slot;
 use super::lookup::Lookup;
 use super::maker::{Found, Keys, Maker, No, Repeats, RowState, never, when};
 use super::mapping::{FileMap, Person, RowMap, is_one_of};
+use super::quick::{self, Quick, Taken};
 use super::reused::Reused;
 use super::rows::Fields;
 use super::setters::{Source, Target};
@@ -25,6 +26,9 @@ pub(crate) struct Builder<'a> {
     envelope: Envelope<'a>,
     file: &'a str,
     made: MadeCells<'a>,
+    /// Of the row in hand what the plans read, and which of the made cells that is.
+    planned: MadeCells<'a>,
+    needed: Vec<bool>,
     persons: Keys,
     visits: Keys,
     repeats: Repeats,
@@ -40,19 +44,30 @@ impl<'a> Builder<'a> {
         file: &'a str,
         lookups: &'a [Arc<Lookup>],
     ) -> Builder<'a> {
+        let mut needed = vec![false; map.derived.len()];
+        if let Person::Column(slot) = map.person {
+            quick::mark(map, slot, &mut needed);
+        }
         let state = |row: &RowMap| {
             let mut template = envelope.row(row.table, Key::default(), Key::default());
             defaults(&mut template);
-            RowState { record: template.clone(), template, refused: None, without: Vec::new(), left_out: Vec::new() }
+            let quick = Quick::new(row, map);
+            if let Some(quick) = &quick {
+                quick.needs(row, map, &mut needed);
+            }
+            let record = template.clone();
+            RowState { record, template, refused: None, without: Vec::new(), left_out: Vec::new(), quick }
         };
         let rows = map.rows.iter().map(state).collect();
-        let made = MadeCells::new(lookups);
+        let (made, planned) = (MadeCells::new(lookups), MadeCells::new(lookups));
         Builder {
             map,
             found,
             envelope,
             file,
             made,
+            planned,
+            needed,
             persons: Keys::default(),
             visits: Keys::default(),
             repeats: Repeats::default(),
@@ -67,7 +82,7 @@ impl<'a> Builder<'a> {
         for (i, row) in self.map.rows.iter().enumerate() {
             let mut counts: HashMap<(Slot, bool), (u32, u32)> = HashMap::new();
             for fields in sample {
-                let made = make(&mut self.made, self.map, fields, &self.found.positions);
+                let made = make(&mut self.made, self.map, None, fields, &self.found.positions);
                 let cells = cells(self.map, made, fields, &self.found.positions);
                 if !wanted(row, &cells) {
                     continue;
@@ -99,6 +114,8 @@ impl<'a> Builder<'a> {
                      that the others may be misread; correct the mapping",
                     self.map.column(*slot)
                 );
+                // What such rows are quarantined for, the slow way says.
+                state.quick = None;
                 match spare {
                     true => state.without.push((*slot, format!("{detail}; the rows are kept without it"))),
                     false if state.refused.is_none() => state.refused = Some(detail),
@@ -117,15 +134,17 @@ impl<'a> Builder<'a> {
         out: &mut Out<'_>,
     ) -> Result<(), AdapterError> {
         let (map, positions) = (self.map, self.found.positions.as_slice());
-        let made = make(&mut self.made, map, fields, positions);
-        let cells = cells(map, made, fields, positions);
+        let planned = make(&mut self.planned, map, Some(&self.needed), fields, positions);
+        let planned = cells(map, planned, fields, positions);
+        // What no plan reads is made where a row goes the slow way.
+        let mut whole = false;
         let own;
         let person = match map.person {
             Person::RowNumber => {
                 own = format!("{}#{row_number}", self.file);
                 own.as_str()
             }
-            Person::Column(slot) => match cells.get(slot) {
+            Person::Column(slot) => match planned.get(slot) {
                 Some(id) => id,
                 None => {
                     let detail = format!("column {} is empty; it names the patient", map.column(slot));
@@ -136,14 +155,28 @@ impl<'a> Builder<'a> {
         let key = self.persons.get(person, |id| self.envelope.person(id));
         let mut any = false;
         for (row, state) in map.rows.iter().zip(&mut self.rows) {
-            if !wanted(row, &cells) {
-                continue;
+            if let Some(quick) = &mut state.quick {
+                let mut maker = Maker {
+                    map,
+                    found: self.found,
+                    envelope: &self.envelope,
+                    visits: &mut self.visits,
+                    repeats: &mut self.repeats,
+                    cells: &planned,
+                };
+                match quick.take(row, &mut maker, (person, key), out)? {
+                    Taken::Put => {
+                        any = true;
+                        continue;
+                    }
+                    Taken::Nothing => continue,
+                    Taken::Slow => {}
+                }
             }
-            if let Some(detail) = &state.refused {
-                any = true;
-                out.quarantine(line, Reason::Contradiction, detail.clone())?;
-                continue;
+            if !std::mem::replace(&mut whole, true) {
+                make(&mut self.made, map, None, fields, positions);
             }
+            let cells = cells(map, &self.made, fields, positions);
             let mut maker = Maker {
                 map,
                 found: self.found,
@@ -152,6 +185,17 @@ impl<'a> Builder<'a> {
                 repeats: &mut self.repeats,
                 cells: &cells,
             };
+            if !wanted(row, &cells) {
+                if let Some(quick) = &mut state.quick {
+                    quick.learn_nothing(&maker);
+                }
+                continue;
+            }
+            if let Some(detail) = &state.refused {
+                any = true;
+                out.quarantine(line, Reason::Contradiction, detail.clone())?;
+                continue;
+            }
             match maker.record(row, state, person, key) {
                 Ok(()) => {
                     any = true;
@@ -165,6 +209,9 @@ impl<'a> Builder<'a> {
                                    an id of its own";
                         out.quarantine(line, Reason::IdReused, format!("{detail}: {why}"))?;
                         continue;
+                    }
+                    if let Some(quick) = state.quick.as_mut().filter(|_| state.left_out.is_empty()) {
+                        quick.learn(&state.record, &mut maker);
                     }
                     out.row(&state.record, line)?;
                     for (_, reason, detail) in state.left_out.drain(..) {
@@ -188,11 +235,12 @@ impl<'a> Builder<'a> {
 fn make<'m, 'a>(
     made: &'m mut MadeCells<'a>,
     map: &'a FileMap,
+    wanted: Option<&[bool]>,
     fields: &Fields,
     positions: &[Option<usize>],
 ) -> &'m MadeCells<'a> {
     if !map.derived.is_empty() {
-        made.make(&map.derived, &map.slots, fields, positions, &map.layout.null);
+        made.make(&map.derived, wanted, &map.slots, fields, positions, &map.layout.null);
     }
     made
 }

@@ -59,6 +59,11 @@ impl<'r> Cells<'r, '_> {
     pub(crate) fn get(&self, slot: Slot) -> Option<&'r str> {
         self.made.resolve(slot, self.slots, self.fields, self.positions, self.null)
     }
+
+    /// The text of a column of the file as it stands, null or not; `None` where the file lacks it.
+    pub(crate) fn raw(&self, slot: Slot) -> Option<&'r str> {
+        self.fields.get((*self.positions.get(slot)?)?)
+    }
 }
 
 impl<'t> MadeCells<'t> {
@@ -89,10 +94,11 @@ impl<'t> MadeCells<'t> {
         }
     }
 
-    /// Makes the cells of a row.
+    /// Makes the cells of a row; those that are not wanted are null.
     pub(crate) fn make(
         &mut self,
         derived: &'t [Derive],
+        wanted: Option<&[bool]>,
         slots: &Slots,
         fields: &Fields,
         positions: &[Option<usize>],
@@ -101,7 +107,11 @@ impl<'t> MadeCells<'t> {
         self.cells.clear();
         self.texts.clear();
         let mut last = None;
-        for derive in derived {
+        for (at, derive) in derived.iter().enumerate() {
+            if wanted.is_some_and(|w| w.get(at) != Some(&true)) {
+                self.cells.push(Made::Null);
+                continue;
+            }
             let mut work = std::mem::take(&mut self.work);
             work.clear();
             let made = self.one(derive, slots, fields, positions, null, &mut work, &mut last);

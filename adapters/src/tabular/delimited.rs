@@ -174,7 +174,7 @@ impl<'a> Delimited<'a> {
     }
 
     /// What the line last given is.
-    fn judge(&self, line: Line) -> Physical {
+    fn judge(&mut self, line: Line) -> Physical {
         let number = self.lines.number();
         let bad = |reason, detail: &str| Physical::Bad(number, reason, detail.to_owned());
         match line {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use compact_str::CompactString;
 use schema::tables::Kind;
 use schema::{Cell, Key, Record, Table, codes};
 
@@ -9,7 +10,9 @@ use super::anchor::Fault;
 use super::cells::Cells;
 use super::columns::{Origin, Slot};
 use super::mapping::{FileMap, RowMap};
+use super::quick::Quick;
 use super::setters::{Column, Setter, Source, Target, Unmapped};
+use crate::alike::Last;
 use crate::envelope::{self, Envelope};
 use crate::measurement::{self, Comparator};
 use crate::sink::Reason;
@@ -42,6 +45,8 @@ pub(super) struct RowState {
     pub(super) without: Vec<(Slot, String)>,
     /// What the record in hand had to leave out: what for, and why.
     pub(super) left_out: Vec<(Target, Reason, String)>,
+    /// The plan for rows like those before.
+    pub(super) quick: Option<Quick>,
 }
 
 /// Pseudonyms that are kept, at most.
@@ -73,19 +78,26 @@ impl Repeats {
 
 /// Pseudonyms that were made before; all are forgotten when there are too many.
 #[derive(Default)]
-pub(super) struct Keys(HashMap<String, Key>);
+pub(super) struct Keys {
+    kept: HashMap<CompactString, Key>,
+    last: Last<Key>,
+}
 
 impl Keys {
     pub(super) fn get(&mut self, id: &str, make: impl FnOnce(&str) -> Key) -> Key {
-        if let Some(key) = self.0.get(id) {
-            return *key;
-        }
-        if self.0.len() >= KEPT_KEYS {
-            self.0.clear();
-        }
-        let key = make(id);
-        self.0.insert(id.to_owned(), key);
-        key
+        let kept = &mut self.kept;
+        let key = self.last.of(id, |id| {
+            if let Some(key) = kept.get(id) {
+                return Some(*key);
+            }
+            if kept.len() >= KEPT_KEYS {
+                kept.clear();
+            }
+            let key = make(id);
+            kept.insert(id.into(), key);
+            Some(key)
+        });
+        key.unwrap_or_default()
     }
 }
 
@@ -198,8 +210,9 @@ impl Maker<'_, '_> {
         }
     }
 
-    fn record_key(&self, row: &RowMap, person: &str, repeat: Option<u32>) -> Key {
-        let mut id = vec![row.constant_code.as_str()];
+    pub(super) fn record_key(&self, row: &RowMap, person: &str, repeat: Option<u32>) -> Key {
+        let mut id = Vec::with_capacity(8);
+        id.push(row.constant_code.as_str());
         match row.table {
             Table::Patient | Table::Death => id.push(person),
             Table::Visit => {
@@ -334,7 +347,7 @@ impl Maker<'_, '_> {
         No::Bad(reason, format!("column {column}: {what}"))
     }
 
-    fn number(&self, text: &str, plain: bool) -> Option<(f64, i64)> {
+    pub(super) fn number(&self, text: &str, plain: bool) -> Option<(f64, i64)> {
         if plain { super::number::PLAIN.parse(text) } else { self.map.numbers.parse(text) }
     }
 

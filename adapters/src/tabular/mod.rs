@@ -34,7 +34,7 @@
 //! * `mapping`, `layout`, `columns`, `setters`: the language and its checks; `toml_doc`: TOML with lines; `shipped`.
 //! * `rows`, `delimited`, `parquet`, `pgcopy`: files to rows. `cells`, `derive`, `steps`, `lookup`, `anchor`: cells that a mapping
 //!   makes.
-//! * `number`: numbers; `build`, `maker`: a row to records.
+//! * `number`: numbers; `build`, `maker`: a row to records; `quick`: rows like others.
 
 mod anchor;
 mod build;
@@ -49,6 +49,7 @@ mod mapping;
 mod number;
 mod parquet;
 mod pgcopy;
+mod quick;
 mod reused;
 pub(crate) mod rows;
 mod setters;

@@ -200,13 +200,22 @@ pub enum UnitError {
     NoRule,
 }
 
+/// What turns a code's values in a hospital's unit into the standard unit of its analyte, without aliases of a site's own; see
+/// [`Aliases::conversion`].
+///
+/// # Errors
+/// The unit is not known, or the analyte has no rule from it.
+pub fn conversion(system_uri: &str, code: &str, unit_text: &str) -> Result<Conversion, UnitError> {
+    static NONE: Aliases = Aliases(BTreeMap::new());
+    NONE.conversion(system_uri, code, unit_text)
+}
+
 /// A value with its hospital's unit text, in the standard unit of its analyte; without an analyte the unit stays.
 ///
 /// # Errors
 /// The unit is not known, or the analyte has no rule from it.
 pub fn standardise(system_uri: &str, code: &str, value: f64, unit_text: &str) -> Result<Standard, UnitError> {
-    static NONE: Aliases = Aliases(BTreeMap::new());
-    let how = NONE.conversion(system_uri, code, unit_text)?;
+    let how = conversion(system_uri, code, unit_text)?;
     let value = how.map.apply(value);
     Ok(Standard { value, plausible: how.plausible(value), conv_id: how.id(), unit: how.unit })
 }
