@@ -1,13 +1,18 @@
 //! The report's part for each analysis: heading, drawings, and tables of rows.
 
+use study::Study;
+use study::analysis::{Analysis, What};
 use summaries::Row;
 
 use super::AnalysisResult;
 use super::text::{Style, escape, number};
-use super::{attrition, between, figures};
+use super::{attrition, between, figures, table1};
+
+/// The study, and the analysis in its plan.
+pub(super) type Planned<'a> = Option<(&'a Study, &'a Analysis)>;
 
 /// An analysis. `level` is the interval's level in words, such as `95 %`.
-pub(super) fn section(a: &AnalysisResult, level: &str, private: bool) -> String {
+pub(super) fn section(a: &AnalysisResult, planned: Planned<'_>, level: &str, private: bool) -> String {
     let cost = match (private, a.epsilon.is_finite()) {
         (true, true) => format!("ε {} for this analysis alone", number(a.epsilon, Style::Plain)),
         _ => "not private".to_owned(),
@@ -25,7 +30,7 @@ pub(super) fn section(a: &AnalysisResult, level: &str, private: bool) -> String 
     }
     let rows = &a.estimate.rows;
     match a.kind.as_str() {
-        "logistic" | "linear" | "poisson" | "gamma" | "cox" => {
+        "logistic" | "linear" | "poisson" | "negative_binomial" | "gamma" | "cox" | "piecewise_exponential" => {
             let of_model = |r: &&Row| r.term != "model";
             let (model, scores): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(of_model);
             out.push_str(&figures::forest(&a.name, rows, level));
@@ -37,11 +42,19 @@ pub(super) fn section(a: &AnalysisResult, level: &str, private: bool) -> String 
             out.push_str(&attrition::diagram(&a.name, rows, level));
             out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, false));
         }
-        "rate" => {
+        "propensity" => {
+            out.push_str(&figures::love(&a.name, rows));
+            out.push_str(&figures::forest(&a.name, rows, level));
+            out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, false));
+        }
+        "rate" | "mantel_haenszel" => {
             out.push_str(&figures::forest(&a.name, rows, level));
             out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, false));
         }
         kind => {
+            if let Some((study, What::Table1 { variables, by, .. })) = planned.map(|(s, a)| (s, &a.what)) {
+                out.push_str(&table1::Layout { study, variables, by: by.as_ref(), rows }.html());
+            }
             if matches!(kind, "count" | "crosstab" | "codes") {
                 out.push_str(&figures::patients(&a.name, rows, level));
             }

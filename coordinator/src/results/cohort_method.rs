@@ -8,7 +8,7 @@
 //! | `cm_target_comparator_outcome`, `cm_result` | regressions with an exposure: the feature of the kind `arm`, else the first of two levels |
 //! | `cm_kaplan_meier_dist` | survival of two groups |
 //! | `cm_attrition` | attrition |
-//! | `cm_covariate`, `cm_covariate_balance` | propensity scores, and Table 1 of two arms |
+//! | `cm_covariate`, `cm_covariate_balance` | propensity scores |
 //!
 //! Numbers of patients are private estimates: they are rounded, and empty where they are withheld.
 
@@ -155,6 +155,11 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
     let mut result = Table::new("cm_result", &RESULT);
     let mut curves = Table::new("cm_kaplan_meier_dist", &CURVES);
     let mut attrition = Table::new("cm_attrition", &ATTRITION);
+    let mut covariates = Table::new(
+        "cm_covariate",
+        &["covariate_id", "covariate_name", "analysis_id", "covariate_analysis_id", "database_id"],
+    );
+    let mut balance = Table::new("cm_covariate_balance", &BALANCE);
     let base = Cell::Text(provenance.federation.clone());
     for (i, a) in results.analyses.iter().enumerate() {
         let id = Cell::Int(i64::try_from(i + 1).ok());
@@ -162,7 +167,7 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
         let definition = serde_json::to_string(planned).unwrap_or_default();
         analyses.rows.push(vec![id.clone(), Cell::Text(a.name.clone()), Cell::Text(definition)]);
         if let Some(regression) = planned.what.regression()
-            && let Some((feature, [reference, other])) = exposure(study, regression.features)
+            && let Some((feature, [reference, other])) = exposure(study, &regression.formula.features)
         {
             let (target, comparator) = (format!("{feature}={other}"), format!("{feature}={reference}"));
             let keys = [names.id(&target), names.id(&comparator), names.id(regression.outcome)];
@@ -183,6 +188,28 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
                 let keys = [names.id(&target), names.id(&comparator), names.id(event)];
                 for row in course(a, &target, &comparator) {
                     curves.rows.push([row, keys.to_vec(), vec![id.clone(), base.clone()]].concat());
+                }
+            }
+            What::Propensity { .. } => {
+                for row in a.estimate.rows.iter().filter(|r| r.statistic == "smd before") {
+                    let covariate = Cell::Int(i64::try_from(covariates.rows.len() + 1).ok());
+                    let after = find(&a.estimate.rows, &row.term, "smd after");
+                    covariates.rows.push(vec![
+                        covariate.clone(),
+                        Cell::Text(row.term.clone()),
+                        id.clone(),
+                        Cell::Int(None),
+                        base.clone(),
+                    ]);
+                    balance.rows.push(vec![
+                        base.clone(),
+                        id.clone(),
+                        covariate,
+                        Cell::Float(shown(Some(row))),
+                        noise(Some(row)),
+                        Cell::Float(shown(after)),
+                        noise(after),
+                    ]);
                 }
             }
             What::Attrition {} => {
@@ -208,7 +235,10 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
     }
     let mut cohorts = Table::new("cg_cohort_definition", &["cohort_definition_id", "cohort_name"]);
     cohorts.rows = names.0.iter().zip(1..).map(|(n, i)| vec![Cell::Int(Some(i)), Cell::Text(n.clone())]).collect();
-    [analyses, cohorts, triples, result, curves, attrition].into_iter().filter(|t| !t.rows.is_empty()).collect()
+    [analyses, cohorts, triples, result, curves, attrition, covariates, balance]
+        .into_iter()
+        .filter(|t| !t.rows.is_empty())
+        .collect()
 }
 
 const RESULT: [&str; 23] = [
@@ -320,6 +350,16 @@ fn course(a: &AnalysisResult, target: &str, comparator: &str) -> Vec<Vec<Cell>> 
         })
         .collect()
 }
+
+const BALANCE: [&str; 7] = [
+    "database_id",
+    "analysis_id",
+    "covariate_id",
+    "std_diff_before",
+    "dp_se_std_diff_before",
+    "std_diff_after",
+    "dp_se_std_diff_after",
+];
 
 const ATTRITION: [&str; 10] = [
     "sequence_number",

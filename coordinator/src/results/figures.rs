@@ -106,6 +106,42 @@ pub(super) fn forest(title: &str, rows: &[Row], level: &str) -> String {
     figure(&svg.finish(), &format!("{}s with {level} interval; the dashed line is no effect.", sentence(what)))
 }
 
+/// A love plot: how far each covariate's arms are apart, before and after weighting, in absolute standardised differences.
+pub(super) fn love(title: &str, rows: &[Row]) -> String {
+    let of = |term: &str, statistic: &str| {
+        let row = rows.iter().find(|r| r.term == term && r.statistic == statistic && !r.suppressed);
+        row.and_then(|r| r.estimate).filter(|v| v.is_finite()).map(f64::abs)
+    };
+    let terms: Vec<&str> = rows.iter().filter(|r| r.statistic == "smd before").map(|r| r.term.as_str()).collect();
+    let values: Vec<(&str, Option<f64>, Option<f64>)> =
+        terms.into_iter().take(60).map(|t| (t, of(t, "smd before"), of(t, "smd after"))).collect();
+    let most = values.iter().flat_map(|(_, a, b)| [*a, *b]).flatten().fold(0.2, f64::max);
+    if values.iter().all(|(_, a, b)| a.is_none() && b.is_none()) {
+        return String::new();
+    }
+    let names = values.iter().map(|(t, ..)| width(t)).fold(40.0, f64::max).min(LABEL_MOST);
+    let bottom = 8.0 + LINE * values.len() as f64;
+    let x = Scale::linear((0.0, most * 1.05), names + 14.0, WIDTH - 16.0);
+    let mut svg = Svg::new(&format!("{title}: balance before and after weighting"), bottom + 42.0);
+    svg.ticks_below(&x, 4.0, bottom);
+    svg.line("reference", (x.at(0.1), 4.0), (x.at(0.1), bottom));
+    for (i, (term, before, after)) in values.iter().enumerate() {
+        let y = 8.0 + LINE * (i as f64 + 0.5);
+        svg.text("end", (names, y + 4.0), &clip(term, names));
+        if let (Some(a), Some(b)) = (before, after) {
+            svg.line("grid", (x.at(*a), y), (x.at(*b), y));
+        }
+        if let Some(a) = before {
+            svg.dot("hollow", (x.at(*a), y));
+        }
+        if let Some(b) = after {
+            svg.dot("dot", (x.at(*b), y));
+        }
+    }
+    svg.text("middle", (f64::midpoint(names + 14.0, WIDTH - 16.0), bottom + 36.0), "absolute standardised difference");
+    figure(&svg.finish(), "Balance: hollow before weighting, full after it; the dashed line is 0.1.")
+}
+
 /// The hospitals' own estimates of a number, with what they say together.
 pub(super) fn between(a: &AnalysisResult, term: &str, statistic: &str, level: &str) -> String {
     let find = |rows: &[Row], statistic: &str| {

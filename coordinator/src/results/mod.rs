@@ -5,7 +5,7 @@
 //! * `provenance`: which plan, sites, rounds and releases the numbers come from.
 //! * `between`: the hospitals' own estimates, together.
 //! * `report`, `analyses`, `style`: the page.
-//! * `figures`, `plot`, `attrition`: its drawings. `strobe`: its checklist.
+//! * `figures`, `plot`, `attrition`: its drawings. `table1`, `strobe`: Table 1 and the checklist.
 //! * `text`: numbers and escaping, in one place.
 
 mod analyses;
@@ -18,6 +18,7 @@ mod provenance;
 mod report;
 mod strobe;
 mod style;
+mod table1;
 mod tables;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,15 @@ pub(super) fn html(results: &Results, provenance: &Provenance, plan: &Plan) -> S
     let title = escape(if results.title.is_empty() { &results.study } else { &results.title });
     let banner = "<p class=\"banner\" role=\"alert\">NOT PRIVATE: simulation without noise. These numbers are exact. \
                   Do not make them from, or mix them with, data of real patients.</p>";
-    let sections: String = results.analyses.iter().map(|a| analyses::section(a, &level, private)).collect();
+    let sections: String = results
+        .analyses
+        .iter()
+        .enumerate()
+        .map(|(i, a)| {
+            let planned = plan.study.analysis.get(i).map(|p| (&plan.study, p));
+            analyses::section(a, planned, &level, private)
+        })
+        .collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\

@@ -27,6 +27,7 @@ table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:t
 th,td{text-align:left;padding:.35rem .7rem .35rem 0;border-bottom:1px solid var(--rule);vertical-align:top}
 thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--rule)}
 tbody th{font-weight:400}
+th.indent{padding-left:1.4rem}
 tr.group th{font-weight:700;background:var(--tint);padding-left:.4rem}
 td.number,th.number{text-align:right;white-space:nowrap}
 td.suppressed{color:var(--soft);font-style:italic;text-align:center}
@@ -43,6 +44,7 @@ svg .curve{stroke:var(--main);stroke-width:2}
 svg .bar{fill:var(--fill)}
 svg .box{fill:var(--tint);stroke:var(--soft)}
 svg .dot{fill:var(--main)}
+svg .hollow{fill:var(--paper);stroke:var(--main);stroke-width:1.5}
 svg .diamond{fill:var(--main);stroke:none}
 svg .band{fill:var(--band);stroke:none}
 @media print{:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--rule:#bbb;--tint:#f4f4f4;--main:#17607a;

@@ -5,7 +5,7 @@ use schema::linkage::{LinkageKey, LinkageTag};
 use study::Plan;
 
 use super::readable::{Readable, TAGS};
-use super::{Engine, EngineError, sql};
+use super::{Engine, EngineError};
 use crate::config::Config;
 use crate::lake::Lake;
 

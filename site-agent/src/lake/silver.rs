@@ -1,5 +1,6 @@
 //! Silver: typed rows to Parquet, rejected records to quarantine, while an adapter reads.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -26,6 +27,8 @@ const ROW_GROUP: usize = 131_072;
 pub(super) fn properties() -> WriterProperties {
     WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        // Each record's key is its own: a dictionary of them is work for nothing.
+        .set_column_dictionary_enabled("record_key".into(), false)
         .set_max_row_group_row_count(Some(ROW_GROUP))
         .build()
 }
@@ -84,17 +87,35 @@ impl<'a> Silver<'a> {
         File::create(&path).map_err(|e| file_error(&path, &e))
     }
 
-    fn push(&mut self, record: &Record) -> Result<(), LakeError> {
-        let table = record.table();
-        if !self.tables.contains_key(&table) {
+    /// A table's file, which is opened with the first row.
+    fn open(&mut self, table: Table) -> Result<&mut TableFile, LakeError> {
+        let fresh = if self.tables.contains_key(&table) {
+            None
+        } else {
             let path = format!("silver/{}-{}.parquet", self.stem, table.name());
             let writer = ArrowWriter::try_new(self.create(&path)?, table.silver(), Some(properties()))
                 .map_err(|e| data_error("opening Parquet", &e))?;
-            self.tables.insert(table, TableFile { builder: BatchBuilder::new(table), writer, path });
+            Some(TableFile { builder: BatchBuilder::new(table), writer, path })
+        };
+        match (self.tables.entry(table), fresh) {
+            (Entry::Occupied(file), _) => Ok(file.into_mut()),
+            (Entry::Vacant(place), Some(file)) => Ok(place.insert(file)),
+            (Entry::Vacant(_), None) => Err(data_error("opening Parquet", &"a table's file is gone")),
         }
-        let Some(file) = self.tables.get_mut(&table) else { return Ok(()) };
+    }
+
+    fn push(&mut self, record: &Record) -> Result<(), LakeError> {
+        let file = self.open(record.table())?;
         file.builder.push(record).map_err(|e| data_error("a row", &e))?;
         if file.builder.rows() >= BATCH_ROWS { file.flush() } else { Ok(()) }
+    }
+
+    /// Writes a table's batch, where it is full.
+    fn flush_full(&mut self, table: Table) -> Result<(), LakeError> {
+        match self.tables.get_mut(&table) {
+            Some(file) if file.builder.rows() >= BATCH_ROWS => file.flush(),
+            _ => Ok(()),
+        }
     }
 
     fn reject(&mut self, q: &Quarantined) -> Result<(), LakeError> {
@@ -161,6 +182,12 @@ impl Sink for Silver<'_> {
     }
     fn row(&mut self, r: &Record) -> Result<(), AdapterError> {
         self.push(r).map_err(|e| AdapterError::Sink(e.to_string()))
+    }
+    fn columns(&mut self, table: Table) -> Result<Option<&mut BatchBuilder>, AdapterError> {
+        self.open(table).map(|file| Some(&mut file.builder)).map_err(|e| AdapterError::Sink(e.to_string()))
+    }
+    fn filled(&mut self, table: Table) -> Result<(), AdapterError> {
+        self.flush_full(table).map_err(|e| AdapterError::Sink(e.to_string()))
     }
     fn quarantine(&mut self, q: Quarantined) -> Result<(), AdapterError> {
         self.reject(&q).map_err(|e| AdapterError::Sink(e.to_string()))

@@ -330,3 +330,9 @@ pub fn unique<T: Ord + Clone>(items: &[T]) -> bool {
     let set: std::collections::BTreeSet<T> = items.iter().cloned().collect();
     set.len() == items.len()
 }
+
+/// The plan of a study file for the federation `test`.
+pub fn read_plan(file: &std::path::Path) -> study::Plan {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(coordinator::analyst::read(file, "test")).unwrap().unwrap()
+}

@@ -1,6 +1,6 @@
 //! A plan changed by one byte is refused: by the coordinator, and by an agent that is sent it all the same.
 
-use crate::harness::{COUNT, Federation, study};
+use crate::harness::{COUNT, Federation, read_plan, study};
 use certs::Folder;
 use coordinator::analyst;
 use site_agent::policy;
@@ -9,7 +9,7 @@ use site_agent::policy;
 fn one_byte_is_enough() {
     let f = Federation::new();
     let file = f.write_study("study.toml", &study("changed", "min_sites = 1", COUNT));
-    let plan = analyst::read(&file, "test").unwrap().unwrap();
+    let plan = read_plan(&file);
     let (identity, _) = Folder::new(&f.path("ada")).load().unwrap();
     let signed = analyst::sign(&plan, &identity, false).unwrap();
     let now = 1_800_000_000.min(i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap());

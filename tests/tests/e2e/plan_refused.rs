@@ -1,6 +1,6 @@
 //! An expired, wrong-role or unsigned plan is refused with its reason, and so is one that shows smaller numbers than the site.
 
-use crate::harness::{COUNT, Federation, study, text};
+use crate::harness::{COUNT, Federation, read_plan, study, text};
 use certs::Folder;
 use coordinator::analyst;
 
@@ -13,7 +13,7 @@ fn expired_and_too_small_cells_are_refused_by_the_site() {
     assert_eq!(late.status.code(), Some(3));
     assert!(text(&late).contains("line 5: expires: the study expired on 2020-01-01"), "{}", text(&late));
     let file = f.write_study("study.toml", &study("late", "min_sites = 1", COUNT));
-    let mut plan = analyst::read(&file, "test").unwrap().unwrap();
+    let mut plan = read_plan(&file);
     plan.study.expires = "2020-01-01".to_owned();
     let (ada, _) = Folder::new(&f.path("ada")).load().unwrap();
     let signed = analyst::sign(&plan, &ada, false).unwrap();
@@ -41,7 +41,7 @@ fn a_site_can_not_sign_and_nobody_submits_unsigned() {
     let f = Federation::new();
     f.add_site("s-1", 10, "");
     let file = f.write_study("study.toml", &study("forged", "min_sites = 1", COUNT));
-    let plan = analyst::read(&file, "test").unwrap().unwrap();
+    let plan = read_plan(&file);
     let (site, _) = Folder::new(&f.site_home("s-1").join("state/identity")).load().unwrap();
     let by_site = analyst::sign(&plan, &site, false).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();

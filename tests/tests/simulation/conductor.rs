@@ -87,6 +87,7 @@ impl Coordinator {
             rounds_done: 0,
             past: coordinator::round::Past::default(),
             out: std::collections::BTreeMap::new(),
+            hospitals: std::collections::BTreeMap::new(),
             submitted_micros: now.0,
             updated_micros: now.0,
         };
