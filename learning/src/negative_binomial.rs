@@ -232,6 +232,17 @@ impl Program for NegativeBinomial {
         }
     }
 
+    fn own(&self, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
+        let [gradient, curvature, _] = release.parts.as_slice() else { return None };
+        if round >= self.steps {
+            return None;
+        }
+        let (theta, _) = self.split(parameters).ok()?;
+        let unit = self.likelihood.unit();
+        let fit = Ascent::alone(theta, glm::sums(&self.design, unit, gradient, curvature).ok()?);
+        Some(glm::tell(&self.design, Some(&fit), (unit, 1.0), "rate ratio", &self.reporting))
+    }
+
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
         let (theta, tau) = self.split(parameters)?;
         if round < self.steps {

@@ -447,9 +447,10 @@ fn one(plan: &LogicalPlan, expr: &Expr) -> Result<(), Refused> {
                 }
             }
         }
-        Expr::ScalarSubquery(inner) => match subquery(inner)? {
-            Of::Nobody => Ok(()),
-            Of::Patients(_) => refused(
+        Expr::ScalarSubquery(inner) => match subquery(inner) {
+            Ok(Of::Nobody) => Ok(()),
+            Err(e) if !inner.outer_ref_columns.is_empty() => Err(e),
+            Ok(Of::Patients(_)) | Err(_) => refused(
                 "a subquery gives one value of the rows of all patients",
                 format!("join it as a table that is grouped by {KEY}"),
             ),

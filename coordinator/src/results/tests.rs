@@ -159,14 +159,14 @@ fn csv_has_every_row() {
     assert_eq!(lines.len(), 1 + 3 + 3 + 3 + 1);
     assert_eq!(
         lines.get(2).copied(),
-        Some("by sex,crosstab,target,\"sex=\"\"M\"\"\",n,99,91,107,4,0,4,3,0.5,1e-6,discrete Gaussian,false,,true")
+        Some("by sex,crosstab,target,\"sex=\"\"M\"\"\",n,99,91,107,4,0,4,3,0.5,1e-6,discrete Gaussian,false,,true,")
     );
     assert_eq!(
         lines.get(3).copied(),
-        Some("by sex,crosstab,target,sex=X,n,,,,,,,3,0.5,1e-6,discrete Gaussian,true,few,true")
+        Some("by sex,crosstab,target,sex=X,n,,,,,,,3,0.5,1e-6,discrete Gaussian,true,few,true,")
     );
     assert!(
-        csv.ends_with("later,moments,target,,failed,,,,,,,3,0.5,1e-6,discrete Gaussian,false,too few sites,true\r\n")
+        csv.ends_with("later,moments,target,,failed,,,,,,,3,0.5,1e-6,discrete Gaussian,false,too few sites,true,\r\n")
     );
 }
 

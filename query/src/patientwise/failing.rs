@@ -22,43 +22,56 @@ fn seen(node: &LogicalPlan) -> DFSchema {
     schema
 }
 
-/// Whether every computation of a plan is with whole and floating numbers, which do not overflow with an error.
-pub(super) fn check(ctx: &SessionContext, plan: &LogicalPlan) -> Result<(), Refused> {
-    let state = ctx.state();
-    let typed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
-    let typed = typed.map_err(|e| unreadable(&e))?;
-    let mut wrong = Ok(());
-    let walked = typed.apply_with_subqueries(|node| {
+/// Looks at every expression of a plan, with the columns that it speaks of.
+fn each(plan: &LogicalPlan, mut look: impl FnMut(&Expr, &DFSchema)) -> Result<(), Refused> {
+    let walked = plan.apply_with_subqueries(|node| {
         let schema = seen(node);
         node.apply_expressions(|whole| {
             whole.apply(|e| {
-                let number =
-                    |e: &Expr| e.get_type(&schema).is_ok_and(|t| t.is_integer() || t.is_floating() || t.is_null());
-                let computes = match e {
-                    Expr::BinaryExpr(b) => match b.op {
-                        Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
-                            number(&b.left) && number(&b.right)
-                        }
-                        _ => true,
-                    },
-                    Expr::Negative(inner) => number(inner),
-                    Expr::Cast(Cast { field, .. }) | Expr::TryCast(TryCast { field, .. }) => {
-                        !field.data_type().is_decimal()
-                    }
-                    _ => true,
-                };
-                if !computes && wrong.is_ok() {
-                    wrong = refused(
-                        format!("'{e}' computes with what are no plain numbers, and could fail because of a row"),
-                        "count days with CAST(date AS INT), and use DOUBLE for numbers",
-                    );
-                }
+                look(e, &schema);
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     });
-    walked.map_err(|e| unreadable(&e))?;
-    wrong
+    walked.map(|_| ()).map_err(|e| unreadable(&e))
+}
+
+/// Whether every computation of a plan is with whole and floating numbers, which do not overflow with an error.
+pub(super) fn check(ctx: &SessionContext, plan: &LogicalPlan) -> Result<(), Refused> {
+    let mut wrong = None;
+    // Casts as they are written: those that comparing adds are of whole numbers, and always fit.
+    each(plan, |e, _| {
+        if let Expr::Cast(Cast { field, .. }) | Expr::TryCast(TryCast { field, .. }) = e
+            && field.data_type().is_decimal()
+        {
+            wrong.get_or_insert_with(|| e.to_string());
+        }
+    })?;
+    let state = ctx.state();
+    let typed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+    each(&typed.map_err(|e| unreadable(&e))?, |e, schema| {
+        let number = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_integer() || t.is_floating() || t.is_null());
+        let computes = match e {
+            Expr::BinaryExpr(b) => match b.op {
+                Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
+                    number(&b.left) && number(&b.right)
+                }
+                _ => true,
+            },
+            Expr::Negative(inner) => number(inner),
+            _ => true,
+        };
+        if !computes {
+            wrong.get_or_insert_with(|| e.to_string());
+        }
+    })?;
+    match wrong {
+        None => Ok(()),
+        Some(e) => refused(
+            format!("'{e}' computes with what are no plain numbers, and could fail because of a row"),
+            "count days with CAST(date AS INT), and use DOUBLE for numbers",
+        ),
+    }
 }
 
 /// The same plan, in which a cast that can't be made and a division by zero are NULL.

@@ -2,27 +2,29 @@
 
 use super::*;
 
+const TAKEN: &[&str] = &[
+    "SELECT person_key, birth_year AS value FROM patient",
+    "SELECT person_key, count(*) AS value FROM condition WHERE code LIKE 'I2%' GROUP BY person_key",
+    "SELECT c.person_key, max(m.value_num) AS value FROM cohort c JOIN measurement m ON m.person_key = c.person_key \
+     AND m.event_date <= c.index_date GROUP BY c.person_key",
+    "SELECT c.person_key, count(v.visit_key) AS value FROM cohort c LEFT JOIN visit v ON v.person_key = c.person_key GROUP BY c.person_key",
+    "WITH n AS (SELECT person_key, row_number() OVER (PARTITION BY person_key ORDER BY event_date) AS place, value_num FROM measurement) \
+     SELECT person_key, value_num AS value FROM n WHERE place = 1",
+    "SELECT person_key, 1 AS value FROM patient WHERE person_key IN (SELECT person_key FROM death)",
+    "SELECT person_key, 1 AS value FROM patient WHERE person_key NOT IN (SELECT person_key FROM visit WHERE class = 'ER')",
+    "SELECT person_key, event_date AS value FROM condition UNION ALL SELECT person_key, event_date FROM procedure",
+    "SELECT DISTINCT person_key, code AS value FROM condition",
+    "SELECT c.person_key, w.weight AS value FROM condition c JOIN (VALUES ('I10', 1), ('E11', 2)) AS w (code, weight) ON c.code = w.code",
+    "SELECT person_key, CAST(code AS INT) / 0 AS value FROM condition",
+];
+
 async fn said(sql: &str) -> String {
     check(sql, &["value"]).await.map_or_else(|e| e.to_string(), |()| "taken".to_owned())
 }
 
 #[tokio::test]
 async fn what_keeps_patients_apart_is_taken() {
-    for sql in [
-        "SELECT person_key, birth_year AS value FROM patient",
-        "SELECT person_key, count(*) AS value FROM condition WHERE code LIKE 'I2%' GROUP BY person_key",
-        "SELECT c.person_key, max(m.value_num) AS value FROM cohort c JOIN measurement m ON m.person_key = c.person_key \
-         AND m.event_date <= c.index_date GROUP BY c.person_key",
-        "SELECT c.person_key, count(v.visit_key) AS value FROM cohort c LEFT JOIN visit v ON v.person_key = c.person_key GROUP BY c.person_key",
-        "WITH n AS (SELECT person_key, row_number() OVER (PARTITION BY person_key ORDER BY event_date) AS place, value_num FROM measurement) \
-         SELECT person_key, value_num AS value FROM n WHERE place = 1",
-        "SELECT person_key, 1 AS value FROM patient WHERE person_key IN (SELECT person_key FROM death)",
-        "SELECT person_key, 1 AS value FROM patient WHERE person_key NOT IN (SELECT person_key FROM visit WHERE class = 'ER')",
-        "SELECT person_key, event_date AS value FROM condition UNION ALL SELECT person_key, event_date FROM procedure",
-        "SELECT DISTINCT person_key, code AS value FROM condition",
-        "SELECT c.person_key, w.weight AS value FROM condition c JOIN (VALUES ('I10', 1), ('E11', 2)) AS w (code, weight) ON c.code = w.code",
-        "SELECT person_key, CAST(code AS INT) / 0 AS value FROM condition",
-    ] {
+    for sql in TAKEN {
         assert_eq!(said(sql).await, "taken", "{sql}");
     }
 }
@@ -90,4 +92,67 @@ async fn what_mixes_patients_is_refused_with_the_operator_and_the_remedy() {
         let said = said(sql).await;
         assert!(said != "taken" && said.contains(words), "{sql}\n  {said}");
     }
+}
+
+/// The tables of some people, each with rows that follow from the person's number.
+async fn world(people: &[u8]) -> SessionContext {
+    let config = SessionConfig::new().set_bool("datafusion.sql_parser.enable_ident_normalization", false);
+    let ctx = SessionContext::new_with_config(config);
+    let key = |p: &u8| format!("arrow_cast(X'{}', 'FixedSizeBinary(16)')", format!("{p:02x}").repeat(16));
+    let rows = |of: &dyn Fn(&u8, u8) -> String, each: u8| -> String {
+        let one =
+            |p: &u8| (0..each).map(|i| format!("SELECT {} AS person_key, {}", key(p), of(p, i))).collect::<Vec<_>>();
+        people.iter().flat_map(one).collect::<Vec<_>>().join(" UNION ALL ")
+    };
+    let codes = ["I21", "I25", "E11", "I10", "x"];
+    let day = |p: &u8, i: u8| format!("CAST('20{:02}-0{}-11' AS DATE)", 10 + p, 1 + i % 9);
+    let code = |p: &u8, i: u8| codes[usize::from(p + i) % codes.len()];
+    let tables: [(&str, String); 7] = [
+        ("patient", rows(&|p, _| format!("CAST({} AS BIGINT) AS birth_year", 1900 + u32::from(*p)), 1)),
+        (
+            "condition",
+            rows(&|p, i| format!("'{}' AS code, {} AS event_date", code(p, i), day(p, i)), 1 + people[0] % 3),
+        ),
+        (
+            "measurement",
+            rows(&|p, i| format!("CAST({}.5 AS DOUBLE) AS value_num, {} AS event_date", i * 3 + p, day(p, i)), 4),
+        ),
+        ("visit", rows(&|p, i| format!("'{}' AS class, {} AS visit_key", if i == 0 { "ER" } else { "OP" }, key(p)), 2)),
+        ("death", rows(&|p, _| format!("{} AS event_date", day(p, 0)), 1)),
+        ("procedure", rows(&|p, i| format!("{} AS event_date", day(p, i)), 2)),
+        ("cohort", rows(&|p, _| format!("{} AS index_date", day(p, 1)), 1)),
+    ];
+    for (name, sql) in tables {
+        let frame = ctx.sql(&sql).await.unwrap_or_else(|e| panic!("{name}: {e}"));
+        ctx.register_table(name, frame.into_view()).unwrap();
+    }
+    ctx
+}
+
+async fn rows_of(ctx: &SessionContext, sql: &str, person: u8) -> Vec<String> {
+    let frame = plan(ctx, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let batches = frame.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let text = datafusion::arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
+    let key = format!("{person:02x}").repeat(16);
+    let mut rows: Vec<String> = text.lines().filter(|l| l.contains(&key)).map(|l| l.replace(' ', "")).collect();
+    rows.sort();
+    rows
+}
+
+/// The promise itself: a patient's rows are the same whoever else is there.
+#[tokio::test]
+async fn a_patients_rows_do_not_depend_on_others() {
+    let (alone, among) = (world(&[4]).await, world(&[4, 5, 9]).await);
+    for sql in TAKEN {
+        assert_eq!(rows_of(&alone, sql, 4).await, rows_of(&among, sql, 4).await, "{sql}");
+    }
+    // One that mixes them would be seen here.
+    let mixing =
+        "SELECT arrow_cast(person_key, 'Binary') AS k, rank() OVER (ORDER BY birth_year DESC) AS value FROM patient";
+    let count = async |ctx: &SessionContext| {
+        let batches = ctx.sql(mixing).await.unwrap().collect().await.unwrap();
+        datafusion::arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()
+    };
+    assert!(!count(&among).await.contains(&format!("{} | 1 ", "04".repeat(16))), "the first by year is another");
+    assert!(count(&alone).await.contains(&format!("{} | 1 ", "04".repeat(16))));
 }

@@ -87,7 +87,9 @@ impl What {
                 *fitting = Fitting { steps: fitting.steps.max(50), clip: None };
             }
             What::Linear { clip, .. } => *clip = None,
-            What::Cox { steps, .. } | What::Propensity { steps, .. } => *steps = (*steps).max(50),
+            // Wide public bounds have a middle far from every patient.
+            What::Cox { steps, cap, .. } => (*steps, *cap) = ((*steps).max(50), cap.max(1e4)),
+            What::Propensity { steps, .. } => *steps = (*steps).max(50),
             What::PiecewiseExponential { steps, cap, .. } => {
                 (*steps, *cap) = ((*steps).max(50), cap.max(50.0));
             }

@@ -84,6 +84,11 @@ fn of_every_kind(place: &mut Place<'_, '_>, a: &Analysis) {
         let remedy = "leave it out, or set [privacy] aggregation = \"local\"";
         place.say("by_hospital", "a secure sum says nothing of one hospital", remedy);
     }
+    let no_own = ["attrition", "distinct", "gamma", "piecewise_exponential", "propensity"];
+    if a.by_hospital && no_own.contains(&a.what.kind()) {
+        let message = format!("the kind {} has no estimate of one hospital alone", a.what.kind());
+        place.say("by_hospital", message, "leave it out, or use a cox, logistic, poisson or linear model");
+    }
     let features = a.what.features();
     if !distinct(&features) {
         place.say("", "a feature is named twice", "name each once");

@@ -4,8 +4,10 @@
 mod agent_killed;
 mod approval;
 mod bad_extract;
+mod between_hospitals;
 mod budget_spent;
 mod check_problems;
+mod cohorts;
 mod coordinator_killed;
 mod demo;
 mod distinct;

