@@ -426,10 +426,12 @@ fn one(plan: &LogicalPlan, expr: &Expr) -> Result<(), Refused> {
             call(fun.name(), &[WINDOWS, AGGREGATES].concat())
         }
         Expr::InSubquery(found) => {
-            let inner = subquery(&found.subquery)?;
+            let inner = subquery(&found.subquery);
             match inner {
-                Of::Nobody => Ok(()),
-                Of::Patients(keys) => {
+                Ok(Of::Nobody) => Ok(()),
+                Err(e) if !found.subquery.outer_ref_columns.is_empty() => Err(e),
+                inner => {
+                    let keys = if let Ok(Of::Patients(keys)) = inner { keys } else { BTreeSet::new() };
                     let input = plan.inputs();
                     let ours = input.iter().any(|i| {
                         walk(i).is_ok_and(|of| match of {

@@ -87,7 +87,13 @@ fn has_control(value: &serde_json::Value) -> bool {
     match value {
         serde_json::Value::String(s) => s.chars().any(char::is_control),
         serde_json::Value::Array(a) => a.iter().any(has_control),
-        serde_json::Value::Object(o) => o.iter().any(|(k, v)| k.chars().any(char::is_control) || has_control(v)),
+        serde_json::Value::Object(o) => o.iter().any(|(k, v)| match v {
+            // A query has lines.
+            serde_json::Value::String(sql) if k == "sql" => {
+                sql.chars().any(|c| c.is_control() && c != '\n' && c != '\t')
+            }
+            _ => k.chars().any(char::is_control) || has_control(v),
+        }),
         _ => false,
     }
 }

@@ -25,6 +25,14 @@ pub struct CompileError {
     pub reason: String,
 }
 
+/// What each column of an analysis' batch is: its features, or the steps of its cohort. `None` where one has no shape.
+pub fn columns(study: &Study, a: &crate::analysis::Analysis) -> Option<Vec<Shape>> {
+    if matches!(a.what, What::Attrition {}) {
+        return Some(vec![Shape::Level { levels: study.cohorts.get(&a.cohort)?.steps() }]);
+    }
+    a.what.features().iter().map(|n| shape(study, n)).collect()
+}
+
 /// The shape of a feature by name.
 pub fn shape(study: &Study, name: &str) -> Option<Shape> {
     study.features.get(name).and_then(Feature::shape)

@@ -219,11 +219,10 @@ pub fn needed(plan: &Plan, sites: usize, patients: usize, wanted: Wanted) -> Res
 fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients: usize) -> Result<Vec<Row>, String> {
     let text = |e: ProgramError| e.to_string();
     let mut program = compile::program(&plan.study, analysis).map_err(|e| e.to_string())?;
-    let names = plan.study.analysis.get(analysis).map(|a| a.what.features()).unwrap_or_default();
     if let Some(What::Distinct { .. }) = plan.study.analysis.get(analysis).map(|a| &a.what) {
         return distinct(plan, analysis, rounds, sites, patients);
     }
-    let shapes: Option<Vec<Shape>> = names.iter().map(|n| compile::shape(&plan.study, n)).collect();
+    let shapes = plan.study.analysis.get(analysis).and_then(|a| compile::columns(&plan.study, a));
     let batch = shapes.as_deref().and_then(made_up).ok_or("the features do not fit")?;
     let scale = (sites * patients) as f64 / GRID as f64;
     let privacy = &plan.study.privacy;

@@ -20,7 +20,6 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use platform::Clock;
 use proto::Hash;
-use study::analysis::What;
 use study::feature::Shape;
 use study::{Plan, Study};
 use summaries::{Column, MISSING, PatientBatch};
@@ -118,7 +117,8 @@ impl Engine {
             .analysis
             .get(analysis as usize)
             .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
-        let shapes = shapes(study, a)?;
+        let shapes = study::compile::columns(study, a);
+        let shapes = shapes.ok_or_else(|| EngineError::Plan("a feature has no shape".to_owned()))?;
         let queries = query::analysis(study, a, config.id.as_str()).map_err(EngineError::Plan)?;
         let features = query::entered(&queries.features, config.budget.first_block, blocks);
         let version = readable.version();
@@ -139,18 +139,6 @@ impl Engine {
         cache.insert(key, batch.clone());
         Ok((batch, version))
     }
-}
-
-/// What each column of an analysis is.
-fn shapes(study: &Study, a: &study::analysis::Analysis) -> Result<Vec<Shape>, EngineError> {
-    if matches!(a.what, What::Attrition {}) {
-        let cohort = study.cohorts.get(&a.cohort).ok_or_else(|| EngineError::Plan("there is no such cohort".into()))?;
-        return Ok(vec![Shape::Level { levels: cohort.steps() }]);
-    }
-    let shape = |n: &String| {
-        study::compile::shape(study, n).ok_or_else(|| EngineError::Plan(format!("the feature '{n}' has no shape")))
-    };
-    a.what.features().iter().map(shape).collect()
 }
 
 fn to_batch(shapes: &[Shape], batches: &[RecordBatch], salt: &[u8; 32]) -> Result<PatientBatch, EngineError> {

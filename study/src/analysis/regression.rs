@@ -88,7 +88,7 @@ impl What {
             }
             What::Linear { clip, .. } => *clip = None,
             // Wide public bounds have a middle far from every patient.
-            What::Cox { steps, cap, .. } => (*steps, *cap) = ((*steps).max(50), cap.max(1e4)),
+            What::Cox { steps, cap, .. } => (*steps, *cap) = ((*steps).max(50), cap.max(1e3)),
             What::Propensity { steps, .. } => *steps = (*steps).max(50),
             What::PiecewiseExponential { steps, cap, .. } => {
                 (*steps, *cap) = ((*steps).max(50), cap.max(50.0));

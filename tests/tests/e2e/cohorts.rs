@@ -14,6 +14,7 @@ format = "csv"
 [[file]]
 match = "people.csv"
 person = { column = "id" }
+dates = ["%Y-%m-%d"]
 [[file.row]]
 table = "patient"
 [file.row.set]
@@ -27,6 +28,7 @@ end = { column = "to" }
 [[file]]
 match = "drugs.csv"
 person = { column = "id" }
+dates = ["%Y-%m-%d"]
 [[file.row]]
 table = "drug_exposure"
 id = ["id", "code", "day"]
@@ -38,6 +40,7 @@ end = { column = "to" }
 [[file]]
 match = "conditions.csv"
 person = { column = "id" }
+dates = ["%Y-%m-%d"]
 [[file.row]]
 table = "condition"
 id = ["id", "code", "day"]
