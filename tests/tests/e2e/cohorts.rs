@@ -118,7 +118,7 @@ fn results(study: &str) -> Value {
     }
     std::fs::write(home.join("mapping.toml"), MAPPING).unwrap();
     let toml = "id = \"s-0\"\nname = \"Hospital\"\ncountry = \"DE\"\ntime_zone = \"UTC\"\n[[source]]\nname = \"x\"\nformat = \"csv\"\n\
-                path = \"extract\"\nmapping = \"mapping.toml\"\n";
+                path = \"extract\"\nmapping = \"mapping.toml\"\n[disclosure]\nsql = \"allow\"\n";
     std::fs::write(home.join("site.toml"), toml).unwrap();
     std::fs::write(dir.path().join("study.toml"), format!("{HEAD}{study}")).unwrap();
     let mut c = Command::new(program("simulator"));
