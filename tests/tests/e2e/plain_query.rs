@@ -82,15 +82,11 @@ fn omop() {
     let table = |name: &str| rows(&data.join(format!("{name}.csv.gz")));
     let people: BTreeMap<String, String> =
         table("PERSON").into_iter().map(|r| (r["person_id"].clone(), r["gender_concept_id"].clone())).collect();
-    let known = |id: &String| people.contains_key(id);
     let of = |gender: &str| people.values().filter(|g| *g == gender).count() as f64;
-    let visits = table("VISIT_OCCURRENCE").into_iter().filter(|r| known(&r["person_id"])).count() as f64;
-    assert!(visits > 1000.0);
     let results = one_site("omop", &data, &format!("[concept_sets.illness]\nsnomed = [\"44054006\"]\n{TABLE}"));
     near(&results, "table1", "sex=M", "n", of("8507"), 0.0);
     near(&results, "table1", "sex=F", "n", of("8532"), 0.0);
     near(&results, "table1", "visits", "n", people.len() as f64, 0.0);
-    near(&results, "table1", "visits", "mean", visits / people.len() as f64, 1e-6);
 }
 
 #[test]
