@@ -45,11 +45,8 @@ fn followed(study: &Study, causes: &[Event], risk: &Risk<'_>, is_time: bool) -> 
             before.push(format!("SELECT c.person_key {had}"));
         }
     }
-    let mut stop = format!(
-        "least(max(CAST(p.end_date AS INT)), min(coalesce(CAST(c.exit_date AS INT), 2000000000))) - \
-        min(CAST(c.index_date AS INT))"
-    );
-    stop = format!("least({stop}, {last})");
+    let left = "least(max(CAST(p.end_date AS INT)), min(coalesce(CAST(c.exit_date AS INT), 2000000000)))";
+    let stop = format!("least({left} - min(CAST(c.index_date AS INT)), {last})");
     let mut observed = format!(
         "SELECT c.person_key, {stop} AS stop FROM {COHORT} c JOIN observation_period p ON p.person_key = c.person_key \
          AND p.start_date <= c.index_date AND p.end_date >= c.index_date {group}"

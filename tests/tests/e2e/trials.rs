@@ -199,13 +199,11 @@ fn two_hospitals_of_breast_cancer_with_a_baseline_each() {
         study += &feature(name, &format!("bounds = [{bounds}]"));
     }
     let list = BREAST.map(|n| format!("\"{n}\"")).join(", ");
-    for (name, ties, strata) in [("breslow by site", "breslow", true)] {
-        let strata = if strata { "strata = \"site\"\n" } else { "" };
-        let _ = writeln!(
-            study,
-            "[[analysis]]\nname = \"{name}\"\nkind = \"cox\"\ntime = \"time\"\nevent = \"event\"\nfeatures = [{list}]\nties = \"{ties}\"\n{strata}"
-        );
-    }
+    let _ = writeln!(
+        study,
+        "[[analysis]]\nname = \"breslow by site\"\nkind = \"cox\"\ntime = \"time\"\nevent = \"event\"\nfeatures = [{list}]\n\
+         ties = \"breslow\"\nstrata = \"site\""
+    );
     study +=
         "[[analysis]]\nkind = \"survival\"\ntime = \"time\"\nevent = \"event\"\nby = \"treated\"\nstrata = \"site\"\n";
     let results = federation(&both, &study);
