@@ -68,13 +68,11 @@ pub async fn read(file: &Path, federation: &str) -> anyhow::Result<Result<Plan, 
         Some(problem) => Err(vec![problem]),
         None => Plan::new(federation, study),
     });
-    let plan = match plan {
-        Ok(plan) => match query::patientwise::problems(&plan.study).await {
-            problems if problems.is_empty() => Ok(plan),
-            problems => Err(problems),
-        },
-        Err(problems) => Err(problems),
+    let own = match &plan {
+        Ok(plan) => query::patientwise::problems(&plan.study).await,
+        Err(_) => Vec::new(),
     };
+    let plan = if own.is_empty() { plan } else { Err(own) };
     Ok(plan.map_err(|problems| study::read::located(&text, problems)))
 }
 

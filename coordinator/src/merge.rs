@@ -159,24 +159,10 @@ impl Merge {
         if self.taken.contains_key(site) {
             return Ok(());
         }
-        let mut sums = Vec::with_capacity(self.parts.len());
-        let mut rest = release.lanes.as_slice();
-        for (sum, part) in self.parts.iter().zip(&release.manifest.parts) {
-            let (own, after) = rest.split_at_checked(sum.lanes.len()).unwrap_or((rest, &[]));
-            rest = after;
-            sums.push(
-                sum.plus(own, part).ok_or(Misfit { code: "overflow", what: "lanes leave the range of the sum" })?,
-            );
-        }
+        let overflow = Misfit { code: "overflow", what: "lanes leave the range of the sum" };
+        let sums = plus(&self.parts, release).ok_or(overflow)?;
         if let Some(own) = &mut self.own {
-            let mut rest = release.lanes.as_slice();
-            let mut alone = Vec::with_capacity(self.parts.len());
-            for (zero, part) in empty(&self.terms).iter().zip(&release.manifest.parts) {
-                let (lanes, after) = rest.split_at_checked(zero.lanes.len()).unwrap_or((rest, &[]));
-                rest = after;
-                alone.extend(zero.plus(lanes, part));
-            }
-            own.insert(site.clone(), alone);
+            own.extend(plus(&empty(&self.terms), release).map(|alone| (site.clone(), alone)));
         }
         self.parts = sums;
         let m = &release.manifest;
@@ -200,6 +186,18 @@ impl Merge {
     pub fn finish(self) -> (MergedRound, BTreeMap<SiteId, Taken>) {
         (round(self.parts, self.taken.len()), self.taken)
     }
+}
+
+/// Sums with a release's parts; `None` where a lane overflows.
+fn plus(sums: &[Sum], release: &Release) -> Option<Vec<Sum>> {
+    let mut rest = release.lanes.as_slice();
+    let mut out = Vec::with_capacity(sums.len());
+    for (sum, part) in sums.iter().zip(&release.manifest.parts) {
+        let (own, after) = rest.split_at_checked(sum.lanes.len()).unwrap_or((rest, &[]));
+        rest = after;
+        out.push(sum.plus(own, part)?);
+    }
+    Some(out)
 }
 
 fn empty(terms: &Terms) -> Vec<Sum> {

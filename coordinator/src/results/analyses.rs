@@ -29,6 +29,7 @@ pub(super) fn section(a: &AnalysisResult, planned: Planned<'_>, level: &str, pri
         out.push_str(&format!("<p class=\"failed\">This analysis failed: {}</p>", escape(reason)));
     }
     let rows = &a.estimate.rows;
+    let all: Vec<&Row> = rows.iter().collect();
     match a.kind.as_str() {
         "logistic" | "linear" | "poisson" | "negative_binomial" | "gamma" | "cox" | "piecewise_exponential" => {
             let of_model = |r: &&Row| r.term != "model";
@@ -40,16 +41,13 @@ pub(super) fn section(a: &AnalysisResult, planned: Planned<'_>, level: &str, pri
         }
         "attrition" => {
             out.push_str(&attrition::diagram(&a.name, rows, level));
-            out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, false));
+            out.push_str(&titled("", &all, level, false));
         }
-        "propensity" => {
+        // Only propensity scores tell balance; of the others the plot is empty.
+        "rate" | "mantel_haenszel" | "propensity" => {
             out.push_str(&figures::love(&a.name, rows));
             out.push_str(&figures::forest(&a.name, rows, level));
-            out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, false));
-        }
-        "rate" | "mantel_haenszel" => {
-            out.push_str(&figures::forest(&a.name, rows, level));
-            out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, false));
+            out.push_str(&titled("", &all, level, false));
         }
         kind => {
             if let Some((study, What::Table1 { variables, by, .. })) = planned.map(|(s, a)| (s, &a.what)) {
@@ -58,7 +56,7 @@ pub(super) fn section(a: &AnalysisResult, planned: Planned<'_>, level: &str, pri
             if matches!(kind, "count" | "crosstab" | "codes") {
                 out.push_str(&figures::patients(&a.name, rows, level));
             }
-            out.push_str(&titled("", &rows.iter().collect::<Vec<_>>(), level, kind == "table1"));
+            out.push_str(&titled("", &all, level, kind == "table1"));
         }
     }
     for curve in &a.estimate.curves {

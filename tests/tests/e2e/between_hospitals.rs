@@ -1,13 +1,11 @@
 //! The hospitals' own estimates beside the common one: those of each hospital's patients alone, and their meta-analysis.
 
 use std::fmt::Write as _;
-use std::process::Command;
 
 use insitu_tests::shared_data;
 use serde_json::Value;
 
-use crate::harness::{array, program, run, text};
-use crate::reference::read;
+use crate::harness::{array, simulated_here};
 
 /// Four hospitals' heart disease: age, sex and blood pressure of the common columns.
 const COLUMNS: [(&str, usize); 4] = [("age", 0), ("sex", 1), ("trestbps", 3), ("num", 13)];
@@ -53,14 +51,9 @@ fn run_study(study: &str) -> Option<(Value, String)> {
         + &feature("sex", "levels = [0, 1]")
         + &feature("trestbps", "bounds = [80, 220]")
         + &feature("num", "levels = [0, 1]");
-    std::fs::write(dir.path().join("study.toml"), format!("{head}{features}{study}")).unwrap();
-    let mut c = Command::new(program("simulator"));
-    c.args(["run", "--json", "--noise", "off", "--study"]).arg(dir.path().join("study.toml"));
-    c.arg("--sites").arg(dir.path().join("sites")).arg("--out").arg(dir.path().join("out"));
-    let out = run(c);
-    assert!(out.status.success(), "{}", text(&out));
+    let results = simulated_here(dir.path(), &format!("{head}{features}{study}"));
     let report = std::fs::read_to_string(dir.path().join("out/report.html")).unwrap();
-    Some((read(&dir.path().join("out/estimates.json")), report))
+    Some((results, report))
 }
 
 fn of<'v>(rows: &'v [Value], term: &str, statistic: &str) -> &'v Value {

@@ -6,8 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{array, program, run, text};
-use crate::reference::read;
+use crate::harness::{array, program, run, simulated_here, text};
 
 const MAPPING: &str = r#"
 format = "csv"
@@ -120,13 +119,7 @@ fn results(study: &str) -> Value {
     let toml = "id = \"s-0\"\nname = \"Hospital\"\ncountry = \"DE\"\ntime_zone = \"UTC\"\n[[source]]\nname = \"x\"\nformat = \"csv\"\n\
                 path = \"extract\"\nmapping = \"mapping.toml\"\n[disclosure]\nsql = \"allow\"\n";
     std::fs::write(home.join("site.toml"), toml).unwrap();
-    std::fs::write(dir.path().join("study.toml"), format!("{HEAD}{study}")).unwrap();
-    let mut c = Command::new(program("simulator"));
-    c.args(["run", "--json", "--noise", "off", "--study"]).arg(dir.path().join("study.toml"));
-    c.arg("--sites").arg(dir.path().join("sites")).arg("--out").arg(dir.path().join("out"));
-    let out = run(c);
-    assert!(out.status.success(), "{}", text(&out));
-    read(&dir.path().join("out/estimates.json"))
+    simulated_here(dir.path(), &format!("{HEAD}{study}"))
 }
 
 /// The estimates of an analysis by their term and statistic.

@@ -1,7 +1,7 @@
 //! A federation for one test: a coordinator and sites as processes, in a folder that goes with the test.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,23 @@ pub fn run(mut command: Command) -> Output {
 
 pub fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The estimates of a simulation of a study over the sites in the folder `sites` of `dir`; its other files are in `out`.
+pub fn simulated(study: &Path, dir: &Path, noise: &str) -> Value {
+    let mut c = Command::new(program("simulator"));
+    c.args(["run", "--json", "--noise", noise, "--study"]).arg(study);
+    c.arg("--sites").arg(dir.join("sites")).arg("--out").arg(dir.join("out"));
+    let out = run(c);
+    assert!(out.status.success(), "{}", text(&out));
+    serde_json::from_slice(&std::fs::read(dir.join("out/estimates.json")).unwrap()).unwrap()
+}
+
+/// The same of a study in the file `study.toml` of `dir`, without noise.
+pub fn simulated_here(dir: &Path, study: &str) -> Value {
+    let file = dir.join("study.toml");
+    std::fs::write(&file, study).unwrap();
+    simulated(&file, dir, "off")
 }
 
 pub struct Federation {
@@ -332,7 +349,7 @@ pub fn unique<T: Ord + Clone>(items: &[T]) -> bool {
 }
 
 /// The plan of a study file for the federation `test`.
-pub fn read_plan(file: &std::path::Path) -> study::Plan {
+pub fn read_plan(file: &Path) -> study::Plan {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(coordinator::analyst::read(file, "test")).unwrap().unwrap()
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{array, program, run, text};
+use crate::harness::{array, run, simulated};
 use insitu_tests::shared_data;
 use serde_json::Value;
 
@@ -31,12 +31,7 @@ fn federation(study: &str, data: &Path, noise: &str) -> Value {
     let mut prepare = Command::new(examples.join("prepare"));
     prepare.arg(data).arg(dir.path().join("sites"));
     assert!(run(prepare).status.success());
-    let mut c = Command::new(program("simulator"));
-    c.args(["run", "--json", "--noise", noise, "--study"]).arg(examples.join(study));
-    c.arg("--sites").arg(dir.path().join("sites")).arg("--out").arg(dir.path().join("out"));
-    let out = run(c);
-    assert!(out.status.success(), "{}", text(&out));
-    serde_json::from_slice(&std::fs::read(dir.path().join("out/estimates.json")).unwrap()).unwrap()
+    simulated(&examples.join(study), dir.path(), noise)
 }
 
 fn row<'a>(results: &'a Value, kind: &str, term: &str, statistic: &str) -> &'a Value {

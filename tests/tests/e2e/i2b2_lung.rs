@@ -2,10 +2,9 @@
 //! its censoring.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
-use crate::harness::{program, run, text};
-use crate::reference::{near, read};
+use crate::harness::simulated_here;
+use crate::reference::near;
 use insitu_tests::shared_data;
 
 const STUDY: &str = r#"
@@ -81,13 +80,7 @@ fn lung_from_the_star() {
         );
         std::fs::write(home.join("site.toml"), toml).unwrap();
     }
-    std::fs::write(dir.path().join("study.toml"), STUDY).unwrap();
-    let mut c = Command::new(program("simulator"));
-    c.args(["run", "--json", "--noise", "off", "--study"]).arg(dir.path().join("study.toml"));
-    c.arg("--sites").arg(dir.path().join("sites")).arg("--out").arg(dir.path().join("out"));
-    let out = run(c);
-    assert!(out.status.success(), "{}", text(&out));
-    let results = read(&dir.path().join("out/estimates.json"));
+    let results = simulated_here(dir.path(), STUDY);
     // EXPECTED.txt of the survival package's lung, survival 3.5-3: the same trial.
     let survival: BTreeMap<&str, f64> = [
         ("sex=M, time 100", 0.826_087),

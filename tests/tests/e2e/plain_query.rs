@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
 
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
-use crate::harness::{program, run, text};
-use crate::reference::{near, read};
+use crate::harness::simulated_here;
+use crate::reference::near;
 use insitu_tests::shared_data;
 
 fn lines(path: &Path) -> impl Iterator<Item = String> {
@@ -65,13 +64,7 @@ fn one_site(format: &str, data: &Path, study: &str) -> Value {
         data.display()
     );
     std::fs::write(home.join("site.toml"), toml).unwrap();
-    std::fs::write(dir.path().join("study.toml"), format!("{HEAD}{study}")).unwrap();
-    let mut c = Command::new(program("simulator"));
-    c.args(["run", "--json", "--noise", "off", "--study"]).arg(dir.path().join("study.toml"));
-    c.arg("--sites").arg(dir.path().join("sites")).arg("--out").arg(dir.path().join("out"));
-    let out = run(c);
-    assert!(out.status.success(), "{}", text(&out));
-    read(&dir.path().join("out/estimates.json"))
+    simulated_here(dir.path(), &format!("{HEAD}{study}"))
 }
 
 const TABLE: &str = "[[analysis]]\nkind = \"table1\"\nvariables = [\"sex\", \"died\", \"ill\", \"visits\"]\n";

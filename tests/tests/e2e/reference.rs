@@ -1,10 +1,8 @@
 //! A trial's statistics through a whole federation of three sites, without noise: what R says of all patients together.
 
 use std::fmt::Write as _;
-use std::path::Path;
-use std::process::Command;
 
-use crate::harness::{array, program, run, text};
+use crate::harness::{array, simulated_here};
 use insitu_tests::shared_data;
 use serde_json::Value;
 
@@ -55,17 +53,7 @@ pub(crate) fn federation(table: &Table, study: &str) -> Value {
     let head = "id = \"reference\"\nversion = \"1.0.0\"\nschema = \">=1.1,<2\"\npurpose = \"research\"\nexpires = \"2035-12-31\"\n\
                 [code_systems]\nr = \"urn:insitu:reference\"\n[cohorts.target]\nentry = { table = \"patient\" }\n[suppression]\nk = 0\n\
                 [privacy]\nepsilon = 1.0\n";
-    std::fs::write(dir.path().join("study.toml"), format!("{head}{study}")).unwrap();
-    let mut c = Command::new(program("simulator"));
-    c.args(["run", "--json", "--noise", "off", "--study"]).arg(dir.path().join("study.toml"));
-    c.arg("--sites").arg(dir.path().join("sites")).arg("--out").arg(dir.path().join("out"));
-    let out = run(c);
-    assert!(out.status.success(), "{}", text(&out));
-    read(&dir.path().join("out/estimates.json"))
-}
-
-pub(crate) fn read(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    simulated_here(dir.path(), &format!("{head}{study}"))
 }
 
 pub(crate) fn feature(name: &str, shape: &str) -> String {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::{array, program, run, text};
+use crate::harness::{array, program, run, simulated, text};
 use insitu_tests::shared_data;
 
 #[test]
@@ -16,13 +16,7 @@ fn the_counts_of_the_extract() {
     let out = run(split);
     assert!(out.status.success(), "{}", text(&out));
     let study = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/synthea/study.toml");
-    let mut c = Command::new(program("simulator"));
-    c.args(["run", "--json", "--noise", "off", "--study"]).arg(study);
-    c.arg("--sites").arg(&sites).arg("--out").arg(dir.path().join("out"));
-    let out = run(c);
-    assert!(out.status.success(), "{}", text(&out));
-    let results: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(dir.path().join("out/estimates.json")).unwrap()).unwrap();
+    let results = simulated(&study, dir.path(), "off");
     let value = |analysis: &str, term: &str, statistic: &str| {
         array(&results, "analyses")
             .iter()
