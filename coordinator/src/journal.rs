@@ -56,6 +56,9 @@ pub struct State {
     /// What each hospital's own releases say so far, of an analysis that tells it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hospitals: BTreeMap<SiteId, Estimate>,
+    /// What the running analysis' program knows beside its parameters, where it is told from releases apart, which are not kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<f64>,
     /// When it was submitted, in microseconds since 1970.
     pub submitted_micros: i64,
     /// When something last changed.

@@ -10,8 +10,15 @@ use nalgebra::{DMatrix, DVector, SymmetricEigen};
 
 /// Steps smaller than this, without noise, are the end.
 pub(crate) const CONVERGED: f64 = 1e-11;
+/// Without noise a last step longer than this, beside the coefficients, has not arrived.
+pub(crate) const STILL: f64 = 1e-6;
+/// A log-likelihood that the last step still raises by more than this, and more than noise does, has not arrived: separated outcomes
+/// raise it step by step without end, while every step is short beside an error that grows as well.
+const STILL_RISING: f64 = 0.05;
+/// Coefficients of scaled features as long as this mean that the likelihood is flat, since the outcome is separated.
+pub(crate) const FAR: f64 = 15.0;
 /// No step is longer, in coefficients of the unit-ball rows times the row norm.
-const LONGEST_STEP: f64 = 10.0;
+pub(crate) const LONGEST_STEP: f64 = 10.0;
 
 /// What a round's sums say.
 pub(crate) struct Sums {
@@ -49,6 +56,8 @@ pub(crate) fn every(d: usize) -> Vec<(usize, usize)> {
 #[derive(Default)]
 pub(crate) struct Ascent {
     curvatures: Vec<(DMatrix<f64>, f64)>,
+    /// How much the noise of the step before is expected to leave for the next to gain.
+    left: f64,
 }
 
 impl Ascent {
@@ -69,8 +78,10 @@ impl Ascent {
         let (h, variance_h) = self.mean_curvature(sums.curvature, sums.curvature_variance);
         // The spectral norm of the curvature's noise is about σ_h·√(2d); eigenvalues below it are not known to be positive.
         let floor = (variance_h * 2.0 * d as f64).sqrt().max(1e-9 * h.diagonal().max().max(1e-300));
+        let far = norm_of(theta) > FAR * sums.norm;
         if exact && h.diagonal().max() <= f64::MIN_POSITIVE {
-            return (theta.to_vec(), 0.0, Fit::Withheld("no complete patient, or the outcome never varies"));
+            let why = if far { SEPARATED } else { "no complete patient, or the outcome never varies" };
+            return (theta.to_vec(), 0.0, Fit::Withheld(why));
         }
         let eigen = SymmetricEigen::new(h);
         let least = eigen.eigenvalues.min();
@@ -83,17 +94,22 @@ impl Ascent {
             step *= longest / length;
         }
         let next: Vec<f64> = theta.iter().zip(step.iter()).map(|(t, s)| t + s).collect();
-        let noise = DMatrix::identity(d, d) * sums.gradient_variance + spread(&step, &sums.lanes) * variance_h;
-        let privacy = &inverse * noise * &inverse;
+        let noise_of_gradient =
+            DMatrix::identity(d, d) * sums.gradient_variance + spread(&step, &sums.lanes) * variance_h;
+        let privacy = &inverse * &noise_of_gradient * &inverse;
         let reliable = least > 2.0 * floor || exact && least > floor;
         // A step that is long beside its own error has not arrived: too few steps, or an outcome that the features separate.
         let error = (inverse.trace() / sums.unit + privacy.trace()).max(0.0).sqrt();
-        let arrived = (differs || length <= 3.0 * error) && length <= longest;
+        let by_noise = sums.unit * (&noise_of_gradient * &inverse).trace();
+        let rises = is_rising(sums.unit * sums.gradient.dot(&step), by_noise + self.left);
+        self.left = by_noise;
+        let arrived =
+            differs || if exact { length <= STILL * (1.0 + norm_of(theta)) } else { length <= 3.0 * error && !rises };
+        let arrived = arrived && length <= longest;
         let fit = match (reliable, arrived) {
             (true, true) => Fit::Reached(next.clone(), inverse, privacy),
-            (true, false) => {
-                Fit::Withheld("not converged: more steps are needed, or the features separate the outcome")
-            }
+            (true, false) => Fit::Withheld(SEPARATED),
+            (false, _) if exact && far => Fit::Withheld(SEPARATED),
             (false, _) if exact => Fit::Withheld("the features are collinear, or one never varies"),
             (false, _) => Fit::Withheld("too noisy to report: the curvature is lost in the noise"),
         };
@@ -115,8 +131,20 @@ impl Ascent {
     }
 }
 
+fn norm_of(theta: &[f64]) -> f64 {
+    theta.iter().map(|t| t * t).sum::<f64>().sqrt()
+}
+
+/// Whether the last step still raises the log-likelihood, by more than what the noise of it and of the step before are expected to.
+pub(crate) fn is_rising(gain: f64, by_noise: f64) -> bool {
+    gain > STILL_RISING + 6.0 * by_noise
+}
+
+/// Why a fit that has not arrived is withheld.
+pub(crate) const SEPARATED: &str = "not converged: more steps are needed, or the features separate the outcome";
+
 /// Var(Z s) where each lane of Z has the variance 1.
-fn spread(s: &DVector<f64>, lanes: &[(usize, usize)]) -> DMatrix<f64> {
+pub(crate) fn spread(s: &DVector<f64>, lanes: &[(usize, usize)]) -> DMatrix<f64> {
     let d = s.len();
     let mut out = DMatrix::zeros(d, d);
     for (i, j) in lanes {

@@ -6,8 +6,8 @@
 //! with as many degrees of freedom, or, where the residual's variance is estimated, F after division by them.
 
 use nalgebra::{DMatrix, DVector};
-use summaries::interval::{chi2_p, f_p, normal_p, normal_quantile, t_p, t_quantile};
-use summaries::{Curve, Estimate, Reporting, Row};
+use summaries::interval::{chi2_p, degrees_of_freedom, f_p, normal_p, normal_quantile, t_p, t_quantile};
+use summaries::{Curve, Estimate, Reporting, Row, wald};
 
 use crate::design::{Block, Design};
 use crate::spline::Basis;
@@ -75,7 +75,7 @@ impl Coefficients<'_> {
 
     fn rows(&self, own: &Own, q: f64) -> Vec<Row> {
         let note = match self.free {
-            Some(free) => format!("{free:.0} degrees of freedom"),
+            Some(free) => degrees_of_freedom(free),
             None => "Wald's, with the noise in its error".to_owned(),
         };
         let spread = |m: &DMatrix<f64>| m.diagonal().map(|v| v.max(0.0).sqrt());
@@ -85,7 +85,7 @@ impl Coefficients<'_> {
             let (Some(b), Some(s), Some(p)) = (own.beta.get(i), sampling.get(i), privacy.get(i)) else { continue };
             out.push(Row::normal(name, "coefficient", *b, *s, *p, q));
             let ratio = self.ratio.filter(|_| !self.design.is_intercept(i));
-            out.extend(ratio.map(|r| exponential(name, r, (*b, *s, *p), q)));
+            out.extend(ratio.map(|r| Row::ratio(name, r, *b, *s, *p, q)));
             let error = s.hypot(*p);
             if error > 0.0 {
                 let value = self.free.map_or_else(|| normal_p(b / error), |free| t_p(b / error, free));
@@ -99,14 +99,13 @@ impl Coefficients<'_> {
     fn together(&self, own: &Own, term: &str, columns: &[usize]) -> Vec<Row> {
         let pick = |m: &DMatrix<f64>| m.select_rows(columns).select_columns(columns);
         let beta = own.beta.select_rows(columns);
-        let Some(inverse) = (pick(&own.sampling) + pick(&own.privacy)).try_inverse() else {
+        let Some((chi2, rank)) = wald::chi2(&beta, &(pick(&own.sampling) + pick(&own.privacy))) else {
             return vec![Row::withheld(term, "wald p", "the coefficients have no error")];
         };
-        let chi2 = (beta.transpose() * inverse * &beta)[(0, 0)].max(0.0);
-        let df = columns.len() as f64;
+        let df = rank as f64;
         match self.free {
             None => {
-                let note = format!("{df} degrees of freedom");
+                let note = degrees_of_freedom(df);
                 vec![Row::test(term, "wald chi2", chi2, &note), Row::test(term, "wald p", chi2_p(chi2, df), &note)]
             }
             Some(free) => {
@@ -141,13 +140,6 @@ impl Coefficients<'_> {
             points: (0..=POINTS).map(point).collect(),
         }
     }
-}
-
-/// e^b with an interval that is symmetric on the scale of b.
-pub(crate) fn exponential(term: &str, statistic: &str, (b, s, p): (f64, f64, f64), q: f64) -> Row {
-    let half = q * s.hypot(p);
-    let row = Row::normal(term, statistic, b.exp(), b.exp() * s, b.exp() * p, q);
-    Row { lower: Some((b - half).exp()), upper: Some((b + half).exp()), ..row }
 }
 
 /// Every coefficient withheld, with the reason.

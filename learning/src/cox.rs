@@ -9,21 +9,23 @@
 //! w = min(e^{βu}, C)/C; at the end, once, Σ u of those with events. With ‖u‖ ≤ 1 a patient's part has norm at most √(1 + 3 + 1) = √5.
 //! Sums over those at risk of a patient whose relative hazard is above C, the cap, count it as C.
 //!
-//! The noise's part of the variance is that of the slope, by its derivative for each cell, between two inverses of the curvature.
+//! The noise's part of the variance is that of the slope less the curvature times the last step, by its derivative for each lane, between
+//! two inverses of the curvature.
 
 use std::collections::BTreeMap;
 
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
-use summaries::interval::chi2_p;
+use summaries::interval::{chi2_p, degrees_of_freedom};
 use summaries::lanes::encode;
 use summaries::statistic::{level, real};
 use summaries::survival::Grid;
 use summaries::{
-    AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MISSING, MergedRelease, MergedRound, PartWork,
-    PatientBatch, Program, ProgramError, Reporting, Row, Sensitivity, Statistic, Step,
+    AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MISSING, MergedRelease, MergedRound, OfSite,
+    PartWork, PatientBatch, Program, ProgramError, Reporting, Row, Sensitivity, Statistic, Step,
 };
 
+use crate::ascent::{every, is_rising, spread};
 use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::newton::{matrix, outer, triangle};
@@ -38,6 +40,24 @@ pub enum Ties {
     /// Breslow's: all are at risk for each.
     Breslow,
 }
+
+impl Ties {
+    /// Which part of a cell's events has left before each of some equal shares of them. Efron's d events leave 0, 1/d, … (d − 1)/d behind;
+    /// under noise, which has no whole number of events, the mean over them is taken as an integral, by its middles.
+    fn parts(self, events: f64, noise: bool) -> Vec<f64> {
+        match self {
+            Ties::Breslow => vec![0.0],
+            Ties::Efron if !noise => (0..(events.round() as usize).max(1)).map(|k| k as f64 / events).collect(),
+            Ties::Efron => {
+                let middle = |k: usize| (k as f64 + 0.5) / MIDDLES as f64 - 0.5 / events.max(1.0);
+                (0..MIDDLES).map(|k| middle(k).max(0.0)).collect()
+            }
+        }
+    }
+}
+
+/// Middles of the integral over a cell's events.
+const MIDDLES: usize = 8;
 
 /// What a Cox model is of.
 #[derive(Clone)]
@@ -143,9 +163,22 @@ struct Score {
     log_likelihood: f64,
     slope: DVector<f64>,
     curvature: DMatrix<f64>,
-    /// The noise's covariance of the slope.
-    noise: DMatrix<f64>,
     events: f64,
+    /// By stratum and release, the cells that are used, and the noise's variance of a lane.
+    used: Vec<(BTreeMap<usize, Used>, f64)>,
+    /// The noise's variance of a lane of the sum over those with events.
+    variance: f64,
+    /// Cells of the grid.
+    cells: usize,
+}
+
+/// A cell that is used.
+struct Used {
+    events: f64,
+    /// S₀, S₁/S₀ and S₂/S₀ of those at risk; with Efron's ties their mean over the events.
+    risk: f64,
+    mean: DVector<f64>,
+    second: DMatrix<f64>,
 }
 
 impl RiskSums {
@@ -163,9 +196,13 @@ impl RiskSums {
             log_likelihood: 0.0,
             slope: DVector::from_fn(d, |i, _| at(ends + i)),
             curvature: DMatrix::zeros(d, d),
-            noise: DMatrix::identity(d, d) * variance,
             events: 0.0,
+            used: Vec::new(),
+            variance,
+            cells: self.model.grid.cells(),
         };
+        // Events of cells whose risk sets are lost in the noise.
+        let mut lost = 0.0;
         // β'Σu of those with events, and each event's w is divided by the cap.
         let theta = DVector::from_column_slice(&self.theta);
         out.log_likelihood += out.slope.dot(&theta);
@@ -174,7 +211,7 @@ impl RiskSums {
             let zero = Sums { s0: 0.0, s1: DVector::zeros(d), s2: DMatrix::zeros(d, d) };
             let mut risk = zero.clone();
             // From the last cell to the first: those at risk grow.
-            let mut used: BTreeMap<usize, (f64, DVector<f64>, f64)> = BTreeMap::new();
+            let mut used: BTreeMap<usize, Used> = BTreeMap::new();
             for cell in (0..cells).rev() {
                 let first = self.cell(s, cell);
                 let (died, others) = (sums(first + 1), sums(first + 1 + self.group()));
@@ -184,45 +221,86 @@ impl RiskSums {
                 let events = at(first);
                 let floor = 3.0 * (2.0 * (cells - cell) as f64 * variance).sqrt();
                 if risk.s0 <= floor.max(1e-9) || (variance == 0.0 && events < 0.5) {
+                    lost += if risk.s0 <= floor.max(1e-9) { events } else { 0.0 };
                     continue;
                 }
                 out.events += events;
-                // Events and their parts: under noise, or with Breslow's ties, all at once.
-                let each = self.model.ties == Ties::Efron && variance == 0.0;
-                let steps = if each { events.round() as usize } else { 1 };
-                for k in 0..steps.max(1) {
-                    let (left, many) = if each { (k as f64 / events, 1.0) } else { (0.0, events) };
+                let mut here = Used { events, risk: 0.0, mean: DVector::zeros(d), second: DMatrix::zeros(d, d) };
+                let parts = self.model.ties.parts(events, variance > 0.0);
+                let share = 1.0 / parts.len() as f64;
+                for left in parts {
+                    let many = events * share;
                     let s0 = risk.s0 - left * died.s0;
                     let mean = (&risk.s1 - &died.s1 * left) / s0;
                     out.slope -= &mean * many;
                     out.curvature += ((&risk.s2 - &died.s2 * left) / s0 - &mean * mean.transpose()) * many;
                     out.log_likelihood -= many * (s0 * self.model.cap).ln();
-                    if variance > 0.0 {
-                        used.insert(cell, (s0, mean, many));
-                    }
+                    here.risk += s0 * share;
+                    here.second += (&risk.s2 - &died.s2 * left) / s0 * share;
+                    here.mean += mean * share;
+                }
+                if variance > 0.0 {
+                    used.insert(cell, here);
                 }
             }
-            if variance > 0.0 {
-                self.noise(s, &used, variance, &mut out.noise);
-            }
+            out.used.push((used, variance));
+        }
+        // What those of the lost cells have is in the sum of all with events, and leaves it in proportion.
+        let all = out.events + lost;
+        if lost > 0.0 && all > 0.0 {
+            let whole = DVector::from_fn(d, |i, _| at(ends + i));
+            out.slope -= whole * (lost / all).min(1.0);
         }
         out
     }
+}
 
-    /// Adds the covariance that the lanes' noise gives the slope −Σ d S₁/S₀: by the events of a cell −S₁/S₀, by S₁ of a cell
-    /// −Σ d/S₀ over the cells up to it, by S₀ of a cell Σ d S₁/S₀² over them. Both groups of a cell move S.
-    fn noise(&self, _: usize, used: &BTreeMap<usize, (f64, DVector<f64>, f64)>, variance: f64, out: &mut DMatrix<f64>) {
-        let d = self.model.design.width();
-        let (mut by_first, mut by_second) = (DVector::<f64>::zeros(d), 0.0f64);
-        for cell in 0..self.model.grid.cells() {
-            if let Some((s0, mean, events)) = used.get(&cell) {
-                *out += mean * mean.transpose() * variance;
-                by_first += mean * (events / s0);
-                by_second += events / s0;
+impl Score {
+    /// Of two likelihoods, each with its own baseline.
+    fn plus(mut self, other: Score) -> Score {
+        self.log_likelihood += other.log_likelihood;
+        self.slope += other.slope;
+        self.curvature += other.curvature;
+        self.events += other.events;
+        self.used.extend(other.used);
+        self.variance += other.variance;
+        self
+    }
+
+    /// The covariance that the lanes' noise gives the slope less the curvature times a step s, and the variance of a lane of the curvature.
+    ///
+    /// With d events, m = S₁/S₀ and Q = S₂/S₀ of a cell: an event moves the slope by −m and the curvature by Q − m mᵀ. A lane of S of a
+    /// cell moves all cells up to it; with b = Σ d/S₀, q = Σ d m/S₀ and A = Σ d (2 m mᵀ − Q)/S₀ over these, S₀ moves the slope by q and
+    /// the curvature by A, an entry i of S₁ by −b eᵢ and −(eᵢ qᵀ + q eᵢᵀ), and one of S₂ the curvature alone, by b. Both groups of a cell
+    /// move S.
+    fn noise(&self, s: &DVector<f64>) -> (DMatrix<f64>, f64) {
+        let d = s.len();
+        let one = DMatrix::<f64>::identity(d, d);
+        // Of the sum over those with events.
+        let (mut out, mut of_curvature) = (&one * self.variance, 0.0);
+        let spread_of_step = spread(s, &every(d));
+        for (used, variance) in &self.used {
+            let (mut b, mut q, mut a) = (0.0, DVector::<f64>::zeros(d), DMatrix::<f64>::zeros(d, d));
+            // Those who leave behind the last cell that is used are at risk in all.
+            for cell in 0..self.cells {
+                if let Some(Used { events, risk, mean, second }) = used.get(&cell) {
+                    let outer = mean * mean.transpose();
+                    let event = mean + (second - &outer) * s;
+                    out += &event * event.transpose() * *variance;
+                    b += events / risk;
+                    q += mean * (events / risk);
+                    a += (outer * 2.0 - second) * (events / risk);
+                }
+                let by_zeroth = &q - &a * s;
+                let along = q.dot(s) - b;
+                let by_first = &one * (along * along)
+                    + (s * q.transpose() + &q * s.transpose()) * along
+                    + &q * q.transpose() * s.norm_squared();
+                out += (&by_zeroth * by_zeroth.transpose() + by_first + &spread_of_step * (b * b)) * (2.0 * variance);
+                of_curvature += 2.0 * variance * b * b;
             }
-            *out += (&by_first * by_first.transpose() + DMatrix::identity(d, d) * (by_second * by_second))
-                * (2.0 * variance);
         }
+        (out, of_curvature)
     }
 }
 
@@ -232,11 +310,16 @@ pub struct Cox {
     columns: Vec<usize>,
     steps: u32,
     reporting: Reporting,
+    own_baselines: bool,
     null: Option<(f64, f64)>,
+    /// How much the noise of the step before is expected to leave for the next to gain.
+    left: f64,
 }
 
 /// Steps smaller than this, without noise, are the end.
 const CONVERGED: f64 = 1e-10;
+/// Without noise a last step longer than this has not arrived.
+const STILL: f64 = 1e-6;
 /// No step is longer, in coefficients of the unit-ball rows.
 const LONGEST_STEP: f64 = 6.0;
 
@@ -250,8 +333,18 @@ impl Cox {
             columns,
             steps: steps.max(1),
             reporting,
+            own_baselines: false,
             null: None,
+            left: 0.0,
         })
+    }
+
+    /// The same with a baseline for each hospital, where their releases are apart: the hazards of two hospitals need have nothing in
+    /// common, and only patients of one are compared. It costs nothing, since every hospital releases its own sums anyway.
+    #[must_use]
+    pub fn with_own_baselines(mut self, own: bool) -> Cox {
+        self.own_baselines = own;
+        self
     }
 
     fn parameters(&self, given: &[f64]) -> Result<(), ProgramError> {
@@ -265,12 +358,12 @@ impl Cox {
     }
 
     /// The coefficients with their ratios and tests.
-    fn coefficients(&self, theta: &[f64], score: &Score, inverse: &DMatrix<f64>) -> Estimate {
+    fn coefficients(&self, theta: &[f64], noise: &DMatrix<f64>, inverse: &DMatrix<f64>) -> Estimate {
         let told = Coefficients {
             design: &self.model.design,
             theta: DVector::from_column_slice(theta),
             sampling: inverse.clone(),
-            privacy: inverse * &score.noise * inverse,
+            privacy: inverse * noise * inverse,
             ratio: Some("hazard ratio"),
             free: None,
             outcome: (1.0, 0.0),
@@ -278,16 +371,17 @@ impl Cox {
         told.tell(&self.reporting)
     }
 
-    fn finish(&self, theta: &[f64], score: &Score, inverse: &DMatrix<f64>, exact: bool) -> Estimate {
-        let mut out = self.coefficients(theta, score, inverse);
+    fn finish(&self, theta: &[f64], solved: &Solved, exact: bool) -> Estimate {
+        let score = &solved.score;
+        let mut out = self.coefficients(theta, &solved.noise, &solved.inverse);
         out.rows.push(Row::test("model", "events", score.events, "events in the risk sets that were used"));
         if let (true, Some((null, chi2))) = (exact, self.null) {
             let df = theta.len() as f64;
             let likelihood = 2.0 * (score.log_likelihood - null);
             out.rows.push(Row::test("model", "log likelihood", score.log_likelihood, ""));
-            out.rows.push(Row::test("model", "likelihood ratio chi2", likelihood, &format!("{df} degrees of freedom")));
+            out.rows.push(Row::test("model", "likelihood ratio chi2", likelihood, &degrees_of_freedom(df)));
             out.rows.push(Row::test("model", "likelihood ratio p", chi2_p(likelihood, df), ""));
-            out.rows.push(Row::test("model", "score chi2", chi2, &format!("{df} degrees of freedom")));
+            out.rows.push(Row::test("model", "score chi2", chi2, &degrees_of_freedom(df)));
         }
         out
     }
@@ -317,33 +411,36 @@ impl Program for Cox {
     }
 
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
-        let (exact, d) = (merged.exact(), self.model.design.width());
-        let solved = match self.solved(parameters, merged)? {
-            Ok(solved) => solved,
-            Err(why) => return Ok(Step::Done(self.withheld(why))),
-        };
-        if self.null.is_none() {
-            self.null = Some((solved.score.log_likelihood, solved.score.slope.dot(&solved.step)));
-        }
-        let theta = solved.theta(parameters);
-        let length = solved.step.norm();
-        let done = (exact && length < CONVERGED) || round + 1 == self.steps;
-        if !done {
-            return Ok(Step::Continue { round: round + 1, parameters: theta });
-        }
-        let error = solved.error();
-        if length > LONGEST_STEP || length > 3.0 * error * (d as f64).sqrt() {
-            return Ok(Step::Done(
-                self.withheld("not converged: more steps are needed, or the features separate who has the event"),
-            ));
-        }
-        Ok(Step::Done(self.finish(&theta, &solved.score, &solved.inverse, exact)))
+        self.after(round, parameters, merged.exact(), std::slice::from_ref(merged))
     }
 
-    fn own(&self, _: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
-        let told = match self.solved(parameters, release).ok()? {
+    fn apart(&self) -> bool {
+        self.own_baselines
+    }
+
+    fn memory(&self) -> Vec<f64> {
+        self.null.map_or(Vec::new(), |(a, b)| vec![a, b, self.left])
+    }
+
+    fn remember(&mut self, memory: &[f64]) {
+        (self.null, self.left) = if let [a, b, left] = memory { (Some((*a, *b)), *left) } else { (None, 0.0) };
+    }
+
+    fn next_apart(
+        &mut self,
+        round: u32,
+        parameters: &[f64],
+        merged: &MergedRound,
+        sites: &[OfSite],
+    ) -> Result<Step, ProgramError> {
+        let releases: Vec<MergedRound> = sites.iter().map(|s| s.round.clone()).collect();
+        self.after(round, parameters, merged.exact(), &releases)
+    }
+
+    fn own(&self, _: &str, _: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
+        let told = match self.solved(parameters, std::slice::from_ref(release), release.exact()).ok()? {
             Ok(solved) if solved.step.norm() <= LONGEST_STEP => {
-                self.coefficients(&solved.theta(parameters), &solved.score, &solved.inverse)
+                self.coefficients(&solved.theta(parameters), &solved.noise, &solved.inverse)
             }
             Ok(_) => self.withheld("the hospital's own estimate is not near the common one"),
             Err(why) => self.withheld(why),
@@ -357,6 +454,8 @@ struct Solved {
     score: Score,
     inverse: DMatrix<f64>,
     step: DVector<f64>,
+    /// The noise's covariance of the slope less the curvature times the step.
+    noise: DMatrix<f64>,
 }
 
 impl Solved {
@@ -369,27 +468,74 @@ impl Solved {
 
     /// The length of the coefficients' error.
     fn error(&self) -> f64 {
-        (self.inverse.trace() + (&self.inverse * &self.score.noise * &self.inverse).trace()).max(0.0).sqrt()
+        (self.inverse.trace() + (&self.inverse * &self.noise * &self.inverse).trace()).max(0.0).sqrt()
     }
 }
 
 impl Cox {
+    /// What comes after a round of these releases, each with a baseline of its own.
+    fn after(
+        &mut self,
+        round: u32,
+        parameters: &[f64],
+        exact: bool,
+        releases: &[MergedRound],
+    ) -> Result<Step, ProgramError> {
+        let d = self.model.design.width();
+        let solved = match self.solved(parameters, releases, exact)? {
+            Ok(solved) => solved,
+            Err(why) => return Ok(Step::Done(self.withheld(why))),
+        };
+        if self.null.is_none() {
+            self.null = Some((solved.score.log_likelihood, solved.score.slope.dot(&solved.step)));
+        }
+        let theta = solved.theta(parameters);
+        let length = solved.step.norm();
+        let by_noise = (&solved.noise * &solved.inverse).trace();
+        let rises =
+            is_rising(solved.score.slope.dot(&solved.step), by_noise + std::mem::replace(&mut self.left, by_noise));
+        let done = (exact && length < CONVERGED) || round + 1 == self.steps;
+        if !done {
+            return Ok(Step::Continue { round: round + 1, parameters: theta });
+        }
+        let arrived = if exact { length <= STILL } else { length <= 3.0 * solved.error() * (d as f64).sqrt() };
+        if !arrived || length > LONGEST_STEP || (!exact && (rises || self.is_at_cap(&theta))) {
+            return Ok(Step::Done(
+                self.withheld("not converged: more steps are needed, or the features separate who has the event"),
+            ));
+        }
+        Ok(Step::Done(self.finish(&theta, &solved, exact)))
+    }
+
     /// The step from coefficients; why there is none, where there is none.
-    fn solved(&self, parameters: &[f64], merged: &MergedRound) -> Result<Result<Solved, &'static str>, ProgramError> {
+    fn solved(
+        &self,
+        parameters: &[f64],
+        releases: &[MergedRound],
+        exact: bool,
+    ) -> Result<Result<Solved, &'static str>, ProgramError> {
         self.parameters(parameters)?;
         let sums = RiskSums::new(self.model.clone(), parameters.to_vec());
-        let [release] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-        if release.lanes.len() != sums.layout().lanes {
-            return Err(ProgramError::Merged);
+        let mut score: Option<Score> = None;
+        for merged in releases {
+            let [release] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
+            if release.lanes.len() != sums.layout().lanes {
+                return Err(ProgramError::Merged);
+            }
+            let one = sums.score(release);
+            score = Some(match score {
+                None => one,
+                Some(before) => before.plus(one),
+            });
         }
-        let score = sums.score(release);
+        let Some(score) = score else { return Err(ProgramError::Merged) };
         if score.events < 1.0 - 1e-6 {
             return Ok(Err("no event, or too few at risk to be told from noise"));
         }
         let eigen = score.curvature.clone().symmetric_eigen();
         let floor = 1e-9 * score.curvature.diagonal().max().max(f64::MIN_POSITIVE);
         if eigen.eigenvalues.min() <= floor {
-            return Ok(Err(match merged.exact() {
+            return Ok(Err(match exact {
                 true => "the features are collinear, one never varies, or they separate who has the event",
                 false => "too noisy to report: the curvature is lost in the noise",
             }));
@@ -398,6 +544,19 @@ impl Cox {
             * DMatrix::from_diagonal(&eigen.eigenvalues.map(|e| 1.0 / e))
             * eigen.eigenvectors.transpose();
         let step = &inverse * &score.slope;
-        Ok(Ok(Solved { score, inverse, step }))
+        let (noise, of_curvature) = score.noise(&step);
+        // The spectral norm of the curvature's noise is about that of a lane times √(2d).
+        if !exact && eigen.eigenvalues.min() <= 2.0 * (of_curvature * 2.0 * step.len() as f64).sqrt() {
+            return Ok(Err("too noisy to report: the curvature is lost in the noise"));
+        }
+        Ok(Ok(Solved { score, inverse, step, noise }))
+    }
+
+    /// Whether a level's hazard is at the cap beside another's: nobody, or everybody, of a level has the event.
+    fn is_at_cap(&self, theta: &[f64]) -> bool {
+        let design = &self.model.design;
+        let farthest = self.model.cap.ln() + 1.0;
+        let at_cap = |(i, t): (usize, &f64)| design.is_indicator(i) && (t / design.norm()).abs() > farthest;
+        theta.iter().enumerate().any(at_cap)
     }
 }

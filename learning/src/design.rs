@@ -199,6 +199,14 @@ impl Design {
         self.intercept && place == 0
     }
 
+    /// Whether the coefficient at a place is of a level of a category.
+    pub fn is_indicator(&self, place: usize) -> bool {
+        let of = |(t, start): (&Term, usize)| {
+            matches!(t, Term::Level { .. }) && (start..start + t.columns().len()).contains(&place)
+        };
+        self.terms.iter().zip(self.starts()).any(of)
+    }
+
     /// The coefficients of rows u, as [`Design::rows`] gives them, that stand for this linear predictor where every scaled feature is 0:
     /// in the middle of all bounds and at all reference levels.
     pub fn intercept_alone(&self, eta: f64) -> Vec<f64> {

@@ -4,13 +4,15 @@
 //! `ascent`). The last round releases a histogram of scores, or what the dispersion is told by. Without noise the steps go on until they
 //! vanish.
 
+mod by_hospital;
+
 use nalgebra::{DMatrix, DVector};
 use summaries::{
     Estimate, FIXED_POINT, Layout, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Statistic,
     Step,
 };
 
-use crate::ascent::{Ascent, CONVERGED, Fit, Sums, every};
+use crate::ascent::{Ascent, CONVERGED, Fit, SEPARATED, Sums, every};
 use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::dispersion::Dispersion;
@@ -19,9 +21,13 @@ use crate::likelihood::Likelihood;
 use crate::newton::{Curvature, Gradient, matrix, triangle};
 use crate::scores::ScoreHistogram;
 
+pub use by_hospital::ByHospital;
+
 /// The gradient gets this share of a step's charge, the curvature the rest: an error of the curvature is multiplied by the
 /// step, which shrinks, an error of the gradient is not.
 pub(crate) const GRADIENT_WEIGHT: f64 = 0.6;
+/// A category's logarithm of a ratio beyond this, near 3,000, is that of a level where everybody or nobody has the outcome.
+const FARTHEST: f64 = 8.0;
 /// The evaluation's weight, where a step has 1.
 pub(crate) const EVALUATION_WEIGHT: f64 = 0.25;
 
@@ -100,6 +106,16 @@ pub(crate) fn tell(
 ) -> Estimate {
     let none = |why: &str| Estimate { rows: withheld(design, why), curves: Vec::new() };
     let (theta, inverse, privacy): (&Vec<f64>, &DMatrix<f64>, &DMatrix<f64>) = match fit {
+        // Under noise a separated outcome is not told by its steps alone.
+        Some(Fit::Reached(theta, _, privacy))
+            if privacy.amax() > 0.0
+                && theta
+                    .iter()
+                    .enumerate()
+                    .any(|(i, t)| design.is_indicator(i) && (t / design.norm()).abs() > FARTHEST) =>
+        {
+            return none(SEPARATED);
+        }
         Some(Fit::Reached(theta, inverse, privacy)) => (theta, inverse, privacy),
         Some(Fit::Withheld(why)) => return none(why),
         None => return none("no step was taken"),
@@ -167,7 +183,7 @@ impl Program for Glm {
 
     /// One step from the common coefficients with the hospital's own sums. A gamma's error needs the dispersion, which another round
     /// tells.
-    fn own(&self, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
+    fn own(&self, _: &str, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
         let [gradient, curvature] = release.parts.as_slice() else { return None };
         if round >= self.steps || self.likelihood.family == Family::Gamma {
             return None;
@@ -187,14 +203,30 @@ impl Glm {
         }
     }
 
+    /// What the coefficients' spread is multiplied by: a gamma's by its dispersion, which may be lost in the noise; a count's is told
+    /// beside them.
+    fn dispersion(&self, evaluation: &Estimate) -> Option<f64> {
+        if self.likelihood.family != Family::Gamma {
+            return Some(1.0);
+        }
+        let row = evaluation.rows.iter().find(|r| r.statistic == "dispersion")?;
+        row.estimate.filter(|d| *d > 3.0 * row.dp_se.unwrap_or(0.0))
+    }
+
+    fn without_dispersion(&self, design: &Design) -> Estimate {
+        let why = "too noisy to report: the dispersion, which their errors need, is lost in the noise";
+        Estimate { rows: withheld(design, why), curves: Vec::new() }
+    }
+
     fn finish(&self, theta: &[f64], last: &MergedRelease) -> Estimate {
         let evaluation = self.evaluation(self.design.clone(), theta.to_vec()).estimate(last, &self.reporting);
-        let told = |name: &str| evaluation.rows.iter().find(|r| r.statistic == name).and_then(|r| r.estimate);
-        // A gamma's coefficients spread by its dispersion; a count's is told beside them.
-        let family = self.likelihood.family;
-        let dispersion = if family == Family::Gamma { told("dispersion").unwrap_or(1.0) } else { 1.0 };
-        let unit = (self.likelihood.unit(), dispersion);
-        let mut out = tell(&self.design, self.last.as_ref(), unit, family.ratio(), &self.reporting);
+        let mut out = match self.dispersion(&evaluation) {
+            Some(d) => {
+                let unit = (self.likelihood.unit(), d);
+                tell(&self.design, self.last.as_ref(), unit, self.likelihood.family.ratio(), &self.reporting)
+            }
+            None => self.without_dispersion(&self.design),
+        };
         out.rows.extend(evaluation.rows);
         out.curves.extend(evaluation.curves);
         out

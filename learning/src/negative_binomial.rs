@@ -21,7 +21,6 @@ use summaries::{
 };
 
 use crate::ascent::{Ascent, CONVERGED, Fit};
-use crate::coefficients::exponential;
 use crate::design::Design;
 use crate::dispersion::Dispersion;
 use crate::family::Family;
@@ -232,7 +231,7 @@ impl Program for NegativeBinomial {
         }
     }
 
-    fn own(&self, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
+    fn own(&self, _: &str, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
         let [gradient, curvature, _] = release.parts.as_slice() else { return None };
         if round >= self.steps {
             return None;
@@ -265,7 +264,7 @@ impl Program for NegativeBinomial {
         let q = normal_quantile(0.5 + self.reporting.confidence / 2.0);
         out.rows.push(match self.last.as_ref().map(|(_, size)| *size) {
             Some(Size::Reached(tau, s, p)) => {
-                exponential("model", "theta", (tau, s, p), q).note("the variance of a count of mean μ is μ + μ²/theta")
+                Row::ratio("model", "theta", tau, s, p, q).note("the variance of a count of mean μ is μ + μ²/theta")
             }
             Some(Size::Withheld(why)) => Row::withheld("model", "theta", why),
             None => Row::withheld("model", "theta", "no step was taken"),

@@ -22,7 +22,6 @@ use summaries::{
     Sensitivity, Statistic,
 };
 
-use crate::coefficients::exponential;
 use crate::design::Design;
 use crate::newton::{matrix, outer, triangle};
 
@@ -175,7 +174,7 @@ impl Statistic for PersonTime {
                 continue;
             }
             let error = ((1.0 / events).sqrt(), (v.sqrt() / events).hypot(noise / time));
-            let row = exponential(&term, "rate", ((events / time).ln(), error.0, error.1), z);
+            let row = Row::ratio(&term, "rate", (events / time).ln(), error.0, error.1, z);
             rows.push(row.note("events by time at risk, of whatever features"));
         }
         Estimate { rows, curves: Vec::new() }
@@ -191,6 +190,12 @@ impl PersonTime {
             (merged.value(j, &layout), time, merged.variance(&layout))
         };
         (0..intervals).map(of).collect()
+    }
+
+    /// The intervals in which nobody has the event.
+    fn without_events(&self, merged: &MergedRelease) -> Vec<usize> {
+        let read = self.read(merged).into_iter().enumerate();
+        read.filter(|(_, (events, ..))| *events < 0.5).map(|(j, _)| j).collect()
     }
 
     /// Where Newton's steps begin: the logarithms of the crude rates.

@@ -149,13 +149,14 @@ impl Balance {
         3 + 3 * self.names().len()
     }
 
-    /// The standardised differences before and after, of (1, q, q², x, x², qx) of both arms, the untreated first.
-    fn differences(&self, x: &[f64], floor: f64) -> Option<(f64, f64)> {
+    /// The standardised differences before and after, of (1, q, q², x, x², qx) of both arms, the untreated first. The variance and the
+    /// sums of weights must be above floors.
+    fn differences(&self, x: &[f64], (floor, weights): (f64, f64)) -> Option<(f64, f64)> {
         let ([n0, q0, _, a0, b0, w0], [n1, q1, _, a1, b1, w1]) = (x.get(..6)?, x.get(6..12)?) else { return None };
         let spread = |n: f64, a: f64, b: f64| (b / n - (a / n).powi(2)) * n / (n - 1.0);
         let (untreated, treated) = (spread(*n0, *a0, *b0), spread(*n1, *a1, *b1));
         let variance = if self.0.kind == Kind::Att { treated } else { f64::midpoint(untreated, treated) };
-        let told = variance > floor && *q0 > 0.0 && *q1 > 0.0;
+        let told = variance > floor && *q0 > weights && *q1 > weights;
         told.then(|| ((a1 / n1 - a0 / n0) / variance.sqrt(), (w1 / q1 - w0 / q0) / variance.sqrt()))
     }
 }
@@ -208,7 +209,10 @@ impl Statistic for Balance {
         }
         let least = at(0, 0).min(at(1, 0));
         let small = least < (reporting.min_cell as f64).max(2.0).max(5.0 * v.sqrt());
-        let floor = (4.0 * v.sqrt() / least.max(1.0)).max(1e-12);
+        let floor = ((4.0 * v.sqrt() / least.max(1.0)).max(1e-12), 5.0 * v.sqrt());
+        // The squares of the weights are in the errors.
+        let squares = at(0, 2).min(at(1, 2));
+        let small = small || squares <= (3.0 * v.sqrt()).max(1e-9);
         for (k, (_, name)) in self.names().iter().enumerate() {
             let read = |arm: usize| {
                 let lanes = [0, 1, 2].into_iter().chain(3 + 3 * k..6 + 3 * k);

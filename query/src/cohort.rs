@@ -8,6 +8,7 @@ use study::cohort::{
     PriorObservation, Sex,
 };
 
+use crate::patientwise::Own;
 use crate::rows::{compares, events, quote, row_condition, rows_of, rows_of_event, table, value_in};
 use crate::{COHORT, Queries, Step};
 
@@ -30,7 +31,7 @@ pub fn steps(study: &Study, cohort: &Cohort) -> Result<Vec<Step>, String> {
     for (criterion, holds) in cohort.criteria() {
         let how = if holds { "SEMI" } else { "ANTI" };
         let who = criterion_sql(study, criterion)?;
-        let on = same_entry(cohort, "c", "k");
+        let on = same_entry(study, cohort, "c", "k");
         steps.push(kept(COHORT, format!("SELECT c.* FROM {COHORT} c LEFT {how} JOIN ({who}) k ON {on}")));
     }
     if takes_any(cohort) {
@@ -53,14 +54,14 @@ pub fn attrition(study: &Study, cohort: &Cohort) -> Result<Queries, String> {
     for (done, (criterion, holds)) in cohort.criteria().enumerate() {
         let found = if holds { "IS NOT NULL" } else { "IS NULL" };
         let who = criterion_sql(study, criterion)?;
-        let key = if cohort.is_dated() { "person_key, index_date" } else { "person_key" };
+        let key = if cohort.is_dated(study) { "person_key, index_date" } else { "person_key" };
         steps.push(kept(
             COHORT,
             format!(
                 "SELECT c.person_key, c.index_date, c.exit_date, c.arm, \
                  CASE WHEN c.passed = {done} AND k.person_key {found} THEN {done} + 1 ELSE c.passed END AS passed \
                  FROM {COHORT} c LEFT JOIN (SELECT DISTINCT {key} FROM ({who})) k ON {}",
-                same_entry(cohort, "c", "k")
+                same_entry(study, cohort, "c", "k")
             ),
         ));
     }
@@ -73,9 +74,9 @@ fn takes_any(cohort: &Cohort) -> bool {
 }
 
 /// That two rows are of one entry.
-fn same_entry(cohort: &Cohort, a: &str, b: &str) -> String {
+fn same_entry(study: &Study, cohort: &Cohort, a: &str, b: &str) -> String {
     let person = format!("{a}.person_key = {b}.person_key");
-    if cohort.is_dated() { format!("{person} AND {a}.index_date = {b}.index_date") } else { person }
+    if cohort.is_dated(study) { format!("{person} AND {a}.index_date = {b}.index_date") } else { person }
 }
 
 /// The steps to the table of entries.
@@ -83,11 +84,11 @@ fn entries(study: &Study, cohort: &Cohort) -> Result<Vec<Step>, String> {
     match (&cohort.entry, &cohort.sql, cohort.arms.as_slice()) {
         (Some(entry), None, []) => Ok(vec![kept(COHORT, entry_sql(study, entry)?)]),
         (None, Some(sql), []) => Ok(vec![
-            Step::Own { table: OWN.to_owned(), sql: sql.clone() },
+            Step::Own { table: OWN.to_owned(), sql: sql.clone(), of: Own::Cohort },
             kept(
                 COHORT,
                 format!(
-                    "SELECT q.person_key, min(CAST(q.index_date AS DATE)) AS index_date, {NO_EXIT} FROM {OWN} q \
+                    "SELECT q.person_key, min(TRY_CAST(q.index_date AS DATE)) AS index_date, {NO_EXIT} FROM {OWN} q \
                      JOIN (SELECT DISTINCT person_key FROM patient) p ON p.person_key = q.person_key \
                      WHERE q.index_date IS NOT NULL GROUP BY q.person_key"
                 ),
@@ -251,9 +252,9 @@ fn exits(study: &Study, exit: &Exit) -> Result<Vec<Step>, String> {
     }
     if let Some(Exposure { set, gap, surveillance }) = &exit.exposure {
         let condition = row_condition(study, Table::DrugExposure, Some(set), &Default::default())?;
-        let start = Table::DrugExposure.day();
+        let (start, end) = (Table::DrugExposure.day(), Table::DrugExposure.last_day());
         let spans = format!(
-            "SELECT person_key, CAST({start} AS INT) AS a, CAST(greatest({start}, coalesce(end_date, {start})) AS INT) AS b \
+            "SELECT person_key, CAST({start} AS INT) AS a, CAST({end} AS INT) AS b \
              FROM drug_exposure WHERE {condition} AND {start} IS NOT NULL"
         );
         let over = "OVER (PARTITION BY person_key ORDER BY a, b ROWS BETWEEN UNBOUNDED PRECEDING AND";
@@ -270,6 +271,11 @@ fn exits(study: &Study, exit: &Exit) -> Result<Vec<Step>, String> {
         // Who is not exposed at the entry leaves on that day.
         let by = format!("CAST(coalesce(x.b + {surveillance}, CAST(c.index_date AS INT)) AS DATE)");
         steps.push(shorter(&by, &joined));
+    }
+    if !steps.is_empty() {
+        // Who would leave before entering never was in the cohort.
+        let there = "exit_date IS NULL OR exit_date >= index_date";
+        steps.push(kept(COHORT, format!("SELECT * FROM {COHORT} WHERE {there}")));
     }
     Ok(steps)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schema::tables::Table;
 use study::Study;
-use study::cohort::Event;
+use study::cohort::{Cohort, Event};
 use study::feature::{Cause, Feature, Pick};
 
 use crate::COHORT;
@@ -88,11 +88,17 @@ fn places(column: &str, levels: &[String]) -> String {
     if whens.is_empty() { "CAST(NULL AS BIGINT)".to_owned() } else { format!("CASE{whens} END") }
 }
 
-/// A query for the feature at a place: `person_key`, and its value `v`, for those who have one. `site` is the hospital's name.
+/// A query for the feature at a place, of the patients of a cohort: `person_key`, and its value `v`, for those who have one. `site` is the
+/// hospital's name.
 ///
 /// # Errors
 /// The study speaks of what there is not.
-pub(crate) fn query(study: &Study, feature: &Feature, place: usize, site: &str) -> Result<String, String> {
+pub(crate) fn query(
+    study: &Study,
+    of: &Cohort,
+    (feature, place): (&Feature, usize),
+    site: &str,
+) -> Result<String, String> {
     let (group, cohort, exit) = ("GROUP BY c.person_key", COHORT, true);
     Ok(match feature {
         Feature::Age { .. } => format!(
@@ -181,11 +187,9 @@ pub(crate) fn query(study: &Study, feature: &Feature, place: usize, site: &str) 
             followed(study, &events, &risk, is_time)?
         }
         Feature::Arm { levels } => {
-            let arms = study.cohorts.values().find(|c| levels.iter().all(|l| c.arms.contains(l)));
-            let arms = &arms.ok_or("no cohort has these arms")?.arms;
-            let at = |l: &String| arms.iter().position(|a| a == l);
-            let whens: String =
-                levels.iter().enumerate().filter_map(|(i, l)| Some(format!(" WHEN {} THEN {i}", at(l)?))).collect();
+            let place = |l: &String| of.arms.iter().position(|a| a == l).ok_or(format!("the cohort has no arm '{l}'"));
+            let whens = levels.iter().enumerate().map(|(i, l)| Ok(format!(" WHEN {} THEN {i}", place(l)?)));
+            let whens = whens.collect::<Result<String, String>>()?;
             format!("SELECT c.person_key, CASE c.arm{whens} END AS v FROM {cohort} c")
         }
         Feature::Hospital { levels } => {
@@ -195,10 +199,26 @@ pub(crate) fn query(study: &Study, feature: &Feature, place: usize, site: &str) 
         }
         Feature::Sql { levels, .. } => {
             let value = match levels {
-                Some(levels) => places("CAST(q.value AS VARCHAR)", levels),
+                Some(levels) => places("TRY_CAST(q.value AS VARCHAR)", levels),
                 None => "TRY_CAST(q.value AS DOUBLE)".to_owned(),
             };
             format!("SELECT q.person_key, min({value}) AS v FROM {} q GROUP BY q.person_key", own(place))
+        }
+        Feature::OpenCodes { table: t, system, window, .. } => {
+            let (t, uri) = (table(t)?, uri(study, system)?);
+            let either = CODES.map(|(of, code)| {
+                format!(
+                    "SELECT *, {} AS own FROM {} WHERE {of} = {} AND {code} IS NOT NULL AND {} AND {}",
+                    compared(system, code),
+                    t.name(),
+                    quote(&uri),
+                    precise(study),
+                    t.counts()
+                )
+            });
+            let rows = format!("({})", either.join(" UNION ALL "));
+            let from = events(cohort, (rows, t.day()), *window, exit);
+            format!("SELECT c.person_key, array_agg(DISTINCT e.own) AS v {from} {group}")
         }
         Feature::Codes { table: t, list, window, .. } => {
             let mut values = Vec::with_capacity(list.len());

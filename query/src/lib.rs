@@ -8,6 +8,7 @@
 //!
 //! * [`cohort`]: entry, criteria, exit; attrition.
 //! * [`feature`]: one value a patient.
+//! * `prevalence`: on which days of the calendar a patient is observed, and has had an event.
 //! * [`patientwise`]: which SQL of a study's own is taken: none that mixes patients, and none that can fail because of a row.
 //! * [`rows`]: conditions on rows, shared by the others.
 //!
@@ -17,12 +18,15 @@
 pub mod cohort;
 pub mod feature;
 pub mod patientwise;
+mod prevalence;
 pub mod rows;
 
 use std::fmt::Write as _;
 
+use patientwise::Own;
 use study::Study;
 use study::analysis::{Analysis, What};
+use study::cohort::Event;
 
 /// The table that holds the cohort so far: `person_key`, `index_date`, `exit_date` and `arm`, the last three of which may be empty.
 pub const COHORT: &str = "cohort";
@@ -46,6 +50,8 @@ pub enum Step {
         table: String,
         /// The query.
         sql: String,
+        /// What it is for.
+        of: Own,
     },
 }
 
@@ -95,9 +101,9 @@ pub fn of(study: &Study, cohort: &str, features: &[String], site: &str) -> Resul
     for (i, name) in features.iter().enumerate() {
         let f = study.features.get(name).ok_or_else(|| format!("there is no feature '{name}'"))?;
         if let study::feature::Feature::Sql { sql, .. } = f {
-            steps.push(Step::Own { table: feature::own(i), sql: sql.clone() });
+            steps.push(Step::Own { table: feature::own(i), sql: sql.clone(), of: Own::Feature });
         }
-        with.push(format!("f{i} AS ({})", feature::query(study, f, i, site)?));
+        with.push(format!("f{i} AS ({})", feature::query(study, definition, (f, i), site)?));
         let _ = write!(select, ", f{i}.v AS v{i}");
         let _ = write!(joins, " LEFT JOIN f{i} ON f{i}.person_key = c.person_key");
     }
@@ -114,6 +120,12 @@ pub fn analysis(study: &Study, a: &Analysis, site: &str) -> Result<Queries, Stri
     if matches!(a.what, What::Attrition {}) {
         let definition = study.cohorts.get(&a.cohort).ok_or_else(|| format!("there is no cohort '{}'", a.cohort))?;
         return cohort::attrition(study, definition);
+    }
+    if let What::Prevalence { table, set, filter, calendar, lookback } = &a.what {
+        let cohort = of(study, &a.cohort, &[], site)?.cohort;
+        let event = Event { table: table.clone(), set: set.clone(), filter: filter.clone() };
+        let features = prevalence::query(study, &event, calendar, *lookback)?;
+        return Ok(Queries { cohort, features });
     }
     of(study, &a.cohort, &a.what.features(), site)
 }

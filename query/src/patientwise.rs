@@ -16,90 +16,28 @@
 //! | limit, full join, correlated subqueries, recursion, everything else | refused |
 //!
 //! A row must not make the query fail either, since a failure is seen from outside: casts that can't be made and divisions by zero give
-//! NULL, and only functions that have no errors of their own may be called.
+//! NULL, only functions that have no errors of their own may be called, and their constants are such that they don't.
 
 use std::collections::BTreeSet;
 
-use datafusion::common::tree_node::TreeNode as _;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchemaRef, JoinType};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator, Subquery, Volatility,
-};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Distinct, Expr, Join, LogicalPlan, Operator};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use study::feature::Feature;
 use study::{Problem, Study};
 
 use crate::COHORT;
 
+mod expressions;
 mod failing;
+mod size;
 mod tables;
 
 /// The column that tells patients apart.
 const KEY: &str = "person_key";
-
-/// Functions of one row without errors of their own.
-const FUNCTIONS: &[&str] = &[
-    "coalesce",
-    "nullif",
-    "nvl",
-    "greatest",
-    "least",
-    "floor",
-    "ceil",
-    "round",
-    "trunc",
-    "sqrt",
-    "exp",
-    "ln",
-    "log10",
-    "log2",
-    "isnan",
-    "date_part",
-    "lower",
-    "upper",
-    "substr",
-    "substring",
-    "btrim",
-    "ltrim",
-    "rtrim",
-    "starts_with",
-    "ends_with",
-    "contains",
-    "character_length",
-    "left",
-    "right",
-    "strpos",
-    "concat",
-];
-
-/// Functions that some values behind the first would make fail: those are constants.
-const OF_CONSTANTS: &[&str] = &["substr", "substring", "left", "right", "round", "trunc"];
-
-/// Functions of a patient's rows.
-const AGGREGATES: &[&str] = &[
-    "count",
-    "sum",
-    "min",
-    "max",
-    "avg",
-    "first_value",
-    "last_value",
-    "bool_and",
-    "bool_or",
-    "stddev",
-    "stddev_pop",
-    "var",
-    "var_pop",
-    "median",
-    "any_value",
-];
-
-/// Functions of a patient's rows in their order.
-const WINDOWS: &[&str] =
-    &["row_number", "rank", "dense_rank", "lag", "lead", "first_value", "last_value", "nth_value", "ntile"];
 
 /// Why SQL of a study is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,14 +60,71 @@ enum Of {
     Patients(BTreeSet<usize>),
 }
 
-/// Whether SQL of a study is patient-wise, and gives the patient's key and the named columns.
+/// What SQL of a study's own is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// Who is in a cohort, from when: `person_key` and `index_date`.
+    Cohort,
+    /// A feature: `person_key` and `value`.
+    Feature,
+}
+
+impl Own {
+    /// The column beside the key.
+    fn column(self) -> &'static str {
+        match self {
+            Own::Cohort => "index_date",
+            Own::Feature => "value",
+        }
+    }
+
+    /// Whether a column's type is what we read it as, whatever its rows hold; the remedy, where not.
+    fn takes(self, kind: &DataType) -> Result<(), &'static str> {
+        let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        let fits = match (self, kind) {
+            (Own::Cohort, kind) => matches!(kind, DataType::Date32 | DataType::Date64 | DataType::Timestamp(..)),
+            (Own::Feature, DataType::Dictionary(_, values)) => text(values),
+            (Own::Feature, kind) => text(kind) || kind.is_integer() || kind.is_floating() || *kind == DataType::Boolean,
+        };
+        match (fits, self) {
+            (true, _) => Ok(()),
+            (false, Own::Cohort) => Err("give a date, such as event_date or CAST(t_event AS DATE)"),
+            (false, Own::Feature) => Err("give a number, a text or a boolean; days are CAST(event_date AS INT)"),
+        }
+    }
+}
+
+/// Whether SQL of a study is patient-wise, and gives what it is for.
 ///
 /// # Errors
 /// It does not parse, or names what there is not, or an operator mixes patients.
-pub async fn check(sql: &str, columns: &[&str]) -> Result<(), Refused> {
+pub async fn check(sql: &str, of: Own) -> Result<(), Refused> {
+    size::check(sql)?;
+    // Plans are walked by recursion: a long chain of conditions has a stack of its own.
+    let (text, (send, done)) = (sql.to_owned(), tokio::sync::oneshot::channel());
+    let walked = std::thread::Builder::new().name("sql".to_owned()).stack_size(STACK).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let result = match runtime {
+            Ok(runtime) => runtime.block_on(looked_at(&text, of)),
+            Err(e) => refused(format!("the SQL can't be looked at: {e}"), "try again"),
+        };
+        let _ = send.send(result);
+    });
+    let lost = || refused("the SQL can't be looked at: the machine has no thread for it", "try again");
+    if walked.is_err() {
+        return lost();
+    }
+    done.await.unwrap_or_else(|_| lost())
+}
+
+/// The stack for looking at a query, in bytes.
+const STACK: usize = 64 << 20;
+
+async fn looked_at(sql: &str, own: Own) -> Result<(), Refused> {
+    let columns = &[own.column()];
     let config = SessionConfig::new().set_bool("datafusion.sql_parser.enable_ident_normalization", false);
     let ctx = SessionContext::new_with_config(config);
-    tables::register(&ctx).map_err(|e| unreadable(&e))?;
+    tables::register(&ctx, own).map_err(|e| unreadable(&e))?;
     let plan = ctx.state().create_logical_plan(sql).await.map_err(|e| unreadable(&e))?;
     let of = walk(&plan)?;
     failing::check(&ctx, &plan)?;
@@ -138,12 +133,21 @@ pub async fn check(sql: &str, columns: &[&str]) -> Result<(), Refused> {
         (Of::Patients(keys), Some(place)) if keys.contains(&place) => {}
         _ => return refused(format!("the query gives no {KEY}"), format!("select {KEY} of a table of patients")),
     }
+    // The types that comparing and computing add are known after the analysis alone.
     let lacking: Vec<&str> = columns.iter().filter(|c| at(c).is_none()).copied().collect();
     if !lacking.is_empty() {
         return refused(
             format!("the query gives no {}", lacking.join(" and no ")),
             format!("name the columns {KEY}, {}", columns.join(", ")),
         );
+    }
+    let state = ctx.state();
+    let typed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+    let typed = typed.map_err(|e| unreadable(&e))?;
+    if let Some(field) = typed.schema().fields().iter().find(|f| f.name() == own.column())
+        && let Err(remedy) = own.takes(field.data_type())
+    {
+        return refused(format!("{} is of the type {}", field.name(), field.data_type()), remedy);
     }
     let names: Vec<&String> = plan.schema().fields().iter().map(|f| f.name()).collect();
     if names.iter().collect::<BTreeSet<_>>().len() != names.len() {
@@ -157,14 +161,14 @@ pub async fn problems(study: &Study) -> Vec<Problem> {
     let mut out = Vec::new();
     for (name, cohort) in &study.cohorts {
         if let Some(sql) = &cohort.sql
-            && let Err(e) = check(sql, &["index_date"]).await
+            && let Err(e) = check(sql, Own::Cohort).await
         {
             out.push(Problem::at(&["cohorts", name, "sql"], e.message, e.remedy));
         }
     }
     for (name, feature) in &study.features {
         if let Feature::Sql { sql, .. } = feature
-            && let Err(e) = check(sql, &["value"]).await
+            && let Err(e) = check(sql, Own::Feature).await
         {
             out.push(Problem::at(&["features", name, "sql"], e.message, e.remedy));
         }
@@ -176,8 +180,8 @@ pub async fn problems(study: &Study) -> Vec<Problem> {
 ///
 /// # Errors
 /// It was not checked, or names a table that the session lacks.
-pub async fn plan(ctx: &SessionContext, sql: &str) -> Result<DataFrame, DataFusionError> {
-    check(sql, &[]).await.map_err(|e| DataFusionError::Plan(e.to_string()))?;
+pub async fn plan(ctx: &SessionContext, sql: &str, of: Own) -> Result<DataFrame, DataFusionError> {
+    check(sql, of).await.map_err(|e| DataFusionError::Plan(e.to_string()))?;
     let state = ctx.state();
     let plan = state.create_logical_plan(sql).await?;
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
@@ -205,7 +209,7 @@ fn named(plan: &LogicalPlan) -> String {
 
 fn walk(plan: &LogicalPlan) -> Result<Of, Refused> {
     for expr in plan.expressions() {
-        expression(plan, &expr)?;
+        expressions::check(plan, &expr)?;
     }
     match plan {
         LogicalPlan::TableScan(scan) => {
@@ -377,117 +381,6 @@ fn joined(plan: &LogicalPlan, join: &Join) -> Result<Of, Refused> {
             "begin at the table patient with LEFT JOINs, or use UNION ALL",
         ),
     }
-}
-
-/// Whether an operator's expression speaks of its own row alone, with functions that are known.
-fn expression(plan: &LogicalPlan, whole: &Expr) -> Result<(), Refused> {
-    let mut wrong = None;
-    let walked = whole.apply(|e| {
-        if let Err(e) = one(plan, e) {
-            wrong.get_or_insert(e);
-        }
-        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
-    });
-    match (wrong, walked) {
-        (Some(e), _) => Err(e),
-        (None, Err(e)) => Err(unreadable(&e)),
-        (None, Ok(_)) => Ok(()),
-    }
-}
-
-fn call(name: &str, known: &[&str]) -> Result<(), Refused> {
-    if known.contains(&name) {
-        return Ok(());
-    }
-    refused(format!("the function {name} is not taken"), format!("use one of {}", known.join(", ")))
-}
-
-fn one(plan: &LogicalPlan, expr: &Expr) -> Result<(), Refused> {
-    match expr {
-        Expr::ScalarFunction(ScalarFunction { func, args }) => {
-            if func.signature().volatility == Volatility::Volatile {
-                return refused(format!("the function {} gives something else each time", func.name()), "leave it out");
-            }
-            let constant = |e: &Expr| matches!(bare(e), Expr::Literal(..));
-            if OF_CONSTANTS.contains(&func.name()) && !args.iter().skip(1).all(constant) {
-                return refused(
-                    format!("'{expr}' could fail because of a row"),
-                    "write numbers behind its first argument",
-                );
-            }
-            call(func.name(), FUNCTIONS)
-        }
-        Expr::Like(like) if !matches!(bare(&like.pattern), Expr::Literal(..)) => {
-            refused(format!("'{expr}' has a pattern that is no constant"), "write the pattern as a text")
-        }
-        Expr::AggregateFunction(AggregateFunction { func, .. }) => call(func.name(), AGGREGATES),
-        Expr::WindowFunction(f) => {
-            let WindowFunction { fun, .. } = f.as_ref();
-            call(fun.name(), &[WINDOWS, AGGREGATES].concat())
-        }
-        Expr::InSubquery(found) => {
-            let inner = subquery(&found.subquery);
-            match inner {
-                Ok(Of::Nobody) => Ok(()),
-                Err(e) if !found.subquery.outer_ref_columns.is_empty() => Err(e),
-                inner => {
-                    let keys = if let Ok(Of::Patients(keys)) = inner { keys } else { BTreeSet::new() };
-                    let input = plan.inputs();
-                    let ours = input.iter().any(|i| {
-                        walk(i).is_ok_and(|of| match of {
-                            Of::Patients(own) => is_key(&found.expr, i.schema(), &own),
-                            Of::Nobody => false,
-                        })
-                    });
-                    if ours && keys.contains(&0) {
-                        return Ok(());
-                    }
-                    refused(
-                        format!("'{expr}' compares a row with rows of other patients"),
-                        format!("write {KEY} IN (SELECT {KEY} ...), or a JOIN"),
-                    )
-                }
-            }
-        }
-        Expr::ScalarSubquery(inner) => match subquery(inner) {
-            Ok(Of::Nobody) => Ok(()),
-            Err(e) if !inner.outer_ref_columns.is_empty() => Err(e),
-            Ok(Of::Patients(_)) | Err(_) => refused(
-                "a subquery gives one value of the rows of all patients",
-                format!("join it as a table that is grouped by {KEY}"),
-            ),
-        },
-        Expr::Exists(_) | Expr::SetComparison(_) | Expr::OuterReferenceColumn(..) => refused(
-            format!("'{expr}' is a subquery that is asked for each row"),
-            format!("write {KEY} IN (SELECT {KEY} ...), or a JOIN"),
-        ),
-        Expr::Unnest(_)
-        | Expr::ScalarVariable(..)
-        | Expr::Placeholder(_)
-        | Expr::HigherOrderFunction(_)
-        | Expr::Lambda(_)
-        | Expr::LambdaVariable(_) => refused(format!("'{expr}' is not taken"), "write it with columns and constants"),
-        Expr::SimilarTo(_) => refused("SIMILAR TO is not taken", "use LIKE"),
-        Expr::BinaryExpr(b)
-            if matches!(
-                b.op,
-                Operator::RegexMatch | Operator::RegexIMatch | Operator::RegexNotMatch | Operator::RegexNotIMatch
-            ) =>
-        {
-            refused("regular expressions are not taken", "use LIKE, or starts_with")
-        }
-        _ => Ok(()),
-    }
-}
-
-fn subquery(inner: &Subquery) -> Result<Of, Refused> {
-    if !inner.outer_ref_columns.is_empty() {
-        return refused(
-            "a subquery speaks of the row around it",
-            format!("write {KEY} IN (SELECT {KEY} ...), or a JOIN on {KEY}"),
-        );
-    }
-    walk(&inner.subquery)
 }
 
 #[cfg(test)]

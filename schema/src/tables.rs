@@ -393,6 +393,18 @@ impl Table {
         }
     }
 
+    /// The last day of a row of a condition or a drug, as an expression of SQL over the table's columns: the stated end; of a drug without
+    /// one the last day of its supply, at most a year's; else its first day. Never before the first.
+    pub fn last_day(self) -> &'static str {
+        match self {
+            Table::DrugExposure => {
+                "greatest(event_date, coalesce(end_date, \
+                 CAST(CAST(event_date AS INT) + least(greatest(days_supply, 1), 366) - 1 AS DATE), event_date))"
+            }
+            _ => "greatest(event_date, coalesce(end_date, event_date))",
+        }
+    }
+
     /// Whether a row counts as something that was: a condition of SQL over the table's columns. What was cancelled, refuted or entered
     /// in error never does; what is preliminary does for a visit alone, which is preliminary while it is open.
     pub fn counts(self) -> &'static str {

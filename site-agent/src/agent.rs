@@ -470,8 +470,9 @@ impl Agent {
         }
         self.releases.would_admit(&self.ledger, &order, self.clock.now()).map_err(|e| self.release_refusal(&e))?;
         self.good_enough(plan, &order).await?;
-        let program = study::compile::program(&plan.study, order.round.analysis as usize)
+        let mut program = study::compile::program(&plan.study, order.round.analysis as usize)
             .map_err(|e| Objection::new("plan_invalid", e.to_string()))?;
+        program.at_site(self.config.id.as_str());
         let work = program
             .work(order.round.round, parameters)
             .map_err(|e| Objection::new("parameters_invalid", e.to_string()))?;

@@ -2,6 +2,7 @@
 
 use platform::Micros;
 use serde::{Deserialize, Serialize};
+use summaries::top_codes::Key;
 use summaries::{Column, Input, MISSING, PatientBatch};
 
 use crate::watermark::Channel;
@@ -18,6 +19,7 @@ enum Cell {
     Level(u32),
     Codes(Vec<u32>),
     Tag([u8; 32]),
+    Keys(Vec<Key>),
 }
 
 impl Cell {
@@ -30,12 +32,16 @@ impl Cell {
                 let [from, to] = offsets.as_slice() else { return None };
                 codes.get(*from as usize..*to as usize).map(|c| Cell::Codes(c.to_vec()))
             }
+            Column::Keys { offsets, keys } => {
+                let [from, to] = offsets.as_slice() else { return None };
+                keys.get(*from as usize..*to as usize).map(|k| Cell::Keys(k.to_vec()))
+            }
         }
     }
 
     fn fits(&self, input: &Input) -> bool {
         match (self, input) {
-            (Cell::Real(_), Input::Real) | (Cell::Tag(_), Input::Tag) => true,
+            (Cell::Real(_), Input::Real) | (Cell::Tag(_), Input::Tag) | (Cell::Keys(_), Input::Keys) => true,
             (Cell::Level(x), Input::Level(levels)) => x < levels || *x == MISSING,
             (Cell::Codes(c), Input::Codes(size)) => c.iter().all(|x| x < size),
             _ => false,
@@ -47,6 +53,7 @@ impl Cell {
             Cell::Real(_) => Column::Real(Vec::new()),
             Cell::Level(_) => Column::Level(Vec::new()),
             Cell::Tag(_) => Column::Tags(Vec::new()),
+            Cell::Keys(_) => Column::Keys { offsets: vec![0], keys: Vec::new() },
             Cell::Codes(_) => Column::Codes { offsets: vec![0], codes: Vec::new() },
         }
     }
@@ -60,6 +67,10 @@ impl Cell {
             (Cell::Codes(c), Column::Codes { offsets, codes }) => {
                 codes.extend(c);
                 offsets.push(u32::try_from(codes.len()).ok()?);
+            }
+            (Cell::Keys(k), Column::Keys { offsets, keys }) => {
+                keys.extend(k);
+                offsets.push(u32::try_from(keys.len()).ok()?);
             }
             _ => return None,
         }

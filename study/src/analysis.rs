@@ -1,5 +1,7 @@
 //! Analyses: which statistic or model, of which features, over which cohort.
 
+mod baseline;
+mod calendar;
 mod regression;
 
 use learning::Ties;
@@ -10,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use summaries::pca::Scale;
 use summaries::survival::log_rank::Weight;
 
+use crate::cohort::Where;
+
+pub use baseline::Baseline;
+pub use calendar::{Calendar, Every, MOST_DAYS, year};
 pub use regression::{Beside, Fitting, Formula, Regression, Spline};
 
 /// An analysis.
@@ -108,12 +114,40 @@ pub enum What {
         /// The feature.
         of: String,
     },
+    /// The most frequent codes of a system, found without a list of them.
+    TopCodes {
+        /// A feature of the kind `open_codes`.
+        of: String,
+        /// How many codes are told.
+        #[serde(default = "twenty")]
+        top: u32,
+        /// How many characters of a code are found out; longer codes that begin alike are one.
+        #[serde(default = "eight")]
+        length: u32,
+    },
     /// How many distinct patients at all hospitals together, by a keyed sketch of their linkage ids. Experimental; in secure rounds
     /// alone.
     Distinct {
         /// Buckets of the sketch, a power of two; more buckets, less error, more bytes.
         #[serde(default = "buckets")]
         buckets: u32,
+    },
+    /// Prevalence over calendar time: of the patients of the cohort who are observed on a day, the share who have had an event by then.
+    Prevalence {
+        /// A table of the common schema.
+        table: String,
+        /// A concept set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        set: Option<String>,
+        /// Conditions on columns.
+        #[serde(default, rename = "where", skip_serializing_if = "Where::is_empty")]
+        filter: Where,
+        /// On which days.
+        #[serde(flatten)]
+        calendar: Calendar,
+        /// The event was at most so many days ago, the day itself included; ever before, where not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lookback: Option<u32>,
     },
     /// A table of variables: mean, SD, median and quartiles of numbers; n and share of categories.
     Table1 {
@@ -276,6 +310,9 @@ pub enum What {
         /// How it is fitted.
         #[serde(flatten)]
         fitting: Fitting,
+        /// A baseline for each hospital, or one for all.
+        #[serde(default, skip_serializing_if = "Baseline::is_hospital")]
+        baseline: Baseline,
     },
     /// Negative binomial regression of a count that varies more than a Poisson's, with the logarithm as its link.
     NegativeBinomial {
@@ -307,6 +344,9 @@ pub enum What {
         /// How it is fitted.
         #[serde(flatten)]
         fitting: Fitting,
+        /// A baseline for each hospital, or one for all.
+        #[serde(default, skip_serializing_if = "Baseline::is_hospital")]
+        baseline: Baseline,
     },
     /// Hazards that are constant within fixed intervals of time, and their ratios.
     PiecewiseExponential {
@@ -357,6 +397,9 @@ pub enum What {
         /// Relative hazards above this, beside a patient in the middle of all bounds, count as this.
         #[serde(default = "cap")]
         cap: f64,
+        /// A baseline for each hospital, or one for all.
+        #[serde(default, skip_serializing_if = "Baseline::is_hospital")]
+        baseline: Baseline,
     },
     /// Logistic regression.
     Logistic {
@@ -371,6 +414,9 @@ pub enum What {
         /// How it is fitted.
         #[serde(flatten)]
         fitting: Fitting,
+        /// A baseline for each hospital, or one for all.
+        #[serde(default, skip_serializing_if = "Baseline::is_hospital")]
+        baseline: Baseline,
     },
 }
 
@@ -379,6 +425,12 @@ fn quartiles() -> Vec<f64> {
 }
 fn four() -> u32 {
     4
+}
+fn twenty() -> u32 {
+    20
+}
+fn eight() -> u32 {
+    8
 }
 fn five() -> u32 {
     5
@@ -416,7 +468,9 @@ impl What {
             What::Moments { .. } => "moments",
             What::Quantiles { .. } => "quantiles",
             What::Codes { .. } => "codes",
+            What::TopCodes { .. } => "top_codes",
             What::Distinct { .. } => "distinct",
+            What::Prevalence { .. } => "prevalence",
             What::Table1 { .. } => "table1",
             What::MantelHaenszel { .. } => "mantel_haenszel",
             What::Propensity { .. } => "propensity",
@@ -443,8 +497,10 @@ impl What {
             "count" | "crosstab" => &["by"],
             "histogram" => &["of", "bins"],
             "moments" | "codes" => &["of"],
+            "top_codes" => &["of", "top", "length"],
             "distinct" => &["buckets"],
             "quantiles" => &["of", "probabilities", "branching", "depth"],
+            "prevalence" => &["table", "set", "where", "from", "to", "every", "lookback"],
             "table1" => &["variables", "by"],
             "mantel_haenszel" => &["exposure", "outcome", "strata"],
             "pca" => &["of", "scale"],
@@ -466,11 +522,23 @@ impl What {
             "compare" => &["of", "by"],
             "rank_sum" => &["of", "by", "bins"],
             "linear" => &["outcome", "features", "interactions", "splines", "weights", "clip"],
-            "poisson" | "negative_binomial" => {
+            "negative_binomial" => {
                 &["outcome", "features", "interactions", "splines", "exposure", "offset", "weights", "steps", "clip"]
             }
+            "poisson" => &[
+                "outcome",
+                "features",
+                "interactions",
+                "splines",
+                "exposure",
+                "offset",
+                "weights",
+                "baseline",
+                "steps",
+                "clip",
+            ],
             "gamma" | "logistic" => {
-                &["outcome", "features", "interactions", "splines", "offset", "weights", "steps", "clip"]
+                &["outcome", "features", "interactions", "splines", "offset", "weights", "baseline", "steps", "clip"]
             }
             "piecewise_exponential" => {
                 &["time", "event", "features", "interactions", "splines", "cuts", "horizon", "steps", "cap"]
@@ -482,6 +550,7 @@ impl What {
                 "interactions",
                 "splines",
                 "strata",
+                "baseline",
                 "width",
                 "horizon",
                 "ties",
@@ -496,10 +565,14 @@ impl What {
     pub fn features(&self) -> Vec<String> {
         match self {
             What::Count { by } | What::Crosstab { by } => by.clone(),
-            What::Histogram { of, .. } | What::Moments { of } | What::Quantiles { of, .. } | What::Codes { of } => {
+            What::Histogram { of, .. }
+            | What::Moments { of }
+            | What::Quantiles { of, .. }
+            | What::Codes { of }
+            | What::TopCodes { of, .. } => {
                 vec![of.clone()]
             }
-            What::Distinct { .. } | What::Attrition {} => Vec::new(),
+            What::Distinct { .. } | What::Attrition {} | What::Prevalence { .. } => Vec::new(),
             What::Table1 { variables, by } => variables.iter().chain(by).cloned().collect(),
             What::MantelHaenszel { exposure, outcome, strata } => {
                 vec![exposure.clone(), outcome.clone(), strata.clone()]

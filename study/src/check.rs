@@ -5,6 +5,7 @@ mod analyses;
 mod cohort;
 mod feature;
 mod regressions;
+mod times;
 
 use std::fmt;
 

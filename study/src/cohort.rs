@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::spec::Study;
+
 pub use crate::criterion::{
     AfterObservation, Age, AllOf, AnyOf, Comparison, Criterion, HasEvent, Lab, PriorObservation, Sex,
 };
@@ -42,9 +44,10 @@ pub struct Cohort {
 }
 
 impl Cohort {
-    /// Whether its patients have a day of entry.
-    pub fn is_dated(&self) -> bool {
-        self.entry.as_ref().is_none_or(|e| e.table != schema::Table::Patient.name())
+    /// Whether its patients have a day of entry; those of arms where the arms' of the study have.
+    pub fn is_dated(&self, study: &Study) -> bool {
+        let dated = |c: &Cohort| c.entry.as_ref().is_none_or(|e| e.table != schema::Table::Patient.name());
+        self.arms.iter().filter_map(|a| study.cohorts.get(a)).all(dated) && dated(self)
     }
 
     /// What its steps are called: the entry, then each criterion.
@@ -198,6 +201,22 @@ pub struct Exit {
     /// At the end of the exposure that holds at the entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exposure: Option<Exposure>,
+}
+
+impl Exit {
+    /// What ends a patient's stay, in words.
+    pub fn steps(&self) -> Vec<String> {
+        let set = |s: &Option<String>| s.as_ref().map_or(String::new(), |s| format!(" of {s}"));
+        let all = [
+            self.days.map(|d| format!("day {d}")),
+            self.date.clone(),
+            self.event.as_ref().map(|e| format!("{}{}", e.table, set(&e.set))),
+            self.exposure
+                .as_ref()
+                .map(|e| format!("the end of {} (gap {}, {} days after)", e.set, e.gap, e.surveillance)),
+        ];
+        all.into_iter().flatten().collect()
+    }
 }
 
 /// A continuous exposure: drugs of a concept set, joined while the gap from one's last day to the next one's first is at most `gap` days.

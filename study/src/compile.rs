@@ -8,6 +8,7 @@ use std::sync::Arc;
 use summaries::by_group::{ByGroup, Contrast};
 use summaries::program::{OneShot, PartPlan};
 use summaries::survival::{Grid, Survival};
+use summaries::top_codes::{Alphabet, TopCodes};
 use summaries::{Program, Reporting, Statistic};
 
 use crate::analysis::What;
@@ -29,6 +30,11 @@ pub struct CompileError {
 pub fn columns(study: &Study, a: &crate::analysis::Analysis) -> Option<Vec<Shape>> {
     if matches!(a.what, What::Attrition {}) {
         return Some(vec![Shape::Level { levels: study.cohorts.get(&a.cohort)?.steps() }]);
+    }
+    if let What::Prevalence { calendar, .. } = &a.what {
+        let days: Vec<String> = calendar.days()?.iter().map(ToString::to_string).collect();
+        let on = Shape::Codes { per_patient: days.len() as u32, codes: days };
+        return Some(vec![on.clone(), on]);
     }
     a.what.features().iter().map(|n| shape(study, n)).collect()
 }
@@ -213,6 +219,24 @@ pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, Compi
                 }
             }
             parts
+        }
+        What::TopCodes { of, top, length } => {
+            let Some(Shape::Keys { per_patient }) = shape(study, of) else {
+                return Err(wrong(format!("'{of}' is no feature of open codes")));
+            };
+            let digits = |system: &str| ["snomed", "rxnorm", "cvx"].contains(&system);
+            let alphabet = match study.features.get(of) {
+                Some(Feature::OpenCodes { system, .. }) if digits(system) => Alphabet::Digits,
+                _ => Alphabet::Letters,
+            };
+            let (top, length) = (*top as usize, *length as usize);
+            let p = TopCodes::new(top, length, alphabet, per_patient as usize, reporting(study, &names));
+            return p.map(|p| Box::new(p) as Box<dyn Program>).ok_or_else(|| bad("codes"));
+        }
+        What::Prevalence { calendar, .. } => {
+            let days = calendar.days().ok_or_else(|| bad("calendar"))?;
+            let days = days.into_iter().map(|d| (d.to_string(), crate::analysis::year(d))).collect();
+            vec![one("prevalence", made(summaries::prevalence::Prevalence::new(days)), vec![0, 1])]
         }
         What::MantelHaenszel { exposure, outcome, strata } => {
             yes_no(study, exposure).and_then(|()| yes_no(study, outcome)).map_err(wrong)?;

@@ -203,6 +203,18 @@ pub enum Feature {
         #[serde(default)]
         window: Option<Window>,
     },
+    /// The codes of one system that a patient has, whichever they are: for the analysis `top_codes`.
+    OpenCodes {
+        /// A table of the common schema.
+        table: String,
+        /// The code system, such as `icd10`.
+        system: String,
+        /// The most codes that a patient counts for; more are chosen from by a keyed hash.
+        per_patient: u32,
+        /// Days from the entry; always, where not given.
+        #[serde(default)]
+        window: Option<Window>,
+    },
 }
 
 /// An event with a name.
@@ -304,6 +316,11 @@ pub enum Shape {
         /// The most a patient counts for.
         per_patient: u32,
     },
+    /// A set of codes that no list names.
+    Keys {
+        /// The most a patient counts for.
+        per_patient: u32,
+    },
 }
 
 impl Feature {
@@ -335,6 +352,7 @@ impl Feature {
                 (None, Some(levels)) => Shape::Level { levels: levels.clone() },
                 _ => return None,
             },
+            Feature::OpenCodes { per_patient, .. } => Shape::Keys { per_patient: *per_patient },
             Feature::Codes { list, per_patient, .. } => Shape::Codes { codes: list.clone(), per_patient: *per_patient },
         })
     }

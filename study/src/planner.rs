@@ -3,7 +3,8 @@
 //! but no noise.
 
 use serde::Serialize;
-use summaries::{Column, Lanes, MergedRelease, MergedRound, PatientBatch, ProgramError, Row, Step};
+use summaries::top_codes::key::key;
+use summaries::{Column, Lanes, MergedRelease, MergedRound, OfSite, PatientBatch, ProgramError, Row, Step};
 
 use privacy::mechanism::gaussian_sigma;
 use privacy::{Epsilon, Rho, accounting, distributed};
@@ -107,6 +108,11 @@ fn made_up(shapes: &[Shape]) -> Option<PatientBatch> {
             Shape::Level { levels } => {
                 Column::Level((0..GRID).map(|i| (place(c, i) * levels.len() as f64) as u32).collect())
             }
+            // Few codes, so that one of them stands out.
+            Shape::Keys { .. } => Column::Keys {
+                offsets: (0..=GRID as u32).collect(),
+                keys: (0..GRID).map(|i| key(&format!("{:02}", (place(c, i) * 20.0) as u32))).collect(),
+            },
             Shape::Codes { codes, .. } => Column::Codes {
                 offsets: (0..=GRID as u32).collect(),
                 codes: (0..GRID).map(|i| (place(c, i) * codes.len() as f64) as u32).collect(),
@@ -250,7 +256,30 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
                 shared: 1,
             });
         }
-        match program.next(round, &parameters, &MergedRound { parts, sites }).map_err(text)? {
+        // Every site has an equal part of what all have, with its own noise.
+        let own = |i: usize| OfSite {
+            site: i.to_string(),
+            round: MergedRound {
+                parts: parts
+                    .iter()
+                    .map(|p: &MergedRelease| MergedRelease {
+                        lanes: p.lanes.iter().map(|v| v / sites.max(1) as i64).collect(),
+                        noise_variance: p.noise_variance / sites.max(1) as f64,
+                        sites: 1,
+                        ..p.clone()
+                    })
+                    .collect(),
+                sites: 1,
+            },
+        };
+        let apart: Vec<OfSite> = if program.apart() { (0..sites).map(own).collect() } else { Vec::new() };
+        let merged = MergedRound { parts, sites };
+        let next = if program.apart() {
+            program.next_apart(round, &parameters, &merged, &apart)
+        } else {
+            program.next(round, &parameters, &merged)
+        };
+        match next.map_err(text)? {
             Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),
             Step::Done(estimate) => return Ok(estimate.rows),
         }

@@ -5,6 +5,7 @@ use privacy::Rho;
 use proto::Hash;
 use serde_json::Value;
 
+use crate::analysis::What;
 use crate::plan::Plan;
 use crate::spec::Study;
 
@@ -18,13 +19,19 @@ pub fn hash(
 ) -> Option<Hash> {
     let a = study.analysis.get(analysis as usize)?;
     let names = a.what.features();
-    let cohort = canonical(study, serde_json::to_value(study.cohorts.get(&a.cohort)?).ok()?);
+    let cohort = cohort_of(study, &a.cohort)?;
+    // The steps of an attrition are told in the order in which the study has them.
+    let order = match a.what {
+        What::Attrition {} => serde_json::to_value(study.cohorts.get(&a.cohort)?.steps()).ok()?,
+        _ => Value::Null,
+    };
     let features = names.iter().map(|n| Some(canonical(study, serde_json::to_value(study.features.get(n)?).ok()?)));
     let features = features.collect::<Option<Vec<Value>>>()?;
-    let mut what = serde_json::to_value(&a.what).ok()?;
+    let mut what = canonical(study, serde_json::to_value(&a.what).ok()?);
     rename(&mut what, &names);
     let question = serde_json::json!([
         cohort,
+        order,
         features,
         what,
         round,
@@ -34,15 +41,15 @@ pub fn hash(
         systems(study),
         study.precision
     ]);
-    Some(Hash::of_parts(&[b"insitu question v2\0", question.to_string().as_bytes()]))
+    Some(Hash::of_parts(&[b"insitu question v3\0", question.to_string().as_bytes()]))
 }
 
 /// The hash of the question how large a cohort is, among the patients of some years of entry, in a version of the data. `None`
 /// where there is no such cohort.
 pub fn cohort(study: &Study, name: &str, entered: &[u16], version: u64) -> Option<Hash> {
-    let cohort = canonical(study, serde_json::to_value(study.cohorts.get(name)?).ok()?);
+    let cohort = cohort_of(study, name)?;
     let question = serde_json::json!([cohort, entered, version, systems(study), study.precision]);
-    Some(Hash::of_parts(&[b"insitu cohort v2\0", question.to_string().as_bytes()]))
+    Some(Hash::of_parts(&[b"insitu cohort v3\0", question.to_string().as_bytes()]))
 }
 
 /// The hash of the question whether the data pass a study's gate, of the patients of some years of entry, in a version of the data.
@@ -70,6 +77,15 @@ pub fn of_plan(plan: &Plan) -> Result<Vec<(Hash, Rho)>, String> {
 /// Whether a second plan asks nothing that a first one does not answer, with as much precision or more.
 pub fn answers(first: &[(Hash, Rho)], second: &[(Hash, Rho)]) -> bool {
     !second.is_empty() && second.iter().all(|(asked, cost)| first.iter().any(|(q, paid)| q == asked && paid >= cost))
+}
+
+/// A cohort, with what its arms are in the place of their names.
+fn cohort_of(study: &Study, name: &str) -> Option<Value> {
+    let of = study.cohorts.get(name)?;
+    let own = canonical(study, serde_json::to_value(of).ok()?);
+    // An arm has no arms, as the check says; were one to, it stays a name.
+    let arm = |name: &String| canonical(study, serde_json::to_value(study.cohorts.get(name)).unwrap_or(Value::Null));
+    Some(serde_json::json!([own, of.arms.iter().map(arm).collect::<Vec<_>>()]))
 }
 
 /// What the study's own names of code systems stand for: a code `x:1` says nothing without it.
@@ -207,6 +223,30 @@ epsilon = 0.5
         let years = STUDY.replace("epsilon = 0.5", "epsilon = 0.5\nentered = [2001, 2005]");
         assert!(!answers(&first, &questions(&years)), "other patients");
         assert!(!answers(&first, &[]));
+    }
+
+    /// The arms of a cohort are what they stand for, not their names.
+    #[test]
+    fn an_arm_that_is_another_is_another_question() {
+        let arms = "[cohorts.a]\nentry = { table = \"condition\", set = \"t2d\" }\n[cohorts.b]\nentry = { table = \"condition\", set = \"hf\" }\n\
+                    [cohorts.target]\narms = [\"a\", \"b\"]\n";
+        let of_target = "[cohorts.target]\nentry = { table = \"condition\", set = \"t2d\", occurrence = \"first\" }\n";
+        let text = STUDY.replace(of_target, arms);
+        assert_ne!(text, STUDY);
+        let other = text.replace("set = \"hf\" }", "set = \"hf\", washout = 365 }");
+        assert_ne!(of(&text, 0), of(&other, 0));
+        let size = |text: &str| cohort(&toml::from_str(text).unwrap(), "target", &[2000], 3).unwrap();
+        assert_ne!(size(&text), size(&other));
+    }
+
+    /// How many are left after each step depends on the steps' order.
+    #[test]
+    fn an_attrition_in_another_order_is_another_question() {
+        let text = STUDY.replace("kind = \"moments\"\nof = \"age\"", "kind = \"attrition\"");
+        let list = "[{ age = [18, 120] }, { sex = [\"F\"] }]";
+        let other = text.replace(list, "[{ sex = [\"F\"] }, { age = [18, 120] }]");
+        assert_ne!(of(&text, 0), of(&other, 0));
+        assert_eq!(of(&text, 1), of(&other, 1));
     }
 
     /// A feature may be called as a setting's word is.

@@ -148,7 +148,7 @@ fn competing_causes() {
         "kind = \"competing\"\ntime = \"days\"\ncause = \"died\"\nat = [-1]\n",
         &[
             "'died' is not a category whose first level is free of all causes",
-            "a time to tell the curve at is no number from 0",
+            "a time to tell the curve at is not between 0 and the horizon, 365",
         ],
     );
 }

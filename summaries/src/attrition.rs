@@ -3,6 +3,8 @@
 //! A patient is in one cell, the number of criteria passed before the first that fails; so L1 = L2 = L∞ = 1, however many criteria
 //! there are. Who is left after k criteria is the sum of the cells from k on, and its noise the sum of theirs. Counting each step by
 //! itself would move √(steps) of the vector, and be no better for any step.
+//!
+//! A step that few are excluded by is told with the next: two numbers beside each other would tell of the few by their difference.
 
 use crate::batch::{MISSING, PatientBatch};
 use crate::estimate::{Estimate, Reporting, Row, patients};
@@ -54,20 +56,32 @@ impl Statistic for Attrition {
         let noise = |step: usize| variance * (self.steps.len() - step) as f64;
         let entered = left(0);
         let mut rows = Vec::with_capacity(3 * self.steps.len());
+        // The last step of which the number is shown. A number is not shown whose distance from it would tell of few.
+        let mut before = 0;
         for (step, name) in self.steps.iter().enumerate() {
             let term = format!("{step}. {name}");
             let n = left(step);
             let row = patients(&term, n, noise(step).sqrt(), reporting);
-            let shown = !row.suppressed;
-            rows.push(row);
             if step == 0 {
+                rows.push(row);
                 continue;
             }
-            // Who goes at this step is one cell, and that one is not shown where it could tell of few.
-            let gone = merged.value(step - 1, &layout);
-            let mut row = patients(&term, gone, variance.sqrt(), reporting);
-            "excluded".clone_into(&mut row.statistic);
-            rows.push(row);
+            let gone = (before..step).map(|c| merged.value(c, &layout)).sum::<f64>();
+            let mut excluded = patients(&term, gone, (variance * (step - before) as f64).sqrt(), reporting);
+            "excluded".clone_into(&mut excluded.statistic);
+            let shown = !row.suppressed && !excluded.suppressed;
+            if excluded.suppressed && !row.suppressed {
+                rows.push(Row::withheld(&term, "n", "it would tell of the few who are excluded; see the next step"));
+            } else {
+                rows.push(row);
+            }
+            if shown && step - before > 1 {
+                "with those of the steps before that are not shown".clone_into(&mut excluded.note);
+            }
+            rows.push(excluded);
+            if shown {
+                before = step;
+            }
             if shown && entered > 0.0 {
                 let (p, sampling, dp) = proportion(n, entered, noise(step), noise(0), noise(step));
                 rows.push(Row::normal(&term, "proportion", p, sampling, dp, reporting.z()).within(0.0, 1.0));
@@ -100,5 +114,20 @@ mod tests {
         assert_eq!(of("1. adults", "excluded").0, Some(1.0));
         assert_eq!(of("2. no cancer", "n"), (Some(4.0), Some(2.0)));
         assert_eq!(of("2. no cancer", "excluded").0, Some(1.0));
+    }
+
+    /// No two numbers that are shown are closer than the least cell.
+    #[test]
+    fn few_who_are_excluded_are_told_with_the_next_step() {
+        let s = Attrition::new(["entry", "a", "b", "c", "d"].map(str::to_owned).to_vec());
+        let reporting = Reporting { confidence: 0.95, min_cell: 11, names: vec![], levels: vec![] };
+        let lanes = vec![30, 5, 8, 3, 60];
+        let e = s.estimate(&MergedRelease { lanes, noise_variance: 0.0, unit: 1.0, sites: 1, shared: 1 }, &reporting);
+        let of = |term: &str, what: &str| {
+            e.rows.iter().find(|r| r.term == term && r.statistic == what).and_then(|r| r.estimate)
+        };
+        let n: Vec<_> = ["0. entry", "1. a", "2. b", "3. c", "4. d"].iter().map(|t| of(t, "n")).collect();
+        assert_eq!(n, [Some(106.0), Some(76.0), None, Some(63.0), None]);
+        assert_eq!((of("2. b", "excluded"), of("3. c", "excluded"), of("4. d", "excluded")), (None, Some(13.0), None));
     }
 }

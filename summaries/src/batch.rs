@@ -1,5 +1,7 @@
 //! Patients on their way into a statistic: one entry a patient in each column.
 
+use crate::top_codes::Key;
+
 /// The level that stands for a missing value.
 pub const MISSING: u32 = u32::MAX;
 
@@ -17,6 +19,13 @@ pub enum Column {
         /// Places in the vocabulary.
         codes: Vec<u32>,
     },
+    /// For each patient a set of codes that no list names: patient `i` owns `keys[offsets[i]..offsets[i + 1]]`.
+    Keys {
+        /// One more than patients.
+        offsets: Vec<u32>,
+        /// The codes.
+        keys: Vec<Key>,
+    },
     /// For each patient a tag that only the holders of a key can make.
     Tags(Vec<[u8; 32]>),
 }
@@ -28,7 +37,7 @@ impl Column {
             Column::Real(v) => v.len(),
             Column::Level(v) => v.len(),
             Column::Tags(v) => v.len(),
-            Column::Codes { offsets, .. } => offsets.len().saturating_sub(1),
+            Column::Codes { offsets, .. } | Column::Keys { offsets, .. } => offsets.len().saturating_sub(1),
         }
     }
 
@@ -84,18 +93,26 @@ impl PatientBatch {
         fn pick<T: Copy>(values: &[T], places: &[usize]) -> Vec<T> {
             places.iter().filter_map(|p| values.get(*p).copied()).collect()
         }
+        fn pick_sets<T: Copy>(offsets: &[u32], items: &[T], places: &[usize]) -> (Vec<u32>, Vec<T>) {
+            let (mut own, mut ends) = (Vec::new(), vec![0u32]);
+            for p in places {
+                let at = |p: usize| offsets.get(p).map_or(0, |o| *o as usize);
+                own.extend(items.get(at(*p)..at(p + 1)).unwrap_or_default());
+                ends.push(own.len() as u32);
+            }
+            (ends, own)
+        }
         let columns = self.columns.iter().map(|c| match c {
             Column::Real(v) => Column::Real(pick(v, &there)),
             Column::Level(v) => Column::Level(pick(v, &there)),
             Column::Tags(v) => Column::Tags(pick(v, &there)),
             Column::Codes { offsets, codes } => {
-                let (mut own, mut ends) = (Vec::new(), vec![0u32]);
-                for p in &there {
-                    let (from, to) = (offsets.get(*p).copied().unwrap_or(0), offsets.get(p + 1).copied().unwrap_or(0));
-                    own.extend(codes.get(from as usize..to as usize).unwrap_or_default());
-                    ends.push(own.len() as u32);
-                }
-                Column::Codes { offsets: ends, codes: own }
+                let (offsets, codes) = pick_sets(offsets, codes, &there);
+                Column::Codes { offsets, codes }
+            }
+            Column::Keys { offsets, keys } => {
+                let (offsets, keys) = pick_sets(offsets, keys, &there);
+                Column::Keys { offsets, keys }
             }
         });
         PatientBatch { patients: there.len(), columns: columns.collect() }

@@ -9,7 +9,7 @@
 
 use crate::batch::PatientBatch;
 use crate::estimate::{Estimate, Reporting, Row, patients};
-use crate::interval::{f_p, t_p, t_quantile};
+use crate::interval::{degrees_of_freedom, f_p, t_p, t_quantile};
 use crate::lanes::{FIXED_POINT, Lanes, Layout, MergedRelease, Sensitivity, encode};
 use crate::statistic::{AccumulateError, Input, Statistic, level, real};
 
@@ -163,19 +163,19 @@ fn satterthwaite(a: &Group, b: &Group) -> f64 {
 
 fn welch(term: &str, a: &Group, b: &Group, reporting: &Reporting) -> Vec<Row> {
     let (sampling, noise) = (a.sampling + b.sampling, a.noise + b.noise);
-    let df = satterthwaite(a, b);
     let difference = b.mean - a.mean;
-    let mut rows =
-        vec![Row::normal(term, "difference", difference, sampling.sqrt(), noise.sqrt(), quantile(reporting, df))];
-    if sampling + noise > 0.0 {
-        let t = difference / (sampling + noise).sqrt();
-        let note = format!("{df:.1} degrees of freedom");
-        rows.push(Row::test(term, "welch t", t, &note));
-        rows.push(Row::test(term, "welch p", t_p(t, df), &note));
-    } else {
-        rows.push(Row::withheld(term, "welch p", "the number never varies within the groups"));
+    if sampling + noise <= 0.0 {
+        let why = "the number never varies within the groups";
+        return vec![Row::test(term, "difference", difference, why), Row::withheld(term, "welch p", why)];
     }
-    rows
+    let df = satterthwaite(a, b);
+    let t = difference / (sampling + noise).sqrt();
+    let note = format!("{df:.1} degrees of freedom");
+    vec![
+        Row::normal(term, "difference", difference, sampling.sqrt(), noise.sqrt(), quantile(reporting, df)),
+        Row::test(term, "welch t", t, &note),
+        Row::test(term, "welch p", t_p(t, df), &note),
+    ]
 }
 
 fn student(term: &str, a: &Group, b: &Group) -> Vec<Row> {
@@ -185,7 +185,7 @@ fn student(term: &str, a: &Group, b: &Group) -> Vec<Row> {
         return Vec::new();
     }
     let t = (b.mean - a.mean) / (pooled * (1.0 / a.n + 1.0 / b.n)).sqrt();
-    let note = format!("{df:.0} degrees of freedom");
+    let note = degrees_of_freedom(df);
     vec![Row::test(term, "student t", t, &note), Row::test(term, "student p", t_p(t, df), &note)]
 }
 
@@ -222,4 +222,26 @@ fn classical_f(term: &str, groups: &[Group]) -> Vec<Row> {
     let f = between / within;
     let note = format!("{} and {:.0} degrees of freedom", k - 1.0, n - k);
     vec![Row::test(term, "anova F", f, &note), Row::test(term, "anova p", f_p(f, k - 1.0, n - k), &note)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Column;
+    use crate::evidence::{get, release, reporting};
+
+    /// A number that is at its bound in everybody: no difference that could be told from chance, and no quantile without end.
+    #[test]
+    fn a_constant_column_is_said_to_be_one() {
+        let s = Compare::new(0.0, 600.0, 2).unwrap();
+        let columns = vec![Column::Real(vec![0.0; 40]), Column::Level((0..40).map(|i| i % 2).collect())];
+        let exact = release(&s, columns);
+        let names = reporting(&["chol", "arm"], &[&[], &["a", "b"]]);
+        for noise_variance in [0.0, 1e-6] {
+            let e = s.estimate(&MergedRelease { noise_variance, ..exact.clone() }, &names);
+            assert_eq!(get(&e, "chol, arm=b − a", "difference").estimate, Some(0.0));
+        }
+        assert!((t_quantile(0.975, 1e7) - 1.959_964).abs() < 1e-6);
+        assert!((t_quantile(0.975, f64::INFINITY) - 1.959_964).abs() < 1e-6);
+    }
 }

@@ -15,6 +15,7 @@ use crate::batch::PatientBatch;
 use crate::estimate::{Curve, Estimate, Reporting, Row, patients};
 use crate::interval::normal_p;
 use crate::lanes::{Lanes, Layout, MergedRelease, Sensitivity};
+use crate::quantiles::ascending;
 use crate::statistic::{AccumulateError, Input, Statistic, level, real};
 use crate::survival::log_rank::{Weight, test};
 use crate::survival::{Course, Grid};
@@ -112,7 +113,8 @@ impl Competing {
             let at = |level: &Vec<f64>| level.get(cell).copied().unwrap_or(0.0);
             let own = history.left.get(cause).map_or(0.0, at);
             let all: f64 = history.left.iter().skip(1).map(at).sum();
-            let (own, all) = (own.clamp(0.0, n), all.clamp(0.0, n));
+            // Events below 0 are noise, and stay: cut off, the noise would lift every sum over cells.
+            let all = all.min(n);
             let rest = (n - all).max(0.5);
             let before = incidence;
             incidence += free * own / n;
@@ -121,7 +123,7 @@ impl Competing {
             let of_other = (event, -1.0 / rest);
             let of_risk = (-free * own / (n * n) - incidence * all / (n * rest), all / (n * rest));
             free *= 1.0 - all / n;
-            let others = (all - own).max(0.0);
+            let others = all - own;
             sampling.add(of_own, own);
             sampling.add(of_other, others);
             sampling.add((of_own.0 * own + of_other.0 * others, of_own.1 * own + of_other.1 * others), -1.0 / n);
@@ -132,6 +134,13 @@ impl Competing {
             let mut later = noise;
             later.add(reach, levels * (cells - cell - 1) as f64);
             out.push(Point { incidence, sampling: sampling.at(incidence), noise: variance * later.at(incidence) });
+        }
+        if variance > 0.0 {
+            // Noise lets the curve fall: the closest that does not.
+            let rising = ascending(out.iter().map(|p| p.incidence));
+            for (p, i) in out.iter_mut().zip(rising) {
+                p.incidence = i.clamp(0.0, 1.0);
+            }
         }
         out
     }
@@ -144,13 +153,13 @@ impl Competing {
     }
 }
 
-/// The interval on the scale of log(−log I).
+/// The interval on the scale of log(−log I); at 0 and 1, which that scale does not have, on the plain one.
 fn interval(p: &Point, z: f64) -> (f64, f64) {
-    let i = p.incidence;
+    let (i, half) = (p.incidence, z * (p.sampling + p.noise).sqrt());
     if i <= 0.0 || i >= 1.0 {
-        return (i, i);
+        return ((i - half).max(0.0), (i + half).min(1.0));
     }
-    let half = z * (p.sampling + p.noise).sqrt() / (i * i.ln().abs());
+    let half = half / (i * i.ln().abs());
     (i.powf(half.exp()), i.powf((-half).exp()))
 }
 

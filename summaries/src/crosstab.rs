@@ -68,6 +68,14 @@ impl Statistic for CrossTab {
         let whole: f64 = (0..cells).map(|c| merged.value(c, &layout)).sum();
         let whole_variance = variance * cells as f64;
         let mut rows = Vec::with_capacity(2 * cells);
+        let few = |cell: &usize| merged.value(*cell, &layout) < reporting.min_cell as f64;
+        // Of one hidden cell the others and the whole would tell: the least that is shown is hidden as well.
+        let beside = ((0..cells).filter(few).count() == 1)
+            .then(|| {
+                let shown = (0..cells).filter(|c| !few(c));
+                shown.min_by(|a, b| merged.value(*a, &layout).total_cmp(&merged.value(*b, &layout)))
+            })
+            .flatten();
         for cell in 0..cells {
             let at = self.unravel(cell);
             let term = at
@@ -77,7 +85,11 @@ impl Statistic for CrossTab {
                 .collect::<Vec<_>>()
                 .join(", ");
             let value = merged.value(cell, &layout);
-            let n = patients(&term, value, variance.sqrt(), reporting);
+            let n = if beside == Some(cell) {
+                Row::withheld(&term, "n", "it would tell of the one cell that is not shown")
+            } else {
+                patients(&term, value, variance.sqrt(), reporting)
+            };
             let shown = !n.suppressed;
             rows.push(n);
             if !shown || whole <= 0.0 {

@@ -34,6 +34,14 @@ impl Reporting {
     }
 }
 
+/// The quantities that compare two by a ratio; 1 is no difference. Rows of [`Row::ratio`].
+pub const RATIOS: &[&str] = &["odds ratio", "hazard ratio", "rate ratio", "risk ratio", "mean ratio"];
+
+/// The quantities whose error is symmetric on the scale of the logarithm.
+pub fn is_logarithmic(statistic: &str) -> bool {
+    RATIOS.iter().any(|r| statistic.ends_with(r)) || matches!(statistic, "incidence rate" | "rate" | "hazard")
+}
+
 /// One estimate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -77,6 +85,14 @@ impl Row {
         }
     }
 
+    /// A row of a ratio or a rate: its interval and both parts of its error are those of the logarithm, `log`, and the errors are told
+    /// on the scale of the value by the delta method.
+    pub fn ratio(term: &str, statistic: &str, log: f64, sampling_se: f64, dp_se: f64, z: f64) -> Row {
+        let (value, half) = (log.exp(), z * sampling_se.hypot(dp_se));
+        let row = Row::normal(term, statistic, value, value * sampling_se, value * dp_se, z);
+        Row { lower: Some((log - half).exp()), upper: Some((log + half).exp()), ..row }
+    }
+
     /// A row whose value is withheld, with the reason.
     pub fn withheld(term: &str, statistic: &str, note: &str) -> Row {
         Row {
@@ -109,9 +125,15 @@ impl Row {
         }
     }
 
-    /// The same row with its interval cut to a range, such as [0, 1] for a proportion.
+    /// The same row with its interval cut to a range, such as [0, 1] for a proportion. An estimate that noise has put out of the range is
+    /// withheld; one that rounding has, is at its end.
     #[must_use]
     pub fn within(mut self, low: f64, high: f64) -> Row {
+        let out = self.estimate.is_some_and(|e| !(low..=high).contains(&e));
+        if out && self.dp_se.is_some_and(|noise| noise > 0.0) {
+            return Row::withheld(&self.term, &self.statistic, "too noisy to report");
+        }
+        self.estimate = self.estimate.map(|v| v.clamp(low, high));
         self.lower = self.lower.map(|v| v.clamp(low, high));
         self.upper = self.upper.map(|v| v.clamp(low, high));
         self

@@ -7,7 +7,8 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::estimate::Row;
-use crate::interval::chi2_p;
+use crate::interval::{chi2_p, degrees_of_freedom};
+use crate::wald;
 
 /// The rows of the tests on a table of counts, by row and column, with the noise's variance of a cell.
 pub(crate) fn test(term: &str, table: &DMatrix<f64>, variance: f64) -> Vec<Row> {
@@ -32,13 +33,12 @@ pub(crate) fn test(term: &str, table: &DMatrix<f64>, variance: f64) -> Vec<Row> 
     });
     let spread =
         DMatrix::from_diagonal(&DVector::from_fn(r * c, |cell, _| rows[cell / c] * columns[cell % c] / n + variance));
-    let Some(inverse) = (&slopes * spread * slopes.transpose()).try_inverse() else {
+    let Some((chi2, rank)) = wald::chi2(&z, &(&slopes * spread * slopes.transpose())) else {
         return vec![Row::withheld(term, "chi2 p", "the table has no free cell")];
     };
-    let chi2 = (z.transpose() * inverse * &z)[(0, 0)];
-    let df = free.len() as f64;
+    let df = rank as f64;
     let least = (0..r * c).map(|cell| rows[cell / c] * columns[cell % c] / n).fold(f64::INFINITY, f64::min);
-    let mut note = format!("{df} degrees of freedom");
+    let mut note = degrees_of_freedom(df);
     if least < 5.0 {
         note += &format!("; the least expected count is {least:.1}, so that the test is rough");
     }

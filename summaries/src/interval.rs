@@ -12,19 +12,35 @@ pub fn normal_cdf(x: f64) -> f64 {
     Normal::standard().cdf(x)
 }
 
-/// The quantile of Student's t distribution at `p` with so many degrees of freedom; the normal's where they are none or not finite.
+/// With more degrees of freedom Student's t is the normal distribution, to 1e-5 of its quantiles: its own are computed without end, or
+/// wrongly.
+const AS_NORMAL: f64 = 1e5;
+
+/// The quantile of Student's t distribution at `p` with so many degrees of freedom; the normal's where they are none, or above
+/// [`AS_NORMAL`].
 pub fn t_quantile(p: f64, df: f64) -> f64 {
+    if df.is_nan() || df > AS_NORMAL {
+        return normal_quantile(p);
+    }
     StudentsT::new(0.0, 1.0, df).map_or_else(|_| normal_quantile(p), |t| t.inverse_cdf(p))
 }
 
 /// The two-sided p-value of a t statistic.
 pub fn t_p(t: f64, df: f64) -> f64 {
+    if df.is_nan() || df > AS_NORMAL {
+        return normal_p(t);
+    }
     StudentsT::new(0.0, 1.0, df).map_or_else(|_| normal_p(t), |d| (2.0 * d.sf(t.abs())).min(1.0))
 }
 
 /// The two-sided p-value of a standard normal statistic.
 pub fn normal_p(z: f64) -> f64 {
     (2.0 * Normal::standard().sf(z.abs())).min(1.0)
+}
+
+/// Degrees of freedom in words, without a fraction.
+pub fn degrees_of_freedom(df: f64) -> String {
+    format!("{df:.0} degree{} of freedom", if df.round() == 1.0 { "" } else { "s" })
 }
 
 /// The upper tail of χ² with so many degrees of freedom.

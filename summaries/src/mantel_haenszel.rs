@@ -15,7 +15,7 @@
 
 use crate::batch::{MISSING, PatientBatch};
 use crate::estimate::{Estimate, Reporting, Row, patients};
-use crate::interval::{chi2_p, noise_variance};
+use crate::interval::{chi2_p, degrees_of_freedom, noise_variance};
 use crate::lanes::{Lanes, Layout, MergedRelease, Sensitivity};
 use crate::statistic::{AccumulateError, Input, Statistic, level};
 
@@ -141,7 +141,7 @@ impl MantelHaenszel {
         let tarone =
             all.iter().map(|(r, ..)| r).sum::<f64>().powi(2) / all.iter().map(|(_, _, whole)| whole).sum::<f64>();
         let (chi2, df) = ((day - tarone).max(0.0), (tables.len() - 1) as f64);
-        let note = format!("Breslow and Day's with Tarone's correction, {df} degrees of freedom");
+        let note = format!("Breslow and Day's with Tarone's correction, {}", degrees_of_freedom(df));
         vec![
             Row::test(term, "homogeneity chi2", chi2, &note),
             Row::test(term, "homogeneity p", chi2_p(chi2, df), &note),
@@ -206,9 +206,7 @@ impl Statistic for MantelHaenszel {
                     "a group has nobody with the outcome, or nobody without, or it is lost in the noise",
                 );
             }
-            let (half, value) = (z * (sampling + noise).sqrt(), log.exp());
-            let row = Row::normal(&term, statistic, value, value * sampling.sqrt(), value * noise.sqrt(), z);
-            Row { lower: Some((log - half).exp()), upper: Some((log + half).exp()), ..row }
+            Row::ratio(&term, statistic, log, sampling.sqrt(), noise.sqrt(), z)
         };
         rows.push(ratio("odds ratio", m.odds, of_odds(&tables), noise(&tables, v, |m| m.odds)));
         rows.push(ratio("risk ratio", m.risk, of_risk(&tables), noise(&tables, v, |m| m.risk)));

@@ -1,12 +1,12 @@
 //! Meta-analysis of the hospitals' own private estimates.
 //!
 //! Each hospital's error holds sampling and noise, so that a hospital with much noise counts for little. Sources: DerSimonian and
-//! Laird, Control Clin Trials 7 (1986) 177; REML by Fisher scoring, Viechtbauer, J Educ Behav Stat 30 (2005) 261; Hartung and Knapp,
+//! Laird, Control Clin Trials 7 (1986) 177; REML, Viechtbauer, J Educ Behav Stat 30 (2005) 261; Hartung and Knapp,
 //! Stat Med 20 (2001) 3875, and Sidik and Jonkman, Stat Med 21 (2002) 3153; the prediction interval of Higgins, Thompson and
 //! Spiegelhalter, J R Stat Soc A 172 (2009) 137; I² of Higgins and Thompson, Stat Med 21 (2002) 1539.
 
-use crate::estimate::Row;
-use crate::interval::{chi2_p, normal_quantile, t_quantile};
+use crate::estimate::{Row, is_logarithmic};
+use crate::interval::{chi2_p, degrees_of_freedom, normal_quantile, t_quantile};
 
 /// A hospital's estimate of one number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,34 +61,60 @@ fn weighted(own: &[Own], tau2: f64) -> (f64, f64, f64) {
     (mean, sum, own.iter().map(|o| w(o) * (o.estimate - mean).powi(2)).sum())
 }
 
-/// τ² by restricted maximum likelihood, from a start.
-fn reml(own: &[Own], start: f64) -> f64 {
-    let mut tau2 = start;
-    for _ in 0..1000 {
-        let w: Vec<f64> = own.iter().map(|o| 1.0 / (o.se * o.se + tau2)).collect();
-        let power = |n: i32| w.iter().map(|w| w.powi(n)).sum::<f64>();
-        let (mean, s1, _) = weighted(own, tau2);
-        let (s2, s3) = (power(2), power(3));
-        let slope: f64 =
-            w.iter().zip(own).map(|(w, o)| (w * (o.estimate - mean)).powi(2)).sum::<f64>() - (s1 - s2 / s1);
-        let information = s2 - 2.0 * s3 / s1 + (s2 / s1).powi(2);
-        if information <= 0.0 || !information.is_finite() {
-            return tau2;
-        }
-        let next = (tau2 + slope / information).max(0.0);
-        let done = (next - tau2).abs() <= 1e-12 * (1.0 + tau2);
-        tau2 = next;
-        if done {
-            break;
+/// Twice the slope of the restricted likelihood in τ².
+fn slope(own: &[Own], tau2: f64) -> f64 {
+    let (mean, s1, _) = weighted(own, tau2);
+    let w = |o: &Own| 1.0 / (o.se * o.se + tau2);
+    let s2: f64 = own.iter().map(|o| w(o).powi(2)).sum();
+    own.iter().map(|o| (w(o) * (o.estimate - mean)).powi(2)).sum::<f64>() - (s1 - s2 / s1)
+}
+
+/// The restricted log likelihood of τ², without its constant.
+fn likelihood(own: &[Own], tau2: f64) -> f64 {
+    let (_, sum, spread) = weighted(own, tau2);
+    -0.5 * (own.iter().map(|o| (o.se * o.se + tau2).ln()).sum::<f64>() + sum.ln() + spread)
+}
+
+/// τ² by restricted maximum likelihood.
+///
+/// Fisher scoring can swing about the top without end, and the likelihood may have two tops. So the highest point is looked for on a
+/// grid of 0 and [`GRID`] steps of equal ratio, from far below the least sampling variance to above the square range, and the slope's
+/// zero beside it by halving.
+fn reml(own: &[Own]) -> f64 {
+    let least = own.iter().map(|o| o.se * o.se).fold(f64::INFINITY, f64::min);
+    let (low, high) =
+        own.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), o| (l.min(o.estimate), h.max(o.estimate)));
+    let (from, to) = (least * 1e-4, (high - low).powi(2).max(least) * 4.0);
+    let at = |i: usize| if i == 0 { 0.0 } else { from * (to / from).powf((i - 1) as f64 / (GRID - 1) as f64) };
+    let best = (0..=GRID)
+        .map(|i| (i, likelihood(own, at(i))))
+        .fold((0, f64::NEG_INFINITY), |a, b| if b.1 > a.1 { b } else { a });
+    let rises = slope(own, at(best.0)) > 0.0;
+    if best.0 == 0 && !rises {
+        return 0.0;
+    }
+    let (mut low, mut high) = if rises { (at(best.0), at(best.0 + 1)) } else { (at(best.0 - 1), at(best.0)) };
+    for _ in 0..HALVINGS {
+        let middle = 0.5 * (low + high);
+        if slope(own, middle) > 0.0 {
+            low = middle;
+        } else {
+            high = middle;
         }
     }
-    tau2
+    0.5 * (low + high)
 }
+
+/// Points of the grid above 0: over ten powers of ten a ratio of 1.12.
+const GRID: usize = 200;
+/// An interval halved so often is as narrow as a double allows.
+const HALVINGS: usize = 60;
 
 fn hksj(own: &[Own], tau2: f64, confidence: f64) -> Pooled {
     let (estimate, sum, spread) = weighted(own, tau2);
     let df = (own.len() - 1) as f64;
-    let se = (spread / df / sum).sqrt();
+    // Estimates that agree more than their errors let them are no reason for less error than theirs (Jackson et al., Stat Med 36 (2017) 3923).
+    let se = ((spread / df).max(1.0) / sum).sqrt();
     let half = t_quantile(0.5 + confidence / 2.0, df) * se;
     Pooled { estimate, se, interval: (estimate - half, estimate + half) }
 }
@@ -113,7 +139,7 @@ pub fn analyse(own: &[Own], confidence: f64) -> Option<Meta> {
         Pooled { estimate, se, interval: (estimate - z * se, estimate + z * se) }
     };
     let (tau2_dl, q) = moments(own);
-    let tau2 = reml(own, tau2_dl);
+    let tau2 = reml(own);
     let random = hksj(own, tau2, confidence);
     let df = (k - 1) as f64;
     let prediction = (k >= 3).then(|| {
@@ -124,7 +150,7 @@ pub fn analyse(own: &[Own], confidence: f64) -> Option<Meta> {
         (0..k)
             .map(|leave| {
                 let rest: Vec<Own> = own.iter().enumerate().filter(|(i, _)| *i != leave).map(|(_, o)| *o).collect();
-                hksj(&rest, reml(&rest, moments(&rest).0), confidence)
+                hksj(&rest, reml(&rest), confidence)
             })
             .collect()
     } else {
@@ -144,35 +170,55 @@ pub fn analyse(own: &[Own], confidence: f64) -> Option<Meta> {
     })
 }
 
-/// Quantities whose estimates may be averaged: their errors are symmetric on their own scale.
-pub const AVERAGED: &[&str] = &["coefficient", "mean", "difference", "proportion", "rate", "restricted mean"];
+/// Quantities whose estimates are averaged as they are: their errors are symmetric on their own scale.
+const AS_THEY_ARE: &[&str] =
+    &["coefficient", "mean", "difference", "proportion", "restricted mean", "risk difference", "smd"];
 
-/// A meta-analysis as rows of a term and a quantity. `sites` names the hospitals in the order of [`Meta::without`].
-pub fn rows(term: &str, quantity: &str, meta: &Meta, sites: &[String]) -> Vec<Row> {
-    let pooled = |name: &str, p: &Pooled, note: &str| Row {
-        lower: Some(p.interval.0),
-        upper: Some(p.interval.1),
-        se: Some(p.se),
-        ..Row::test(term, &format!("{quantity}, {name}"), p.estimate, note)
+/// Whether hospitals' estimates of a quantity may be averaged: as they are, or by their logarithms ([`is_logarithmic`]).
+pub fn is_averaged(quantity: &str) -> bool {
+    AS_THEY_ARE.contains(&quantity) || is_logarithmic(quantity)
+}
+
+/// A hospital's row as what [`analyse`] takes: the logarithm of a ratio or a rate, with the logarithm's error. `None` where the row
+/// shows no estimate with an error.
+pub fn own(row: &Row) -> Option<Own> {
+    let (estimate, se) = (row.estimate?, row.se?);
+    let own = if is_logarithmic(&row.statistic) {
+        Own { estimate: estimate.ln(), se: se / estimate }
+    } else {
+        Own { estimate, se }
     };
+    (!row.suppressed && own.estimate.is_finite() && own.se > 0.0 && own.se.is_finite()).then_some(own)
+}
+
+/// A meta-analysis as rows of a term and a quantity. `sites` names the hospitals in the order of [`Meta::without`]. Ratios and rates
+/// are told on their own scale, with the variance between hospitals as that of the logarithm.
+pub fn rows(term: &str, quantity: &str, meta: &Meta, sites: &[String]) -> Vec<Row> {
+    let log = is_logarithmic(quantity);
+    let back = |v: f64| if log { v.exp() } else { v };
+    let pooled = |name: &str, p: &Pooled, note: &str| Row {
+        lower: Some(back(p.interval.0)),
+        upper: Some(back(p.interval.1)),
+        se: Some(if log { back(p.estimate) * p.se } else { p.se }),
+        ..Row::test(term, &format!("{quantity}, {name}"), back(p.estimate), note)
+    };
+    let between =
+        if log { "variance of the logarithm between hospitals, REML" } else { "variance between hospitals, REML" };
     let k = sites.len();
+    let free = degrees_of_freedom((k - 1) as f64);
     let mut out = vec![
         pooled("fixed effect", &meta.fixed, "weights 1/se² of the hospitals' own estimates"),
-        pooled(
-            "random effects",
-            &meta.random,
-            &format!("REML; Hartung-Knapp interval with {} degrees of freedom", k - 1),
-        ),
+        pooled("random effects", &meta.random, &format!("REML; Hartung-Knapp interval with {free}")),
         pooled("random effects (DL)", &meta.dl, "DerSimonian and Laird; normal interval"),
-        Row::test(term, &format!("{quantity}, tau2"), meta.tau2, "variance between hospitals, REML"),
+        Row::test(term, &format!("{quantity}, tau2"), meta.tau2, between),
         Row::test(term, &format!("{quantity}, I2"), meta.i2, "share of the spread between hospitals"),
-        Row::test(term, &format!("{quantity}, Q"), meta.q, &format!("{} degrees of freedom", k - 1)),
+        Row::test(term, &format!("{quantity}, Q"), meta.q, &free),
         Row::test(term, &format!("{quantity}, Q p"), meta.q_p, ""),
     ];
     if let Some((low, high)) = meta.prediction {
-        let row =
-            Row::test(term, &format!("{quantity}, prediction"), meta.random.estimate, "a further hospital's truth");
-        out.push(Row { lower: Some(low), upper: Some(high), ..row });
+        let middle = back(meta.random.estimate);
+        let row = Row::test(term, &format!("{quantity}, prediction"), middle, "a further hospital's truth");
+        out.push(Row { lower: Some(back(low)), upper: Some(back(high)), ..row });
     }
     for (site, p) in sites.iter().zip(&meta.without) {
         out.push(pooled(&format!("without {site}"), p, "random effects, REML with Hartung-Knapp"));
@@ -232,21 +278,29 @@ mod tests {
         assert_eq!(m.without.len(), 13);
     }
 
-    /// The restricted likelihood has no higher point nearby.
-    fn likelihood(own: &[Own], tau2: f64) -> f64 {
-        let (_, sum, spread) = weighted(own, tau2);
-        -0.5 * (own.iter().map(|o| (o.se * o.se + tau2).ln()).sum::<f64>() + sum.ln() + spread)
+    /// One exact hospital among many vague ones: Fisher scoring swung here and stopped off the top.
+    #[test]
+    fn one_exact_hospital_among_vague_ones() {
+        let rows = [(0.78, 1.69), (1.2, 1.5), (0.0, 2.0), (0.84, 1.07), (1.57, 1.38), (2.36, 0.1), (-1.4, 1.2)];
+        let own: Vec<Own> = rows.iter().map(|(e, s)| Own { estimate: *e, se: *s }).collect();
+        let m = analyse(&own, 0.95).unwrap();
+        let top = likelihood(&own, m.tau2);
+        for i in 0..4000 {
+            let other = likelihood(&own, f64::from(i) * 1e-3);
+            assert!(top >= other - 1e-9, "{top} {other} at {i}");
+        }
     }
 
     proptest! {
+        /// The restricted likelihood has no higher point anywhere.
         #[test]
         fn reml_is_at_the_top(rows in prop::collection::vec((-3.0f64..3.0, 0.1f64..2.0), 3..12)) {
             let own: Vec<Own> = rows.iter().map(|(e, s)| Own { estimate: *e, se: *s }).collect();
             let m = analyse(&own, 0.95).unwrap();
             let top = likelihood(&own, m.tau2);
-            for step in [1e-3, 1e-2] {
-                prop_assert!(top >= likelihood(&own, m.tau2 + step) - 1e-9);
-                prop_assert!(m.tau2 < step || top >= likelihood(&own, m.tau2 - step) - 1e-9);
+            for step in 0..2000 {
+                let other = likelihood(&own, (f64::from(step) * 0.1).powi(2) / 100.0);
+                prop_assert!(top >= other - 1e-9, "{} {} at {}", top, other, step);
             }
         }
 
@@ -257,6 +311,21 @@ mod tests {
             let m = analyse(&own, 0.95).unwrap();
             prop_assert!(m.tau2 < 1e-9 && m.i2 < 1e-9 && (m.random.estimate - e).abs() < 1e-9);
         }
+    }
+
+    /// A ratio is averaged by its logarithm: of 1/2 and 2 with equal errors comes 1, and its interval is symmetric about it as a ratio.
+    #[test]
+    fn ratios_are_averaged_by_their_logarithms() {
+        let hospital = |ratio: f64| own(&Row::ratio("x", "rate ratio", ratio.ln(), 0.3, 0.4, 1.96)).unwrap();
+        let two = [hospital(0.5), hospital(2.0)];
+        assert!((two[0].se - 0.5).abs() < 1e-12, "{two:?}");
+        let meta = analyse(&two, 0.95).unwrap();
+        let rows = rows("x", "rate ratio", &meta, &["a".to_owned(), "b".to_owned()]);
+        let fixed = rows.iter().find(|r| r.statistic == "rate ratio, fixed effect").unwrap();
+        let (low, high) = (fixed.lower.unwrap(), fixed.upper.unwrap());
+        assert!((fixed.estimate.unwrap() - 1.0).abs() < 1e-12 && (low * high - 1.0).abs() < 1e-12);
+        assert!((high.ln() - 1.959_964 * 0.5 / 2f64.sqrt()).abs() < 1e-6);
+        assert!(is_averaged("incidence rate") && is_averaged("hazard ratio") && !is_averaged("likelihood ratio chi2"));
     }
 
     #[test]

@@ -90,7 +90,8 @@ impl Statistic for Moments {
             let sampling = h * sd / (2.0 * n).sqrt();
             rows.push(
                 Row::normal(name, "sd", h * sd, sampling, h * variance_noise / (2.0 * sd), z)
-                    .within(0.0, f64::INFINITY),
+                    .within(0.0, f64::INFINITY)
+                    .note("the interval supposes a normal distribution"),
             );
         } else if v == 0.0 {
             rows.push(Row::normal(name, "sd", 0.0, 0.0, 0.0, z));

@@ -94,12 +94,49 @@ pub trait Program: Send {
     /// # Errors
     /// As [`Program::work`], or the merged release does not fit.
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError>;
+    /// Whether what comes after a round is told from each site's release apart, where they can be had: a likelihood with something of
+    /// its own for each hospital.
+    fn apart(&self) -> bool {
+        false
+    }
+    /// What a program whose sites are apart knows beside the parameters, for [`Program::remember`] after a restart: the releases it
+    /// came from are not kept.
+    fn memory(&self) -> Vec<f64> {
+        Vec::new()
+    }
+    /// Takes up what [`Program::memory`] said; what is none is left out.
+    fn remember(&mut self, _: &[f64]) {}
+    /// Which site works: what a round asks of it may depend on its name. Its layout and its cost never do.
+    fn at_site(&mut self, _: &str) {}
+    /// What comes after a round, from each site's release. Without a part for each hospital it is [`Program::next`] of the sum.
+    ///
+    /// # Errors
+    /// As [`Program::next`].
+    fn next_apart(
+        &mut self,
+        round: u32,
+        parameters: &[f64],
+        merged: &MergedRound,
+        sites: &[OfSite],
+    ) -> Result<Step, ProgramError> {
+        let _ = sites;
+        self.next(round, parameters, merged)
+    }
     /// What one hospital's own release of a round says by itself: its own statistic, or where one step from the common parameters
     /// leads with its own sums alone. `None` where the round says nothing of that kind.
-    fn own(&self, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
-        let _ = (round, parameters, release);
+    fn own(&self, site: &str, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
+        let _ = (site, round, parameters, release);
         None
     }
+}
+
+/// A site's own release of a round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OfSite {
+    /// Its name in the federation.
+    pub site: String,
+    /// What it released.
+    pub round: MergedRound,
 }
 
 /// A statistic of one round.
@@ -159,7 +196,7 @@ impl Program for OneShot {
     fn next(&mut self, _: u32, _: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
         self.read(merged).map(Step::Done)
     }
-    fn own(&self, _: u32, _: &[f64], release: &MergedRound) -> Option<Estimate> {
+    fn own(&self, _: &str, _: u32, _: &[f64], release: &MergedRound) -> Option<Estimate> {
         self.read(release).ok()
     }
 }

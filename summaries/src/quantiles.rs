@@ -160,7 +160,7 @@ impl Quantiles {
 
 /// The closest ascending sequence in squared distance (pool adjacent violators): noise is averaged out where it made the
 /// distribution function fall, and not carried upward.
-fn ascending(values: impl Iterator<Item = f64>) -> Vec<f64> {
+pub(crate) fn ascending(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut pools: Vec<(f64, usize)> = Vec::new();
     for value in values {
         let (mut mean, mut size) = (value, 1);

@@ -81,6 +81,8 @@ impl Statistic for RankSum {
             return Estimate { rows, curves: Vec::new() };
         }
         let (mut u, mut ties, mut slopes) = (0.0, 0.0, 0.0);
+        // Of each patient the share of the other group that is below, and above: sums and sums of squares over the first and the second.
+        let (mut of_x, mut of_y) = ((0.0, 0.0), (0.0, 0.0));
         let (mut below, mut above) = (0.0, n);
         for b in 0..bins {
             let (x, y) = (cell(0, b), cell(1, b));
@@ -90,6 +92,9 @@ impl Statistic for RankSum {
             ties += t * t * t - t;
             let (of_first, of_second) = (above + y / 2.0 - n / 2.0, below + x / 2.0 - m / 2.0);
             slopes += of_first * of_first + of_second * of_second;
+            let (above_x, below_y) = ((above + y / 2.0) / n, (below + x / 2.0) / m);
+            of_x = (of_x.0 + x * above_x, of_x.1 + x * above_x * above_x);
+            of_y = (of_y.0 + y * below_y, of_y.1 + y * below_y * below_y);
             below += x;
         }
         let whole = m + n;
@@ -98,13 +103,16 @@ impl Statistic for RankSum {
         let sampling = (m * n / 12.0 * (whole + 1.0 - corrected)).max(0.0);
         let noise = v * slopes;
         let share = (u / (m * n)).clamp(0.0, 1.0);
+        // The test's variance is that of no difference; the share's is DeLong, DeLong and Clarke-Pearson's (Biometrics 44 (1988) 837).
+        let spread = |(sum, squares): (f64, f64), k: f64| ((squares - sum * sum / k) / (k - 1.0)).max(0.0) / k;
+        let of_share = spread(of_x, m) + spread(of_y, n);
         let note = "the chance that the second group's is larger, ties counting half";
         rows.push(
             Row::normal(
                 &term,
                 "probability of superiority",
                 share,
-                sampling.sqrt() / (m * n),
+                of_share.sqrt(),
                 noise.sqrt() / (m * n),
                 reporting.z(),
             )

@@ -94,24 +94,17 @@ impl Statistic for Rate {
             rows.push(Row::normal(&term, "person-time", time, 0.0, sd_time, z).within(0.0, f64::INFINITY));
             let rate = events / time * self.per;
             let (sampling, noise) = (1.0 / events, (sd_events / events).powi(2) + (sd_time / time).powi(2));
-            rows.push(ratio(&term, "incidence rate", rate, sampling, noise, z));
+            rows.push(Row::ratio(&term, "incidence rate", rate.ln(), sampling.sqrt(), noise.sqrt(), z));
             known.push(Some((rate, sampling, noise, term)));
         }
         if let Some(Some((base, s0, n0, reference))) = known.first() {
             for (rate, s, n, term) in known.iter().skip(1).flatten() {
                 let term = format!("{term} / {reference}");
-                rows.push(ratio(&term, "rate ratio", rate / base, s + s0, n + n0, z));
+                rows.push(Row::ratio(&term, "rate ratio", (rate / base).ln(), (s + s0).sqrt(), (n + n0).sqrt(), z));
             }
         }
         Estimate { rows, curves: Vec::new() }
     }
-}
-
-/// A row whose interval is symmetric on the scale of the logarithm.
-fn ratio(term: &str, statistic: &str, value: f64, sampling: f64, noise: f64, z: f64) -> Row {
-    let half = z * (sampling + noise).sqrt();
-    let row = Row::normal(term, statistic, value, value * sampling.sqrt(), value * noise.sqrt(), z);
-    Row { lower: Some(value * (-half).exp()), upper: Some(value * half.exp()), ..row }
 }
 
 #[cfg(test)]

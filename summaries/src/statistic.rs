@@ -13,6 +13,8 @@ pub enum Input {
     Level(u32),
     /// A set of codes out of a public vocabulary of so many.
     Codes(u32),
+    /// A set of codes that no list names.
+    Keys,
     /// A keyed tag of the patient.
     Tag,
 }

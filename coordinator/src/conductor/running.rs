@@ -8,7 +8,7 @@ use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan, StudyStatus, to_site};
 use proto::{Hash, RoundId, SiteId, StudyId};
 use study::Plan;
-use summaries::Program;
+use summaries::{MergedRound, OfSite, Program};
 use tokio::sync::watch;
 
 use super::state::Online;
@@ -59,6 +59,7 @@ impl Running {
     pub(super) fn submit(journal: &Journal, plan: &Plan, signed: &SignedPlan, now: Micros) -> Result<(), RunningError> {
         let program = study::compile::program(&plan.study, 0).map_err(|e| RunningError::Other(e.to_string()))?;
         let state = State {
+            memory: Vec::new(),
             state: "waiting".to_owned(),
             detail: String::new(),
             analysis: 0,
@@ -91,7 +92,10 @@ impl Running {
         if !state.over() {
             let mut p = study::compile::program(&plan.study, state.analysis as usize)
                 .map_err(|e| RunningError::Other(e.to_string()))?;
-            for c in journal.checkpoints(id)?.iter().filter(|c| c.analysis == state.analysis) {
+            // What was told by releases apart can't be told by their sums.
+            let summed = !p.apart();
+            p.remember(&state.memory);
+            for c in journal.checkpoints(id)?.iter().filter(|c| summed && c.analysis == state.analysis) {
                 let merged = journal.merged(id, c)?.ok_or_else(missing)?;
                 p.next(c.round, &c.parameters, &merged)?;
             }
@@ -199,7 +203,7 @@ impl Running {
                 sigma: privacy::mechanism::gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole)),
             })
             .collect();
-        let own = self.analysis().is_some_and(|a| a.by_hospital);
+        let own = program.apart() || self.analysis().is_some_and(|a| a.by_hospital);
         let merge = Merge::new(Terms {
             plan_hash: self.hash,
             parameters_hash: parameters_hash(&self.state.parameters),
@@ -383,12 +387,20 @@ impl Running {
         };
         let program = self.program.as_mut().ok_or_else(|| RunningError::Other("there is no program".to_owned()))?;
         let mut hospitals = self.state.hospitals.clone();
-        for (site, release) in own {
-            if let Some(estimate) = program.own(self.state.round, &self.state.parameters, &release) {
-                hospitals.insert(site, estimate);
+        let by_hospital = self.plan.study.analysis.get(self.state.analysis as usize).is_some_and(|a| a.by_hospital);
+        let (round, parameters) = (self.state.round, &self.state.parameters);
+        for (site, release) in own.iter().filter(|_| by_hospital) {
+            if let Some(estimate) = program.own(site.as_str(), round, parameters, release) {
+                hospitals.insert(site.clone(), estimate);
             }
         }
-        let step = program.next(self.state.round, &self.state.parameters, &merged)?;
+        let step = if program.apart() && !own.is_empty() {
+            let apart = |(site, round): (SiteId, MergedRound)| OfSite { site: site.to_string(), round };
+            let sites: Vec<OfSite> = own.into_iter().map(apart).collect();
+            program.next_apart(round, parameters, &merged, &sites)?
+        } else {
+            program.next(round, parameters, &merged)?
+        };
         let lanes = proto::payload::encode(merged.parts.iter().map(|p| p.lanes.as_slice()));
         let checkpoint = Checkpoint {
             analysis: self.state.analysis,
@@ -405,6 +417,7 @@ impl Running {
             finished_micros: now.0,
         };
         let mut next = State {
+            memory: program.memory(),
             state: "running".to_owned(),
             rounds_done: self.state.rounds_done + 1,
             past: Past { burned: self.run.past().burned, ..Past::default() },
@@ -427,6 +440,7 @@ impl Running {
                 result = self.result(estimate, hospitals, merged.sites as u32, rounds);
                 next.analysis += 1;
                 next.round = 0;
+                next.memory = Vec::new();
                 if (next.analysis as usize) < self.plan.study.analysis.len() {
                     let p = study::compile::program(&self.plan.study, next.analysis as usize)
                         .map_err(|e| RunningError::Other(e.to_string()))?;

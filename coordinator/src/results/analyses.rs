@@ -3,10 +3,11 @@
 use study::Study;
 use study::analysis::{Analysis, What};
 use summaries::Row;
+use summaries::estimate::is_logarithmic;
 
 use super::AnalysisResult;
 use super::text::{Style, escape, number};
-use super::{attrition, between, figures, table1};
+use super::{attrition, between, curves, figures, table1};
 
 /// The study, and the analysis in its plan.
 pub(super) type Planned<'a> = Option<(&'a Study, &'a Analysis)>;
@@ -53,14 +54,17 @@ pub(super) fn section(a: &AnalysisResult, planned: Planned<'_>, level: &str, pri
             if let Some((study, What::Table1 { variables, by, .. })) = planned.map(|(s, a)| (s, &a.what)) {
                 out.push_str(&table1::Layout { study, variables, by: by.as_ref(), rows }.html());
             }
-            if matches!(kind, "count" | "crosstab" | "codes") {
+            if matches!(kind, "count" | "crosstab" | "codes" | "top_codes") {
                 out.push_str(&figures::patients(&a.name, rows, level));
             }
             out.push_str(&titled("", &all, level, kind == "table1"));
         }
     }
-    for curve in &a.estimate.curves {
-        out.push_str(&figures::curve(curve, level));
+    for group in curves::grouped(&a.estimate.curves) {
+        match group.as_slice() {
+            [one] => out.push_str(&figures::curve(one, level)),
+            several => out.push_str(&curves::together(several, rows, level)),
+        }
     }
     out.push_str(&hospitals(a, level));
     if rows.is_empty() && a.failed.is_none() {
@@ -76,14 +80,18 @@ fn hospitals(a: &AnalysisResult, level: &str) -> String {
     }
     let mut out = "<h3>Between hospitals</h3>".to_owned();
     let estimated = between::estimated(&a.hospitals);
-    for (term, statistic) in estimated.iter().take(MOST_FORESTS) {
+    // A coefficient whose ratio is shown as well is in the table; the ratio is drawn.
+    let has_ratio = |term: &str| estimated.iter().any(|(t, s)| t == term && is_logarithmic(s));
+    let drawn = estimated.iter().filter(|(term, s)| s != "coefficient" || !has_ratio(term));
+    for (term, statistic) in drawn.clone().take(MOST_FORESTS) {
         out.push_str(&figures::between(a, term, statistic, level));
     }
     if estimated.is_empty() {
         out.push_str("<p>No number is shown by two hospitals or more, so that nothing can be compared.</p>");
     }
-    if estimated.len() > MOST_FORESTS {
-        let more = estimated.len() - MOST_FORESTS;
+    let drawn = drawn.count();
+    if drawn > MOST_FORESTS {
+        let more = drawn - MOST_FORESTS;
         out.push_str(&format!("<p class=\"meta\">{more} more are in the table and in the files.</p>"));
     }
     out + &titled("Meta-analysis of the hospitals’ own estimates", &a.meta.iter().collect::<Vec<_>>(), level, false)

@@ -1,15 +1,13 @@
 //! Between hospitals: what their own estimates say together.
 
 use summaries::Row;
-use summaries::meta::{self, AVERAGED, Own};
+use summaries::meta::{self, Own};
 
 use super::Hospital;
 
 /// A hospital's shown estimate of a term and a quantity.
 fn of(hospital: &Hospital, term: &str, statistic: &str) -> Option<Own> {
-    let row = hospital.rows.iter().find(|r| r.term == term && r.statistic == statistic && !r.suppressed)?;
-    let own = Own { estimate: row.estimate?, se: row.se? };
-    (own.estimate.is_finite() && own.se > 0.0 && own.se.is_finite()).then_some(own)
+    hospital.rows.iter().find(|r| r.term == term && r.statistic == statistic).and_then(meta::own)
 }
 
 /// The hospitals that show an estimate, and their estimates.
@@ -20,7 +18,7 @@ pub(super) fn shown(hospitals: &[Hospital], term: &str, statistic: &str) -> (Vec
 /// The terms and quantities that two hospitals or more estimate, in the order in which they come.
 pub(super) fn estimated(hospitals: &[Hospital]) -> Vec<(String, String)> {
     let mut out: Vec<(String, String)> = Vec::new();
-    for row in hospitals.iter().flat_map(|h| &h.rows).filter(|r| AVERAGED.contains(&r.statistic.as_str())) {
+    for row in hospitals.iter().flat_map(|h| &h.rows).filter(|r| meta::is_averaged(&r.statistic)) {
         let key = (row.term.clone(), row.statistic.clone());
         if !out.contains(&key) && shown(hospitals, &key.0, &key.1).1.len() >= 2 {
             out.push(key);

@@ -19,12 +19,14 @@ use arrow::datatypes::{Field, Schema};
 use parquet::arrow::ArrowWriter;
 use study::analysis::What;
 use study::feature::{Feature, Shape};
+use study::spec::Aggregation;
 use study::{Plan, Study};
 use summaries::Row;
 
-use super::figures::RATIOS;
 use super::tables::{number_cell, text_cell};
 use super::{AnalysisResult, Provenance, Results, ResultsError};
+use summaries::estimate::RATIOS;
+use summaries::interval::normal_quantile;
 
 /// A value of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,6 +162,7 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
         &["covariate_id", "covariate_name", "analysis_id", "covariate_analysis_id", "database_id"],
     );
     let mut balance = Table::new("cm_covariate_balance", &BALANCE);
+    let mut diagnostics = Table::new("cm_diagnostics_summary", &DIAGNOSTICS);
     let base = Cell::Text(provenance.federation.clone());
     for (i, a) in results.analyses.iter().enumerate() {
         let id = Cell::Int(i64::try_from(i + 1).ok());
@@ -177,7 +180,7 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
             if !known {
                 triples.rows.push(vec![o, Cell::Int(Some(1)), Cell::Float(None), t, c]);
             }
-            if let Some(row) = ratio(results, a, (&target, &comparator), regression.outcome) {
+            if let Some(row) = ratio(results, plan, (a, &planned.what), (&target, &comparator), regression.outcome) {
                 result.rows.push([vec![id.clone()], keys.to_vec(), row, vec![base.clone()]].concat());
             }
         }
@@ -190,7 +193,17 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
                     curves.rows.push([row, keys.to_vec(), vec![id.clone(), base.clone()]].concat());
                 }
             }
-            What::Propensity { .. } => {
+            What::Propensity { treatment, outcomes, .. } => {
+                if let Some([reference, other]) = two(study, treatment) {
+                    let keys =
+                        [format!("{treatment}={other}"), format!("{treatment}={reference}")].map(|n| names.id(&n));
+                    for outcome in outcomes {
+                        let [t, c] = keys.clone();
+                        diagnostics.rows.push(
+                            [vec![id.clone(), t, c, names.id(outcome)], diagnosed(a), vec![base.clone()]].concat(),
+                        );
+                    }
+                }
                 for row in a.estimate.rows.iter().filter(|r| r.statistic == "smd before") {
                     let covariate = Cell::Int(i64::try_from(covariates.rows.len() + 1).ok());
                     let after = find(&a.estimate.rows, &row.term, "smd after");
@@ -235,13 +248,13 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
     }
     let mut cohorts = Table::new("cg_cohort_definition", &["cohort_definition_id", "cohort_name"]);
     cohorts.rows = names.0.iter().zip(1..).map(|(n, i)| vec![Cell::Int(Some(i)), Cell::Text(n.clone())]).collect();
-    [analyses, cohorts, triples, result, curves, attrition, covariates, balance]
+    [analyses, cohorts, triples, result, curves, attrition, covariates, balance, diagnostics]
         .into_iter()
         .filter(|t| !t.rows.is_empty())
         .collect()
 }
 
-const RESULT: [&str; 23] = [
+const RESULT: [&str; 28] = [
     "analysis_id",
     "target_id",
     "comparator_id",
@@ -264,13 +277,19 @@ const RESULT: [&str; 23] = [
     "calibrated_rr",
     "calibrated_p",
     "target_estimator",
+    "epsilon",
+    "delta",
+    "mechanism",
+    "n_sites",
+    "suppressed",
     "database_id",
 ];
 
 /// The ratio of a target and a comparator: the columns of `cm_result` between the keys and the database.
 fn ratio(
     results: &Results,
-    a: &AnalysisResult,
+    plan: &Plan,
+    (a, planned): (&AnalysisResult, &What),
     (target, comparator): (&str, &str),
     outcome: &str,
 ) -> Option<Vec<Cell>> {
@@ -278,22 +297,46 @@ fn ratio(
     let rr = rows.iter().find(|r| r.term == target && RATIOS.contains(&r.statistic.as_str()))?;
     let log = find(rows, target, "coefficient");
     let value = |v: Option<f64>| Cell::Float(v.filter(|v| v.is_finite() && !rr.suppressed));
-    // How many there were is told by other analyses of the same cohort.
-    let told = |term: &str, statistic: &str| {
-        let of = results.analyses.iter().filter(|b| b.cohort == a.cohort);
-        of.flat_map(|b| &b.estimate.rows).find(|r| r.term == term && r.statistic == statistic)
+    // How many there were is told by other analyses of the same cohort; events and time by those of the same outcome.
+    let find_in = |fits: &dyn Fn(&What) -> bool, term: &str, statistic: &str| {
+        let of =
+            results.analyses.iter().zip(&plan.study.analysis).filter(|(b, p)| b.cohort == a.cohort && fits(&p.what));
+        of.flat_map(|(b, _)| &b.estimate.rows).find(|r| r.term == term && r.statistic == statistic)
     };
+    let told = |term: &str, statistic: &str| find_in(&|_| true, term, statistic);
+    let of_outcome = |what: &What| matches!(what, What::Survival { event, .. } if event == outcome);
+    let time_of = |what: &What| match what {
+        What::Cox { time, .. } | What::PiecewiseExponential { time, .. } | What::Rate { time, .. } => {
+            Some(time.clone())
+        }
+        What::Poisson { exposure, .. } | What::NegativeBinomial { exposure, .. } => exposure.clone(),
+        _ => None,
+    };
+    let of_time = |what: &What| matches!(what, What::Rate { .. }) && time_of(what) == time_of(planned);
+    let days = |term: &str| find_in(&of_time, term, "person-time");
     let likelihood = shown(find(rows, "model", "likelihood ratio chi2")).map(|x| x / 2.0);
-    let events = |term: &str| told(term, "events").or_else(|| told(&format!("{term}, {outcome}=yes"), "n"));
+    let events =
+        |term: &str| find_in(&of_outcome, term, "events").or_else(|| told(&format!("{term}, {outcome}=yes"), "n"));
+    // The columns are of 95 %, whatever the study's level.
+    let end = |sign: f64| {
+        let (b, se) = (shown(log)?, log.and_then(|r| r.se)?);
+        Some((b + sign * normal_quantile(0.975) * se).exp())
+    };
+    let privacy = &plan.study.privacy;
+    let mechanism = match (a.epsilon.is_finite(), privacy.aggregation) {
+        (false, _) => "none",
+        (true, Aggregation::Local) => "discrete gaussian at each site",
+        (true, Aggregation::Secure) => "distributed discrete gaussian, secure sum",
+    };
     Some(vec![
         value(rr.estimate),
-        value(rr.lower),
-        value(rr.upper),
+        value(end(-1.0)),
+        value(end(1.0)),
         Cell::Float(shown(find(rows, target, "p"))),
         count(told(target, "n")),
         count(told(comparator, "n")),
-        count(told(target, "person-time")),
-        count(told(comparator, "person-time")),
+        count(days(target)),
+        count(days(comparator)),
         count(events(target)),
         count(events(comparator)),
         Cell::Float(shown(log)),
@@ -304,7 +347,30 @@ fn ratio(
         Cell::Float(None),
         Cell::Float(None),
         Cell::Text("ate".to_owned()),
+        Cell::Float(Some(a.epsilon).filter(|e| e.is_finite())),
+        Cell::Float(a.epsilon.is_finite().then_some(privacy.delta)),
+        Cell::Text(mechanism.to_owned()),
+        Cell::Int(Some(i64::from(a.sites))),
+        Cell::Int(Some(i64::from(rr.suppressed))),
     ])
+}
+
+const DIAGNOSTICS: [&str; 7] =
+    ["analysis_id", "target_id", "comparator_id", "outcome_id", "max_sdm", "balance_diagnostic", "database_id"];
+
+/// A standardised difference above this after weighting is an arm out of balance, by CohortMethod's default.
+const OUT_OF_BALANCE: f64 = 0.1;
+
+/// The largest standardised difference after weighting, and what it says; nothing where one is withheld.
+fn diagnosed(a: &AnalysisResult) -> Vec<Cell> {
+    let after = a.estimate.rows.iter().filter(|r| r.statistic == "smd after");
+    let most = after.map(|r| shown(Some(r)).map(f64::abs)).try_fold(0.0, |most: f64, d| d.map(|d| most.max(d)));
+    let said = match most {
+        Some(d) if d <= OUT_OF_BALANCE => "PASS",
+        Some(_) => "FAIL",
+        None => "NOT EVALUATED",
+    };
+    vec![Cell::Float(most), Cell::Text(said.to_owned())]
 }
 
 const CURVES: [&str; 14] = [

@@ -1,5 +1,6 @@
 //! Which drawings an analysis has: bars of patients, odds ratios, and its curves.
 
+use summaries::estimate::{RATIOS, is_logarithmic};
 use summaries::{Curve, Row};
 
 use super::AnalysisResult;
@@ -65,17 +66,14 @@ fn whisker(svg: &mut Svg, ends: (Option<f64>, Option<f64>), x: &Scale, y: f64) {
     }
 }
 
-/// The ratios that are drawn as a forest.
-pub(super) const RATIOS: &[&str] = &["odds ratio", "hazard ratio", "rate ratio", "mean ratio"];
-
 /// Ratios on a logarithmic axis: odds, hazards, rates or means.
 pub(super) fn forest(title: &str, rows: &[Row], level: &str) -> String {
     let usable = |r: &&Row| {
         let numbers = [r.estimate, r.lower, r.upper];
         RATIOS.contains(&r.statistic.as_str()) && !r.suppressed && numbers.iter().all(|v| v.is_some_and(|v| v > 0.0))
     };
-    let rows: Vec<&Row> = rows.iter().filter(usable).collect();
-    let what = rows.first().map_or("odds ratio", |r| r.statistic.as_str());
+    let what = rows.iter().find(usable).map_or("odds ratio", |r| r.statistic.as_str());
+    let rows: Vec<&Row> = rows.iter().filter(|r| usable(r) && r.statistic == what).collect();
     let ends = rows.iter().flat_map(|r| [r.lower, r.upper]).flatten().map(|v| v.clamp(1.0 / ODDS_MOST, ODDS_MOST));
     let Some((low, high)) = range(ends.chain([0.8, 1.25])) else { return String::new() };
     if rows.is_empty() {
@@ -154,8 +152,12 @@ pub(super) fn between(a: &AnalysisResult, term: &str, statistic: &str, level: &s
     for name in ["fixed effect", "random effects", "prediction"] {
         rows.extend(find(&a.meta, &format!("{statistic}, {name}")).map(|r| (name, r)));
     }
-    let ends = rows.iter().flat_map(|(_, r)| [r.lower, r.upper, r.estimate]).flatten();
-    let Some((low, high)) = range(ends.chain([0.0])) else { return String::new() };
+    // A ratio is drawn on a logarithmic axis about 1; a rate, which has no value of no effect, without the line.
+    let log = is_logarithmic(statistic);
+    let no_effect = if log { RATIOS.iter().any(|r| statistic.ends_with(r)).then_some(1.0) } else { Some(0.0) };
+    let within = |v: f64| if log && no_effect.is_some() { v.clamp(1.0 / ODDS_MOST, ODDS_MOST) } else { v };
+    let ends = rows.iter().flat_map(|(_, r)| [r.lower, r.upper, r.estimate]).flatten().filter(|v| !log || *v > 0.0);
+    let Some((low, high)) = range(ends.map(within).chain(no_effect)) else { return String::new() };
     let say = |r: &Row| {
         let [e, l, u] = [r.estimate, r.lower, r.upper].map(|v| number(v.unwrap_or(f64::NAN), Style::Value));
         format!("{e} ({l} to {u})")
@@ -163,24 +165,31 @@ pub(super) fn between(a: &AnalysisResult, term: &str, statistic: &str, level: &s
     let names = rows.iter().map(|(n, _)| width(n)).fold(40.0, f64::max).min(LABEL_MOST);
     let values = rows.iter().map(|(_, r)| width(&say(r))).fold(0.0, f64::max).min(200.0);
     let bottom = 16.0 + LINE * rows.len() as f64;
-    let x = Scale::linear((low, high), names + 14.0, WIDTH - values - 18.0);
+    let (left, right) = (names + 14.0, WIDTH - values - 18.0);
+    let x =
+        if log { Scale::log((low / 1.05, high * 1.05), left, right) } else { Scale::linear((low, high), left, right) };
     let mut svg = Svg::new(&format!("{term}, {statistic}, by hospital"), bottom + 42.0);
     svg.ticks_below(&x, 4.0, bottom);
-    svg.line("reference", (x.at(0.0), 4.0), (x.at(0.0), bottom));
+    if let Some(at) = no_effect {
+        svg.line("reference", (x.at(at), 4.0), (x.at(at), bottom));
+    }
     for (i, (name, row)) in rows.iter().enumerate() {
         let y = 8.0 + LINE * (i as f64 + 0.5) + if i >= own { 8.0 } else { 0.0 };
         svg.text("end", (names, y + 4.0), &clip(name, names));
         let (Some(e), Some(l), Some(u)) = (row.estimate, row.lower, row.upper) else { continue };
-        if i >= own {
-            let points = [(x.at(l), y), (x.at(e), y - 6.0), (x.at(u), y), (x.at(e), y + 6.0)];
-            svg.path(if *name == "prediction" { "whisker" } else { "diamond" }, &points, true);
-        } else {
+        if i < own || *name == "prediction" {
             whisker(&mut svg, (row.lower, row.upper), &x, y);
+        }
+        if i < own && x.holds(e) {
             svg.dot("dot", (x.at(e), y));
+        } else if i >= own && *name != "prediction" {
+            let at = |v: f64| x.at(within(v));
+            svg.path("diamond", &[(at(l), y), (at(e), y - 6.0), (at(u), y), (at(e), y + 6.0)], true);
         }
         svg.text("end", (WIDTH - 4.0, y + 4.0), &clip(&say(row), values + 8.0));
     }
-    svg.text("middle", (f64::midpoint(names + 14.0, WIDTH - values - 18.0), bottom + 36.0), statistic);
+    let axis = if log { format!("{statistic} (log scale)") } else { statistic.to_owned() };
+    svg.text("middle", (f64::midpoint(left, right), bottom + 36.0), &axis);
     figure(
         &svg.finish(),
         &format!("{term}: {statistic} by hospital with {level} interval, noise included; below, all together."),
@@ -213,10 +222,11 @@ pub(super) fn curve(curve: &Curve, level: &str) -> String {
         (false, true) => (0.0, 1.0),
         (false, false) => places,
     };
-    let up = if !bars && unit(heights) { (0.0, 1.0) } else { (heights.0.min(0.0), heights.1) };
+    let whole = calibration || (curve.kind == "step" && unit(heights));
+    let up = if whole { (0.0, 1.0) } else { (heights.0.min(0.0), heights.1) };
     let (mut svg, x, y) = axes(&curve.title, across, up, (&curve.x_label, &curve.y_label));
     match curve.kind.as_str() {
-        "step" => steps(&mut svg, &points, &x, &y),
+        "step" => stairs(&mut svg, &points, &x, &y, ("band", "curve")),
         kind => {
             if calibration {
                 svg.line("reference", (x.at(0.0), y.at(0.0)), (x.at(1.0), y.at(1.0)));
@@ -244,7 +254,14 @@ pub(super) fn curve(curve: &Curve, level: &str) -> String {
     figure(&svg.finish(), &format!("{}. {what} Level: {level}.", curve.title))
 }
 
-fn steps(svg: &mut Svg, points: &[[f64; 4]], x: &Scale, y: &Scale) {
+/// A curve of steps with its band; of either only where it has a class.
+pub(super) fn stairs(
+    svg: &mut Svg,
+    points: &[[f64; 4]],
+    x: &Scale,
+    y: &Scale,
+    (band_class, curve_class): (&str, &str),
+) {
     let stair = |value: &dyn Fn(&[f64; 4]) -> f64| {
         let mut out: Vec<(f64, f64)> = Vec::new();
         for point in points {
@@ -256,8 +273,12 @@ fn steps(svg: &mut Svg, points: &[[f64; 4]], x: &Scale, y: &Scale) {
         }
         out
     };
-    let mut band = stair(&|[_, _, low, _]| *low);
-    band.extend(stair(&|[_, _, _, high]| *high).into_iter().rev());
-    svg.path("band", &band, true);
-    svg.path("curve", &stair(&|[_, value, ..]| *value), false);
+    if !band_class.is_empty() {
+        let mut band = stair(&|[_, _, low, _]| *low);
+        band.extend(stair(&|[_, _, _, high]| *high).into_iter().rev());
+        svg.path(band_class, &band, true);
+    }
+    if !curve_class.is_empty() {
+        svg.path(curve_class, &stair(&|[_, value, ..]| *value), false);
+    }
 }

@@ -12,6 +12,7 @@ mod analyses;
 mod attrition;
 pub mod between;
 mod cohort_method;
+mod curves;
 mod figures;
 mod plot;
 mod provenance;

@@ -18,7 +18,16 @@ fn items(results: &Results, p: &Provenance, plan: &Plan) -> Vec<Item> {
         names.join(", ")
     };
     let where_kinds = |any: &[&str], text: &str| kinds(any).then(|| format!("{text}: {}", named(any)));
-    let cohorts: Vec<String> = s.cohorts.iter().map(|(n, c)| format!("{n}: {}", c.steps().join("; "))).collect();
+    let cohorts: Vec<String> = s
+        .cohorts
+        .iter()
+        .map(|(n, c)| {
+            let sql = c.sql.as_ref().map_or(String::new(), |sql| format!(" ({sql})"));
+            let exits = c.exit.steps();
+            let exits = if exits.is_empty() { String::new() } else { format!("; until {}", exits.join(" or ")) };
+            format!("{n}: {}{sql}{exits}", c.steps().join("; "))
+        })
+        .collect();
     let variables: Vec<&str> = s.features.keys().map(String::as_str).collect();
     let models =
         ["linear", "logistic", "poisson", "negative_binomial", "gamma", "cox", "piecewise_exponential", "propensity"];
@@ -64,7 +73,10 @@ fn items(results: &Results, p: &Provenance, plan: &Plan) -> Vec<Item> {
         (
             "12c",
             "Missing data",
-            Some("patients with a missing value are left out of that analysis; Table 1 shows how many".to_owned()),
+            Some(
+                "patients with a missing value are left out of that analysis".to_owned()
+                    + if kinds(&["table1"]) { "; Table 1 shows how many" } else { "" },
+            ),
         ),
         (
             "12d",

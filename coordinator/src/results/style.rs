@@ -47,6 +47,13 @@ svg .dot{fill:var(--main)}
 svg .hollow{fill:var(--paper);stroke:var(--main);stroke-width:1.5}
 svg .diamond{fill:var(--main);stroke:none}
 svg .band{fill:var(--band);stroke:none}
+svg .curve.g1{stroke:#c4501b;stroke-dasharray:7 3}svg .band.g1{fill:#c4501b;fill-opacity:.16}
+svg .curve.g2{stroke:#0b8a63;stroke-dasharray:2 3}svg .band.g2{fill:#0b8a63;fill-opacity:.16}
+svg .curve.g3{stroke:#a8558c;stroke-dasharray:9 3 2 3}svg .band.g3{fill:#a8558c;fill-opacity:.16}
+svg .curve.g4{stroke:#b58100;stroke-dasharray:12 4}svg .band.g4{fill:#b58100;fill-opacity:.16}
+svg .curve.g5{stroke:#3f86c6;stroke-dasharray:4 2 1 2}svg .band.g5{fill:#3f86c6;fill-opacity:.16}
+svg .band.g0{fill:var(--main);fill-opacity:.16}
+table.risk caption{text-align:left;color:var(--soft);font-size:.85rem}
 @media print{:root{color-scheme:light;--paper:#fff;--ink:#000;--soft:#444;--rule:#bbb;--tint:#f4f4f4;--main:#17607a;
 --fill:#8fbccb;--band:#dfeaee;--warn:#a3161b;--warn-ink:#a3161b}
 body{max-width:none;padding:0;font-size:10.5pt}.banner{background:none;border:2px solid var(--warn)}

@@ -8,7 +8,7 @@ use summaries::{
 
 use super::{HazardCurvature, HazardGradient, Intervals, PersonTime};
 use crate::ascent::{Ascent, CONVERGED, Fit, Sums};
-use crate::coefficients::{Coefficients, exponential, withheld};
+use crate::coefficients::{Coefficients, withheld};
 use crate::glm::{EVALUATION_WEIGHT, GRADIENT_WEIGHT};
 
 /// A piecewise exponential regression over rounds.
@@ -19,13 +19,18 @@ pub struct PiecewiseExponential {
     reporting: Reporting,
     ascent: Ascent,
     crude: Vec<Row>,
+    /// Intervals without an event, as the data without noise say: their hazard is 0, and no step is taken in them.
+    empty: Vec<usize>,
 }
+
+/// The logarithm of a hazard that is nothing.
+const NO_HAZARD: f64 = -50.0;
 
 impl PiecewiseExponential {
     /// With so many Newton steps (at least 1). `columns` are the places of the design's terms, the time and the event.
     pub fn new(model: Intervals, columns: Vec<usize>, steps: u32, reporting: Reporting) -> PiecewiseExponential {
         let (steps, ascent) = (steps.max(1), Ascent::default());
-        PiecewiseExponential { model, columns, steps, reporting, ascent, crude: Vec::new() }
+        PiecewiseExponential { model, columns, steps, reporting, ascent, crude: Vec::new(), empty: Vec::new() }
     }
 
     fn parameters(&self, round: u32, given: &[f64]) -> Result<(), ProgramError> {
@@ -59,7 +64,11 @@ impl PiecewiseExponential {
             (spread(&(&shift * &inverse * shift.transpose())), spread(&(&shift * &privacy * shift.transpose())));
         for j in 0..n {
             let term = self.model.name(j);
-            let row = exponential(&term, "hazard", (theta[j], errors.0[j], errors.1[j]), z);
+            if self.empty.contains(&j) {
+                rows.push(Row::withheld(&term, "hazard", "no event"));
+                continue;
+            }
+            let row = Row::ratio(&term, "hazard", theta[j], errors.0[j], errors.1[j], z);
             rows.push(row.note("in the middle of all bounds and at all reference levels"));
             let row = Row::normal(&term, "coefficient", own[j], shifted.0[j], shifted.1[j], z);
             rows.push(row.note("the logarithm of the hazard where all numbers are 0"));
@@ -123,7 +132,16 @@ impl Program for PiecewiseExponential {
                 return Err(ProgramError::Merged);
             }
             self.crude = statistic.estimate(release, &self.reporting).rows;
-            return Ok(Step::Continue { round: 1, parameters: statistic.start(release) });
+            let mut start = statistic.start(release);
+            if merged.exact() {
+                self.empty = statistic.without_events(release);
+                for j in &self.empty {
+                    if let Some(slot) = start.get_mut(*j) {
+                        *slot = NO_HAZARD;
+                    }
+                }
+            }
+            return Ok(Step::Continue { round: 1, parameters: start });
         }
         let [gradient, curvature] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
         let slope = HazardGradient::new(self.model.clone(), parameters.to_vec());
@@ -141,6 +159,14 @@ impl Program for PiecewiseExponential {
             unit: self.model.cap,
             norm: self.model.design.norm(),
         };
+        let mut sums = sums;
+        let largest = sums.curvature.diagonal().max();
+        for j in &self.empty {
+            sums.gradient[*j] = 0.0;
+            sums.curvature.row_mut(*j).fill(0.0);
+            sums.curvature.column_mut(*j).fill(0.0);
+            sums.curvature[(*j, *j)] = largest;
+        }
         let (theta, length, fit) = self.ascent.step(parameters, sums);
         if round == self.steps || (merged.exact() && length < CONVERGED) {
             return Ok(Step::Done(self.finish(fit)));

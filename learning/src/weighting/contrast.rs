@@ -4,7 +4,6 @@ use summaries::interval::noise_variance;
 use summaries::{Reporting, Row};
 
 use super::Outcome;
-use crate::coefficients::exponential;
 
 /// The rows of two arms' means and what is between them.
 pub(super) struct Contrast<'a> {
@@ -41,7 +40,7 @@ impl Contrast<'_> {
             let sampling = v0 / (m0 * m0) + v1 / (m1 * m1);
             let (log, all) = ((m1 / m0).ln(), sampling + self.noise[3]);
             out.push(if m0 > 0.0 && m1 > 0.0 && all.is_finite() {
-                exponential(&term, &statistic, (log, sampling.sqrt(), self.noise[3].sqrt()), z).note(note)
+                Row::ratio(&term, &statistic, log, sampling.sqrt(), self.noise[3].sqrt(), z).note(note)
             } else {
                 Row::withheld(&term, &statistic, "a risk is 0, or lost in the noise")
             });

@@ -1,10 +1,11 @@
 //! The regressions that every textbook has.
 
 use learning::cox::Model;
-use learning::{Cox, Design, Family, Glm, Linear, Ties};
+use learning::piecewise::Intervals;
+use learning::{Cox, Design, Family, Glm, Linear, PiecewiseExponential, Ties};
 use summaries::program::{OneShot, PartPlan};
 use summaries::survival::Grid;
-use summaries::{Column, Estimate};
+use summaries::{Column, Estimate, Row};
 
 use crate::harness::{agree, category, columns, get, level, number, real, reporting, run, table};
 
@@ -275,4 +276,49 @@ fn what_can_not_be_estimated_says_why() {
     let none = vec![Column::Real(vec![]), Column::Real(vec![]), Column::Real(vec![]), bit(vec![])];
     let e = run(Box::new(Cox::new(model, columns(4), 30, reporting()).unwrap()), none);
     assert!(note(&e, "a").contains("no event"), "{}", note(&e, "a"));
+}
+
+/// Everybody of a level has the outcome, or the event: no steps, few or many, tell a ratio, and the reason is said to be that.
+#[test]
+fn separation_is_told_however_many_steps_are_taken() {
+    let note = |e: &Estimate, term: &str| get(e, term, "coefficient").note.clone();
+    let arm = || Design::new(vec![category("arm", &["a", "b"])]);
+    let arms: Vec<u32> = (0..200).map(|i| i % 2).collect();
+    for steps in [4, 8, 50] {
+        let data = vec![Column::Level(arms.clone()), Column::Level(arms.clone())];
+        let e = run(Box::new(Glm::new(arm(), Family::Logistic, columns(2), steps, reporting())), data);
+        assert!(note(&e, "arm=b").contains("separate"), "{steps} steps: {}", note(&e, "arm=b"));
+        for cap in [20.0, 1000.0] {
+            let model = Model {
+                design: arm().without_intercept(),
+                grid: Grid::new(1.0, 100.0).unwrap(),
+                strata: None,
+                ties: Ties::Efron,
+                cap,
+            };
+            let time = (0..200).map(|i| f64::from(1 + i % 97)).collect();
+            let event = (0..200).map(|i| u32::from(i % 2 == 1 && i % 5 == 0)).collect();
+            let data = vec![Column::Level(arms.clone()), Column::Real(time), Column::Level(event)];
+            let e = run(Box::new(Cox::new(model, columns(3), steps, reporting()).unwrap()), data);
+            assert!(note(&e, "arm=b").contains("separate"), "{steps} steps, cap {cap}: {}", note(&e, "arm=b"));
+        }
+    }
+}
+
+/// An interval without an event has no hazard, and the others keep theirs.
+#[test]
+fn an_interval_without_an_event_is_said_to_have_none() {
+    let time: Vec<f64> =
+        (0..300).map(|i| if i % 3 == 0 { f64::from(i % 30) + 1.0 } else { 91.0 + f64::from(i % 20) }).collect();
+    let event: Vec<u32> = (0..300).map(|i| u32::from(i % 3 == 0 || i % 4 == 0)).collect();
+    let x: Vec<f64> = (0..300).map(|i| f64::from((i * 7) % 11)).collect();
+    let data = || vec![Column::Real(x.clone()), Column::Real(time.clone()), Column::Level(event.clone())];
+    let model = |ends: Vec<f64>| Intervals::new(Design::new(vec![number("x", 0.0, 10.0)]), ends, 1000.0).unwrap();
+    let fit = |ends| run(Box::new(PiecewiseExponential::new(model(ends), columns(3), 50, reporting())), data());
+    // Between 30 and 90 nobody has an event.
+    let e = fit(vec![30.0, 90.0, 120.0]);
+    let hazards: Vec<&Row> = e.rows.iter().filter(|r| r.statistic == "hazard").collect();
+    assert_eq!(hazards.iter().map(|r| r.suppressed).collect::<Vec<_>>(), [false, true, false], "{hazards:?}");
+    assert!(hazards[1].note.contains("no event"));
+    assert!(get(&e, "x", "coefficient").estimate.is_some());
 }

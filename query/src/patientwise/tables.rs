@@ -8,6 +8,7 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 use schema::{Kind, Table};
 
+use super::Own;
 use crate::COHORT;
 
 /// Whether there is a table of this name.
@@ -15,13 +16,17 @@ pub(super) fn known(name: &str) -> bool {
     name == COHORT || Table::parse(name).is_some()
 }
 
-/// Registers them: those of the schema without what no study may read, and the cohort.
-pub(super) fn register(ctx: &SessionContext) -> Result<()> {
+/// Registers them: those of the schema without what no study may read; and for a feature the cohort, which is not there before its
+/// own query.
+pub(super) fn register(ctx: &SessionContext, of: Own) -> Result<()> {
     for table in Table::ALL {
         let shown = |name: &str| table.column(name).is_none_or(|c| c.kind != Kind::Tag);
         let fields: Vec<_> = table.arrow().fields().iter().filter(|f| shown(f.name())).cloned().collect();
         let schema = Arc::new(Schema::new(fields));
         ctx.register_table(table.name(), Arc::new(MemTable::try_new(schema, vec![vec![]])?))?;
+    }
+    if of == Own::Cohort {
+        return Ok(());
     }
     let cohort = Schema::new(vec![
         Field::new("person_key", DataType::FixedSizeBinary(16), false),

@@ -12,14 +12,16 @@ const TAKEN: &[&str] = &[
      SELECT person_key, value_num AS value FROM n WHERE place = 1",
     "SELECT person_key, 1 AS value FROM patient WHERE person_key IN (SELECT person_key FROM death)",
     "SELECT person_key, 1 AS value FROM patient WHERE person_key NOT IN (SELECT person_key FROM visit WHERE class = 'ER')",
-    "SELECT person_key, event_date AS value FROM condition UNION ALL SELECT person_key, event_date FROM procedure",
+    "SELECT person_key, CAST(event_date AS INT) AS value FROM condition UNION ALL SELECT person_key, CAST(event_date AS INT) FROM procedure",
+    "SELECT person_key, substr(code, 1, 3) AS value FROM condition WHERE date_part('year', event_date) > 1990",
+    "SELECT person_key, lag(value_num, 1, 0.0) OVER (PARTITION BY person_key ORDER BY event_date) AS value FROM measurement",
     "SELECT DISTINCT person_key, code AS value FROM condition",
     "SELECT c.person_key, w.weight AS value FROM condition c JOIN (VALUES ('I10', 1), ('E11', 2)) AS w (code, weight) ON c.code = w.code",
     "SELECT person_key, CAST(code AS INT) / 0 AS value FROM condition",
 ];
 
 async fn said(sql: &str) -> String {
-    check(sql, &["value"]).await.map_or_else(|e| e.to_string(), |()| "taken".to_owned())
+    check(sql, Own::Feature).await.map_or_else(|e| e.to_string(), |()| "taken".to_owned())
 }
 
 #[tokio::test]
@@ -80,6 +82,23 @@ async fn what_mixes_patients_is_refused_with_the_operator_and_the_remedy() {
         ("SELECT person_key FROM patient", "no value"),
         ("SELECT person_key, linkage_tag AS value FROM patient", "linkage_tag"),
         ("SELECT person_key, 1 AS value FROM entry", "there are the tables"),
+        // Constants and types that fail where a row reaches them.
+        ("SELECT person_key, substr(code, 1, -1) AS value FROM condition WHERE code LIKE 'B20%'", "because of a row"),
+        ("SELECT person_key, substr(code, 1, 9223372036854775807) AS value FROM condition", "because of a row"),
+        ("SELECT person_key, date_part('foo', event_date) AS value FROM condition", "'quarter'"),
+        (
+            "SELECT person_key, ntile(0) OVER (PARTITION BY person_key ORDER BY event_date) AS value FROM condition",
+            "from 1 to 100000",
+        ),
+        (
+            "SELECT person_key, lag(value_num, -5000000000000) OVER (PARTITION BY person_key ORDER BY event_date) AS value FROM measurement",
+            "because of a row",
+        ),
+        (
+            "SELECT person_key, CASE WHEN code LIKE 'B20%' THEN X'ff' ELSE X'41' END AS value FROM condition",
+            "is of the type",
+        ),
+        ("SELECT person_key, event_date AS value FROM condition", "CAST(event_date AS INT)"),
         ("DROP TABLE patient", "no operator"),
         ("SELECT person_key, 1 AS value FROM patient; SELECT 1", "can't be read"),
         ("SELECT person_key, 1 AS value FROM patient) x --", "can't be read"),
@@ -92,6 +111,25 @@ async fn what_mixes_patients_is_refused_with_the_operator_and_the_remedy() {
         let said = said(sql).await;
         assert!(said != "taken" && said.contains(words), "{sql}\n  {said}");
     }
+}
+
+/// A cohort's own query gives days, and reads no cohort.
+#[tokio::test]
+async fn a_cohorts_query_gives_days() {
+    let said = async |sql: &str| check(sql, Own::Cohort).await.map_or_else(|e| e.to_string(), |()| "taken".to_owned());
+    assert_eq!(said("SELECT person_key, event_date AS index_date FROM condition").await, "taken");
+    let text =
+        "SELECT person_key, CASE WHEN code LIKE 'B20%' THEN 'x' ELSE '2020-01-01' END AS index_date FROM condition";
+    assert!(said(text).await.contains("give a date"));
+    assert!(said("SELECT person_key, index_date FROM cohort").await.contains("there are the tables"));
+}
+
+/// A chain of conditions as long as is taken.
+#[tokio::test]
+async fn a_long_query_is_looked_at() {
+    let long =
+        format!("SELECT person_key, 1 AS value FROM condition WHERE code = 'a'{}", " OR code = 'b'".repeat(2_400));
+    assert_eq!(said(&long).await, "taken");
 }
 
 /// The tables of some people, each with rows that follow from the person's number.
@@ -130,7 +168,7 @@ async fn world(people: &[u8]) -> SessionContext {
 }
 
 async fn rows_of(ctx: &SessionContext, sql: &str, person: u8) -> Vec<String> {
-    let frame = plan(ctx, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let frame = plan(ctx, sql, Own::Feature).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     let batches = frame.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}"));
     let text = datafusion::arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
     let key = format!("{person:02x}").repeat(16);

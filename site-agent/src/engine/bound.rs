@@ -5,6 +5,7 @@ use std::path::Path;
 
 use aws_lc_rs::hmac;
 use proto::Hash;
+use summaries::top_codes::Key;
 
 /// The key of the choices of one plan, from the site's secret; none without the secret.
 pub fn salt(secret: &Path, plan: Hash) -> Option<[u8; 32]> {
@@ -16,21 +17,39 @@ pub fn salt(secret: &Path, plan: Hash) -> Option<[u8; 32]> {
     Some(out)
 }
 
+/// An item that is chosen by its bytes.
+pub trait Item: Ord + Copy {
+    /// The bytes.
+    fn bytes(&self) -> impl AsRef<[u8]>;
+}
+
+impl Item for u32 {
+    fn bytes(&self) -> impl AsRef<[u8]> {
+        self.to_le_bytes()
+    }
+}
+
+impl Item for Key {
+    fn bytes(&self) -> impl AsRef<[u8]> {
+        *self
+    }
+}
+
 /// At most `most` distinct items of a patient, in the order of the items.
-pub fn choose(salt: &[u8; 32], patient: &[u8], items: &[u32], most: usize) -> Vec<u32> {
-    let mut distinct: Vec<u32> = items.to_vec();
+pub fn choose<T: Item>(salt: &[u8; 32], patient: &[u8], items: &[T], most: usize) -> Vec<T> {
+    let mut distinct: Vec<T> = items.to_vec();
     distinct.sort_unstable();
     distinct.dedup();
     if distinct.len() <= most {
         return distinct;
     }
     let key = hmac::Key::new(hmac::HMAC_SHA256, salt);
-    let mut ranked: Vec<(Vec<u8>, u32)> = distinct
+    let mut ranked: Vec<(Vec<u8>, T)> = distinct
         .into_iter()
-        .map(|i| (hmac::sign(&key, &[patient, &i.to_le_bytes()].concat()).as_ref().to_vec(), i))
+        .map(|i| (hmac::sign(&key, &[patient, i.bytes().as_ref()].concat()).as_ref().to_vec(), i))
         .collect();
     ranked.sort();
-    let mut chosen: Vec<u32> = ranked.into_iter().take(most).map(|(_, i)| i).collect();
+    let mut chosen: Vec<T> = ranked.into_iter().take(most).map(|(_, i)| i).collect();
     chosen.sort_unstable();
     chosen
 }

@@ -22,6 +22,8 @@ use platform::Clock;
 use proto::Hash;
 use study::feature::Shape;
 use study::{Plan, Study};
+use summaries::top_codes::Key;
+use summaries::top_codes::key::key;
 use summaries::{Column, MISSING, PatientBatch};
 
 use crate::config::Config;
@@ -148,6 +150,7 @@ fn to_batch(shapes: &[Shape], batches: &[RecordBatch], salt: &[u8; 32]) -> Resul
         let mut column = match shape {
             Shape::Real { .. } => Column::Real(Vec::with_capacity(rows)),
             Shape::Level { .. } => Column::Level(Vec::with_capacity(rows)),
+            Shape::Keys { .. } => Column::Keys { offsets: vec![0], keys: Vec::new() },
             Shape::Codes { .. } => Column::Codes { offsets: vec![0], codes: Vec::new() },
         };
         for batch in batches {
@@ -181,6 +184,19 @@ fn to_batch(shapes: &[Shape], batches: &[RecordBatch], salt: &[u8; 32]) -> Resul
                             codes.extend(bound::choose(salt, keys.value(r), &own, *per_patient as usize));
                         }
                         offsets.push(codes.len() as u32);
+                    }
+                }
+                (Column::Keys { offsets, keys }, Shape::Keys { per_patient }) => {
+                    let people = batch.column(0).as_fixed_size_binary();
+                    let lists = array.as_list_opt::<i32>();
+                    for r in 0..array.len() {
+                        if let Some(lists) = lists.filter(|l| !l.is_null(r)) {
+                            let own = arrow::compute::cast(&lists.value(r), &DataType::Utf8)
+                                .map_err(|e| EngineError::Query(e.to_string()))?;
+                            let own: Vec<Key> = own.as_string::<i32>().iter().flatten().map(key).collect();
+                            keys.extend(bound::choose(salt, people.value(r), &own, *per_patient as usize));
+                        }
+                        offsets.push(keys.len() as u32);
                     }
                 }
                 _ => return Err(EngineError::Plan("a feature changed its shape".to_owned())),

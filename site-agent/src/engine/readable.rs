@@ -84,12 +84,28 @@ impl<'a> Readable<'a> {
                     let schema = Arc::new(frame.schema().as_arrow().clone());
                     Arc::new(MemTable::try_new(schema, vec![frame.collect().await?])?) as Arc<dyn TableProvider>
                 }
-                Step::Own { sql, .. } => query::patientwise::plan(&ctx, sql).await?.into_view(),
+                Step::Own { sql, of, .. } => {
+                    let seen = self.seen_by_studies(&ctx).await?;
+                    query::patientwise::plan(&seen, sql, *of).await?.into_view()
+                }
             };
             ctx.deregister_table(step.table())?;
             ctx.register_table(step.table(), table)?;
         }
         Ok(ctx)
+    }
+
+    /// What a study's own SQL reads: the rows that count, as criteria read them, and the cohort where there is one by now.
+    async fn seen_by_studies(&self, ctx: &SessionContext) -> Result<SessionContext, EngineError> {
+        let seen = SessionContext::new_with_config(ctx.copied_config());
+        for table in Table::ALL {
+            let rows = ctx.sql(&format!("SELECT * FROM {} WHERE {}", table.name(), table.counts())).await?;
+            seen.register_table(table.name(), rows.into_view())?;
+        }
+        if ctx.table_exist(query::COHORT)? {
+            seen.register_table(query::COHORT, ctx.table_provider(query::COHORT).await?)?;
+        }
+        Ok(seen)
     }
 
     /// Adds the table of the patients' tags.

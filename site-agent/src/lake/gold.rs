@@ -142,8 +142,21 @@ fn derived_envelope(code: &str, standard: &str) -> String {
     )
 }
 
-/// A person's time under observation, where no source states it: from the first to the last dated event. The basis says that it is
-/// inferred.
+/// A death so many days after the last dated event still ends an inferred period: the person was in the hospital's sight until then, as
+/// OMOP's convention for records of care has it (THEMIS). A later one is of somebody who was lost from sight before.
+const DEATH_IN_SIGHT_DAYS: u32 = 60;
+
+/// The day on which each person died, where it is known to the day.
+fn deaths() -> String {
+    let (day, counts) = (Table::Death.day(), Table::Death.counts());
+    format!(
+        "(SELECT person_key, min({day}) AS died FROM death WHERE {day} IS NOT NULL AND t_prec NOT IN ('year', 'month') AND {counts} \
+         GROUP BY person_key)"
+    )
+}
+
+/// A person's time under observation, where no source states it: from the first to the last dated event, or to a death soon after it,
+/// and never beyond a death. The basis says that it is inferred.
 fn inferred_periods() -> String {
     let dated: Vec<String> =
         [Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure]
@@ -158,15 +171,20 @@ fn inferred_periods() -> String {
             })
             .collect();
     format!(
-        "SELECT {envelope}, start_date, end_date, 'inferred' AS basis FROM (SELECT person_key, min(record_key) AS record_key, \
-         min(source_system) AS source_system, max(t_ingest) AS t_ingest, min(day) AS start_date, max(day) AS end_date \
-         FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key) ORDER BY person_key",
+        "SELECT {envelope}, start_date, end_date, 'inferred' AS basis FROM (SELECT p.*, CASE WHEN d.died IS NOT NULL \
+         AND CAST(d.died AS INT) - CAST(p.last_date AS INT) <= {DEATH_IN_SIGHT_DAYS} THEN d.died ELSE p.last_date END AS end_date \
+         FROM (SELECT person_key, min(record_key) AS record_key, \
+         min(source_system) AS source_system, max(t_ingest) AS t_ingest, min(day) AS start_date, max(day) AS last_date \
+         FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key) p LEFT JOIN {deaths} d ON d.person_key = p.person_key \
+         WHERE d.died IS NULL OR d.died >= p.start_date) ORDER BY person_key",
+        deaths = deaths(),
         envelope = derived_envelope(NO_CODE, NO_STANDARD),
         dated = dated.join(" UNION ALL ")
     )
 }
 
-/// The periods that sources state, overlapping and adjacent ones joined; one without an end lasts to the person's last dated event.
+/// The periods that sources state, overlapping and adjacent ones joined; one without an end lasts to the person's last dated event, and
+/// none beyond a death.
 /// Whoever has none keeps the inferred one, of the table `inferred`.
 fn observation_periods(people: &Merged) -> String {
     let latest = latest(Table::ObservationPeriod, false, people, false);
@@ -175,6 +193,7 @@ fn observation_periods(people: &Merged) -> String {
         "WITH stated AS (SELECT s.person_key, s.record_key, s.source_system, s.t_ingest, s.basis, s.start_date, \
          greatest(s.start_date, coalesce(s.end_date, i.end_date, s.start_date)) AS end_date FROM ({latest}) s \
          LEFT JOIN inferred i ON s.person_key = i.person_key WHERE s.start_date IS NOT NULL), \
+         dead AS {deaths}, \
          reached AS (SELECT *, max(CAST(end_date AS INT)) OVER (PARTITION BY person_key ORDER BY start_date, record_key \
              ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM stated), \
          numbered AS (SELECT *, sum(CASE WHEN before IS NULL OR CAST(start_date AS INT) - before > 1 THEN 1 ELSE 0 END) \
@@ -183,9 +202,13 @@ fn observation_periods(people: &Merged) -> String {
          joined AS (SELECT person_key, period, min(record_key) AS record_key, min(source_system) AS source_system, \
              max(t_ingest) AS t_ingest, min(start_date) AS start_date, max(end_date) AS end_date, min(basis) AS basis \
              FROM numbered GROUP BY person_key, period) \
-         SELECT * FROM (SELECT {envelope}, start_date, end_date, basis FROM joined UNION ALL \
+         living AS (SELECT j.person_key, j.record_key, j.source_system, j.t_ingest, j.start_date, j.basis, \
+             least(j.end_date, coalesce(d.died, j.end_date)) AS end_date \
+             FROM joined j LEFT JOIN dead d ON d.person_key = j.person_key WHERE d.died IS NULL OR d.died >= j.start_date) \
+         SELECT * FROM (SELECT {envelope}, start_date, end_date, basis FROM living UNION ALL \
              SELECT {columns} FROM inferred WHERE person_key NOT IN (SELECT person_key FROM stated)) \
          ORDER BY person_key, start_date",
+        deaths = deaths(),
         envelope = derived_envelope(NO_CODE, NO_STANDARD),
     )
 }
@@ -223,9 +246,10 @@ fn entry_schema() -> SchemaRef {
 /// Eras: a person's events of one code, joined while the gap to the last day covered is at most [`ERA_GAP_DAYS`].
 fn eras() -> String {
     let of = |table: Table, kind: &str| {
+        let end = table.last_day();
         format!(
             "SELECT person_key, record_key, source_system, t_ingest, code_system, code, std_system, std_code, map_id, '{kind}' AS kind, event_date AS first_day, \
-             greatest(event_date, coalesce(end_date, event_date)) AS last_day FROM {} WHERE event_date IS NOT NULL AND code IS NOT NULL AND {}",
+             {end} AS last_day FROM {} WHERE event_date IS NOT NULL AND code IS NOT NULL AND {}",
             table.name(),
             table.counts()
         )
@@ -318,8 +342,7 @@ impl Lake {
     /// Writes the periods that sources state, with the inferred ones of everybody else. Returns the rows.
     async fn periods(
         &self,
-        config: &Config,
-        spill: &Path,
+        (config, spill, gold): (&Config, &Path, &Gold),
         people: &Merged,
         stated: &[PathBuf],
         inferred: &Path,
@@ -327,7 +350,7 @@ impl Lake {
     ) -> Result<u64, LakeError> {
         let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
         let table = Table::ObservationPeriod;
-        let ctx = session::context(&config.limits, spill).map_err(|e| step(&e))?;
+        let ctx = self.over(config, spill, gold).await?;
         people.register(&ctx)?;
         session::register_silver(&ctx, "silver", table, stated).await.map_err(|e| step(&e))?;
         session::register(&ctx, "inferred", table, &[inferred.to_owned()], true).await.map_err(|e| step(&e))?;
@@ -399,7 +422,7 @@ impl Lake {
                 Table::ObservationPeriod if !stated.is_empty() => {
                     let inferred = self.root.join(format!("{folder}/inferred.parquet"));
                     write(&ctx, &sql, &table.arrow(), &inferred, Ok).await?;
-                    let rows = self.periods(config, &spill, &merged, &stated, &inferred, &path).await?;
+                    let rows = self.periods((config, &spill, &gold), &merged, &stated, &inferred, &path).await?;
                     std::fs::remove_file(&inferred).map_err(|e| file_error(&inferred, &e))?;
                     rows
                 }

@@ -74,6 +74,9 @@ fn replaced(batch: &RecordBatch, with: Vec<(&str, ArrayRef)>) -> Result<RecordBa
     RecordBatch::try_new(batch.schema(), columns)
 }
 
+/// How gold derives periods and eras; another word has every site build it anew.
+const DERIVATION: &str = "2: deaths end periods, supplies last";
+
 impl Standards {
     /// Reads the site's mapping files and unit aliases.
     ///
@@ -99,6 +102,7 @@ impl Standards {
             text.push_str(&serde_json::json!(words).to_string());
             text.push('\n');
         };
+        say(&[DERIVATION]);
         self.mappings.canonical().for_each(|row| say(&row));
         self.aliases.all().for_each(|(alias, unit)| say(&[alias, unit]));
         for a in ANALYTES {

@@ -106,8 +106,8 @@ impl What {
             What::Linear { outcome, formula, weights, clip } => {
                 of(outcome, formula, &Beside { offset: None, weights: weights.clone() }, None, *clip)
             }
-            What::Logistic { outcome, formula, beside, fitting }
-            | What::Gamma { outcome, formula, beside, fitting }
+            What::Logistic { outcome, formula, beside, fitting, .. }
+            | What::Gamma { outcome, formula, beside, fitting, .. }
             | What::NegativeBinomial { outcome, formula, beside, fitting, .. }
             | What::Poisson { outcome, formula, beside, fitting, .. } => {
                 of(outcome, formula, beside, Some(fitting.steps), fitting.clip)

@@ -1,8 +1,7 @@
 //! What is wrong with a study's analyses: names, features that do not fit, settings out of range.
 
-use super::regressions;
-use super::{Checker, distinct, near};
-use crate::analysis::{Analysis, What};
+use super::{Checker, distinct, near, regressions, times};
+use crate::analysis::{Analysis, MOST_DAYS, What};
 use crate::compile;
 use crate::feature::Shape;
 use crate::spec::Aggregation;
@@ -51,6 +50,7 @@ impl Checker<'_> {
             }
             of_every_kind(&mut place, a);
             of_its_kind(&mut place, &a.what);
+            times::check(&mut place, a);
             regressions::check(&mut place, &a.what);
             regressions::propensity(&mut place, &a.what);
             if before == self.problems.len()
@@ -93,7 +93,9 @@ fn of_every_kind(place: &mut Place<'_, '_>, a: &Analysis) {
     if !distinct(&features) {
         place.say("", "a feature is named twice", "name each once");
     }
-    if features.is_empty() && !matches!(a.what, What::Count { .. } | What::Distinct { .. } | What::Attrition {}) {
+    let of_none =
+        matches!(a.what, What::Count { .. } | What::Distinct { .. } | What::Attrition {} | What::Prevalence { .. });
+    if features.is_empty() && !of_none {
         place.say("", "the analysis names no feature", "name one or more");
     }
     let known: Vec<&str> = study.features.keys().map(String::as_str).collect();
@@ -114,14 +116,45 @@ fn of_its_kind(place: &mut Place<'_, '_>, what: &What) {
                 place.say("buckets", "the buckets must be a power of two from 64 to 65536", remedy);
             }
         }
+        What::Prevalence { table, set, filter, calendar, lookback } => {
+            let index = place.index.clone();
+            let at = |key: &'static str| ["analysis", index.as_str(), key];
+            let checker = &mut place.checker;
+            let t = checker.table(&at("table"), table);
+            checker.set(&at("set"), set.as_ref());
+            checker.filter(&at("where"), t, filter);
+            checker.date(&at("from"), &calendar.from);
+            checker.date(&at("to"), &calendar.to);
+            if checker.problems.is_empty() && calendar.days().is_none() {
+                let remedy = format!("give from before to, and at most {MOST_DAYS} days");
+                place.say("from", "there is no day from the first to the last, or there are too many", remedy);
+            }
+            if lookback.is_some_and(|d| d > 73_050) {
+                place.say("lookback", "the look back is longer than two centuries", "give days, or leave it out");
+            }
+        }
+        What::TopCodes { of, top, length } => {
+            let keys = |s: &Shape| matches!(s, Shape::Keys { .. });
+            place.wants("of", of, keys, "a feature of open codes", "give the feature kind = \"open_codes\"");
+            if !(1..=100).contains(top) {
+                place.say("top", "top must be 1 to 100", "20 is usual");
+            }
+            let most = summaries::top_codes::key::LONGEST as u32;
+            if !(1..=most).contains(length) {
+                place.say(
+                    "length",
+                    format!("length must be 1 to {most}"),
+                    "as many characters as the system's codes have",
+                );
+            }
+        }
         What::Histogram { bins, .. } if *bins == 0 || *bins > 100_000 => {
             place.say("bins", "bins must be 1 to 100,000", "20 is usual");
         }
-        What::Competing { cause, at, .. } => {
+        What::Competing { cause, .. } => {
             let several = |s: &Shape| matches!(s, Shape::Level { levels } if levels.len() > 2);
             let what = "a category whose first level is free of all causes and that has two causes or more";
             place.wants("cause", cause, several, what, "give levels = [0, 1, 2], or use survival for one event");
-            times(place, at);
         }
         What::MantelHaenszel { exposure, outcome, strata } => {
             let remedy = "use a feature of the kind has, or a measurement with above = ...";
@@ -152,11 +185,4 @@ fn of_its_kind(place: &mut Place<'_, '_>, what: &What) {
 
 fn category(shape: &Shape) -> bool {
     matches!(shape, Shape::Level { .. })
-}
-
-/// Says what is wrong with the times at which a curve is told.
-fn times(place: &mut Place<'_, '_>, at: &[f64]) {
-    if at.iter().any(|t| !(t.is_finite() && *t >= 0.0)) {
-        place.say("at", "a time to tell the curve at is no number from 0", "give times such as [30, 365]");
-    }
 }

@@ -40,13 +40,14 @@ impl Checker<'_> {
             self.say(&path, "a cohort has 2 to 20 different arms", "name each once");
         }
         let known: Vec<&str> = study.cohorts.keys().map(String::as_str).collect();
+        let first = cohort.arms.first().and_then(|a| study.cohorts.get(a));
         for arm in &cohort.arms {
             match study.cohorts.get(arm) {
                 None => self.say(&path, format!("there is no cohort '{arm}'"), near(arm, &known)),
                 Some(of) if !of.arms.is_empty() => {
                     self.say(&path, format!("the cohort '{arm}' has arms itself"), "name cohorts with an entry or sql");
                 }
-                Some(of) if of.is_dated() != study.cohorts.get(&cohort.arms[0]).is_none_or(Cohort::is_dated) => {
+                Some(of) if of.is_dated(study) != first.is_none_or(|f| f.is_dated(study)) => {
                     self.say(&path, "one arm has an entry date, and another has none", "give both an entry event");
                 }
                 Some(_) => {}
@@ -56,10 +57,7 @@ impl Checker<'_> {
 
     /// Whether a cohort's patients have a day of entry; those of arms where the arms' have.
     pub(super) fn is_dated(&self, cohort: &Cohort) -> bool {
-        match cohort.arms.first().and_then(|a| self.study.cohorts.get(a)) {
-            Some(first) => first.is_dated(),
-            None => cohort.is_dated(),
-        }
+        cohort.is_dated(self.study)
     }
 
     fn entry(&mut self, path: &[&str; 3], entry: &Entry) {
@@ -162,6 +160,9 @@ impl Checker<'_> {
             }
             Criterion::Has(h) => {
                 let table = self.table(at, &h.has);
+                if table == Some(Table::Patient) {
+                    self.say(at, "everybody is in the table patient", "ask for age or sex, or leave it out");
+                }
                 self.set(at, h.set.as_ref());
                 self.filter(at, table, &h.filter);
                 self.window(at, h.within, dated);

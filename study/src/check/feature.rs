@@ -139,6 +139,14 @@ impl Checker<'_> {
                     self.say(&path, "a feature of SQL needs exactly one of bounds and levels", remedy);
                 }
             }
+            Feature::OpenCodes { table, system, per_patient, window } => {
+                self.table(&at("table"), table);
+                self.window(&at("window"), *window, dated);
+                self.system(&at("system"), system);
+                if !(1..=1000).contains(per_patient) {
+                    self.say(&at("per_patient"), "per_patient must be 1 to 1,000", "5 is usual; more takes more noise");
+                }
+            }
             Feature::Codes { table, list, per_patient, window } => {
                 self.table(&at("table"), table);
                 self.window(&at("window"), *window, dated);

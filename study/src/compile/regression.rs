@@ -1,6 +1,7 @@
 //! Regressions: their designs from features, their families from outcomes.
 
 use learning::cox::Model;
+use learning::glm::ByHospital;
 use learning::piecewise::Intervals;
 use learning::spline::Basis;
 use learning::{Cox, Design, Family, Glm, Likelihood, Linear, NegativeBinomial, PiecewiseExponential, Term};
@@ -8,9 +9,9 @@ use summaries::program::{OneShot, PartPlan};
 use summaries::{Program, Reporting};
 
 use super::{bounds, grid, levels, made, most, shape, yes_no};
-use crate::analysis::{Beside, Formula, What};
-use crate::feature::Shape;
-use crate::spec::Study;
+use crate::analysis::{Baseline, Beside, Formula, What};
+use crate::feature::{Feature, Shape};
+use crate::spec::{Aggregation, Study};
 
 /// A feature as a term of a model, by a spline where the formula has one of it.
 fn term(study: &Study, formula: &Formula, name: &str) -> Result<Term, String> {
@@ -82,6 +83,12 @@ pub(super) fn program(
         let offset = of.offset.map_or(0.0, |[low, high]| f64::midpoint(low, high));
         Glm::new(design, of, all.clone(), steps, reporting.clone()).starting_at(start - offset)
     };
+    // A secure sum can't be taken apart, and a feature that names the hospitals has taken the baselines already.
+    let has_hospital = names.iter().any(|n| matches!(study.features.get(n), Some(Feature::Hospital { .. })));
+    let apart = study.privacy.aggregation == Aggregation::Local && !has_hospital;
+    let of = |glm: Glm, baseline: Baseline| -> Box<dyn Program> {
+        if apart && baseline.is_hospital() { Box::new(ByHospital::new(glm)) } else { Box::new(glm) }
+    };
     let bad = || "the bounds or settings of the regression do not fit".to_owned();
     Ok(Some(match what {
         What::Linear { outcome, .. } => {
@@ -92,10 +99,10 @@ pub(super) fn program(
                 PartPlan { name: "linear".into(), make: made(linear), columns: all.clone(), weight: 1.0, reporting };
             Box::new(OneShot::new(vec![plan]))
         }
-        What::Poisson { outcome, exposure, .. } => {
+        What::Poisson { outcome, exposure, baseline, .. } => {
             let most = most(study, outcome)?;
             let family = Family::Poisson { most, exposure: exposure.is_some() };
-            Box::new(glm(design, likelihood(family)?, start(study, most, exposure.as_ref())?))
+            of(glm(design, likelihood(family)?, start(study, most, exposure.as_ref())?), *baseline)
         }
         What::NegativeBinomial { outcome, exposure, .. } => {
             let most = most(study, outcome)?;
@@ -105,14 +112,14 @@ pub(super) fn program(
             let model = NegativeBinomial::new(design, of, all, (steps, start), reporting);
             Box::new(model.ok_or_else(|| format!("the upper bound of '{outcome}' is not one of a count"))?)
         }
-        What::Gamma { outcome, .. } => {
+        What::Gamma { outcome, baseline, .. } => {
             let (lower, upper) = bounds(study, outcome)?;
             let middle = if lower > 0.0 { (lower * upper).sqrt() } else { upper / 2.0 };
-            Box::new(glm(design, likelihood(Family::Gamma)?, if middle > 0.0 { middle.ln() } else { 0.0 }))
+            of(glm(design, likelihood(Family::Gamma)?, if middle > 0.0 { middle.ln() } else { 0.0 }), *baseline)
         }
-        What::Logistic { outcome, .. } => {
+        What::Logistic { outcome, baseline, .. } => {
             yes_no(study, outcome)?;
-            Box::new(glm(design, likelihood(Family::Logistic)?, 0.0))
+            of(glm(design, likelihood(Family::Logistic)?, 0.0), *baseline)
         }
         What::PiecewiseExponential { time, event, cuts, horizon, cap, .. } => {
             yes_no(study, event)?;
@@ -123,7 +130,7 @@ pub(super) fn program(
                 model.ok_or("the cuts do not ascend from above 0 to below the horizon, or the cap is below 1")?;
             Box::new(PiecewiseExponential::new(model, all, steps, reporting))
         }
-        What::Cox { time, event, strata, width, horizon, ties, steps, cap, .. } => {
+        What::Cox { time, event, strata, width, horizon, ties, steps, cap, baseline, .. } => {
             yes_no(study, event)?;
             let model = Model {
                 design: design.without_intercept(),
@@ -133,7 +140,8 @@ pub(super) fn program(
                 cap: *cap,
             };
             let cox = Cox::new(model, all, *steps, reporting);
-            Box::new(cox.ok_or("the risk sets have more than four million lanes; widen the cells")?)
+            let cox = cox.ok_or("the risk sets have more than four million lanes; widen the cells")?;
+            Box::new(cox.with_own_baselines(apart && baseline.is_hospital()))
         }
         _ => return Ok(None),
     }))

@@ -7,6 +7,7 @@
 
 use super::{Course, Grid};
 use crate::estimate::{Curve, Estimate, Reporting, Row, patients};
+use crate::quantiles::ascending;
 
 /// What is told of a group.
 pub(super) struct Told<'a> {
@@ -55,11 +56,14 @@ impl Told<'_> {
             if !self.holds(*n, cell) {
                 break;
             }
-            let d = d.clamp(0.0, *n);
+            // Events below 0 are noise, and stay: cut off, the noise would lift every sum over cells.
             let rest = n - d;
-            if d > 0.0 {
-                log += if rest > 1e-9 { (rest / n).ln() } else { f64::NEG_INFINITY };
-                greenwood += if rest > 1e-9 { d / (n * rest) } else { 0.0 };
+            if rest > 1e-9 || self.variance > 0.0 {
+                let rest = if self.variance > 0.0 { rest.max(0.5) } else { rest };
+                log += (rest / n).ln();
+                greenwood += d / (n * rest);
+            } else {
+                log = f64::NEG_INFINITY;
             }
             let rest = rest.max(0.5);
             let slope = Slope { risk: 1.0 / rest - 1.0 / n, event: -1.0 / rest };
@@ -71,11 +75,18 @@ impl Told<'_> {
             out.push(Point {
                 time: self.grid.time(cell),
                 survival: log.exp(),
-                greenwood,
+                greenwood: greenwood.max(0.0),
                 noise: self.variance * (squares + later),
             });
         }
         let areas = self.areas(&out, &slopes);
+        if self.variance > 0.0 {
+            // Noise lets the curve rise: the closest that does not.
+            let falling = ascending(out.iter().map(|p| -p.survival));
+            for (p, s) in out.iter_mut().zip(falling) {
+                p.survival = (-s).clamp(0.0, 1.0);
+            }
+        }
         (out, areas)
     }
 
@@ -102,16 +113,18 @@ impl Told<'_> {
         }
         let whole = area + end.min(tau);
         let (mut sampling, mut noise, mut reach) = (0.0, 0.0, 0.0);
-        let mut before = 0.0;
+        let (mut before, mut used) = (0.0, 0);
         for ((p, slope), a) in points.iter().zip(slopes).zip(&after) {
             if p.time <= tau {
-                sampling += a * a * (p.greenwood - before);
+                sampling += (a * a * (p.greenwood - before)).max(0.0);
                 before = p.greenwood;
                 reach += a * slope.risk;
                 noise += reach * reach + (reach + a * slope.event).powi(2);
+                used += 1;
             }
         }
-        let later = self.course.risk.len().saturating_sub(points.len()) as f64;
+        // Every cell behind τ moves the numbers at risk before it.
+        let later = self.course.risk.len().saturating_sub(used) as f64;
         noise += 2.0 * later * reach * reach;
         vec![whole, sampling, self.variance * noise]
     }

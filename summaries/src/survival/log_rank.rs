@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Course;
 use crate::estimate::Row;
-use crate::interval::chi2_p;
+use crate::interval::{chi2_p, degrees_of_freedom};
+use crate::wald;
 
 /// What a difference counts for at each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,18 +95,22 @@ pub(crate) fn test(courses: &[Vec<Course>], variance: f64, others: f64, weight: 
     if groups < 2 || events <= 0.0 {
         return withheld("no event");
     }
-    let used: Vec<usize> = (0..groups - 1).collect();
+    // A group that is never at risk while there are events is no group; of the others the last follows from the rest.
+    let both = &sampling + &noise;
+    let floor = 1e-12 * both.diagonal().max();
+    let mut used: Vec<usize> = (0..groups).filter(|g| both[(*g, *g)] > floor).collect();
+    used.pop();
     let pick = |m: &DMatrix<f64>| m.select_rows(&used).select_columns(&used);
-    let z = difference.rows(0, groups - 1).into_owned();
-    let Some(inverse) = (pick(&sampling) + pick(&noise)).try_inverse() else {
+    let Some((chi2, rank)) =
+        (!used.is_empty()).then(|| wald::chi2(&difference.select_rows(&used), &pick(&both))).flatten()
+    else {
         return withheld("a group has nobody at risk while there are events");
     };
-    let chi2 = (z.transpose() * inverse * &z)[(0, 0)];
-    let df = (groups - 1) as f64;
-    let part = (pick(&noise).trace() / (pick(&sampling).trace() + pick(&noise).trace())).max(0.0);
+    let df = rank as f64;
+    let part = (pick(&noise).trace() / pick(&both).trace()).max(0.0);
     let note = match variance > 0.0 {
-        true => format!("{df} degrees of freedom; the noise is {:.0} % of the variance", 100.0 * part),
-        false => format!("{df} degrees of freedom"),
+        true => format!("{}; the noise is {:.0} % of the variance", degrees_of_freedom(df), 100.0 * part),
+        false => degrees_of_freedom(df),
     };
     vec![
         Row::test(term, &format!("{name} chi2"), chi2, &note),

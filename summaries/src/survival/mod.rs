@@ -9,6 +9,8 @@
 pub mod curve;
 pub mod log_rank;
 #[cfg(test)]
+mod sparse;
+#[cfg(test)]
 mod tests;
 
 use serde::{Deserialize, Serialize};

@@ -76,10 +76,87 @@ fn omop() {
     let people: BTreeMap<String, String> =
         table("PERSON").into_iter().map(|r| (r["person_id"].clone(), r["gender_concept_id"].clone())).collect();
     let of = |gender: &str| people.values().filter(|g| *g == gender).count() as f64;
-    let results = one_site("omop", &data, &format!("[concept_sets.illness]\nsnomed = [\"44054006\"]\n{TABLE}"));
+    let (conditions, visits) = (table("CONDITION_OCCURRENCE"), table("VISIT_OCCURRENCE"));
+    // Impaired glucose tolerance: SNOMED 9414007 by the extract's own vocabulary.
+    let ill: Vec<(String, String)> = conditions
+        .iter()
+        .filter(|c| c["condition_concept_id"] == "4311629")
+        .map(|c| (c["person_id"].clone(), c["condition_start_date"].clone()))
+        .collect();
+    let who: BTreeSet<&String> = ill.iter().map(|(p, _)| p).collect();
+    assert!(who.len() > 100);
+    let study = format!("[concept_sets.illness]\nsnomed = [\"9414007\"]\n{TABLE}{PREVALENCE}{TOP}");
+    let results = one_site("omop", &data, &study);
     near(&results, "table1", "sex=M", "n", of("8507"), 0.0);
     near(&results, "table1", "sex=F", "n", of("8532"), 0.0);
+    near(&results, "table1", "ill=yes", "n", who.len() as f64, 0.0);
     near(&results, "table1", "visits", "n", people.len() as f64, 0.0);
+    near(&results, "table1", "visits", "mean", visits.len() as f64 / people.len() as f64, 1e-6);
+
+    // Who is observed on a day, and who of them has fallen ill by then.
+    let periods = table("OBSERVATION_PERIOD");
+    for year in [1990, 2000, 2010, 2015] {
+        let day = format!("{year}-01-01");
+        let observed: BTreeSet<&String> = periods
+            .iter()
+            .filter(|p| p["observation_period_start_date"] <= day && p["observation_period_end_date"] >= day)
+            .map(|p| &p["person_id"])
+            .collect();
+        let cases: BTreeSet<&String> =
+            ill.iter().filter(|(p, since)| observed.contains(p) && *since <= day).map(|(p, _)| p).collect();
+        near(&results, "prevalence", &day, "n", observed.len() as f64, 0.0);
+        near(&results, "prevalence", &day, "cases", cases.len() as f64, 0.0);
+        near(&results, "prevalence", &day, "prevalence", cases.len() as f64 / observed.len() as f64, 1e-9);
+    }
+
+    let concepts: BTreeMap<String, (String, String)> = table("CONCEPT")
+        .into_iter()
+        .map(|c| (c["concept_id"].clone(), (c["vocabulary_id"].clone(), c["concept_code"].clone())))
+        .collect();
+    let mut by_code: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for c in &conditions {
+        if let Some((system, code)) = concepts.get(&c["condition_concept_id"]).filter(|(s, _)| s == "SNOMED") {
+            assert_eq!(system, "SNOMED");
+            by_code.entry(code).or_default().insert(&c["person_id"]);
+        }
+    }
+    the_most_frequent(&results, &by_code.iter().map(|(c, p)| ((*c).to_owned(), p.len())).collect());
+}
+
+const PREVALENCE: &str = r#"
+[[analysis]]
+kind = "prevalence"
+table = "condition"
+set = "illness"
+from = "1990-01-01"
+to = "2015-12-31"
+every = "year"
+"#;
+
+const TOP: &str = r#"
+[[analysis]]
+kind = "top_codes"
+of = "conditions"
+top = 5
+length = 18
+[features.conditions]
+kind = "open_codes"
+table = "condition"
+system = "snomed"
+per_patient = 1000
+"#;
+
+/// The codes told are those that most patients have, with how many have them.
+fn the_most_frequent(results: &Value, patients: &BTreeMap<String, usize>) {
+    let mut sizes: Vec<usize> = patients.values().copied().collect();
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    let a = results["analyses"].as_array().unwrap().iter().find(|a| a["name"] == "top_codes").unwrap();
+    let rows = a["estimate"]["rows"].as_array().unwrap();
+    let told: Vec<usize> = rows.iter().map(|r| r["estimate"].as_f64().unwrap() as usize).collect();
+    assert_eq!(told, sizes[..5], "{rows:?}");
+    for (row, n) in rows.iter().zip(&told) {
+        assert_eq!(patients.get(row["term"].as_str().unwrap()), Some(n));
+    }
 }
 
 #[test]
@@ -97,13 +174,22 @@ fn fhir() {
         .filter(|c| c["code"]["coding"][0]["code"] == "15777000")
         .map(|c| c["subject"]["reference"].to_string())
         .collect();
+    let mut by_code: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for c in resources("Condition") {
+        let coding = &c["code"]["coding"][0];
+        by_code
+            .entry(coding["code"].as_str().unwrap().to_owned())
+            .or_default()
+            .insert(c["subject"]["reference"].to_string());
+    }
     let visits = resources("Encounter").len() as f64;
     assert!(!ill.is_empty() && died > 0.0);
-    let study = format!("[concept_sets.illness]\nsnomed = [\"15777000\"]\n{TABLE}");
+    let study = format!("[concept_sets.illness]\nsnomed = [\"15777000\"]\n{TABLE}{TOP}");
     let results = one_site("fhir", &data, &study);
     near(&results, "table1", "sex=M", "n", sex("male"), 0.0);
     near(&results, "table1", "sex=F", "n", sex("female"), 0.0);
     near(&results, "table1", "died=yes", "n", died, 0.0);
     near(&results, "table1", "ill=yes", "n", ill.len() as f64, 0.0);
     near(&results, "table1", "visits", "mean", visits / people.len() as f64, 1e-6);
+    the_most_frequent(&results, &by_code.iter().map(|(c, p)| (c.clone(), p.len())).collect());
 }

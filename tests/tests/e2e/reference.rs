@@ -53,6 +53,12 @@ pub(crate) fn federation(table: &Table, study: &str) -> Value {
     let head = "id = \"reference\"\nversion = \"1.0.0\"\nschema = \">=1.1,<2\"\npurpose = \"research\"\nexpires = \"2035-12-31\"\n\
                 [code_systems]\nr = \"urn:insitu:reference\"\n[cohorts.target]\nentry = { table = \"patient\" }\n[suppression]\nk = 0\n\
                 [privacy]\nepsilon = 1.0\n";
+    // R's answers are of all patients as one hospital's.
+    let mut study = study.to_owned();
+    for kind in ["logistic", "poisson", "gamma", "cox"] {
+        let line = format!("kind = \"{kind}\"\n");
+        study = study.replace(&line, &format!("{line}baseline = \"common\"\n"));
+    }
     simulated_here(dir.path(), &format!("{head}{study}"))
 }
 

@@ -4,6 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use summaries::top_codes::Key;
+use summaries::top_codes::key::key;
 use summaries::{Column, Input, Lanes, MISSING, PatientBatch, Statistic};
 
 /// Pairs of groups of patients that are tried for each statistic.
@@ -18,6 +20,7 @@ pub(crate) enum Value {
     Level(u32),
     Codes(Vec<u32>),
     Tag([u8; 32]),
+    Keys(Vec<Key>),
 }
 
 /// Entries that fit the type of an input, and of which many are nonsense.
@@ -60,6 +63,13 @@ fn value(input: Input) -> BoxedStrategy<Value> {
         ]
         .prop_map(Value::Level)
         .boxed(),
+        Input::Keys => {
+            // Beginnings of the example among them, so that cells are hit.
+            let code = prop_oneof![6 => "(E1|I1)[0-9A-Z]{0,2}", 1 => "[0-9A-Z.-]{0,9}", 1 => any::<String>()];
+            let any_bytes = any::<[u8; 24]>();
+            let key = prop_oneof![6 => code.prop_map(|c| key(&c)), 1 => any_bytes];
+            prop::collection::vec(key, 0..24).prop_map(Value::Keys).boxed()
+        }
         Input::Tag => any::<[u8; 32]>().prop_map(Value::Tag).boxed(),
         Input::Codes(n) => {
             let code = prop_oneof![8 => 0..n.max(1), 1 => Just(n), 1 => any::<u32>()];
@@ -85,6 +95,16 @@ pub(crate) fn batch(inputs: &[Input], patients: &[Vec<Value>]) -> PatientBatch {
                     Column::Level(own.map(|v| if let Value::Level(l) = v { *l } else { MISSING }).collect())
                 }
                 Input::Tag => Column::Tags(own.map(|v| if let Value::Tag(t) = v { *t } else { [0; 32] }).collect()),
+                Input::Keys => {
+                    let (mut offsets, mut keys) = (vec![0u32], Vec::new());
+                    for v in own {
+                        if let Value::Keys(k) = v {
+                            keys.extend(k);
+                        }
+                        offsets.push(keys.len() as u32);
+                    }
+                    Column::Keys { offsets, keys }
+                }
                 Input::Codes(_) => {
                     let (mut offsets, mut codes) = (vec![0u32], Vec::new());
                     for v in own {
@@ -161,12 +181,13 @@ pub(crate) fn fuzz(statistic: &dyn Statistic) -> Result<(), String> {
 }
 
 /// Columns of every type, for so many patients.
-fn columns(patients: usize) -> [Column; 4] {
+fn columns(patients: usize) -> [Column; 5] {
     [
         Column::Real(vec![1.0; patients]),
         Column::Level(vec![0; patients]),
         Column::Codes { offsets: (0..=patients as u32).collect(), codes: vec![0; patients] },
         Column::Tags(vec![[0; 32]; patients]),
+        Column::Keys { offsets: (0..=patients as u32).collect(), keys: vec![key("E11"); patients] },
     ]
 }
 
@@ -177,6 +198,7 @@ fn fits(input: Input, column: &Column) -> bool {
             | (Input::Level(_), Column::Level(_))
             | (Input::Codes(_), Column::Codes { .. })
             | (Input::Tag, Column::Tags(_))
+            | (Input::Keys, Column::Keys { .. })
     )
 }
 
@@ -217,6 +239,7 @@ pub(crate) fn misfits(statistic: &dyn Statistic) -> Result<(), String> {
     }
     let wild = |c: Column| match c {
         Column::Codes { .. } => Column::Codes { offsets: vec![7, 0, u32::MAX], codes: vec![1, 2] },
+        Column::Keys { .. } => Column::Keys { offsets: vec![7, 0, u32::MAX], keys: vec![[255; 24]; 2] },
         other => other,
     };
     let _ = tried("wild offsets", &batch(good.iter().cloned().map(wild).collect())?, Lanes::zeros(needed))?;

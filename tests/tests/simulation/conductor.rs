@@ -79,6 +79,7 @@ impl Coordinator {
     ) -> Result<(), String> {
         let program = study::compile::program(&plan.plan.study, 0).map_err(text)?;
         let state = State {
+            memory: Vec::new(),
             state: "waiting".to_owned(),
             detail: String::new(),
             analysis: 0,

@@ -86,6 +86,7 @@ of = "mark"
 
 [[analysis]]
 kind = "logistic"
+baseline = "common"
 outcome = "severe"
 features = ["sex", "weight"]
 steps = 2

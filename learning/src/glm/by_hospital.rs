@@ -1,0 +1,394 @@
+//! A generalised linear model with an intercept of its own for each hospital: the common likelihood, stratified by hospital.
+//!
+//! Hospitals differ in whom they see; with one intercept for all, what differs between them passes for what the features do. Each
+//! hospital releases the gradient and the curvature at the common slopes β and its own intercept α, with no lane more than for a common
+//! intercept, and the coordinator takes one Newton step for all of them. With (g, H) of a hospital split into the intercept's part (g₁, a, h)
+//! and the slopes' (g₂, B), the intercept drops out: S = Σ (B − h hᵀ/a), r = Σ (g₂ − h g₁/a), β moves by S⁻¹ r, and a hospital's α by
+//! (g₁ − hᵀ S⁻¹ r)/a. A hospital whose a is lost in the noise says nothing and is left out.
+//!
+//! The noise's part: with P = (−h/a, I) of a hospital and s its whole step, r has the variance Σ P (σ_g² I + Var(Z s)) Pᵀ, between two
+//! S⁻¹. The noise of h and a lowers S by (σ_h²/2) I/a and h hᵀ σ_h²/a³ on average, which are added.
+//!
+//! The parameters of a round: the intercept to begin with, β, and for each hospital seen so far its tag and its intercept.
+
+use std::collections::BTreeMap;
+
+use nalgebra::{DMatrix, DVector, SymmetricEigen};
+use summaries::{Estimate, MergedRound, OfSite, PartWork, Program, ProgramError, Row, Statistic, Step};
+
+use super::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, Glm, sums, tell};
+use crate::ascent::{Ascent, CONVERGED, Fit, LONGEST_STEP, SEPARATED, STILL, Sums, every, is_rising, spread};
+use crate::family::Family;
+use crate::newton::{Curvature, Gradient};
+
+/// A generalised linear model with an intercept for each hospital.
+pub struct ByHospital {
+    glm: Glm,
+    site: Option<f64>,
+    last: Option<Told>,
+    past: Past,
+}
+
+/// The slopes' curvature over the rounds after the first, whose mean has less noise than the newest, as with a common intercept.
+#[derive(Default)]
+struct Past {
+    curvature: Option<DMatrix<f64>>,
+    rounds: f64,
+    /// The squared spectral norms of their noise.
+    loud: f64,
+    /// How much the noise of the step before is expected to leave for the next to gain.
+    left: f64,
+}
+
+/// What the last step said: of the slopes, and of how many hospitals.
+struct Told {
+    fit: Fit,
+    hospitals: usize,
+    left_out: usize,
+}
+
+/// Why a fit is withheld.
+const WHY: [&str; 6] = [
+    SEPARATED,
+    "no complete patient, or the outcome never varies within a hospital",
+    "too noisy to report: no hospital is told from the noise",
+    "the features are collinear, or one never varies within a hospital",
+    "too noisy to report: the curvature is lost in the noise; baseline = \"common\" takes less of it",
+    "no step was taken",
+];
+
+/// A hospital's name as a number that a parameter can carry: 52 bits of FNV-1a (Fowler, Noll and Vo).
+fn tag(site: &str) -> f64 {
+    let hash = site.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    (hash >> 12) as f64
+}
+
+/// A hospital's sums with the intercept taken out.
+struct Part {
+    tag: f64,
+    /// h/a.
+    lean: DVector<f64>,
+    /// g₁ and a.
+    intercept: (f64, f64),
+    sums: Sums,
+}
+
+impl Part {
+    /// `None` where the intercept's curvature is nothing, or lost in the noise.
+    fn of(tag: f64, sums: Sums) -> Option<Part> {
+        let a = sums.curvature[(0, 0)];
+        let floor = (4.0 * sums.curvature_variance.sqrt()).max(1e-9 * sums.curvature.diagonal().max());
+        if a <= floor || a <= f64::MIN_POSITIVE {
+            return None;
+        }
+        let p = sums.gradient.len() - 1;
+        let lean = DVector::from_fn(p, |i, _| sums.curvature[(0, i + 1)] / a);
+        Some(Part { tag, lean, intercept: (sums.gradient[0], a), sums })
+    }
+
+    fn curvature(&self) -> DMatrix<f64> {
+        let (p, (_, a), v) = (self.lean.len(), self.intercept, self.sums.curvature_variance);
+        let outer = &self.lean * self.lean.transpose();
+        self.sums.curvature.view((1, 1), (p, p)) - &outer * a
+            + DMatrix::identity(p, p) * (v / 2.0 / a)
+            + outer * (v / a)
+    }
+
+    fn gradient(&self) -> DVector<f64> {
+        self.sums.gradient.rows(1, self.lean.len()) - &self.lean * self.intercept.0
+    }
+
+    /// How far the intercept moves with the slopes.
+    fn moves(&self, slopes: &DVector<f64>) -> f64 {
+        self.intercept.0 / self.intercept.1 - self.lean.dot(slopes)
+    }
+
+    /// The noise's variance of the gradient without the intercept, less the curvature, a mean of so many rounds, times the step.
+    fn noise(&self, slopes: &DVector<f64>, rounds: f64) -> DMatrix<f64> {
+        let p = self.lean.len();
+        let whole = slopes.clone().insert_row(0, self.moves(slopes));
+        let noise = DMatrix::identity(p + 1, p + 1) * self.sums.gradient_variance
+            + spread(&whole, &every(p + 1)) * (self.sums.curvature_variance / rounds);
+        let take = DMatrix::from_fn(p, p + 1, |i, j| match j {
+            0 => -self.lean[i],
+            j => f64::from(u8::from(i + 1 == j)),
+        });
+        &take * noise * take.transpose()
+    }
+}
+
+impl Past {
+    /// The mean with the newest, its noise's squared norm, and of how many rounds it is. The first round's is of the start, and is
+    /// left out later.
+    fn mean(&mut self, round: u32, newest: DMatrix<f64>, loud: f64) -> (DMatrix<f64>, f64, f64) {
+        if round == 0 {
+            return (newest, loud, 1.0);
+        }
+        let sum = match self.curvature.take() {
+            Some(before) if before.shape() == newest.shape() => before + newest,
+            _ => {
+                (self.rounds, self.loud) = (0.0, 0.0);
+                newest
+            }
+        };
+        self.rounds += 1.0;
+        self.loud += loud;
+        let mean = &sum / self.rounds;
+        self.curvature = Some(sum);
+        (mean, self.loud / (self.rounds * self.rounds), self.rounds)
+    }
+}
+
+impl ByHospital {
+    /// Of a model with one intercept.
+    pub fn new(glm: Glm) -> ByHospital {
+        ByHospital { glm, site: None, last: None, past: Past::default() }
+    }
+
+    fn width(&self) -> usize {
+        self.glm.design.width()
+    }
+
+    /// The intercepts by the hospitals' tags.
+    fn intercepts(&self, parameters: &[f64]) -> Result<BTreeMap<u64, f64>, ProgramError> {
+        let d = self.width();
+        let own = parameters.get(d..).unwrap_or_default();
+        let needed = d + own.len().next_multiple_of(2);
+        if parameters.len() != needed || parameters.iter().any(|p| !p.is_finite()) {
+            return Err(ProgramError::Parameters { given: parameters.len(), needed });
+        }
+        Ok(own.chunks(2).filter_map(|c| if let [tag, a] = c { Some((*tag as u64, *a)) } else { None }).collect())
+    }
+
+    /// The coefficients of a hospital.
+    fn theta(&self, parameters: &[f64], site: Option<f64>) -> Result<Vec<f64>, ProgramError> {
+        let own = self.intercepts(parameters)?;
+        let mut theta: Vec<f64> = parameters.iter().take(self.width()).copied().collect();
+        if let (Some(a), Some(first)) = (site.and_then(|tag| own.get(&(tag as u64))), theta.first_mut()) {
+            *first = *a;
+        }
+        Ok(theta)
+    }
+
+    fn sums(&self, release: &MergedRound) -> Result<Sums, ProgramError> {
+        let [gradient, curvature] = release.parts.as_slice() else { return Err(ProgramError::Merged) };
+        sums(&self.glm.design, self.glm.likelihood.unit(), gradient, curvature)
+    }
+
+    /// The step that the hospitals' sums lead to from the slopes: its length, the fit, and the hospitals' parts.
+    fn step(&mut self, round: u32, slopes: &DVector<f64>, parts: &[Part], exact: bool) -> (DVector<f64>, Fit) {
+        let p = slopes.len();
+        let (unit, norm) = (self.glm.likelihood.unit(), self.glm.design.norm());
+        let curvature = parts.iter().fold(DMatrix::zeros(p, p), |sum, k| sum + k.curvature());
+        let gradient = parts.iter().fold(DVector::zeros(p), |sum, k| sum + k.gradient());
+        // The spectral norm of the noise, as of a common intercept, with what the intercept's lanes add.
+        let loud = |k: &Part| k.sums.curvature_variance * (1.0 + k.lean.norm_squared()).powi(2);
+        let loud = parts.iter().map(loud).sum::<f64>() * 2.0 * p as f64;
+        let (curvature, loud, rounds) =
+            if exact { (curvature, loud, 1.0) } else { self.past.mean(round, curvature, loud) };
+        let floor = loud.sqrt();
+        let floor = floor.max(1e-9 * curvature.diagonal().max().max(1e-300));
+        let far = slopes.norm() > crate::ascent::FAR * norm;
+        if parts.is_empty() || curvature.diagonal().max() <= f64::MIN_POSITIVE {
+            let why = match (far, exact) {
+                (true, _) => SEPARATED,
+                (_, true) => WHY[1],
+                (_, false) => WHY[2],
+            };
+            return (DVector::zeros(p), Fit::Withheld(why));
+        }
+        let eigen = SymmetricEigen::new(curvature);
+        let least = eigen.eigenvalues.min();
+        let lifted = eigen.eigenvalues.map(|v| 1.0 / v.max(floor));
+        let inverse = &eigen.eigenvectors * DMatrix::from_diagonal(&lifted) * eigen.eigenvectors.transpose();
+        let mut step = &inverse * &gradient;
+        let length = step.norm();
+        let longest = LONGEST_STEP * norm;
+        if length > longest {
+            step *= longest / length;
+        }
+        let noise = parts.iter().fold(DMatrix::zeros(p, p), |sum, k| sum + k.noise(&step, rounds));
+        let privacy = &inverse * &noise * &inverse;
+        let next: Vec<f64> = slopes.iter().zip(step.iter()).map(|(t, s)| t + s).collect();
+        let error = (inverse.trace() / unit + privacy.trace()).max(0.0).sqrt();
+        let by_noise = unit * (&noise * &inverse).trace();
+        let rises = is_rising(unit * gradient.dot(&step), by_noise + std::mem::replace(&mut self.past.left, by_noise));
+        let arrived = if exact { length <= STILL * (1.0 + slopes.norm()) } else { length <= 3.0 * error && !rises };
+        let fit = match (least > if exact { floor } else { 2.0 * floor }, arrived && length <= longest) {
+            (true, true) => Fit::Reached(next, inverse, privacy),
+            (true, false) => Fit::Withheld(SEPARATED),
+            (false, _) if exact && far => Fit::Withheld(SEPARATED),
+            (false, _) if exact => Fit::Withheld(WHY[3]),
+            (false, _) => Fit::Withheld(WHY[4]),
+        };
+        (step, fit)
+    }
+
+    /// The slopes' rows; without an intercept.
+    fn tell(&self, dispersion: f64) -> Estimate {
+        let design = self.glm.design.clone().without_intercept();
+        // Rows without an intercept are divided by another number.
+        let scale = design.norm() / self.glm.design.norm();
+        let fit = self.last.as_ref().map(|t| match &t.fit {
+            Fit::Reached(theta, inverse, privacy) => Fit::Reached(
+                theta.iter().map(|t| t * scale).collect(),
+                inverse * scale.powi(2),
+                privacy * scale.powi(2),
+            ),
+            Fit::Withheld(why) => Fit::Withheld(why),
+        });
+        let family = self.glm.likelihood.family;
+        let unit = (self.glm.likelihood.unit(), dispersion);
+        tell(&design, fit.as_ref(), unit, family.ratio(), &self.glm.reporting)
+    }
+}
+
+impl Program for ByHospital {
+    fn rounds(&self) -> u32 {
+        self.glm.steps + 1
+    }
+    fn weight(&self, round: u32) -> f64 {
+        if round < self.glm.steps { 1.0 } else { EVALUATION_WEIGHT }
+    }
+    fn first(&self) -> Vec<f64> {
+        self.glm.first()
+    }
+    fn apart(&self) -> bool {
+        true
+    }
+    fn memory(&self) -> Vec<f64> {
+        let Some(told) = &self.last else { return Vec::new() };
+        let mut out =
+            vec![told.hospitals as f64, told.left_out as f64, self.past.rounds, self.past.loud, self.past.left];
+        match &self.past.curvature {
+            Some(sum) => out.extend(sum.iter()),
+            None => out.extend(vec![0.0; (self.width() - 1).pow(2)]),
+        }
+        match &told.fit {
+            Fit::Reached(theta, inverse, privacy) => {
+                out.push(-1.0);
+                out.extend(theta.iter().chain(inverse.iter()).chain(privacy.iter()));
+            }
+            Fit::Withheld(why) => out.push(WHY.iter().position(|w| w == why).unwrap_or(WHY.len() - 1) as f64),
+        }
+        out
+    }
+    fn remember(&mut self, memory: &[f64]) {
+        let p = self.width() - 1;
+        let matrix = |m: &[f64]| DMatrix::from_column_slice(p, p, m);
+        let Some((head, rest)) = memory.split_at_checked(5 + p * p) else { return };
+        let [hospitals, left_out, rounds, loud, left, sum @ ..] = head else { return };
+        let curvature = (*rounds > 0.0).then(|| matrix(sum));
+        self.past = Past { curvature, rounds: *rounds, loud: *loud, left: *left };
+        self.last = match rest {
+            [kind, rest @ ..] => {
+                let fit = match WHY.get(*kind as usize).filter(|_| *kind >= 0.0) {
+                    Some(why) => Some(Fit::Withheld(why)),
+                    None if rest.len() == p + 2 * p * p => {
+                        let (theta, rest) = rest.split_at(p);
+                        let (inverse, privacy) = rest.split_at(p * p);
+                        Some(Fit::Reached(theta.to_vec(), matrix(inverse), matrix(privacy)))
+                    }
+                    None => None,
+                };
+                fit.map(|fit| Told { fit, hospitals: *hospitals as usize, left_out: *left_out as usize })
+            }
+            _ => None,
+        };
+    }
+    fn at_site(&mut self, site: &str) {
+        self.site = Some(tag(site));
+    }
+    fn work(&self, round: u32, parameters: &[f64]) -> Result<Vec<PartWork>, ProgramError> {
+        let theta = self.theta(parameters, self.site)?;
+        let (design, likelihood) = (self.glm.design.clone(), self.glm.likelihood);
+        let part = |statistic: Box<dyn Statistic>, weight| PartWork {
+            name: statistic.name().to_owned(),
+            statistic,
+            columns: self.glm.columns.clone(),
+            weight,
+        };
+        if round < self.glm.steps {
+            Ok(vec![
+                part(Box::new(Gradient::new(design.clone(), likelihood, theta.clone())), GRADIENT_WEIGHT),
+                part(Box::new(Curvature::new(design, likelihood, theta)), 1.0 - GRADIENT_WEIGHT),
+            ])
+        } else if round == self.glm.steps {
+            Ok(vec![part(self.glm.evaluation(design, theta), 1.0)])
+        } else {
+            Err(ProgramError::Round { asked: round, planned: self.rounds() })
+        }
+    }
+    /// A sum that can't be taken apart is of one hospital.
+    fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
+        let one = OfSite { site: String::new(), round: merged.clone() };
+        self.next_apart(round, parameters, merged, &[one])
+    }
+    fn next_apart(
+        &mut self,
+        round: u32,
+        parameters: &[f64],
+        merged: &MergedRound,
+        sites: &[OfSite],
+    ) -> Result<Step, ProgramError> {
+        let mut intercepts = self.intercepts(parameters)?;
+        if round >= self.glm.steps {
+            let [last] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
+            let theta = self.theta(parameters, None)?;
+            let evaluation = self.glm.evaluation(self.glm.design.clone(), theta).estimate(last, &self.glm.reporting);
+            let mut out = match self.glm.dispersion(&evaluation) {
+                Some(d) => self.tell(d),
+                None => self.glm.without_dispersion(&self.glm.design.clone().without_intercept()),
+            };
+            if let Some(t) = &self.last {
+                let note = match t.left_out {
+                    0 => "each with an intercept of its own".to_owned(),
+                    n => format!(
+                        "each with an intercept of its own; {n} more have too few patients, or are lost in the noise"
+                    ),
+                };
+                out.rows.push(Row::test("model", "hospitals", t.hospitals as f64, &note));
+            }
+            out.rows.extend(evaluation.rows);
+            out.curves.extend(evaluation.curves);
+            return Ok(Step::Done(out));
+        }
+        let mut parts = Vec::with_capacity(sites.len());
+        for s in sites {
+            parts.extend(Part::of(tag(&s.site), self.sums(&s.round)?));
+        }
+        let slopes =
+            DVector::from_iterator(self.width() - 1, parameters.iter().skip(1).take(self.width() - 1).copied());
+        let (step, fit) = self.step(round, &slopes, &parts, merged.exact());
+        let longest = LONGEST_STEP * self.glm.design.norm();
+        let start = parameters.first().copied().unwrap_or(0.0);
+        let mut length = step.norm();
+        for k in &parts {
+            let moves = k.moves(&step).clamp(-longest, longest);
+            length = length.max(moves.abs());
+            *intercepts.entry(k.tag as u64).or_insert(start) += moves;
+        }
+        self.last = Some(Told { fit, hospitals: parts.len(), left_out: sites.len() - parts.len() });
+        // A hospital that comes later begins in the middle of those that are known.
+        let known = intercepts.len().max(1) as f64;
+        let middle = if intercepts.is_empty() { start } else { intercepts.values().sum::<f64>() / known };
+        let next = std::iter::once(middle)
+            .chain(slopes.iter().zip(step.iter()).map(|(b, s)| b + s))
+            .chain(intercepts.iter().flat_map(|(tag, a)| [*tag as f64, *a]))
+            .collect();
+        let round = if merged.exact() && length < CONVERGED { self.glm.steps } else { round + 1 };
+        Ok(Step::Continue { round, parameters: next })
+    }
+    fn own(&self, site: &str, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
+        if round >= self.glm.steps || self.glm.likelihood.family == Family::Gamma {
+            return None;
+        }
+        let theta = self.theta(parameters, Some(tag(site))).ok()?;
+        let fit = Ascent::alone(&theta, self.sums(release).ok()?);
+        let unit = (self.glm.likelihood.unit(), 1.0);
+        Some(tell(&self.glm.design, Some(&fit), unit, self.glm.likelihood.family.ratio(), &self.glm.reporting))
+    }
+}
+
+#[cfg(test)]
+mod tests;

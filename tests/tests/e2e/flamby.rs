@@ -1,0 +1,164 @@
+//! The published setting of Fed-Heart-Disease (FLamby): four hospitals' training patients, models judged on their test patients. The
+//! federated fit is the pooled one to the last patient; beside it stands each hospital alone.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::array;
+use crate::reference::{Table, feature, federation};
+use insitu_tests::shared_data;
+
+const HOSPITALS: [&str; 4] = ["cleveland", "hungarian", "switzerland", "va"];
+const FEATURES: [&str; 13] = [
+    "age", "sex", "trestbps", "chol", "fbs", "thalach", "exang", "oldpeak", "cp2", "cp3", "cp4", "restecg1", "restecg2",
+];
+
+struct Patient {
+    hospital: usize,
+    training: bool,
+    x: [f64; 13],
+    ill: bool,
+}
+
+/// The patients whom the published split has, with their set.
+fn patients(data: &Path) -> Vec<Patient> {
+    let files: Vec<Vec<Vec<f64>>> = HOSPITALS
+        .iter()
+        .map(|h| {
+            let text = std::fs::read_to_string(data.join(format!("processed.{h}.data"))).unwrap();
+            text.lines().map(|l| l.split(',').map(|c| c.parse().unwrap_or(f64::NAN)).collect()).collect()
+        })
+        .collect();
+    let split = std::fs::read_to_string(data.join("flamby_train_test_split.csv")).unwrap();
+    let mut lines = split.lines();
+    let head: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let at = |name: &str| head.iter().position(|h| *h == name).unwrap();
+    let (number, line, set) = (at("center_id"), at("line_in_file"), at("set"));
+    lines
+        .map(|l| {
+            let cells: Vec<&str> = l.split(',').collect();
+            let hospital: usize = cells[number].parse().unwrap();
+            let r = &files[hospital][cells[line].parse::<usize>().unwrap() - 1];
+            let is = |column: usize, value: f64| f64::from(u8::from(r[column] == value));
+            let x = [
+                r[0],
+                r[1],
+                r[3],
+                r[4],
+                r[5],
+                r[7],
+                r[8],
+                r[9],
+                is(2, 2.0),
+                is(2, 3.0),
+                is(2, 4.0),
+                is(6, 1.0),
+                is(6, 2.0),
+            ];
+            Patient { hospital, training: cells[set] == "train", x, ill: r[13] != 0.0 }
+        })
+        .collect()
+}
+
+/// Numbers less their mean, in units of their standard deviation, both of some training patients.
+fn normalised(patients: &[Patient], of: impl Fn(&Patient) -> bool) -> Vec<Patient> {
+    let training: Vec<&Patient> = patients.iter().filter(|p| p.training && of(p)).collect();
+    let n = training.len() as f64;
+    let mut out = Vec::new();
+    for p in patients.iter().filter(|p| of(p)) {
+        let mut x = p.x;
+        for (j, value) in x.iter_mut().enumerate() {
+            let mean = training.iter().map(|t| t.x[j]).sum::<f64>() / n;
+            let sd = (training.iter().map(|t| (t.x[j] - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+            *value = (*value - mean) / (sd + 1e-9);
+        }
+        out.push(Patient { x, ..*p });
+    }
+    out
+}
+
+/// The coefficients of a fit over the training patients, dealt out to the sites of a federation; the reason where there are none.
+fn fit(patients: &[Patient]) -> Result<Vec<f64>, String> {
+    let names: Vec<String> = FEATURES.iter().chain(&["ill"]).map(|n| (*n).to_owned()).collect();
+    let row = |p: &Patient| p.x.iter().chain(&[f64::from(u8::from(p.ill))]).map(|v| format!("{v:e}")).collect();
+    let table = Table { names, rows: patients.iter().filter(|p| p.training).map(row).collect() };
+    let mut study = feature("ill", "levels = [0, 1]");
+    study.extend(FEATURES.iter().map(|f| feature(f, "bounds = [-12, 12]")));
+    write!(study, "[[analysis]]\nkind = \"logistic\"\noutcome = \"ill\"\nfeatures = {FEATURES:?}\n").unwrap();
+    let results = federation(&table, &study);
+    let rows = array(&array(&results, "analyses")[0]["estimate"], "rows");
+    let told = |term: &str| {
+        let is = |r: &&Value| r["term"] == term && r["statistic"] == "coefficient";
+        let row = rows.iter().find(is).unwrap();
+        row["estimate"].as_f64().ok_or_else(|| row["note"].as_str().unwrap().to_owned())
+    };
+    std::iter::once("(intercept)").chain(FEATURES).map(told).collect()
+}
+
+fn eta(beta: &[f64], p: &Patient) -> f64 {
+    beta[0] + beta[1..].iter().zip(&p.x).map(|(b, x)| b * x).sum::<f64>()
+}
+
+/// The share of test patients of a hospital, or of all, told rightly; and the area under the curve.
+fn judged(beta: &[f64], patients: &[Patient], hospital: Option<usize>) -> (f64, f64) {
+    let test: Vec<&Patient> =
+        patients.iter().filter(|p| !p.training && hospital.is_none_or(|h| h == p.hospital)).collect();
+    let right = test.iter().filter(|p| (eta(beta, p) > 0.0) == p.ill).count() as f64;
+    let (mut pairs, mut wins) = (0.0, 0.0);
+    for a in test.iter().filter(|p| p.ill) {
+        for b in test.iter().filter(|p| !p.ill) {
+            pairs += 1.0;
+            wins += if eta(beta, a) > eta(beta, b) { 1.0 } else { 0.0 };
+        }
+    }
+    (right / test.len() as f64, wins / pairs)
+}
+
+#[test]
+fn the_federated_fit_is_the_pooled_one() {
+    let Some(data) = shared_data("uci-heart-disease") else { return };
+    let all = patients(&data);
+    assert_eq!(all.iter().filter(|p| p.training).count(), 486);
+    // Normalised together.
+    let together = normalised(&all, |_| true);
+    let beta = fit(&together).unwrap();
+    let likelihood: f64 = together
+        .iter()
+        .filter(|p| p.training)
+        .map(|p| -(if p.ill { -eta(&beta, p) } else { eta(&beta, p) }).exp().ln_1p())
+        .sum();
+    assert!((likelihood + 203.168_284).abs() < 1e-6, "{likelihood}");
+    let (accuracy, auc) = judged(&beta, &together, None);
+    assert!((accuracy - 201.0 / 254.0).abs() < 1e-12 && (auc - 0.8811).abs() < 5e-5, "{accuracy} {auc}");
+    // Each hospital normalises by its own training patients, as the published federated runs do.
+    let apart: Vec<Patient> = (0..4).flat_map(|h| normalised(&all, move |p| p.hospital == h)).collect();
+    let beta = fit(&apart).unwrap();
+    let published = [(0.7500, 0.8534), (0.7528, 0.8685), (0.7500, 0.8667), (0.6000, 0.7429)];
+    let mut lines = vec!["fit, then accuracy at each hospital's test patients, and their mean".to_owned()];
+    let mut told = Vec::new();
+    for (h, (accuracy, auc)) in published.into_iter().enumerate() {
+        let (got, area) = judged(&beta, &apart, Some(h));
+        assert!((got - accuracy).abs() < 5e-5 && (area - auc).abs() < 5e-5, "{}: {got} {area}", HOSPITALS[h]);
+        told.push(got);
+    }
+    let line = |name: &str, told: &[f64]| {
+        let mean = told.iter().sum::<f64>() / told.len() as f64;
+        format!("{name:12} {} {mean:.4}", told.iter().map(|t| format!("{t:.4} ")).collect::<String>())
+    };
+    lines.push(line("federated", &told));
+    for (h, name) in HOSPITALS.iter().enumerate() {
+        let own: Vec<Patient> = normalised(&all, |p| p.hospital == h);
+        match fit(&own) {
+            Ok(beta) => {
+                let told: Vec<f64> = (0..4).map(|at| judged(&beta, &apart, Some(at)).0).collect();
+                lines.push(line(name, &told));
+            }
+            Err(why) => lines.push(format!("{name:12} {why}")),
+        }
+    }
+    // Everybody in Switzerland's training set is ill: it has no fit alone, and says why.
+    assert!(lines[4].contains("separate") || lines[4].contains("never varies"), "{}", lines[4]);
+    println!("{}", lines.join("\n"));
+}
