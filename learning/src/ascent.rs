@@ -14,7 +14,7 @@ pub(crate) const CONVERGED: f64 = 1e-11;
 pub(crate) const STILL: f64 = 1e-6;
 /// A log-likelihood that the last step still raises by more than this, and more than noise does, has not arrived: separated outcomes
 /// raise it step by step without end, while every step is short beside an error that grows as well.
-const STILL_RISING: f64 = 0.05;
+const STILL_RISING: f64 = 0.5;
 /// Coefficients of scaled features as long as this mean that the likelihood is flat, since the outcome is separated.
 pub(crate) const FAR: f64 = 15.0;
 /// No step is longer, in coefficients of the unit-ball rows times the row norm.

@@ -125,6 +125,7 @@ impl Statistic for RiskSums {
         let (time, event) = (real(NAME, patients, at)?, level(NAME, patients, at + 1)?);
         let stratum = self.model.strata.map(|_| level(NAME, patients, at + 2)).transpose()?;
         let ends = self.cell(self.strata(), 0);
+        let mut part = Vec::with_capacity(self.group());
         self.model.design.rows(NAME, patients, |patient, row, _| {
             let t = time.get(patient).copied().unwrap_or(f64::NAN);
             let e = event.get(patient).copied().filter(|e| *e < 2 && *e != MISSING);
@@ -136,13 +137,12 @@ impl Statistic for RiskSums {
             let first = self.cell(s, cell);
             if event {
                 lanes.add(NAME, first, encode(1.0))?;
-                for (i, u) in row.iter().enumerate() {
-                    lanes.add(NAME, ends + i, encode(*u))?;
-                }
+                lanes.add_row(NAME, ends, row)?;
             }
             let group = first + 1 + if event { 0 } else { self.group() };
-            let moments = std::iter::once(1.0).chain(row.iter().copied()).chain(outer(row));
-            moments.enumerate().try_for_each(|(lane, x)| lanes.add(NAME, group + lane, encode(w * x)))
+            part.clear();
+            part.extend(std::iter::once(1.0).chain(row.iter().copied()).chain(outer(row)).map(|x| w * x));
+            lanes.add_row(NAME, group, &part)
         })
     }
     fn estimate(&self, _: &MergedRelease, _: &Reporting) -> Estimate {

@@ -7,7 +7,6 @@
 
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use summaries::interval::t_quantile;
-use summaries::lanes::encode;
 use summaries::statistic::real;
 use summaries::{
     AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Row,
@@ -78,6 +77,7 @@ impl Statistic for Linear {
         let weights = self.heaviest.map(|_| real(NAME, patients, self.design.inputs().len() + 1)).transpose()?;
         let heaviest = self.heaviest.unwrap_or(1.0);
         let d = self.design.width();
+        let mut part = Vec::with_capacity(lanes.len());
         self.design.rows(NAME, patients, |patient, row, v| {
             let y = outcome.get(patient).copied().unwrap_or(f64::NAN);
             let weight = weights.map_or(1.0, |w| w.get(patient).copied().unwrap_or(f64::NAN));
@@ -88,12 +88,10 @@ impl Statistic for Linear {
             let y = ((y.clamp(self.lower, self.upper) - f64::midpoint(self.lower, self.upper)) / self.half())
                 .clamp(-1.0, 1.0);
             let moments = row.iter().map(|u| u * y).chain([y * y]);
-            let all = outer(row).chain(moments).map(|x| w * x).chain([v]).enumerate();
+            part.clear();
+            part.extend(outer(row).chain(moments).map(|x| w * x).chain([v]));
             debug_assert_eq!(row.len(), d);
-            for (lane, x) in all {
-                lanes.add(NAME, lane, encode(x))?;
-            }
-            Ok(())
+            lanes.add_row(NAME, 0, &part)
         })
     }
     fn estimate(&self, merged: &MergedRelease, reporting: &Reporting) -> Estimate {

@@ -4,7 +4,6 @@
 //! v·w·u·uᵀ has Frobenius norm at most w's bound; it is sent as the symmetric vector (diagonal, and √2 times the upper triangle), which keeps that norm.
 
 use nalgebra::DMatrix;
-use summaries::lanes::encode;
 use summaries::{
     AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity,
     Statistic,
@@ -48,9 +47,12 @@ impl Statistic for Gradient {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
+        let mut part = Vec::with_capacity(self.design.width());
         tell("gradient", (&self.design, &self.likelihood, &self.theta), patients, |row, v, told| {
             let residual = v * told.residual;
-            row.iter().enumerate().try_for_each(|(i, u)| lanes.add("gradient", i, encode(residual * u)))
+            part.clear();
+            part.extend(row.iter().map(|u| residual * u));
+            lanes.add_row("gradient", 0, &part)
         })
     }
     fn estimate(&self, _: &MergedRelease, _: &Reporting) -> Estimate {
@@ -115,9 +117,16 @@ impl Statistic for Curvature {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
+        let mut part = Vec::with_capacity(triangle(self.design.width()));
         tell("curvature", (&self.design, &self.likelihood, &self.theta), patients, |row, v, told| {
             let weight = v * told.curvature;
-            outer(row).enumerate().try_for_each(|(lane, x)| lanes.add("curvature", lane, encode(weight * x)))
+            part.clear();
+            for (i, a) in row.iter().enumerate() {
+                let off = weight * a * std::f64::consts::SQRT_2;
+                part.push(weight * a * a);
+                part.extend(row.get(i + 1..).unwrap_or_default().iter().map(|b| off * b));
+            }
+            lanes.add_row("curvature", 0, &part)
         })
     }
     fn estimate(&self, _: &MergedRelease, _: &Reporting) -> Estimate {

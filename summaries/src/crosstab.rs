@@ -69,8 +69,11 @@ impl Statistic for CrossTab {
         let whole_variance = variance * cells as f64;
         let mut rows = Vec::with_capacity(2 * cells);
         let few = |cell: &usize| merged.value(*cell, &layout) < reporting.min_cell as f64;
-        // Of one hidden cell the others and the whole would tell: the least that is shown is hidden as well.
-        let beside = ((0..cells).filter(few).count() == 1)
+        // Of one hidden cell the others and the whole would tell: the least that is shown is hidden as well. Who has no value is no
+        // small group of anything.
+        let missing = |cell: usize| self.unravel(cell).iter().zip(&self.levels).any(|(at, l)| *at >= *l as usize);
+        let hidden: Vec<usize> = (0..cells).filter(few).collect();
+        let beside = matches!(hidden.as_slice(), [one] if !missing(*one))
             .then(|| {
                 let shown = (0..cells).filter(|c| !few(c));
                 shown.min_by(|a, b| merged.value(*a, &layout).total_cmp(&merged.value(*b, &layout)))

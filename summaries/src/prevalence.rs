@@ -39,7 +39,7 @@ fn places<'a>(patients: &'a PatientBatch, column: usize, row: usize) -> Result<&
 
 impl Statistic for Prevalence {
     fn name(&self) -> &'static str {
-        NAME
+        "prevalence"
     }
     fn inputs(&self) -> Vec<Input> {
         vec![Input::Codes(self.days.len() as u32); 2]

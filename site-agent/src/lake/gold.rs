@@ -201,7 +201,7 @@ fn observation_periods(people: &Merged) -> String {
              FROM reached), \
          joined AS (SELECT person_key, period, min(record_key) AS record_key, min(source_system) AS source_system, \
              max(t_ingest) AS t_ingest, min(start_date) AS start_date, max(end_date) AS end_date, min(basis) AS basis \
-             FROM numbered GROUP BY person_key, period) \
+             FROM numbered GROUP BY person_key, period), \
          living AS (SELECT j.person_key, j.record_key, j.source_system, j.t_ingest, j.start_date, j.basis, \
              least(j.end_date, coalesce(d.died, j.end_date)) AS end_date \
              FROM joined j LEFT JOIN dead d ON d.person_key = j.person_key WHERE d.died IS NULL OR d.died >= j.start_date) \

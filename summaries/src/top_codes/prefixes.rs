@@ -61,7 +61,7 @@ impl Prefixes {
 
 impl Statistic for Prefixes {
     fn name(&self) -> &'static str {
-        NAME
+        "prefixes"
     }
     fn inputs(&self) -> Vec<Input> {
         vec![Input::Keys]

@@ -41,7 +41,7 @@ pub(crate) fn federation(table: &Table, study: &str) -> Value {
         std::fs::write(home.join("mapping.toml"), &mapping).unwrap();
         let toml = format!(
             "id = \"s-{site}\"\nname = \"Hospital {site}\"\ncountry = \"DE\"\ntime_zone = \"UTC\"\n[[source]]\nname = \"x\"\n\
-             format = \"csv\"\npath = \"extract\"\nmapping = \"mapping.toml\"\n"
+             format = \"csv\"\npath = \"extract\"\nmapping = \"mapping.toml\"\n[disclosure]\nsql = \"allow\"\n"
         );
         std::fs::write(home.join("site.toml"), toml).unwrap();
         let mut csv = format!("row,{}\n", table.names.join(","));
