@@ -159,7 +159,7 @@ pub(crate) fn query(
             let condition = row_condition(study, t, set.as_ref(), filter)?;
             let found = events(cohort, rows_of(t, &condition), *window, exit);
             format!(
-                "SELECT c.person_key, coalesce(least(h.n, {max}), 0) AS v FROM {cohort} c \
+                "SELECT c.person_key, least(coalesce(h.n, 0), {max}) AS v FROM {cohort} c \
                  LEFT JOIN (SELECT c.person_key, count(*) AS n {found} {group}) h ON h.person_key = c.person_key"
             )
         }
