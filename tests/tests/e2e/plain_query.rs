@@ -114,10 +114,12 @@ fn omop() {
         .map(|c| (c["concept_id"].clone(), (c["vocabulary_id"].clone(), c["concept_code"].clone())))
         .collect();
     let mut by_code: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    // A row has the source's concept and the standard one.
     for c in &conditions {
-        if let Some((system, code)) = concepts.get(&c["condition_concept_id"]).filter(|(s, _)| s == "SNOMED") {
-            assert_eq!(system, "SNOMED");
-            by_code.entry(code).or_default().insert(&c["person_id"]);
+        for concept in ["condition_concept_id", "condition_source_concept_id"] {
+            if let Some((_, code)) = concepts.get(&c[concept]).filter(|(system, _)| system == "SNOMED") {
+                by_code.entry(code).or_default().insert(&c["person_id"]);
+            }
         }
     }
     the_most_frequent(&results, &by_code.iter().map(|(c, p)| ((*c).to_owned(), p.len())).collect());
