@@ -28,6 +28,7 @@ use summaries::{
 use crate::ascent::{every, is_rising, spread};
 use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
+use crate::glm;
 use crate::newton::{matrix, outer, triangle};
 
 /// What events of one cell are to each other.
@@ -311,10 +312,15 @@ pub struct Cox {
     steps: u32,
     reporting: Reporting,
     own_baselines: bool,
+    /// How many baselines there are, where it is told: of those with their own, 1 where these were lost in the noise.
+    baselines: Option<usize>,
     null: Option<(f64, f64)>,
     /// How much the noise of the step before is expected to leave for the next to gain.
     left: f64,
 }
+
+/// What is remembered of a model that has gone on with one baseline.
+const ONE_FOR_ALL: [f64; 1] = [-1.0];
 
 /// Steps smaller than this, without noise, are the end.
 const CONVERGED: f64 = 1e-10;
@@ -334,6 +340,7 @@ impl Cox {
             steps: steps.max(1),
             reporting,
             own_baselines: false,
+            baselines: None,
             null: None,
             left: 0.0,
         })
@@ -374,6 +381,10 @@ impl Cox {
     fn finish(&self, theta: &[f64], solved: &Solved, exact: bool) -> Estimate {
         let score = &solved.score;
         let mut out = self.coefficients(theta, &solved.noise, &solved.inverse);
+        if let Some(n) = self.baselines {
+            let note = if self.own_baselines { "a hazard for each hospital" } else { glm::ONE_FOR_ALL };
+            out.rows.push(Row::test("model", "baselines", n as f64, note));
+        }
         out.rows.push(Row::test("model", "events", score.events, "events in the risk sets that were used"));
         if let (true, Some((null, chi2))) = (exact, self.null) {
             let df = theta.len() as f64;
@@ -419,10 +430,17 @@ impl Program for Cox {
     }
 
     fn memory(&self) -> Vec<f64> {
-        self.null.map_or(Vec::new(), |(a, b)| vec![a, b, self.left])
+        match (self.own_baselines, self.null) {
+            (false, _) => ONE_FOR_ALL.to_vec(),
+            (true, Some((a, b))) => vec![a, b, self.left],
+            (true, None) => Vec::new(),
+        }
     }
 
     fn remember(&mut self, memory: &[f64]) {
+        if self.own_baselines && memory == ONE_FOR_ALL {
+            (self.own_baselines, self.baselines) = (false, Some(1));
+        }
         (self.null, self.left) = if let [a, b, left] = memory { (Some((*a, *b)), *left) } else { (None, 0.0) };
     }
 
@@ -434,6 +452,13 @@ impl Program for Cox {
         sites: &[OfSite],
     ) -> Result<Step, ProgramError> {
         let releases: Vec<MergedRound> = sites.iter().map(|s| s.round.clone()).collect();
+        self.baselines = Some(releases.len());
+        // The sum of all releases holds more than its parts.
+        let lost = |s: &Cox| Ok::<_, ProgramError>(s.solved(parameters, &releases, merged.exact())?.is_err());
+        if round == 0 && releases.len() > 1 && !merged.exact() && lost(self)? {
+            (self.own_baselines, self.baselines) = (false, Some(1));
+            return self.next(round, parameters, merged);
+        }
         self.after(round, parameters, merged.exact(), &releases)
     }
 

@@ -22,6 +22,7 @@ use crate::newton::{Curvature, Gradient, matrix, triangle};
 use crate::scores::ScoreHistogram;
 
 pub use by_hospital::ByHospital;
+pub(crate) use by_hospital::ONE_FOR_ALL;
 
 /// The gradient gets this share of a step's charge, the curvature the rest: an error of the curvature is multiplied by the
 /// step, which shrinks, an error of the gradient is not.

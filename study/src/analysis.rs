@@ -394,7 +394,7 @@ pub enum What {
         /// Newton steps.
         #[serde(default = "regression::steps")]
         steps: u32,
-        /// Relative hazards above this, beside a patient in the middle of all bounds, count as this.
+        /// Relative hazards above this, beside a patient in the middle of all bounds, count as this. The noise grows with it.
         #[serde(default = "cap")]
         cap: f64,
         /// A baseline for each hospital, or one for all.
@@ -454,7 +454,7 @@ fn three() -> f64 {
     3.0
 }
 fn cap() -> f64 {
-    20.0
+    5.0
 }
 
 impl What {

@@ -71,7 +71,9 @@ impl Statistic for Attrition {
             "excluded".clone_into(&mut excluded.statistic);
             let shown = !row.suppressed && !excluded.suppressed;
             if excluded.suppressed && !row.suppressed {
-                rows.push(Row::withheld(&term, "n", "it would tell of the few who are excluded; see the next step"));
+                let since = self.steps.get(before).map_or("", String::as_str);
+                let why = format!("fewer than {} (noisy) are excluded since '{since}'", reporting.min_cell);
+                rows.push(Row::withheld(&term, "n", &why));
             } else {
                 rows.push(row);
             }

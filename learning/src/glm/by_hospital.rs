@@ -9,6 +9,9 @@
 //! The noise's part: with P = (−h/a, I) of a hospital and s its whole step, r has the variance Σ P (σ_g² I + Var(Z s)) Pᵀ, between two
 //! S⁻¹. The noise of h and a lowers S by (σ_h²/2) I/a and h hᵀ σ_h²/a³ on average, which are added.
 //!
+//! Where the first round shows that the slopes are lost in the noise, the model goes on with one intercept for all, and says so: the sum of all
+//! releases holds more than its parts.
+//!
 //! The parameters of a round: the intercept to begin with, β, and for each hospital seen so far its tag and its intercept.
 
 use std::collections::BTreeMap;
@@ -27,6 +30,8 @@ pub struct ByHospital {
     site: Option<f64>,
     last: Option<Told>,
     past: Past,
+    /// Whether the first round has shown that an intercept for each hospital is lost in the noise.
+    common: bool,
 }
 
 /// The slopes' curvature over the rounds after the first, whose mean has less noise than the newest, as with a common intercept.
@@ -53,9 +58,18 @@ const WHY: [&str; 6] = [
     "no complete patient, or the outcome never varies within a hospital",
     "too noisy to report: no hospital is told from the noise",
     "the features are collinear, or one never varies within a hospital",
-    "too noisy to report: the curvature is lost in the noise; baseline = \"common\" takes less of it",
+    "too noisy to report: the curvature is lost in the noise; fewer features take less of it",
     "no step was taken",
 ];
+
+/// The places of the reasons that noise is.
+const LOST: [usize; 2] = [2, 4];
+
+/// What is remembered of a model that has gone on with one intercept.
+const COMMON: [f64; 1] = [-1.0];
+
+/// What is said of it.
+pub(crate) const ONE_FOR_ALL: &str = "one for all hospitals: one for each is lost in the noise";
 
 /// A hospital's name as a number that a parameter can carry: 52 bits of FNV-1a (Fowler, Noll and Vo).
 fn tag(site: &str) -> f64 {
@@ -142,7 +156,7 @@ impl Past {
 impl ByHospital {
     /// Of a model with one intercept.
     pub fn new(glm: Glm) -> ByHospital {
-        ByHospital { glm, site: None, last: None, past: Past::default() }
+        ByHospital { glm, site: None, last: None, past: Past::default(), common: false }
     }
 
     fn width(&self) -> usize {
@@ -254,9 +268,12 @@ impl Program for ByHospital {
         self.glm.first()
     }
     fn apart(&self) -> bool {
-        true
+        !self.common
     }
     fn memory(&self) -> Vec<f64> {
+        if self.common {
+            return COMMON.to_vec();
+        }
         let Some(told) = &self.last else { return Vec::new() };
         let mut out =
             vec![told.hospitals as f64, told.left_out as f64, self.past.rounds, self.past.loud, self.past.left];
@@ -274,6 +291,7 @@ impl Program for ByHospital {
         out
     }
     fn remember(&mut self, memory: &[f64]) {
+        self.common = memory == COMMON;
         let p = self.width() - 1;
         let matrix = |m: &[f64]| DMatrix::from_column_slice(p, p, m);
         let Some((head, rest)) = memory.split_at_checked(5 + p * p) else { return };
@@ -321,6 +339,15 @@ impl Program for ByHospital {
     }
     /// A sum that can't be taken apart is of one hospital.
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
+        if self.common {
+            return Ok(match self.glm.next(round, parameters, merged)? {
+                Step::Done(mut estimate) => {
+                    estimate.rows.push(Row::test("model", "baselines", 1.0, ONE_FOR_ALL));
+                    Step::Done(estimate)
+                }
+                other => other,
+            });
+        }
         let one = OfSite { site: String::new(), round: merged.clone() };
         self.next_apart(round, parameters, merged, &[one])
     }
@@ -342,12 +369,12 @@ impl Program for ByHospital {
             };
             if let Some(t) = &self.last {
                 let note = match t.left_out {
-                    0 => "each with an intercept of its own".to_owned(),
+                    0 => "an intercept for each hospital".to_owned(),
                     n => format!(
-                        "each with an intercept of its own; {n} more have too few patients, or are lost in the noise"
+                        "an intercept for each hospital; {n} more have too few patients, or are lost in the noise"
                     ),
                 };
-                out.rows.push(Row::test("model", "hospitals", t.hospitals as f64, &note));
+                out.rows.push(Row::test("model", "baselines", t.hospitals as f64, &note));
             }
             out.rows.extend(evaluation.rows);
             out.curves.extend(evaluation.curves);
@@ -367,6 +394,14 @@ impl Program for ByHospital {
             let moves = k.moves(&step).clamp(-longest, longest);
             length = length.max(moves.abs());
             *intercepts.entry(k.tag as u64).or_insert(start) += moves;
+        }
+        // All hospitals were at one intercept in the first round, so that the common model can go on from it.
+        if round == 0
+            && sites.len() > 1
+            && matches!(fit, Fit::Withheld(why) if LOST.iter().any(|l| WHY.get(*l) == Some(&why)))
+        {
+            self.common = true;
+            return self.next(round, parameters, merged);
         }
         self.last = Some(Told { fit, hospitals: parts.len(), left_out: sites.len() - parts.len() });
         // A hospital that comes later begins in the middle of those that are known.
