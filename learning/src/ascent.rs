@@ -143,6 +143,58 @@ pub(crate) fn is_rising(gain: f64, by_noise: f64) -> bool {
 /// Why a fit that has not arrived is withheld.
 pub(crate) const SEPARATED: &str = "not converged: more steps are needed, or the features separate the outcome";
 
+/// The curvature over the rounds after the first, whose mean has less noise than the newest. It is written as numbers, to be taken up after
+/// a restart.
+#[derive(Default)]
+pub(crate) struct Past {
+    sum: Option<DMatrix<f64>>,
+    rounds: f64,
+    /// The sum of the squared spectral norms of their noise.
+    loud: f64,
+    /// How much the noise of the step before is expected to leave for the next to gain.
+    pub(crate) left: f64,
+}
+
+impl Past {
+    /// The mean with the newest, its noise's squared norm, and of how many rounds it is. The first round's is of the start, and is
+    /// left out later.
+    pub(crate) fn mean(&mut self, round: u32, newest: DMatrix<f64>, loud: f64) -> (DMatrix<f64>, f64, f64) {
+        if round == 0 {
+            return (newest, loud, 1.0);
+        }
+        let sum = match self.sum.take() {
+            Some(before) if before.shape() == newest.shape() => before + newest,
+            _ => {
+                (self.rounds, self.loud) = (0.0, 0.0);
+                newest
+            }
+        };
+        self.rounds += 1.0;
+        self.loud += loud;
+        let mean = &sum / self.rounds;
+        self.sum = Some(sum);
+        (mean, self.loud / (self.rounds * self.rounds), self.rounds)
+    }
+
+    /// As numbers, of a matrix of p rows.
+    pub(crate) fn numbers(&self, p: usize) -> Vec<f64> {
+        let mut out = vec![self.rounds, self.loud, self.left];
+        match &self.sum {
+            Some(sum) => out.extend(sum.iter()),
+            None => out.resize(3 + p * p, 0.0),
+        }
+        out
+    }
+
+    /// From the first of some numbers, and the others.
+    pub(crate) fn of(numbers: &[f64], p: usize) -> Option<(Past, &[f64])> {
+        let (own, rest) = numbers.split_at_checked(3 + p * p)?;
+        let [rounds, loud, left, sum @ ..] = own else { return None };
+        let sum = (*rounds > 0.0).then(|| DMatrix::from_column_slice(p, p, sum));
+        Some((Past { sum, rounds: *rounds, loud: *loud, left: *left }, rest))
+    }
+}
+
 /// Var(Z s) where each lane of Z has the variance 1.
 pub(crate) fn spread(s: &DVector<f64>, lanes: &[(usize, usize)]) -> DMatrix<f64> {
     let d = s.len();

@@ -25,7 +25,7 @@ use summaries::{
     PartWork, PatientBatch, Program, ProgramError, Reporting, Row, Sensitivity, Statistic, Step,
 };
 
-use crate::ascent::{every, is_rising, spread};
+use crate::ascent::{Past, every, is_rising, spread};
 use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::glm;
@@ -268,17 +268,17 @@ impl Score {
         self
     }
 
-    /// The covariance that the lanes' noise gives the slope less the curvature times a step s, and the variance of a lane of the curvature.
+    /// The covariance that the lanes' noise gives the slope less the curvature times a step s.
     ///
     /// With d events, m = S₁/S₀ and Q = S₂/S₀ of a cell: an event moves the slope by −m and the curvature by Q − m mᵀ. A lane of S of a
     /// cell moves all cells up to it; with b = Σ d/S₀, q = Σ d m/S₀ and A = Σ d (2 m mᵀ − Q)/S₀ over these, S₀ moves the slope by q and
     /// the curvature by A, an entry i of S₁ by −b eᵢ and −(eᵢ qᵀ + q eᵢᵀ), and one of S₂ the curvature alone, by b. Both groups of a cell
     /// move S.
-    fn noise(&self, s: &DVector<f64>) -> (DMatrix<f64>, f64) {
+    fn noise(&self, s: &DVector<f64>) -> DMatrix<f64> {
         let d = s.len();
         let one = DMatrix::<f64>::identity(d, d);
         // Of the sum over those with events.
-        let (mut out, mut of_curvature) = (&one * self.variance, 0.0);
+        let mut out = &one * self.variance;
         let spread_of_step = spread(s, &every(d));
         for (used, variance) in &self.used {
             let (mut b, mut q, mut a) = (0.0, DVector::<f64>::zeros(d), DMatrix::<f64>::zeros(d, d));
@@ -298,10 +298,22 @@ impl Score {
                     + (s * q.transpose() + &q * s.transpose()) * along
                     + &q * q.transpose() * s.norm_squared();
                 out += (&by_zeroth * by_zeroth.transpose() + by_first + &spread_of_step * (b * b)) * (2.0 * variance);
-                of_curvature += 2.0 * variance * b * b;
             }
         }
-        (out, of_curvature)
+        out
+    }
+
+    /// The variance of a lane of the curvature, by the lanes of S₂.
+    fn variance_of_curvature(&self) -> f64 {
+        let mut out = 0.0;
+        for (used, variance) in &self.used {
+            let mut b = 0.0;
+            for cell in 0..self.cells {
+                b += used.get(&cell).map_or(0.0, |u| u.events / u.risk);
+                out += 2.0 * variance * b * b;
+            }
+        }
+        out
     }
 }
 
@@ -315,8 +327,7 @@ pub struct Cox {
     /// How many baselines there are, where it is told: of those with their own, 1 where these were lost in the noise.
     baselines: Option<usize>,
     null: Option<(f64, f64)>,
-    /// How much the noise of the step before is expected to leave for the next to gain.
-    left: f64,
+    past: Past,
 }
 
 /// What is remembered of a model that has gone on with one baseline.
@@ -342,7 +353,7 @@ impl Cox {
             own_baselines: false,
             baselines: None,
             null: None,
-            left: 0.0,
+            past: Past::default(),
         })
     }
 
@@ -432,7 +443,11 @@ impl Program for Cox {
     fn memory(&self) -> Vec<f64> {
         match (self.own_baselines, self.null) {
             (false, _) => ONE_FOR_ALL.to_vec(),
-            (true, Some((a, b))) => vec![a, b, self.left],
+            (true, Some((a, b))) => {
+                let mut out = self.past.numbers(self.model.design.width());
+                out.extend([a, b]);
+                out
+            }
             (true, None) => Vec::new(),
         }
     }
@@ -441,7 +456,9 @@ impl Program for Cox {
         if self.own_baselines && memory == ONE_FOR_ALL {
             (self.own_baselines, self.baselines) = (false, Some(1));
         }
-        (self.null, self.left) = if let [a, b, left] = memory { (Some((*a, *b)), *left) } else { (None, 0.0) };
+        if let Some((past, [a, b])) = Past::of(memory, self.model.design.width()) {
+            (self.past, self.null) = (past, Some((*a, *b)));
+        }
     }
 
     fn next_apart(
@@ -454,7 +471,12 @@ impl Program for Cox {
         let releases: Vec<MergedRound> = sites.iter().map(|s| s.round.clone()).collect();
         self.baselines = Some(releases.len());
         // The sum of all releases holds more than its parts.
-        let lost = |s: &Cox| Ok::<_, ProgramError>(s.solved(parameters, &releases, merged.exact())?.is_err());
+        let lost = |s: &Cox| {
+            let solved = s.solved(parameters, &releases, merged.exact(), (0, &mut Past::default()))?;
+            // Later rounds are averaged.
+            let later = f64::from(s.steps.max(2) - 1).sqrt();
+            Ok::<_, ProgramError>(!solved.is_ok_and(|s| s.least > 2.0 * s.floor / later))
+        };
         if round == 0 && releases.len() > 1 && !merged.exact() && lost(self)? {
             (self.own_baselines, self.baselines) = (false, Some(1));
             return self.next(round, parameters, merged);
@@ -463,7 +485,11 @@ impl Program for Cox {
     }
 
     fn own(&self, _: &str, _: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
-        let told = match self.solved(parameters, std::slice::from_ref(release), release.exact()).ok()? {
+        let own = std::slice::from_ref(release);
+        let told = match self.solved(parameters, own, release.exact(), (0, &mut Past::default())).ok()? {
+            Ok(solved) if !release.exact() && solved.least <= 2.0 * solved.floor => {
+                self.withheld("too noisy to report: the curvature is lost in the noise")
+            }
             Ok(solved) if solved.step.norm() <= LONGEST_STEP => {
                 self.coefficients(&solved.theta(parameters), &solved.noise, &solved.inverse)
             }
@@ -481,6 +507,9 @@ struct Solved {
     step: DVector<f64>,
     /// The noise's covariance of the slope less the curvature times the step.
     noise: DMatrix<f64>,
+    /// The curvature's least eigenvalue, and the spectral norm of its noise.
+    least: f64,
+    floor: f64,
 }
 
 impl Solved {
@@ -507,7 +536,10 @@ impl Cox {
         releases: &[MergedRound],
     ) -> Result<Step, ProgramError> {
         let d = self.model.design.width();
-        let solved = match self.solved(parameters, releases, exact)? {
+        let mut past = std::mem::take(&mut self.past);
+        let solved = self.solved(parameters, releases, exact, (round, &mut past));
+        self.past = past;
+        let solved = match solved? {
             Ok(solved) => solved,
             Err(why) => return Ok(Step::Done(self.withheld(why))),
         };
@@ -517,11 +549,16 @@ impl Cox {
         let theta = solved.theta(parameters);
         let length = solved.step.norm();
         let by_noise = (&solved.noise * &solved.inverse).trace();
-        let rises =
-            is_rising(solved.score.slope.dot(&solved.step), by_noise + std::mem::replace(&mut self.left, by_noise));
+        let rises = is_rising(
+            solved.score.slope.dot(&solved.step),
+            by_noise + std::mem::replace(&mut self.past.left, by_noise),
+        );
         let done = (exact && length < CONVERGED) || round + 1 == self.steps;
         if !done {
             return Ok(Step::Continue { round: round + 1, parameters: theta });
+        }
+        if !exact && solved.least <= 2.0 * solved.floor {
+            return Ok(Step::Done(self.withheld("too noisy to report: the curvature is lost in the noise")));
         }
         let arrived = if exact { length <= STILL } else { length <= 3.0 * solved.error() * (d as f64).sqrt() };
         if !arrived || length > LONGEST_STEP || (!exact && (rises || self.is_at_cap(&theta))) {
@@ -538,6 +575,7 @@ impl Cox {
         parameters: &[f64],
         releases: &[MergedRound],
         exact: bool,
+        (round, past): (u32, &mut Past),
     ) -> Result<Result<Solved, &'static str>, ProgramError> {
         self.parameters(parameters)?;
         let sums = RiskSums::new(self.model.clone(), parameters.to_vec());
@@ -557,24 +595,27 @@ impl Cox {
         if score.events < 1.0 - 1e-6 {
             return Ok(Err("no event, or too few at risk to be told from noise"));
         }
-        let eigen = score.curvature.clone().symmetric_eigen();
-        let floor = 1e-9 * score.curvature.diagonal().max().max(f64::MIN_POSITIVE);
-        if eigen.eigenvalues.min() <= floor {
-            return Ok(Err(match exact {
-                true => "the features are collinear, one never varies, or they separate who has the event",
-                false => "too noisy to report: the curvature is lost in the noise",
-            }));
+        // The spectral norm of the curvature's noise is about that of a lane times √(2d).
+        let loud = score.variance_of_curvature() * 2.0 * score.slope.len() as f64;
+        let newest = score.curvature.clone();
+        let (curvature, loud) = if exact {
+            (newest, 0.0)
+        } else {
+            let (mean, loud, _) = past.mean(round, newest, loud);
+            (mean, loud)
+        };
+        let floor = loud.sqrt().max(1e-9 * curvature.diagonal().max().max(f64::MIN_POSITIVE));
+        let eigen = curvature.symmetric_eigen();
+        let least = eigen.eigenvalues.min();
+        if exact && least <= floor {
+            return Ok(Err("the features are collinear, one never varies, or they separate who has the event"));
         }
         let inverse = &eigen.eigenvectors
-            * DMatrix::from_diagonal(&eigen.eigenvalues.map(|e| 1.0 / e))
+            * DMatrix::from_diagonal(&eigen.eigenvalues.map(|e| 1.0 / e.max(floor)))
             * eigen.eigenvectors.transpose();
         let step = &inverse * &score.slope;
-        let (noise, of_curvature) = score.noise(&step);
-        // The spectral norm of the curvature's noise is about that of a lane times √(2d).
-        if !exact && eigen.eigenvalues.min() <= 2.0 * (of_curvature * 2.0 * step.len() as f64).sqrt() {
-            return Ok(Err("too noisy to report: the curvature is lost in the noise"));
-        }
-        Ok(Ok(Solved { score, inverse, step, noise }))
+        let noise = score.noise(&step);
+        Ok(Ok(Solved { score, inverse, step, noise, least, floor }))
     }
 
     /// Whether a level's hazard is at the cap beside another's: nobody, or everybody, of a level has the event.

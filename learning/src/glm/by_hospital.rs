@@ -20,7 +20,7 @@ use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use summaries::{Estimate, MergedRound, OfSite, PartWork, Program, ProgramError, Row, Statistic, Step};
 
 use super::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, Glm, sums, tell};
-use crate::ascent::{Ascent, CONVERGED, Fit, LONGEST_STEP, SEPARATED, STILL, Sums, every, is_rising, spread};
+use crate::ascent::{Ascent, CONVERGED, Fit, LONGEST_STEP, Past, SEPARATED, STILL, Sums, every, is_rising, spread};
 use crate::family::Family;
 use crate::newton::{Curvature, Gradient};
 
@@ -32,17 +32,6 @@ pub struct ByHospital {
     past: Past,
     /// Whether the first round has shown that an intercept for each hospital is lost in the noise.
     common: bool,
-}
-
-/// The slopes' curvature over the rounds after the first, whose mean has less noise than the newest, as with a common intercept.
-#[derive(Default)]
-struct Past {
-    curvature: Option<DMatrix<f64>>,
-    rounds: f64,
-    /// The squared spectral norms of their noise.
-    loud: f64,
-    /// How much the noise of the step before is expected to leave for the next to gain.
-    left: f64,
 }
 
 /// What the last step said: of the slopes, and of how many hospitals.
@@ -131,28 +120,6 @@ impl Part {
     }
 }
 
-impl Past {
-    /// The mean with the newest, its noise's squared norm, and of how many rounds it is. The first round's is of the start, and is
-    /// left out later.
-    fn mean(&mut self, round: u32, newest: DMatrix<f64>, loud: f64) -> (DMatrix<f64>, f64, f64) {
-        if round == 0 {
-            return (newest, loud, 1.0);
-        }
-        let sum = match self.curvature.take() {
-            Some(before) if before.shape() == newest.shape() => before + newest,
-            _ => {
-                (self.rounds, self.loud) = (0.0, 0.0);
-                newest
-            }
-        };
-        self.rounds += 1.0;
-        self.loud += loud;
-        let mean = &sum / self.rounds;
-        self.curvature = Some(sum);
-        (mean, self.loud / (self.rounds * self.rounds), self.rounds)
-    }
-}
-
 impl ByHospital {
     /// Of a model with one intercept.
     pub fn new(glm: Glm) -> ByHospital {
@@ -228,7 +195,9 @@ impl ByHospital {
         let by_noise = unit * (&noise * &inverse).trace();
         let rises = is_rising(unit * gradient.dot(&step), by_noise + std::mem::replace(&mut self.past.left, by_noise));
         let arrived = if exact { length <= STILL * (1.0 + slopes.norm()) } else { length <= 3.0 * error && !rises };
-        let fit = match (least > if exact { floor } else { 2.0 * floor }, arrived && length <= longest) {
+        // The first round decides for all: later ones are averaged.
+        let later = if round == 0 { f64::from(self.glm.steps.max(2) - 1).sqrt() } else { 1.0 };
+        let fit = match (least > if exact { floor } else { 2.0 * floor / later }, arrived && length <= longest) {
             (true, true) => Fit::Reached(next, inverse, privacy),
             (true, false) => Fit::Withheld(SEPARATED),
             (false, _) if exact && far => Fit::Withheld(SEPARATED),
@@ -275,12 +244,8 @@ impl Program for ByHospital {
             return COMMON.to_vec();
         }
         let Some(told) = &self.last else { return Vec::new() };
-        let mut out =
-            vec![told.hospitals as f64, told.left_out as f64, self.past.rounds, self.past.loud, self.past.left];
-        match &self.past.curvature {
-            Some(sum) => out.extend(sum.iter()),
-            None => out.extend(vec![0.0; (self.width() - 1).pow(2)]),
-        }
+        let mut out = self.past.numbers(self.width() - 1);
+        out.extend([told.hospitals as f64, told.left_out as f64]);
         match &told.fit {
             Fit::Reached(theta, inverse, privacy) => {
                 out.push(-1.0);
@@ -294,12 +259,10 @@ impl Program for ByHospital {
         self.common = memory == COMMON;
         let p = self.width() - 1;
         let matrix = |m: &[f64]| DMatrix::from_column_slice(p, p, m);
-        let Some((head, rest)) = memory.split_at_checked(5 + p * p) else { return };
-        let [hospitals, left_out, rounds, loud, left, sum @ ..] = head else { return };
-        let curvature = (*rounds > 0.0).then(|| matrix(sum));
-        self.past = Past { curvature, rounds: *rounds, loud: *loud, left: *left };
+        let Some((past, rest)) = Past::of(memory, p) else { return };
+        self.past = past;
         self.last = match rest {
-            [kind, rest @ ..] => {
+            [hospitals, left_out, kind, rest @ ..] => {
                 let fit = match WHY.get(*kind as usize).filter(|_| *kind >= 0.0) {
                     Some(why) => Some(Fit::Withheld(why)),
                     None if rest.len() == p + 2 * p * p => {
