@@ -50,7 +50,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let ctx = session::context(&limits, &dir.path().join("spill"))?;
     ctx.register_parquet("obs", &file, ParquetReadOptions::default()).await?;
     let rows = ctx.table("obs").await?.count().await? as f64;
-    let grouped = "SELECT code, count(value), avg(value), var_samp(value), min(value), max(value) FROM obs GROUP BY code";
+    let grouped =
+        "SELECT code, count(value), avg(value), var_samp(value), min(value), max(value) FROM obs GROUP BY code";
     for pass in 0..5 {
         let (start, cpu) = (Instant::now(), processor());
         let codes: usize = ctx.sql(grouped).await?.collect().await?.iter().map(|b| b.num_rows()).sum();

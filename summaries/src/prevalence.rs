@@ -27,7 +27,7 @@ impl Prevalence {
 }
 
 /// A patient's places in a column of codes.
-fn places<'a>(patients: &'a PatientBatch, column: usize, row: usize) -> Result<&'a [u32], AccumulateError> {
+fn places(patients: &PatientBatch, column: usize, row: usize) -> Result<&[u32], AccumulateError> {
     match patients.column(column) {
         Some(Column::Codes { offsets, codes }) => {
             let at = |i: usize| offsets.get(i).map_or(0, |o| *o as usize);

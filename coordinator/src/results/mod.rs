@@ -19,6 +19,7 @@ mod provenance;
 mod report;
 mod strobe;
 mod style;
+mod subgroups;
 mod table1;
 mod tables;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use study::Plan;
 
 use super::text::{Style, escape, number, short};
-use super::{Provenance, Results, analyses, strobe, style};
+use super::{Provenance, Results, analyses, strobe, style, subgroups};
 
 /// The page.
 pub(super) fn html(results: &Results, provenance: &Provenance, plan: &Plan) -> String {
@@ -21,6 +21,7 @@ pub(super) fn html(results: &Results, provenance: &Provenance, plan: &Plan) -> S
             analyses::section(a, planned, &level, private)
         })
         .collect();
+    let sections = sections + &subgroups::section(results, &plan.study, &level);
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\

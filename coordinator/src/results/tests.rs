@@ -9,14 +9,14 @@ use summaries::{Curve, Estimate, Row};
 
 use super::*;
 
-fn plan() -> study::Plan {
+pub(super) fn plan() -> study::Plan {
     let text = "id = \"s\"\nversion = \"1\"\nschema = \">=1\"\npurpose = \"research\"\nexpires = \"2099-01-01\"\n\
                 analysis = []\n[cohorts]\n[privacy]\nepsilon = 1.0\n";
     let study = study::read::study(text).unwrap();
     study::Plan { format: study::plan::FORMAT.to_owned(), federation: "f".to_owned(), study }
 }
 
-fn analysis(name: &str, kind: &str, rows: Vec<Row>, curves: Vec<Curve>) -> AnalysisResult {
+pub(super) fn analysis(name: &str, kind: &str, rows: Vec<Row>, curves: Vec<Curve>) -> AnalysisResult {
     AnalysisResult {
         name: name.into(),
         kind: kind.into(),
@@ -41,7 +41,7 @@ fn leaky() -> Row {
     Row { suppressed: true, note: "few".into(), ..Row::normal("sex=X", "n", 7654.0, 0.0, 7654.0, 0.0) }
 }
 
-fn results(simulation: bool) -> Results {
+pub(super) fn results(simulation: bool) -> Results {
     let n = |term: &str, v| Row::normal(term, "n", v, 0.0, 4.0, 2.0);
     let mut odds = Row::normal("age", "odds ratio", 1.5, 0.2, 0.1, 1.96);
     odds.upper = Some(5e6);
