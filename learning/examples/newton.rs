@@ -3,6 +3,7 @@
 //!
 //! `cargo run --release --package learning --example newton -- 1000000 50`
 
+use std::io::Write as _;
 use std::time::Instant;
 
 use learning::newton::{Curvature, Gradient};
@@ -36,11 +37,9 @@ fn main() {
         passes.sort_by(f64::total_cmp);
         let seconds = passes.get(2).copied().unwrap_or(f64::NAN);
         let ratio = floor.map_or(String::new(), |f| format!(", {:.3} of the floor's speed", f / seconds));
-        println!(
-            "{name:10} {seconds:8.4} s  {:6.2} M rows/s  {:7.2} GB/s{ratio}",
-            rows as f64 / seconds / 1e6,
-            bytes / seconds / 1e9
-        );
+        let speed = (rows as f64 / seconds / 1e6, bytes / seconds / 1e9);
+        let line = format!("{name:10} {seconds:8.4} s  {:6.2} M rows/s  {:7.2} GB/s{ratio}", speed.0, speed.1);
+        let _ = writeln!(std::io::stdout(), "{line}");
         seconds
     };
     let floor = timed(

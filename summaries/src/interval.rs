@@ -16,8 +16,7 @@ pub fn normal_cdf(x: f64) -> f64 {
 /// wrongly.
 const AS_NORMAL: f64 = 1e5;
 
-/// The quantile of Student's t distribution at `p` with so many degrees of freedom; the normal's where they are none, or above
-/// [`AS_NORMAL`].
+/// The quantile of Student's t distribution at `p` with so many degrees of freedom; the normal's where they are none, or above 100,000.
 pub fn t_quantile(p: f64, df: f64) -> f64 {
     if df.is_nan() || df > AS_NORMAL {
         return normal_quantile(p);

@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(days("2020-01-01", "2020-12-31", Every::Quarter).unwrap().len(), 4);
         assert_eq!(days("2020-01-02", "2020-01-01", Every::Year), None);
         assert_eq!(days("2020-02-30", "2021-01-01", Every::Year), None);
-        assert!((year("2022-07-02".parse().unwrap()) - 2022.498_63).abs() < 1e-5);
+        assert!((year("2022-07-02".parse().unwrap()) - 2_022.498_63).abs() < 1e-5);
         assert_eq!(days("1900-01-01", "2026-01-01", Every::Month), None, "too many");
     }
 }
