@@ -15,6 +15,9 @@ use summaries::{AccumulateError, Input, MISSING, PatientBatch};
 
 use crate::spline::Basis;
 
+/// Patients whose rows are made at once.
+const BLOCK: usize = 128;
+
 /// One feature of a model.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Term {
@@ -308,39 +311,66 @@ impl Design {
         let shrink = 1.0 / self.norm();
         let starts = self.starts();
         let widths: Vec<usize> = self.terms.iter().map(|t| t.columns().len()).collect();
+        let width = self.width() - self.products();
+        let mut block = vec![0.0; BLOCK * width];
+        let mut lacks = [false; BLOCK];
         let mut row: Vec<f64> = Vec::with_capacity(self.width());
-        'patients: for patient in 0..patients.patients() {
-            row.clear();
-            if self.intercept {
-                row.push(shrink);
-            }
-            for view in &views {
-                match view {
-                    View::Real(values, lower, upper) => {
-                        let x = values.get(patient).copied().unwrap_or(f64::NAN);
-                        if x.is_nan() {
-                            continue 'patients;
+        let all = patients.patients();
+        for patient in 0..all {
+            let within = patient % BLOCK;
+            if within == 0 {
+                // Column by column, for so many patients at once.
+                let many = BLOCK.min(all - patient);
+                lacks.fill(false);
+                if self.intercept {
+                    block.iter_mut().step_by(width.max(1)).for_each(|u| *u = shrink);
+                }
+                for (view, start) in views.iter().zip(&starts) {
+                    let rows = block.chunks_exact_mut(width.max(1)).filter_map(|r| r.get_mut(*start..)).take(many);
+                    match view {
+                        View::Real(values, lower, upper) => {
+                            let (middle, half) = (f64::midpoint(*lower, *upper), (upper - lower) / 2.0);
+                            let own = values.get(patient..).unwrap_or_default();
+                            if own.len() < many {
+                                lacks.iter_mut().skip(own.len()).for_each(|l| *l = true);
+                            }
+                            for ((r, x), lack) in rows.zip(own).zip(&mut lacks) {
+                                *lack |= x.is_nan();
+                                if let Some(u) = r.first_mut() {
+                                    *u = ((x.clamp(*lower, *upper) - middle) / half).clamp(-1.0, 1.0) * shrink;
+                                }
+                            }
                         }
-                        let scaled =
-                            (x.clamp(*lower, *upper) - f64::midpoint(*lower, *upper)) / ((upper - lower) / 2.0);
-                        row.push(scaled.clamp(-1.0, 1.0) * shrink);
-                    }
-                    View::Spline(values, basis) => {
-                        let x = values.get(patient).copied().unwrap_or(f64::NAN);
-                        if x.is_nan() {
-                            continue 'patients;
+                        View::Spline(values, basis) => {
+                            for (i, r) in rows.enumerate() {
+                                let x = values.get(patient + i).copied().unwrap_or(f64::NAN);
+                                if x.is_nan() {
+                                    lacks.iter_mut().skip(i).take(1).for_each(|l| *l = true);
+                                    continue;
+                                }
+                                r.iter_mut().zip(basis.scaled(x)).for_each(|(u, b)| *u = b * shrink);
+                            }
                         }
-                        row.extend(basis.scaled(x).into_iter().map(|b| b * shrink));
-                    }
-                    View::Level(values, levels) => {
-                        let l = values.get(patient).copied().unwrap_or(MISSING);
-                        if l >= *levels {
-                            continue 'patients;
+                        View::Level(values, levels) => {
+                            for (i, r) in rows.enumerate() {
+                                let l = values.get(patient + i).copied().unwrap_or(MISSING);
+                                if l >= *levels {
+                                    lacks.iter_mut().skip(i).take(1).for_each(|l| *l = true);
+                                    continue;
+                                }
+                                for (u, level) in r.iter_mut().zip(1..*levels) {
+                                    *u = if level == l { shrink } else { 0.0 };
+                                }
+                            }
                         }
-                        row.extend((1..*levels).map(|i| if i == l { shrink } else { 0.0 }));
                     }
                 }
             }
+            if lacks.get(within).copied().unwrap_or(true) {
+                continue;
+            }
+            row.clear();
+            row.extend(block.get(within * width..(within + 1) * width).unwrap_or_default());
             for (a, b) in &self.interactions {
                 let at = |t: usize| (starts.get(t).copied().unwrap_or(0), widths.get(t).copied().unwrap_or(0));
                 let ((from_a, n_a), (from_b, n_b)) = (at(*a), at(*b));

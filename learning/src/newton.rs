@@ -4,6 +4,7 @@
 //! v·w·u·uᵀ has Frobenius norm at most w's bound; it is sent as the symmetric vector (diagonal, and √2 times the upper triangle), which keeps that norm.
 
 use nalgebra::DMatrix;
+use summaries::lanes::encode;
 use summaries::{
     AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity,
     Statistic,
@@ -47,12 +48,8 @@ impl Statistic for Gradient {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        let mut part = Vec::with_capacity(self.design.width());
         tell("gradient", (&self.design, &self.likelihood, &self.theta), patients, |row, v, told| {
-            let residual = v * told.residual;
-            part.clear();
-            part.extend(row.iter().map(|u| residual * u));
-            lanes.add_row("gradient", 0, &part)
+            lanes.add_scaled("gradient", 0, v * told.residual, (row, largest(row)))
         })
     }
     fn estimate(&self, _: &MergedRelease, _: &Reporting) -> Estimate {
@@ -72,6 +69,11 @@ impl Curvature {
     pub fn new(design: Design, likelihood: impl Into<Likelihood>, theta: Vec<f64>) -> Curvature {
         Curvature { design, likelihood: likelihood.into(), theta }
     }
+}
+
+/// The largest absolute value of a row.
+fn largest(row: &[f64]) -> f64 {
+    row.iter().fold(0.0, |most: f64, u| most.max(u.abs()))
 }
 
 /// The symmetric matrix that a vector stands for: the diagonal, and √2 times the upper triangle.
@@ -117,16 +119,17 @@ impl Statistic for Curvature {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        let mut part = Vec::with_capacity(triangle(self.design.width()));
         tell("curvature", (&self.design, &self.likelihood, &self.theta), patients, |row, v, told| {
             let weight = v * told.curvature;
-            part.clear();
+            let largest = largest(row);
+            let mut lane = 0;
             for (i, a) in row.iter().enumerate() {
-                let off = weight * a * std::f64::consts::SQRT_2;
-                part.push(weight * a * a);
-                part.extend(row.get(i + 1..).unwrap_or_default().iter().map(|b| off * b));
+                lanes.add("curvature", lane, encode(weight * a * a))?;
+                let rest = row.get(i + 1..).unwrap_or_default();
+                lanes.add_scaled("curvature", lane + 1, weight * a * std::f64::consts::SQRT_2, (rest, largest))?;
+                lane += 1 + rest.len();
             }
-            lanes.add_row("curvature", 0, &part)
+            Ok(())
         })
     }
     fn estimate(&self, _: &MergedRelease, _: &Reporting) -> Estimate {

@@ -75,6 +75,33 @@ impl Lanes {
         if over < 0 { Err(AccumulateError::Overflow(statistic)) } else { Ok(()) }
     }
 
+    /// Adds a multiple of real numbers, none of them larger than `largest` in absolute value, in fixed point to as many lanes from a first
+    /// one on: what the inner loop of a curvature does.
+    ///
+    /// # Errors
+    /// There are not so many lanes, or one overflows.
+    pub fn add_scaled(
+        &mut self,
+        statistic: &'static str,
+        first: usize,
+        scale: f64,
+        (values, largest): (&[f64], f64),
+    ) -> Result<(), AccumulateError> {
+        let needed = self.0.len();
+        let last = first.saturating_add(values.len());
+        let slots = self.0.get_mut(first..last).ok_or(AccumulateError::Lanes { statistic, given: last, needed })?;
+        let units = scale * FIXED_POINT;
+        let small = (units * largest).abs() < MAGIC / 4.0;
+        let mut over = 0i64;
+        for (slot, x) in slots.iter_mut().zip(values) {
+            let value = if small { rounded(units * x) } else { encode(scale * x) };
+            let sum = slot.wrapping_add(value);
+            over |= (*slot ^ sum) & (value ^ sum);
+            *slot = sum;
+        }
+        if over < 0 { Err(AccumulateError::Overflow(statistic)) } else { Ok(()) }
+    }
+
     /// Adds another vector of the same length; `false` (and nothing added) where the lengths differ or a lane overflows.
     #[must_use]
     pub fn merge(&mut self, other: &[i64]) -> bool {
@@ -180,6 +207,17 @@ mod tests {
             let added = values.iter().enumerate().try_for_each(|(i, x)| one.add("t", 3 + i, encode(*x)));
             prop_assert!(added.is_ok() && row.add_row("t", 3, &values).is_ok());
             prop_assert!(one == row);
+        }
+
+        /// A multiple is what its products are one by one, but for their rounding.
+        #[test]
+        fn a_multiple_is_its_products(values in prop::collection::vec(-2.0f64..2.0, 1..20), scale in prop_oneof![-2.0f64..2.0, any::<f64>()]) {
+            let mut row = Lanes::zeros(20);
+            let added = row.add_scaled("t", 0, scale, (&values, 2.0));
+            prop_assume!(added.is_ok());
+            for (x, lane) in values.iter().zip(row.values()) {
+                prop_assert!(lane.abs_diff(encode(scale * x)) as f64 <= 1.0 + (scale * x * FIXED_POINT).abs() * 1e-15);
+            }
         }
 
         #[test]
