@@ -183,6 +183,23 @@ fn cox() {
     coverage("cox", ("arm=b", 0.5), 2.0, program, draw, join);
 }
 
+/// A hazard of 0.2 a cell: Breslow's ties take a log ratio of 0.5 for 0.43 there.
+#[test]
+fn cox_in_wide_cells() {
+    let model = |ties| -> Box<dyn Program> {
+        let grid = Grid::new(0.25, 1.0).unwrap();
+        let model = Model { design: design().without_intercept(), grid, strata: None, ties, cap: 4.0 };
+        Box::new(Cox::new(model, vec![0, 1, 2, 3], 4, reporting()).unwrap())
+    };
+    let draw = |rng: &mut ChaCha8Rng, arm: f64, x: f64| {
+        let hazard = 0.2 * (0.5 * arm + 0.3 * x).exp();
+        let cell = (1..=4).find(|_| uniform(rng) < 1.0 - (-hazard).exp());
+        let time = f64::from(cell.unwrap_or(4)) / 4.0;
+        vec![Column::Real(vec![time]), Column::Level(vec![u32::from(cell.is_some())])]
+    };
+    coverage("cox in wide cells", ("arm=b", 0.5), 1.0, || model(Ties::Efron), draw, join);
+}
+
 #[test]
 fn negative_binomial() {
     let program = || -> Box<dyn Program> {
