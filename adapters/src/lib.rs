@@ -36,6 +36,7 @@ pub mod people;
 pub mod pgcopy;
 pub mod profile;
 pub mod sink;
+mod systems;
 mod tabular;
 pub mod terminology;
 mod time;

@@ -73,10 +73,25 @@ pub fn read(
             Step::Row(line) => (line, row(&sheet, pseudonyms, systems, purposes)),
         };
         match found {
-            Ok(listed) => out.push(listed),
+            Ok(listed) => {
+                // Programs write an id of whole numbers as 10006.0, and a source of such ids is read without it.
+                let whole = sheet.get("person_id").and_then(whole).map(|id| Listed {
+                    person: person_key(pseudonyms, sheet.get("source_system").unwrap_or_default(), id),
+                    ..listed.clone()
+                });
+                out.push(listed);
+                out.extend(whole);
+            }
             Err(detail) => return Err(ListError::Row { file: path.display().to_string(), line, detail }),
         }
     }
+}
+
+/// The whole number that a decimal one without a fraction is.
+fn whole(id: &str) -> Option<&str> {
+    let (number, fraction) = id.split_once('.')?;
+    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    (digits(number) && !fraction.is_empty() && fraction.bytes().all(|b| b == b'0')).then_some(number)
 }
 
 fn row(sheet: &Sheet, pseudonyms: &Pseudonyms, systems: &[&str], purposes: &[&str]) -> Result<Listed, String> {
@@ -102,6 +117,17 @@ mod tests {
         let path = dir.path().join("list.csv");
         std::fs::write(&path, text).unwrap();
         read(&path, &Pseudonyms::new(&[7; 32]), &["his"], &["research", "quality"])
+    }
+
+    /// As programs write whole numbers where a column has gaps.
+    #[test]
+    fn a_whole_number_with_a_point_is_that_number_too() {
+        let persons = |id: &str| -> Vec<Key> {
+            list(&format!("source_system,person_id\nhis,{id}\n")).unwrap().into_iter().map(|l| l.person).collect()
+        };
+        assert!(persons("10006.0").contains(&persons("10006")[0]));
+        assert_eq!(persons("10006.0").len(), 2);
+        assert_eq!((persons("1.5").len(), persons("a.0").len(), persons("7.").len()), (1, 1, 1));
     }
 
     #[test]

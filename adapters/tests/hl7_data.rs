@@ -97,7 +97,7 @@ fn microsoft() {
     // An A45 does not say whose the visit was.
     assert_eq!(tally.reasons, [("bad_date ORC-15".to_owned(), 1), ("missing_id MRG-5".to_owned(), 1)].into());
     for (table, rows) in
-        [("condition", 34), ("drug_exposure", 11), ("measurement", 20), ("procedure", 17), ("visit", 30)]
+        [("condition", 34), ("drug_exposure", 11), ("measurement", 39), ("procedure", 17), ("visit", 30)]
     {
         assert_eq!(tally.tables.get(table), Some(&rows), "{table}");
     }

@@ -73,6 +73,9 @@ pub struct Preview {
     pub gate_epsilon: f64,
     /// How many cohorts are checked.
     pub cohorts: usize,
+    /// How many ids on the lists of those who objected or consented are nobody's in the lake. Above 0 the lists may write ids otherwise
+    /// than the source does, and whoever is meant is not heard. It never leaves the site.
+    pub listed_unknown: usize,
 }
 
 /// Builds the preview of a study.
@@ -170,5 +173,6 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
         cohort_epsilon: crate::policy::cohort_epsilon(&agent.config, &plan),
         gate_epsilon: crate::policy::gate_epsilon(&plan),
         cohorts: crate::policy::cohorts(&plan),
+        listed_unknown: agent.engine.unknown(&agent.config, &agent.lake, &plan.study).await?,
     })
 }

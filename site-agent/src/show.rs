@@ -245,6 +245,14 @@ pub fn text(command: &Command, value: &Value) -> String {
                 most("lifetime"),
                 cap("lifetime"),
             );
+            if number(value, "listed_unknown") > 0.0 {
+                let _ = writeln!(
+                    out,
+                    "WARNING: {} ids on your lists of objections and consents are nobody's in the lake (an id written 10006.0 counts twice). \
+                     Write each id as docs/codes-and-units.md says; whoever is not found is not heard",
+                    text_of(value, "listed_unknown")
+                );
+            }
             if number(value, "gate_epsilon") > 0.0 {
                 let _ = writeln!(out, "beside it, the study's data-quality gate, ε {}", text_of(value, "gate_epsilon"));
             }

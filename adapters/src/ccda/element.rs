@@ -104,6 +104,11 @@ impl Element {
         self.attributes.push((attribute, value));
     }
 
+    /// The bytes of its attributes.
+    pub(super) fn bytes(&self) -> usize {
+        self.attributes.iter().map(|(_, v)| v.len()).sum()
+    }
+
     /// An attribute, `None` where it is empty.
     pub(super) fn get(&self, attribute: &str) -> Option<&str> {
         let found = self.attributes.iter().find(|(n, _)| *n == attribute);

@@ -13,6 +13,8 @@ use crate::sink::Reason;
 const MAX_DEPTH: usize = 128;
 /// The most elements that are kept of one entry.
 const MAX_ELEMENTS: usize = 20_000;
+/// More bytes of attributes in one entry are no entry that anybody wrote.
+const MAX_BYTES: usize = 4 << 20;
 /// The longest attribute, and the longest text, that is kept.
 const MAX_VALUE: usize = 4096;
 
@@ -147,14 +149,15 @@ impl<'a> Xml<'a> {
     /// Reads the element that has begun, to its end.
     pub(super) fn tree(&mut self, root: Element) -> Result<Tree, Fault> {
         let mut open = vec![root];
-        let mut elements = 1usize;
+        let (mut elements, mut bytes) = (1usize, 0usize);
         loop {
             // Text means something in a value alone.
             let keep = open.last().is_some_and(|e| e.name == "value");
             match self.next(keep)? {
                 Next::Open(child) => {
                     elements += 1;
-                    if elements > MAX_ELEMENTS {
+                    bytes += child.bytes();
+                    if elements > MAX_ELEMENTS || bytes > MAX_BYTES {
                         self.oversize = true;
                         self.skip()?;
                         self.oversize = true;
@@ -242,7 +245,15 @@ fn kept(tag: &BytesStart<'_>, prefixes: &[Vec<u8>], oversize: &mut bool) -> Resu
         if attribute.key.prefix().is_some_and(|p| p.as_ref() == b"xmlns") {
             continue;
         }
-        let Some(key) = Element::attribute_name(attribute.key.local_name().as_ref()) else { continue };
+        // Attributes of CDA have no prefix, but for xsi:type.
+        let local = attribute.key.local_name();
+        if attribute.key.prefix().is_some() && local.as_ref() != b"type" {
+            continue;
+        }
+        let Some(key) = Element::attribute_name(local.as_ref()) else { continue };
+        if element.get(key).is_some() {
+            continue;
+        }
         if attribute.value.len() > MAX_VALUE {
             *oversize = true;
             continue;

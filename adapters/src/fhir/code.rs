@@ -7,20 +7,7 @@ use schema::{Record, Table, codes};
 use super::No;
 use super::wire::{CodeableConcept, Coding, of};
 use crate::sink::Reason;
-
-/// The systems that a table's studies ask for, the best first. A system that the schema knows and that is not listed comes
-/// after these, and any other system last.
-fn usual(table: Table) -> &'static [&'static str] {
-    match table {
-        Table::Condition => {
-            &["icd10gm", "icd10cm", "icd10fr", "icd10nl", "icd10se", "icd10es", "icd10uk", "icd10", "snomed", "icd9cm"]
-        }
-        Table::Measurement => &["loinc", "snomed"],
-        Table::DrugExposure => &["rxnorm", "atc", "dmd", "snomed", "cvx", "pzn", "ndc"],
-        Table::Procedure => &["ops", "ccam", "opcs4", "icd10pcs", "snomed", "cpt", "hcpcs", "icd9proc"],
-        _ => &[],
-    }
-}
+use crate::systems::place;
 
 /// The URI of a coding's system, as the schema spells it.
 pub(super) fn system<'c>(coding: &'c Coding<'_>) -> Option<Cow<'c, str>> {
@@ -29,13 +16,6 @@ pub(super) fn system<'c>(coding: &'c Coding<'_>) -> Option<Cow<'c, str>> {
         Some(known) => Some(Cow::Borrowed(known.uri)),
         None => codes::canonical(text).map(Cow::Owned),
     }
-}
-
-/// How far back in the table's list a system stands.
-fn place(uri: Option<&str>, table: Table) -> usize {
-    let Some(known) = uri.and_then(|u| codes::SYSTEMS.iter().find(|s| s.uri == u)) else { return usize::MAX };
-    let usual = usual(table);
-    usual.iter().position(|alias| *alias == known.alias).unwrap_or(usual.len())
 }
 
 /// The coding that a row of the table keeps: of the most usual system, and of several the first. A coding without a code is none.

@@ -1,6 +1,6 @@
 //! MedicationRequest, -Dispense, -Administration and -Statement: a drug that was ordered, dispensed, given or is taken.
 
-use schema::{Key, Record, Table};
+use schema::{Cell, Key, Record, Table};
 use serde::Deserialize;
 
 use super::told::{Told, set_known, set_status};
@@ -74,8 +74,6 @@ enum Doses<'a> {
 #[serde(rename_all = "camelCase")]
 struct DispenseRequest<'a> {
     #[serde(borrow)]
-    validity_period: Option<Period<'a>>,
-    #[serde(borrow)]
     quantity: Option<Quantity<'a>>,
     #[serde(borrow)]
     expected_supply_duration: Option<Quantity<'a>>,
@@ -93,11 +91,29 @@ impl<'a> Medication<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Dosage<'a> {
+    #[serde(borrow)]
+    timing: Option<Timing<'a>>,
     #[serde(borrow)]
     route: Option<CodeableConcept<'a>>,
     #[serde(borrow)]
     dose: Option<Quantity<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Timing<'a> {
+    #[serde(borrow)]
+    repeat: Option<Repeat<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Repeat<'a> {
+    #[serde(borrow)]
+    bounds_period: Option<Period<'a>>,
+    #[serde(borrow)]
+    bounds_duration: Option<Quantity<'a>>,
 }
 
 /// The identity of a row by the type and the id of its resource; `None` for other types.
@@ -221,11 +237,18 @@ pub(super) fn request(m: &Medication<'_>, told: &Told<'_>) -> Rows {
     if let Some(dispense) = &m.dispense_request {
         set_quantity(&mut row, dispense.quantity.as_ref());
         row.set("days_supply", dispense.expected_supply_duration.as_ref().and_then(days));
-        if let Some(period) = &dispense.validity_period
-            && let Some(end) = told.end(&period.end, "MedicationRequest.dispenseRequest.validityPeriod.end")
+    }
+    // Until when it is to be taken. validityPeriod is until when it may be handed out, and says nothing of that.
+    if let Some(repeat) = m.dose().and_then(|d| d.timing.as_ref()).and_then(|t| t.repeat.as_ref()) {
+        if let Some(period) = &repeat.bounds_period
+            && let Some(end) =
+                told.end(&period.end, "MedicationRequest.dosageInstruction.timing.repeat.boundsPeriod.end")
         {
             envelope::set_end(&mut row, &end);
             row.set("end_kind", "explicit");
+        }
+        if row.get("days_supply") == &Cell::Null {
+            row.set("days_supply", repeat.bounds_duration.as_ref().and_then(days));
         }
     }
     Ok(vec![row])

@@ -139,6 +139,10 @@ impl Index {
     }
 
     fn keep_id(&mut self, name: Name, id: &str) {
+        // No id of FHIR is longer than 64 characters; one that is refers to nothing.
+        if id.len() > 256 {
+            return;
+        }
         if let Some(slot) = self.ids.get_mut(&name) {
             if slot.as_deref() != Some(id) {
                 *slot = None;

@@ -16,8 +16,17 @@ pub(crate) enum Charset {
     Unknown,
 }
 
-/// The character set of MSH-18's first repetition (HL7 table 0211).
-pub(crate) fn of(name: &[u8]) -> Charset {
+/// The character set of MSH-18's repetitions: the first, and those that escape sequences switch to. Japanese sets are one encoding with
+/// their escapes, whichever is named first, and their bytes hold HL7's separators, so that they are decoded before anything is split.
+pub(crate) fn of_all<'m>(names: impl Iterator<Item = &'m [u8]>) -> Charset {
+    let all: Vec<Charset> = names.map(of).collect();
+    let japanese = all.iter().find(|c| matches!(c, Charset::Decode(e) if *e == encoding_rs::ISO_2022_JP));
+    let unknown = all.iter().find(|c| **c == Charset::Unknown);
+    unknown.or(japanese).or(all.first()).copied().unwrap_or(Charset::Plain)
+}
+
+/// The character set of one repetition (HL7 table 0211).
+fn of(name: &[u8]) -> Charset {
     let upper: Vec<u8> =
         name.trim_ascii().iter().map(|b| b.to_ascii_uppercase()).map(|b| if b == b'_' { b'-' } else { b }).collect();
     let label: &[u8] = match upper.as_slice() {

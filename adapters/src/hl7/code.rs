@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 
 use schema::codes;
-use schema::{Cell, Record};
+use schema::{Cell, Record, Table};
 
 use super::scan::Field;
 use super::segment::{No, Segment};
 use crate::sink::Reason;
+use crate::systems::place;
 
 /// A code and its system.
 pub(crate) struct Coded<'m> {
@@ -24,12 +25,14 @@ fn system(name: &str) -> Option<Cow<'static, str>> {
     codes::canonical(name).map(Cow::Owned)
 }
 
-/// The code to keep: the one of a system known here, else the first. Both triplets of the field are looked into.
+/// The code to keep: the one of the system that a table's studies ask for first, else the first. Both triplets of the field are looked
+/// into.
 pub(crate) fn choose<'m, const N: usize>(
     segment: &Segment<'_, N>,
     n: usize,
     field: Field<'m>,
     fallback: Option<&str>,
+    table: Table,
 ) -> Result<Option<Coded<'m>>, No> {
     let triplet = |at: usize| -> Result<Option<Coded<'m>>, No> {
         let read = |c: usize| {
@@ -44,13 +47,9 @@ pub(crate) fn choose<'m, const N: usize>(
         };
         Ok(Some(Coded { code, system }))
     };
-    let first = triplet(1)?;
-    if first.as_ref().is_some_and(|c| c.system.is_some()) {
-        return Ok(first);
-    }
-    let other = triplet(4)?;
-    Ok(match (first, other) {
-        (Some(_), Some(other)) if other.system.is_some() => Some(other),
+    let of = |c: &Coded<'_>| (place(c.system.as_deref(), table), c.system.is_none());
+    Ok(match (triplet(1)?, triplet(4)?) {
+        (Some(first), Some(other)) if of(&other) < of(&first) => Some(other),
         (first, other) => first.or(other),
     })
 }
@@ -62,7 +61,7 @@ pub(crate) fn set<const N: usize>(
     n: usize,
     fallback: Option<&str>,
 ) -> Result<(), No> {
-    match choose(segment, n, segment.field(n), fallback)? {
+    match choose(segment, n, segment.field(n), fallback, row.table())? {
         Some(coded) => {
             row.set("code", coded.code);
             row.set("code_system", coded.system);

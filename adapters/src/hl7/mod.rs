@@ -176,8 +176,9 @@ impl Hl7 {
             );
             return out.quarantine(line, Reason::NotHl7, detail);
         };
-        let declared = Fields::<19>::of(head, seps).get(18).component(1);
-        let other = match decoded(bytes, spans, charset::of(declared.bytes())) {
+        let declared = Fields::<19>::of(head, seps).get(18);
+        let declared = charset::of_all(declared.repetitions().map(|r| r.component(1).bytes()));
+        let other = match decoded(bytes, spans, declared) {
             Ok(other) => other,
             Err((reason, remedy)) => {
                 return out.quarantine(line, reason, format!("message {number}, MSH[1]-18: {remedy}"));

@@ -92,11 +92,14 @@ pub(crate) fn rows<'m>(
     told: &Told<'_>,
 ) -> Rows {
     let env = told.env;
-    let sent = match obx.field(11).component(1) {
-        f if f.is_empty() => report.obr.field(25).component(1).bytes(),
-        f => f.bytes(),
+    let (status, retracted) = match obx.field(11).component(1) {
+        // OBR-25 is of table 0123, where A means that some results are there.
+        f if f.is_empty() => match report.obr.field(25).component(1).bytes() {
+            b"A" => ("preliminary", false),
+            sent => status(sent),
+        },
+        f => status(f.bytes()),
     };
-    let (status, retracted) = status(sent);
     let text = is_text(obx);
     if text && (nth > 0 || obx.field(3).is_empty()) {
         return Ok(Vec::new());
@@ -136,7 +139,7 @@ fn values(
     key: impl Fn(usize) -> Key,
 ) -> Rows {
     let env = told.env;
-    let coded = code::choose(obx, 3, obx.field(3), None)?
+    let coded = code::choose(obx, 3, obx.field(3), None, Table::Measurement)?
         .ok_or_else(|| obx.bad(3, Reason::MissingCode, "the code is missing; map it at the source"))?;
     let result = match obx.time(19, env)? {
         Some(when) => Some(when),

@@ -56,6 +56,12 @@ impl<'m> Raw<'m> {
             .take_while(move |name| *name != own)
     }
 
+    /// The names of the segments before it, the nearest first.
+    pub(crate) fn preceding(&self) -> impl Iterator<Item = &'m [u8]> {
+        let raw = *self;
+        (0..self.at).rev().map(move |at| raw.segment(at).get(..3).unwrap_or_default())
+    }
+
     /// The line in the file.
     pub(crate) fn line(&self) -> u64 {
         self.spans.get(self.at).map_or(0, |s| s.line)
@@ -130,10 +136,13 @@ impl<'m, const N: usize> Segment<'m, N> {
         }
     }
 
-    /// An identifier: the entity and who assigned it, as far as they are told.
+    /// An identifier: the entity and who assigned it, by name or else by a universal id, as far as they are told.
     pub(crate) fn entity(&self, n: usize) -> Result<Option<[String; 2]>, No> {
         let Some(id) = self.part(n, 1)? else { return Ok(None) };
-        let space = self.part(n, 2)?.unwrap_or_default();
+        let space = match self.part(n, 2)? {
+            Some(name) => name,
+            None => self.part(n, 3)?.unwrap_or_default(),
+        };
         Ok(Some([id.into_owned(), space.into_owned()]))
     }
 }

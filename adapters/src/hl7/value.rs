@@ -101,7 +101,7 @@ pub(crate) fn set(row: &mut Record, obx: &Segment<'_, 20>, value: Field<'_>) -> 
         }
         b"SN" | b"NR" => structured(row, obx, value, kind == b"NR", &fill)?,
         b"CE" | b"CWE" | b"CNE" | b"CF" | b"IS" | b"ID" | b"CD" => {
-            match code::choose(obx, 5, value, None)? {
+            match code::choose(obx, 5, value, None, schema::Table::Measurement)? {
                 Some(coded) => {
                     row.set("value_code", coded.code);
                 }

@@ -129,7 +129,10 @@ impl<'m> Walk<'m, '_, '_> {
             },
             b"ORC" => {
                 state.order = Order::default();
-                state.report = None;
+                // In OUL an order's ORC stands behind its OBR, and its results behind both.
+                if raw.preceding().find(|name| !matches!(*name, b"NTE" | b"PRT")) != Some(b"OBR".as_slice()) {
+                    state.report = None;
+                }
                 let orc = raw.fields(self.seps);
                 state.order = Order::read(&orc)?;
                 // An order whose time can't be read keeps its numbers.

@@ -55,6 +55,11 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("cells/ul", "/uL"),
     ("/ul", "/uL"),
     ("/cmm", "/mm3"),
+    // Base units in capitals: case tells units of UCUM apart, and nobody means these otherwise.
+    ("kg", "kg"),
+    ("cm", "cm"),
+    ("mm", "mm"),
+    ("pg", "pg"),
     ("/hpf", "/[HPF]"),
     ("/lpf", "/[LPF]"),
     // Concentrations.
@@ -90,6 +95,7 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("mval/l", "meq/L"),
     ("iu/l", "[IU]/L"),
     ("iu/ml", "[IU]/mL"),
+    ("uu/ml", "u[IU]/mL"),
     ("miu/l", "m[IU]/L"),
     ("miu/ml", "m[IU]/mL"),
     ("uiu/ml", "u[IU]/mL"),

@@ -145,7 +145,9 @@ fn looked_up(text: &str) -> Option<Arc<str>> {
     if let Some((_, unit)) = aliases::EXACT.iter().find(|(spelling, _)| *spelling == text) {
         return Some(Arc::from(*unit));
     }
-    match BY_ALIAS.get(text.to_lowercase().as_str()) {
+    // A micro is written mc as well: mcL, mcU.
+    let lower = text.to_lowercase().replace("mcl", "ul").replace("mcu/", "uu/");
+    match BY_ALIAS.get(lower.as_str()) {
         Some(unit) => Some(Arc::from(*unit)),
         None => ucum::valid(&text).then(|| Arc::from(&*text)),
     }

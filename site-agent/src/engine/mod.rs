@@ -93,6 +93,15 @@ impl Engine {
         Ok((readable.cohort(&[]).await?, readable.version()))
     }
 
+    /// How many of those who are listed as having objected or consented, for the purpose of a study, the lake knows nobody by. For the
+    /// site's own people alone.
+    ///
+    /// # Errors
+    /// There is no data, or a list can't be read.
+    pub async fn unknown(&self, config: &Config, lake: &Lake, study: &Study) -> Result<usize, EngineError> {
+        Readable::open(config, lake, study, self.clock.now())?.unknown().await
+    }
+
     /// Forgets every batch.
     pub fn forget(&self) {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).clear();

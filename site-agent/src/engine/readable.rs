@@ -131,6 +131,29 @@ impl<'a> Readable<'a> {
         Ok(frame)
     }
 
+    /// How many listed persons the lake knows nobody by: whoever objected under an id that the source writes otherwise would not be heard.
+    pub(super) async fn unknown(&self) -> Result<usize, EngineError> {
+        let Permitted { objected, consented } = &self.permitted;
+        let all: BTreeSet<Key> = objected.iter().chain(consented.iter().flatten()).copied().collect();
+        if all.is_empty() {
+            return Ok(0);
+        }
+        let ctx = session::context(&self.config.limits, &self.config.state_dir().join("lake/spill"))?;
+        let people = session::plain_frame(&ctx, &self.lake.entry_file(&self.gold).ok_or(EngineError::NoData)?).await?;
+        let schema = Arc::new(Schema::new(vec![Field::new("listed", DataType::FixedSizeBinary(16), false)]));
+        let column = FixedSizeBinaryArray::try_from_sparse_iter_with_size(all.iter().map(Some), 16)
+            .map_err(|e| EngineError::Query(e.to_string()))?;
+        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(column)])
+            .map_err(|e| EngineError::Query(e.to_string()))?;
+        let listed = ctx.read_table(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))?;
+        let mut left = listed.join(people, JoinType::LeftAnti, &["listed"], &["person_key"], None)?;
+        if let Some(file) = self.lake.merged_file(&self.gold) {
+            let merged = session::plain_frame(&ctx, &file).await?;
+            left = left.join(merged, JoinType::LeftAnti, &["listed"], &["old_key"], None)?;
+        }
+        Ok(left.count().await?)
+    }
+
     /// Listed persons, also under the key of whom they were merged into.
     async fn persons(&self, ctx: &SessionContext, keys: &BTreeSet<Key>) -> Result<DataFrame, EngineError> {
         let schema = Arc::new(Schema::new(vec![Field::new("listed", DataType::FixedSizeBinary(16), false)]));

@@ -156,7 +156,8 @@ fn deaths() -> String {
 }
 
 /// A person's time under observation, where no source states it: from the first to the last dated event, or to a death soon after it,
-/// and never beyond a death. The basis says that it is inferred.
+/// and never beyond a death. An event of a year or a month stands at its first day, which nobody observed; such events count only for
+/// who has none that is known to the day. The basis says that it is inferred.
 fn inferred_periods() -> String {
     let dated: Vec<String> =
         [Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure]
@@ -164,7 +165,8 @@ fn inferred_periods() -> String {
             .map(|t| {
                 let date = t.day();
                 format!(
-                    "SELECT person_key, record_key, source_system, t_ingest, {date} AS day FROM {} WHERE {}",
+                    "SELECT person_key, record_key, source_system, t_ingest, {date} AS day, t_prec IN ('year', 'month') AS vague \
+                     FROM {} WHERE {}",
                     t.name(),
                     t.counts()
                 )
@@ -173,8 +175,9 @@ fn inferred_periods() -> String {
     format!(
         "SELECT {envelope}, start_date, end_date, 'inferred' AS basis FROM (SELECT p.*, CASE WHEN d.died IS NOT NULL \
          AND CAST(d.died AS INT) - CAST(p.last_date AS INT) <= {DEATH_IN_SIGHT_DAYS} THEN d.died ELSE p.last_date END AS end_date \
-         FROM (SELECT person_key, min(record_key) AS record_key, \
-         min(source_system) AS source_system, max(t_ingest) AS t_ingest, min(day) AS start_date, max(day) AS last_date \
+         FROM (SELECT person_key, min(record_key) AS record_key, min(source_system) AS source_system, max(t_ingest) AS t_ingest, \
+         coalesce(min(CASE WHEN NOT vague THEN day END), min(day)) AS start_date, \
+         coalesce(max(CASE WHEN NOT vague THEN day END), max(day)) AS last_date \
          FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key) p LEFT JOIN {deaths} d ON d.person_key = p.person_key \
          WHERE d.died IS NULL OR d.died >= p.start_date) ORDER BY person_key",
         deaths = deaths(),

@@ -75,7 +75,7 @@ fn replaced(batch: &RecordBatch, with: Vec<(&str, ArrayRef)>) -> Result<RecordBa
 }
 
 /// How gold derives periods and eras; another word has every site build it anew.
-const DERIVATION: &str = "2: deaths end periods, supplies last";
+const DERIVATION: &str = "3: deaths end periods, supplies last, vague days observe nobody";
 
 impl Standards {
     /// Reads the site's mapping files and unit aliases.

@@ -168,3 +168,26 @@ fn an_insurance_states_a_period_where_it_has_a_beginning() {
     assert_ne!(row.get("end_date"), &Cell::Null);
     assert_eq!(read(coverage("").as_bytes()).0.skipped, ["Coverage"]);
 }
+
+/// validityPeriod is until when a prescription may be handed out; how long the drug is taken is in its dosage.
+#[test]
+fn a_prescription_lasts_as_long_as_it_is_taken() {
+    let request = |rest: &str| {
+        one(&format!(
+            r#"{{"resourceType":"MedicationRequest","id":"x","status":"active","intent":"order","authoredOn":"2024-01-10","medicationCodeableConcept":{{"coding":[{{"system":"http://www.whocc.no/atc","code":"B01AC06"}}]}},"subject":{{"reference":"Patient/p"}},{rest}}}"#
+        ))
+    };
+    let day = |d: &str| Cell::Date(chrono::NaiveDate::parse_from_str(d, "%Y-%m-%d").unwrap().to_epoch_days());
+    let row = request(
+        r#""dispenseRequest":{"validityPeriod":{"end":"2025-01-09"},"expectedSupplyDuration":{"value":30,"code":"d","unit":"d"}}"#,
+    );
+    assert_eq!((row.get("end_date"), row.get("days_supply")), (&Cell::Null, &Cell::Int(30)));
+    let row = request(
+        r#""dosageInstruction":[{"timing":{"repeat":{"boundsPeriod":{"start":"2024-01-10","end":"2024-01-17"}}}}]"#,
+    );
+    assert_eq!((row.get("end_date"), text(&row, "end_kind")), (&day("2024-01-17"), "explicit".into()));
+    let row = request(
+        r#""dosageInstruction":[{"timing":{"repeat":{"boundsDuration":{"value":2,"code":"wk","unit":"wk"}}}}]"#,
+    );
+    assert_eq!(row.get("days_supply"), &Cell::Int(14));
+}
