@@ -71,10 +71,15 @@ pub(super) const DECIDES: &str = "(op = 'retract' OR coalesce(CAST(patch AS VARC
 /// comes before what it corrects, what was known later before the rest, and what the sender's own sequence says is later; then a
 /// retraction, and what the rows say decides, so that it is not the order of arrival; and at last what came later.
 pub(super) fn latest_first(table: Table) -> String {
-    let says: Vec<&str> = match table {
+    let mut says: Vec<&str> = match table {
         Table::Measurement => vec!["value_num", "value_code", "value_lo", "value_hi", "comparator", "unit_src"],
         _ => table.extra().iter().filter(|c| c.kind != Kind::Tag).map(|c| c.name).collect(),
     };
+    // Two messages of one number and time may still say different things: which of them is kept does not hang on their order.
+    says.extend(["visit_key", "code_system", "code"]);
+    if table == Table::Measurement {
+        says.extend(["flag", "specimen", "ref_lo", "ref_hi"]);
+    }
     let says: Vec<String> = says.iter().map(|c| format!("{c} DESC NULLS LAST, ")).collect();
     // A result that is not there yet does not take one back that is.
     let (strong, weak) = match table {

@@ -567,6 +567,7 @@ impl Lake {
                 quarantine: written.quarantine.clone(),
                 linkage: context.linkage.as_deref().filter(|_| links).map(LinkageKey::id),
                 at_micros: context.ingest_micros,
+                whole: written.whole,
                 snapshot: source.is_snapshot() && written.whole,
                 schema: schema::version::VERSION.to_owned(),
             };

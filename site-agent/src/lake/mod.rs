@@ -154,6 +154,9 @@ pub struct Ingested {
     /// When it was ingested, in microseconds since 1970; 0 where an older version did not say.
     #[serde(default)]
     pub at_micros: i64,
+    /// Whether all of it was read: such a reading takes the place of those of the same bytes under other settings.
+    #[serde(default)]
+    pub whole: bool,
     /// Whether it is a whole snapshot, which takes the place of what was read of this file before.
     #[serde(default)]
     pub snapshot: bool,
@@ -167,19 +170,38 @@ fn first_schema() -> String {
     "1.0.0".to_owned()
 }
 
-/// The run of each file's newest whole snapshot, by source and file.
-fn newest_snapshots(all: &[Ingested]) -> BTreeMap<(&str, &str), u32> {
-    let mut newest = BTreeMap::new();
-    for entry in all.iter().filter(|e| e.snapshot) {
-        let run = newest.entry((entry.source.as_str(), entry.file.as_str())).or_insert(0);
-        *run = entry.run.max(*run);
-    }
-    newest
+/// The runs that others give way to.
+struct Newest<'a> {
+    /// Of each file's newest whole snapshot, by source and file.
+    snapshots: BTreeMap<(&'a str, &'a str), u32>,
+    /// Of the newest whole reading of a file's bytes, by source, file and hash: with another mapping the same rows have other identities,
+    /// and both readings together would be every row twice.
+    readings: BTreeMap<(&'a str, &'a str, &'a str), u32>,
 }
 
-/// Whether a later snapshot of the same file takes an entry's place.
-fn is_superseded(entry: &Ingested, newest: &BTreeMap<(&str, &str), u32>) -> bool {
-    newest.get(&(entry.source.as_str(), entry.file.as_str())).is_some_and(|run| *run > entry.run)
+impl<'a> Newest<'a> {
+    fn of(all: &'a [Ingested]) -> Newest<'a> {
+        let mut newest = Newest { snapshots: BTreeMap::new(), readings: BTreeMap::new() };
+        for entry in all {
+            let (source, file) = (entry.source.as_str(), entry.file.as_str());
+            if entry.snapshot {
+                let run = newest.snapshots.entry((source, file)).or_insert(0);
+                *run = entry.run.max(*run);
+            }
+            if entry.whole {
+                let run = newest.readings.entry((source, file, entry.hash.as_str())).or_insert(0);
+                *run = entry.run.max(*run);
+            }
+        }
+        newest
+    }
+
+    /// Whether a later snapshot of the same file, or a later reading of the same bytes, takes an entry's place.
+    fn supersedes(&self, entry: &Ingested) -> bool {
+        let (source, file) = (entry.source.as_str(), entry.file.as_str());
+        let later = |run: Option<&u32>| run.is_some_and(|run| *run > entry.run);
+        later(self.snapshots.get(&(source, file))) || later(self.readings.get(&(source, file, entry.hash.as_str())))
+    }
 }
 
 /// The lake of a site.
@@ -217,12 +239,13 @@ impl Lake {
         Ok(entries.iter().filter_map(|(_, v)| serde_json::from_slice(v).ok()).collect())
     }
 
-    /// Silver files of a table that count: of a file that comes as a snapshot, those of its newest whole one, and of what came later.
+    /// Silver files of a table that count: of a file that comes as a snapshot, those of its newest whole one, and of what came later; of
+    /// bytes that were read with several mappings, those of the last whole reading.
     fn silver_of(&self, table: Table) -> Result<Vec<PathBuf>, LakeError> {
         let mut files: Vec<(u32, PathBuf)> = Vec::new();
         let all = self.ingested()?;
-        let newest = newest_snapshots(&all);
-        for f in all.iter().filter(|f| !is_superseded(f, &newest)) {
+        let newest = Newest::of(&all);
+        for f in all.iter().filter(|f| !newest.supersedes(f)) {
             for (name, path) in &f.silver {
                 if name == table.name() {
                     files.push((f.run, self.root.join(path)));

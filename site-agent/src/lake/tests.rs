@@ -199,6 +199,29 @@ async fn the_newest_row_wins_also_after_files_were_read_again() {
     assert_eq!(hospital.tags(), BTreeMap::from([(Some(1951), None), (Some(1960), want)]));
 }
 
+/// A mapping that is corrected gives its rows other identities. They take the place of those of the first reading, and do not stand beside
+/// them; and when the first mapping comes back, so do its rows.
+#[tokio::test]
+async fn a_corrected_mapping_doubles_nothing() {
+    let hospital = Hospital::csv();
+    let mapping = hospital.dir.path().join("mapping.toml");
+    hospital.ingest().await;
+    let people = || hospital.rows(Table::Patient, &["birth_year"]).len();
+    let first = people();
+    assert!(first > 0);
+    let by_number = MAPPING.replace("person = { column = \"id\" }", "person = { column = \"nr\" }");
+    assert_ne!(by_number, MAPPING);
+    let keys = || hospital.rows(Table::Patient, &["person_key"]);
+    let before = keys();
+    std::fs::write(&mapping, &by_number).unwrap();
+    hospital.ingest().await;
+    assert!(people() <= first, "{} and {first} before", people());
+    assert!(keys().iter().all(|k| !before.contains(k)));
+    std::fs::write(&mapping, MAPPING).unwrap();
+    hospital.ingest().await;
+    assert_eq!(keys(), before);
+}
+
 #[tokio::test]
 async fn a_file_that_is_gone_has_no_tags_of_another_key_until_it_is_back() {
     let hospital = Hospital::csv();

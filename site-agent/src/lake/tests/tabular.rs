@@ -20,7 +20,7 @@ impl Hospital {
     }
 
     /// Gold's rows of a table, sorted, without what depends on keys.
-    fn rows(&self, table: Table, columns: &[&str]) -> Vec<String> {
+    pub(super) fn rows(&self, table: Table, columns: &[&str]) -> Vec<String> {
         let options = FormatOptions::default();
         let mut out = Vec::new();
         for batch in batches(&self.lake.gold_file(&self.gold(), table).unwrap()) {
