@@ -66,7 +66,7 @@ pub(super) struct Medication<'a> {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Doses<'a> {
-    One(#[serde(borrow)] Dosage<'a>),
+    One(#[serde(borrow)] Box<Dosage<'a>>),
     Several(#[serde(borrow)] Vec<Dosage<'a>>),
 }
 
