@@ -127,13 +127,14 @@ async fn looked_at(sql: &str, own: Own) -> Result<(), Refused> {
     tables::register(&ctx, own).map_err(|e| unreadable(&e))?;
     let plan = ctx.state().create_logical_plan(sql).await.map_err(|e| unreadable(&e))?;
     let of = walk(&plan)?;
-    failing::check(&ctx, &plan)?;
+    // The types that comparing and computing add are known after the analysis alone.
+    let typed = analyzed(&ctx, plan.clone()).map_err(|e| unreadable(&e))?;
+    failing::check(&plan, &typed)?;
     let at = |name: &str| plan.schema().fields().iter().position(|f| f.name() == name);
     match (of, at(KEY)) {
         (Of::Patients(keys), Some(place)) if keys.contains(&place) => {}
         _ => return refused(format!("the query gives no {KEY}"), format!("select {KEY} of a table of patients")),
     }
-    // The types that comparing and computing add are known after the analysis alone.
     let lacking: Vec<&str> = columns.iter().filter(|c| at(c).is_none()).copied().collect();
     if !lacking.is_empty() {
         return refused(
@@ -141,9 +142,6 @@ async fn looked_at(sql: &str, own: Own) -> Result<(), Refused> {
             format!("name the columns {KEY}, {}", columns.join(", ")),
         );
     }
-    let state = ctx.state();
-    let typed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
-    let typed = typed.map_err(|e| unreadable(&e))?;
     if let Some(field) = typed.schema().fields().iter().find(|f| f.name() == own.column())
         && let Err(remedy) = own.takes(field.data_type())
     {
@@ -183,9 +181,14 @@ pub async fn problems(study: &Study) -> Vec<Problem> {
 pub async fn plan(ctx: &SessionContext, sql: &str, of: Own) -> Result<DataFrame, DataFusionError> {
     check(sql, of).await.map_err(|e| DataFusionError::Plan(e.to_string()))?;
     let state = ctx.state();
-    let plan = state.create_logical_plan(sql).await?;
-    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    let plan = analyzed(ctx, state.create_logical_plan(sql).await?)?;
     Ok(DataFrame::new(state, failing::forgiving(plan)?))
+}
+
+/// A plan with the types that DataFusion gives it.
+fn analyzed(ctx: &SessionContext, plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let state = ctx.state();
+    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
 }
 
 fn unreadable(e: &DataFusionError) -> Refused {

@@ -140,12 +140,7 @@ impl<'a> Readable<'a> {
         }
         let ctx = session::context(&self.config.limits, &self.config.state_dir().join("lake/spill"))?;
         let people = session::plain_frame(&ctx, &self.lake.entry_file(&self.gold).ok_or(EngineError::NoData)?).await?;
-        let schema = Arc::new(Schema::new(vec![Field::new("listed", DataType::FixedSizeBinary(16), false)]));
-        let column = FixedSizeBinaryArray::try_from_sparse_iter_with_size(all.iter().map(Some), 16)
-            .map_err(|e| EngineError::Query(e.to_string()))?;
-        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(column)])
-            .map_err(|e| EngineError::Query(e.to_string()))?;
-        let listed = ctx.read_table(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))?;
+        let listed = listed(&ctx, &all)?;
         let mut left = listed.join(people, JoinType::LeftAnti, &["listed"], &["person_key"], None)?;
         if let Some(file) = self.lake.merged_file(&self.gold) {
             let merged = session::plain_frame(&ctx, &file).await?;
@@ -156,12 +151,7 @@ impl<'a> Readable<'a> {
 
     /// Listed persons, also under the key of whom they were merged into.
     async fn persons(&self, ctx: &SessionContext, keys: &BTreeSet<Key>) -> Result<DataFrame, EngineError> {
-        let schema = Arc::new(Schema::new(vec![Field::new("listed", DataType::FixedSizeBinary(16), false)]));
-        let column = FixedSizeBinaryArray::try_from_sparse_iter_with_size(keys.iter().map(Some), 16)
-            .map_err(|e| EngineError::Query(e.to_string()))?;
-        let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(column)])
-            .map_err(|e| EngineError::Query(e.to_string()))?;
-        let listed = ctx.read_table(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))?;
+        let listed = listed(ctx, keys)?;
         let Some(file) = self.lake.merged_file(&self.gold) else { return Ok(listed) };
         let merged = session::plain_frame(ctx, &file).await?;
         let theirs = merged
@@ -170,4 +160,14 @@ impl<'a> Readable<'a> {
             .with_column_renamed("new_key", "listed")?;
         Ok(listed.union(theirs)?)
     }
+}
+
+/// A list of persons as a table: one column, `listed`.
+fn listed(ctx: &SessionContext, keys: &BTreeSet<Key>) -> Result<DataFrame, EngineError> {
+    let schema = Arc::new(Schema::new(vec![Field::new("listed", DataType::FixedSizeBinary(16), false)]));
+    let column = FixedSizeBinaryArray::try_from_sparse_iter_with_size(keys.iter().map(Some), 16)
+        .map_err(|e| EngineError::Query(e.to_string()))?;
+    let batch =
+        RecordBatch::try_new(schema.clone(), vec![Arc::new(column)]).map_err(|e| EngineError::Query(e.to_string()))?;
+    Ok(ctx.read_table(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))?)
 }
