@@ -57,7 +57,7 @@ fn two_hospitals_get_the_key_and_nobody_else() {
         std::fs::write(home.join("mapping.toml"), mapping).unwrap();
         std::fs::write(
             home.join("extract/patients.csv"),
-            "id,sex,birth,sbp,day,nr\np1,f,1950-01-02,120,2023-05-06,ZZ-4711-0815\n",
+            "id,sex,birth,sbp,day,nr\np1,f,1950-01-02,120,2023-05-06,ZZ-QXKW-0815\n",
         )
         .unwrap();
         let without = f.agent_command(site, &["ingest"]);
@@ -83,7 +83,7 @@ fn two_hospitals_get_the_key_and_nobody_else() {
         let shown = f.agent_json(site, &["keys", "linkage", "show"]);
         assert_eq!((&lake["gold"]["linkage"], &shown["held"]), (&shown["key_id"], &true.into()));
         said += &(text(&without) + &text(&ingested) + &text(&taken) + &lake.to_string() + &shown.to_string());
-        for part in ["4711-0815", "ZZ47110815"] {
+        for part in ["QXKW-0815", "ZZQXKW0815"] {
             assert_eq!(holding(&home.join("state"), part.as_bytes()), Vec::<String>::new());
         }
     }
@@ -93,7 +93,7 @@ fn two_hospitals_get_the_key_and_nobody_else() {
     let key = std::fs::read(f.path("custodian/linkage.key")).unwrap();
     let key = &key[key.len() - 32..];
     let hex: String = key.iter().map(|b| format!("{b:02x}")).collect();
-    assert!(!said.contains(&hex) && !said.contains("4711"), "{said}");
+    assert!(!said.contains(&hex) && !said.contains("QXKW"), "{said}");
     let mut held = holding(f.dir.path(), key);
     held.sort();
     let ends = ["custodian/linkage.key", "s-1/state/linkage/key", "s-2/state/linkage/key"];
