@@ -7,28 +7,7 @@ use std::sync::LazyLock;
 use adapters::Adapter;
 use adapters::pgcopy::{Column, Header};
 
-const MAPPING: &str = r#"
-format = "csv"
-[[file]]
-match = "x"
-person = { column = "id" }
-[[file.row]]
-table = "patient"
-[file.row.set]
-sex = { column = "sex", map = { m = "M", w = "F" }, unmapped = "null" }
-birth = { column = "born" }
-[[file.row]]
-table = "measurement"
-require = ["code"]
-[file.row.set]
-code_system = "loinc"
-code = { column = "code" }
-value_num = { column = "value" }
-range_low = { column = "low" }
-range_high = { column = "high" }
-unit_src = { column = "unit" }
-event = { column = "at" }
-"#;
+const MAPPING: &str = include_str!("../mappings/pgcopy.toml");
 
 static ADAPTER: LazyLock<Box<dyn Adapter>> = LazyLock::new(|| match adapters::open("csv", Some(MAPPING), "mapping.toml") {
     Ok(adapter) => adapter,
