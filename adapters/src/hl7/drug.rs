@@ -3,7 +3,7 @@
 use schema::{Key, Record, Table};
 
 use super::code;
-use super::message::Told;
+use super::message::{Kind, Told};
 use super::patient::Person;
 use super::segment::{No, Rows, Segment};
 use super::value::number;
@@ -120,14 +120,17 @@ pub(crate) fn row(
     if ordered && order.cancelled {
         return Ok(order.retracted(person, told));
     }
+    // A vaccination has a number of its own, so that another day or vaccine corrects it. 9999 stands for none.
+    let alone = name == b"RXA" && told.header.kind == Kind::Vxu && rx.is_first_of_order() && id != "9999";
     // A drug is dispensed and given many times for one order.
     let place = match name {
         b"RXD" => [rx.text(1)?.unwrap_or_default(), rx.text(3)?.unwrap_or_default()],
-        b"RXA" => [rx.text(2)?.unwrap_or_default(), rx.text(3)?.unwrap_or_default()],
+        b"RXA" if !alone => [rx.text(2)?.unwrap_or_default(), rx.text(3)?.unwrap_or_default()],
         _ => Default::default(),
     };
     let component = rx.field(plan.code).component(1);
-    let component = if given { rx.read(plan.code, component)?.unwrap_or_default() } else { Default::default() };
+    let component =
+        if given && !alone { rx.read(plan.code, component)?.unwrap_or_default() } else { Default::default() };
     let (key, others) = match orders.split_first() {
         Some((key, others)) => (*key, others),
         None => {

@@ -100,7 +100,7 @@ impl Results {
         self.key.clear();
         self.key.extend([seps.field, seps.component, seps.repetition, seps.escape, seps.sub]);
         let own = [2, 3, 6, 7, 8, 11].map(|n| obx.field(n).bytes());
-        let order = [15, 25].map(|n| report.obr.field(n).bytes());
+        let order = [report.specimen.bytes(), report.obr.field(25).bytes()];
         for field in own.into_iter().chain(order) {
             // No field holds what parts the fields.
             self.key.extend_from_slice(field);

@@ -8,6 +8,7 @@ use schema::{Key, Record, Table};
 use super::code;
 use super::message::Told;
 use super::patient::Person;
+use super::scan::Field;
 use super::segment::{No, Rows, Segment};
 use super::value;
 use super::visit::Visit;
@@ -21,31 +22,46 @@ pub(crate) struct Report<'m> {
     /// The filler's number of the order and who assigned it: OBR-3, else ORC-3.
     pub(crate) filler: Option<[String; 2]>,
     /// What was read so far, with how often, for results that repeat their code: the first few, and all others.
-    few: Vec<(&'m [u8], &'m [u8], u32)>,
-    seen: HashMap<(&'m [u8], &'m [u8]), u32>,
+    few: Vec<(Named<'m>, u32)>,
+    seen: HashMap<Named<'m>, u32>,
+    /// Where the specimen is told: OBR-15, else SPM-4 of the specimens behind it.
+    pub(crate) specimen: Field<'m>,
 }
+
+/// What a result is known by within its report: its code, the code's system, and OBX-4.
+type Named<'m> = [&'m [u8]; 3];
 
 /// Results of a report that are compared one by one.
 const FEW: usize = 32;
 
 impl<'m> Report<'m> {
-    /// The report of an OBR, after the ORC before it.
-    pub(crate) fn new(obr: Segment<'m, 27>, orc_filler: Option<[String; 2]>) -> Result<Report<'m>, No> {
+    /// The report of an OBR, after the ORC before it and with the SPM that belongs to it.
+    pub(crate) fn new(
+        obr: Segment<'m, 27>,
+        orc_filler: Option<[String; 2]>,
+        spm: Option<&Segment<'m, 5>>,
+    ) -> Result<Report<'m>, No> {
         let filler = obr.entity(3)?.or(orc_filler);
-        Ok(Report { obr, filler, few: Vec::with_capacity(FEW), seen: HashMap::new() })
+        let told = obr.field(15).component(1).sub(1);
+        let specimen = match spm {
+            Some(spm) if told.is_empty() => spm.field(4).component(1),
+            _ => told,
+        };
+        Ok(Report { obr, filler, few: Vec::with_capacity(FEW), seen: HashMap::new(), specimen })
     }
 
     /// How often a result of that code and sub-id came before; a page of text is one.
     pub(crate) fn before(&mut self, obx: &Segment<'m, 20>) -> u32 {
-        let (code, sub) = (obx.field(3).bytes(), obx.field(4).bytes());
+        let coded = obx.field(3);
+        let named = [coded.component(1).bytes(), coded.component(3).bytes(), obx.field(4).bytes()];
         let room = self.few.len() < FEW;
-        let times = match self.few.iter_mut().find(|(c, s, _)| *c == code && *s == sub) {
-            Some((_, _, times)) => times,
+        let times = match self.few.iter_mut().find(|(known, _)| *known == named) {
+            Some((_, times)) => times,
             None if room => {
-                self.few.push((code, sub, 1));
+                self.few.push((named, 1));
                 return 0;
             }
-            None => self.seen.entry((code, sub)).or_default(),
+            None => self.seen.entry(named).or_default(),
         };
         *times += 1;
         *times - 1
@@ -121,11 +137,22 @@ pub(crate) fn rows<'m>(
     if retracted {
         return Ok(vec![gone(status)]);
     }
+    // The status alone has changed; the result itself is not sent again.
+    if obx.field(11).component(1).bytes() == b"U" && obx.field(5).is_empty() {
+        return Ok(vec![finished(obx, told, person, first)?]);
+    }
     let made = values(obx, report, visit, person, told, (status, text, first), key);
     made.map_err(|no| {
         let taken_back = if status == "corrected" || status == "cancelled" { "error" } else { "unknown" };
         No { instead: vec![gone(taken_back)], ..no }
     })
+}
+
+/// A result that is final now, with the value that an earlier message gave.
+fn finished(obx: &Segment<'_, 20>, told: &Told<'_>, person: &Person, key: Key) -> Result<Record, No> {
+    let mut row = told.at_once(Table::Measurement, person.key, key).update().with("status", "final");
+    code::set(&mut row, obx, 3, None)?;
+    Ok(row)
 }
 
 /// The same of an observation that holds.
@@ -149,8 +176,7 @@ fn values(
         Some(when) => Some(when),
         None => report.obr.time(7, env)?,
     };
-    let specimen = report.obr.field(15).component(1).sub(1);
-    let specimen = report.obr.read(15, specimen)?;
+    let specimen = report.obr.read(15, report.specimen)?;
     let mut rows = Vec::with_capacity(1);
     for (repetition, value) in obx.field(5).repetitions().enumerate() {
         let mut row = match repetition {
@@ -179,12 +205,7 @@ fn values(
     Ok(rows)
 }
 
-fn fill(
-    row: &mut Record,
-    obx: &Segment<'_, 20>,
-    value: super::scan::Field<'_>,
-    status: &'static str,
-) -> Result<(), No> {
+fn fill(row: &mut Record, obx: &Segment<'_, 20>, value: Field<'_>, status: &'static str) -> Result<(), No> {
     row.set("status", status);
     // A result that could not be had has no value, whatever its field says.
     if status == "cancelled" {

@@ -56,6 +56,12 @@ impl<'m> Raw<'m> {
             .take_while(move |name| *name != own)
     }
 
+    /// The first segment of that name behind it, before the next of its own name.
+    pub(crate) fn first_behind(&self, wanted: &[u8]) -> Option<Raw<'m>> {
+        let ahead = self.following().position(|name| name == wanted)?;
+        Some(Raw { at: self.at + 1 + ahead, ..*self })
+    }
+
     /// The names of the segments before it, the nearest first.
     pub(crate) fn preceding(&self) -> impl Iterator<Item = &'m [u8]> {
         let raw = *self;
@@ -86,6 +92,12 @@ pub(crate) struct Segment<'m, const N: usize> {
 }
 
 impl<'m, const N: usize> Segment<'m, N> {
+    /// Whether no other of its name stands between it and the ORC before it.
+    pub(crate) fn is_first_of_order(&self) -> bool {
+        let name = self.raw.name();
+        self.raw.preceding().find(|n| *n == b"ORC" || *n == name).is_some_and(|n| n == b"ORC")
+    }
+
     /// A field.
     pub(crate) fn field(&self, n: usize) -> Field<'m> {
         self.fields.get(n)

@@ -37,6 +37,9 @@ struct State<'m> {
     visit: Visit,
     order: Order,
     report: Option<Report<'m>>,
+    /// The last SPM, and whether specimens stand behind the orders that they are of, as in ORU, or before them, as in OUL^R22.
+    specimen: Option<Raw<'m>>,
+    specimens_behind: Option<bool>,
     /// What is merged, which waits for the visit behind it.
     merge: Option<Raw<'m>>,
     /// Whether it was said that the diagnoses are all that the visit has.
@@ -148,7 +151,14 @@ impl<'m> Walk<'m, '_, '_> {
             }
             b"OBR" if kind == Kind::Oru => {
                 state.report = None;
-                state.report = Some(Report::new(raw.fields(self.seps), state.order.filler.clone())?);
+                let behind = *state.specimens_behind.get_or_insert(state.specimen.is_none());
+                let spm = if behind { raw.first_behind(b"SPM") } else { state.specimen };
+                let spm = spm.map(|spm| spm.fields(self.seps));
+                state.report = Some(Report::new(raw.fields(self.seps), state.order.filler.clone(), spm.as_ref())?);
+                Ok(Vec::new())
+            }
+            b"SPM" => {
+                state.specimen = Some(*raw);
                 Ok(Vec::new())
             }
             b"RXO" if kind == Kind::Order => self.drug(raw, state),

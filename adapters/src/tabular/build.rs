@@ -257,7 +257,11 @@ fn cells<'r, 'a>(
 /// Whether a record is made of the row at all.
 fn wanted(row: &RowMap, cells: &Cells<'_, '_>) -> bool {
     let is = |(slot, texts): &(Slot, Vec<String>)| cells.get(*slot).is_some_and(|t| is_one_of(texts, t));
-    row.require.iter().all(|slot| cells.get(*slot).is_some()) && row.only.iter().all(is) && !row.except.iter().any(is)
+    let there = |slot: &Slot| cells.get(*slot).is_some();
+    row.require.iter().all(there)
+        && (row.require_any.is_empty() || row.require_any.iter().any(there))
+        && row.only.iter().all(is)
+        && !row.except.iter().any(is)
 }
 
 /// What a required column says where the mapping is silent.

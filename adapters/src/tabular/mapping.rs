@@ -91,6 +91,8 @@ pub(crate) struct RowMap {
     pub(crate) table: Table,
     /// Columns without which there is no record.
     pub(crate) require: Vec<Slot>,
+    /// Columns of which at least one must be there, if there are any.
+    pub(crate) require_any: Vec<Slot>,
     /// The record is made only where the column holds one of the texts.
     pub(crate) only: Vec<(Slot, Vec<String>)>,
     /// No record is made where the column holds one of the texts.
@@ -114,7 +116,7 @@ const TOP: &[&str] = &["format", "file", "lookup", "anchor", "map"];
 const FILE: &[&str] = &["match", "header", "columns", "person", "row", "column", "optional"];
 /// Keys of a file that may stand at the top for all files, beside those of the layout.
 const SHARED: &[&str] = &["decimal", "thousands", "dates", "midnight", "separate_files"];
-const ROW: &[&str] = &["table", "require", "only", "except", "id", "repeats", "may_be_open", "set"];
+const ROW: &[&str] = &["table", "require", "require_any", "only", "except", "id", "repeats", "may_be_open", "set"];
 
 impl Mapping {
     /// Reads a mapping of one of these formats.
@@ -266,6 +268,7 @@ fn row<'d, 't>(
         texts.into_iter().map(|t| columns.slot(t)).collect()
     };
     let require = named(section.texts("require")?)?;
+    let require_any = named(section.texts("require_any")?)?;
     let written_id = named(section.texts("id")?)?;
     let only = conditions(&section, "only", columns)?;
     let except = conditions(&section, "except", columns)?;
@@ -285,6 +288,7 @@ fn row<'d, 't>(
         apart: apart.map(str::to_owned),
         table,
         require,
+        require_any,
         only,
         except,
         id,

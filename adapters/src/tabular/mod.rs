@@ -14,6 +14,7 @@
 //! [[file.row]]                         # a row becomes up to one record for each of these
 //! table = "measurement"
 //! require = ["Wert"]                   # no record where one of these is null
+//! require_any = ["Wert", "Text"]       # no record where all of these are null
 //! only = { Art = ["LAB"] }             # no record unless the cell is one of these
 //! id = ["AuftragNr", "Test"]           # the record's identity; default: all columns that it reads
 //! [file.row.set]

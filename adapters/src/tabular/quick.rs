@@ -198,7 +198,7 @@ impl Quick {
         Some(Quick {
             places: Places::of(row.table)?,
             varies: changing,
-            required: row.require.clone(),
+            required: row.require.iter().chain(&row.require_any).copied().collect(),
             kept,
             known: HashMap::new(),
             name: Vec::new(),

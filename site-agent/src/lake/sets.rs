@@ -25,7 +25,7 @@ async fn any(ctx: &SessionContext, sql: &str) -> Result<bool, LakeError> {
 fn left_out() -> String {
     format!(
         "SELECT m.record_key FROM (SELECT record_key, {TOLD_WITH}, max(rev) AS rev FROM silver WHERE {TOLD_WITH} IS NOT NULL \
-         GROUP BY record_key, {TOLD_WITH}) m JOIN silver h ON h.record_key = m.{TOLD_WITH} \
+         GROUP BY record_key, {TOLD_WITH}) m JOIN silver h ON h.record_key = m.{TOLD_WITH} AND {DECIDES} \
          GROUP BY m.record_key, m.rev HAVING max(h.rev) > m.rev"
     )
 }

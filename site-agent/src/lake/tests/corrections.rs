@@ -60,6 +60,70 @@ async fn a_result_that_is_not_there_after_all_is_gone() {
 }
 
 #[tokio::test]
+async fn a_result_whose_status_alone_has_changed_keeps_its_value() {
+    let first = oru("1000", "", &potassium("4.1", "P"));
+    let done = oru("1100", "", "OBX|1||2823-3^K^LN||||||||U");
+    let both = [first.clone(), done.clone()];
+    assert_eq!(gold(&both, "measurement", "value_num").await, ["4.1"]);
+    assert_eq!(gold(&both, "measurement", "status").await, ["final"]);
+    assert_eq!(gold(&both, "measurement", "unit_src").await, ["mmol/L"]);
+    // One with a value says it.
+    let valued = oru("1100", "", &potassium("4.2", "U"));
+    assert_eq!(gold(&[first.clone(), valued], "measurement", "value_num").await, ["4.2"]);
+    // What was taken back stays so.
+    let back = [first, oru("1030", "", &potassium("", "D")), done.clone()];
+    assert_eq!(gold(&back, "measurement", "value_num").await, [""; 0]);
+    // Its repetitions are not told again, and stay.
+    let many = oru("1000", "", "OBX|1|CWE|600-7^C^LN||A^a^L~B^b^L||||||P");
+    let both = [many, oru("1100", "", "OBX|1||600-7^C^LN||||||||U")];
+    assert_eq!(gold(&both, "measurement", "value_code").await, ["A", "B"]);
+}
+
+#[tokio::test]
+async fn results_that_differ_in_their_names_alone_are_two() {
+    let obx = "OBX|1|NM|2823-3^K^LN||4.1|mmol/L|||||F\rOBX|2|NM|2823-3^Kalium^LN||4.2|mmol/L|||||F";
+    assert_eq!(gold(&[oru("1000", "", obx)], "measurement", "value_num").await, ["4.1", "4.2"]);
+}
+
+#[tokio::test]
+async fn a_vaccination_is_known_by_its_number() {
+    let vxu = |time: &str, number: &str, rxa: &str| {
+        message(
+            "VXU^V04",
+            time,
+            "",
+            &[PID, &format!("ORC|RE||{number}^LAB"), &format!("RXA|0|1|{rxa}|0.5|mL^^UCUM||||||||||||CP|A")],
+        )
+    };
+    // Another day and another vaccine: one vaccination, corrected.
+    let both = [vxu("1000", "V1", "20220101||140^Flu^CVX"), vxu("1100", "V1", "20220103||88^Flu^CVX")];
+    assert_eq!(gold(&both, "drug_exposure", "event_date").await, ["2022-01-03"]);
+    assert_eq!(gold(&both, "drug_exposure", "code").await, ["88"]);
+    // 9999 is no number, and two RXA of one order are two.
+    let none = [vxu("1000", "9999", "20220101||140^Flu^CVX"), vxu("1100", "9999", "20220103||88^Flu^CVX")];
+    assert_eq!(gold(&none, "drug_exposure", "code").await, ["140", "88"]);
+    let two = vxu("1000", "V1", "20220101||140^Flu^CVX|0.5\rRXA|0|1|20220101||88^Flu^CVX");
+    assert_eq!(gold(&[two], "drug_exposure", "code").await, ["140", "88"]);
+}
+
+#[tokio::test]
+async fn a_specimen_is_told_by_its_own_segment() {
+    let (obr, other) = ("OBR|1||L1^LAB|1^C^LN|||20220101", "OBR|2||L2^LAB|1^C^LN|||20220101");
+    let (obx, serum, urine) = (potassium("4.1", "F"), "SPM|1|||SER^Serum^HL70487", "SPM|1|||UR^Urine^HL70487");
+    let oru = message("ORU^R01", "1000", "", &[PID, obr, &obx, serum, other, &obx, urine]);
+    let oul = message("OUL^R22", "1000", "", &[PID, serum, obr, &obx, urine, other, &obx]);
+    for feed in [oru, oul] {
+        let (both, _) = told(HL7, std::slice::from_ref(&feed), "measurement", "specimen").await;
+        let mut sorted = both.clone();
+        sorted.sort();
+        assert_eq!(sorted, ["SER", "UR"], "{feed:?}");
+    }
+    // OBR-15 is the order's own word.
+    let own = message("ORU^R01", "1000", "", &[PID, &format!("{obr}||||||||BLD"), &obx, serum]);
+    assert_eq!(told(HL7, &[own], "measurement", "specimen").await.0, ["BLD"]);
+}
+
+#[tokio::test]
 async fn repetitions_that_are_not_repeated_are_gone() {
     let coded = |value: &str, status: &str| format!("OBX|1|CWE|600-7^C^LN||{value}||||||{status}");
     let first = oru("1000", "", &coded("A^a^L~B^b^L~C^c^L", "F"));
