@@ -1,8 +1,10 @@
 //! The agent: everything a site does, in one place, for the uplink, the local socket and the command line.
 
 mod decide;
+mod live;
 mod secure_round;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use certs::Identity;
@@ -108,6 +110,10 @@ pub struct Agent {
     again: tokio::sync::Notify,
     /// One ingestion at a time.
     ingesting: tokio::sync::Mutex<()>,
+    /// One reading of the sources serves all windows that are due.
+    reading: tokio::sync::Mutex<()>,
+    /// The round that was last asked of each continuous study: nobody waits for those before it any more.
+    windows: Mutex<BTreeMap<StudyId, u32>>,
     /// A decision and a seal never overlap: after a pause is told, nothing more is sealed.
     gate: Mutex<()>,
     /// The plan that was last answered, with what each of its rounds costs: rounds of one study come one after the other.
@@ -161,6 +167,8 @@ impl Agent {
             decisions,
             again: tokio::sync::Notify::new(),
             ingesting: tokio::sync::Mutex::new(()),
+            reading: tokio::sync::Mutex::new(()),
+            windows: Mutex::new(BTreeMap::new()),
             gate: Mutex::new(()),
             prepared: Mutex::new(None),
             config,
@@ -191,6 +199,7 @@ impl Agent {
         progress: &mut (dyn FnMut(&str, u64, u64) + Send),
     ) -> Result<crate::lake::IngestReport, AgentError> {
         let _turn = self.ingesting.lock().await;
+        let began = self.clock.now();
         for feed in &self.feeds {
             feed.seal().await;
         }
@@ -199,7 +208,12 @@ impl Agent {
         report.pulls = pulls;
         match failed {
             Some(error) => Err(error.into()),
-            None => Ok(report),
+            None => {
+                if report.failed.is_empty() {
+                    self.lake.read_through(began)?;
+                }
+                Ok(report)
+            }
         }
     }
 
@@ -365,6 +379,7 @@ impl Agent {
     /// # Errors
     /// A named reason, fit to leave.
     pub async fn answer(&self, order: wire::RoundOrder) -> Result<Sealed, Refused> {
+        self.window_is_due(&order).await?;
         let (prepared, asked) = self.asked(&order)?;
         if prepared.plan.study.privacy.aggregation == Aggregation::Secure {
             return Err(Objection::new("plan_invalid", "the plan asks for secure aggregation, and the order does not"));
@@ -400,7 +415,8 @@ impl Agent {
             .ok_or_else(|| no("not_in_plan", format!("the plan has no round {round}")))?;
         let whole = policy::whole_cost(&self.config, plan);
         let every = self.config.budget.blocks(ledger::year(now), plan.study.privacy.entered);
-        let blocks = self.releases.blocks(&self.ledger, &round.study, &whole, &every, now);
+        let grows = plan.study.stream.is_some();
+        let blocks = self.releases.blocks(&self.ledger, &round.study, &whole, &every, grows, now);
         let blocks = blocks.map_err(|e| self.release_refusal(&e))?;
         if blocks.is_empty() {
             return Err(no(
@@ -477,16 +493,19 @@ impl Agent {
             .work(order.round.round, parameters)
             .map_err(|e| Objection::new("parameters_invalid", e.to_string()))?;
         let mechanism = self.mechanism(plan, order.round.analysis);
+        let own = live::study_of(&plan.study, &order.round)?;
         let (batch, version) = match secure.filter(|_| mechanism.name() == MechanismName::Presence) {
             Some(attempt) => self.tags(plan, &order, attempt).await?,
             None => self
                 .engine
-                .patients(&self.config, &self.lake, plan, order.plan_hash, order.round.analysis, &order.blocks)
+                .patients(&self.config, &self.lake, &own, order.plan_hash, order.round.analysis, &order.blocks)
                 .await
                 .map_err(|e| self.engine_refusal(&e))?,
         };
-        self.large_enough(plan, &order, batch.patients(), version)?;
-        if secure.is_none() {
+        let everyone = self.whole_cohort(plan, &order, batch.patients()).await?;
+        self.large_enough(plan, &order, everyone, version)?;
+        // A window is told by what is known at its time, whatever was told before.
+        if secure.is_none() && plan.study.stream.is_none() {
             let key = (order.round.analysis, order.round.round, order.parameters_hash);
             order.question = study::question::hash(&plan.study, key, &order.blocks, version);
         }

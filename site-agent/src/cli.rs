@@ -337,13 +337,22 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
     print(&command, &value, arguments.json)?;
     // So that a nightly run of the checks is told from one that could not run.
     let failed = matches!(command, Command::Quality) && value.get("state").and_then(Value::as_str) == Some("fail");
-    let unread = matches!(command, Command::Ingest)
-        && value.get("failed").and_then(Value::as_array).is_some_and(|failed| !failed.is_empty());
+    let unread = matches!(command, Command::Ingest) && unread(&value);
     Ok(match (failed, unread) {
         (true, _) => ExitCode::from(3),
         (_, true) => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// Whether an ingestion left a source or a file of one wholly unread.
+fn unread(report: &Value) -> bool {
+    let list = |key: &str| report.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let refused = |file: &Value| {
+        let number = |key: &str| file.get(key).and_then(Value::as_u64).unwrap_or_default();
+        number("quarantined") > 0 && number("records") == 0 && number("skipped") == 0
+    };
+    !list("failed").is_empty() || !list("empty").is_empty() || list("files").iter().any(refused)
 }
 
 /// A text without control characters, so that it can't rewrite a screen.

@@ -43,6 +43,9 @@ pub struct Config {
     /// What the agent may use of the machine.
     #[serde(default)]
     pub limits: Limits,
+    /// Continuous studies.
+    #[serde(default)]
+    pub streams: Streams,
     /// Mapping files, the first one with a target for a code first.
     #[serde(default)]
     pub terminology: Vec<adapters::terminology::Settings>,
@@ -194,6 +197,8 @@ pub struct Disclosure {
     pub sql: Answer,
     /// What becomes of a study that tells each hospital's own private estimate beside the common one: the same words.
     pub own_estimates: Answer,
+    /// What becomes of a continuous study, which is told window after window: the same words.
+    pub streams: Answer,
     /// Purposes that are allowed.
     pub purposes: Vec<String>,
     /// Analysts who may ask; all of the federation, where empty.
@@ -211,6 +216,7 @@ impl Default for Disclosure {
             kinds: Vec::new(),
             sql: Answer::default(),
             own_estimates: Answer::default(),
+            streams: Answer::default(),
             purposes: study::check::PURPOSES.iter().map(|p| (*p).to_owned()).collect(),
             analysts: Vec::new(),
         }
@@ -344,6 +350,22 @@ impl Budget {
         (self.first_block..=year.max(self.first_block))
             .filter(|b| (from.max(self.first_block)..=to).contains(b))
             .collect()
+    }
+}
+
+/// How the windows of continuous studies are answered.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Streams {
+    /// Whether the agent reads its sources by itself when a window is due. Without it a window waits for `site-agent ingest`.
+    pub read_sources: bool,
+    /// After how many seconds sources that could not be read are tried again.
+    pub retry_seconds: u64,
+}
+
+impl Default for Streams {
+    fn default() -> Streams {
+        Streams { read_sources: true, retry_seconds: 300 }
     }
 }
 

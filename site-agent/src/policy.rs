@@ -153,6 +153,10 @@ pub fn allowed(config: &Config, plan: &Plan, analyst: &str, signer_key: Option<&
         let reason = "the study tells each hospital's own estimates, and the site takes part in common ones alone";
         return Err(Objection::new("own_estimates_not_allowed", reason));
     }
+    if d.streams == Answer::Refuse && s.stream.is_some() {
+        let reason = "the study is told window after window, and the site takes part in studies that are asked once";
+        return Err(Objection::new("streams_not_allowed", reason));
+    }
     match (config.aggregation.mode, s.privacy.aggregation) {
         (AggregationMode::Secure, Aggregation::Local) => {
             let reason = "the site takes part in secure aggregation alone, and the study asks for local noise";
@@ -209,5 +213,6 @@ pub fn approves(config: &Config, plan: &Plan, analyst: &str) -> bool {
         && plan.study.analysis.iter().all(|a| any(&rules.kinds, a.what.kind()))
         && rules.aggregation.is_none_or(|a| a == plan.study.privacy.aggregation)
         && (config.disclosure.sql == Answer::Allow || !plan.study.has_sql())
+        && (config.disclosure.streams == Answer::Allow || plan.study.stream.is_none())
         && (config.disclosure.own_estimates == Answer::Allow || plan.study.analysis.iter().all(|a| !a.by_hospital))
 }

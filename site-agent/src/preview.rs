@@ -4,6 +4,7 @@
 use privacy::{Block, Caps, Cost, PrivacyFilter, Rho, Spent};
 use proto::StudyId;
 use serde::Serialize;
+use study::schedule::Schedule;
 
 use crate::agent::{Agent, AgentError, accumulate};
 
@@ -87,9 +88,12 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
     let now = agent.clock.now();
     let every = agent.config.budget.blocks(crate::ledger::year(now), plan.study.privacy.entered);
     let whole = crate::policy::whole_cost(&agent.config, &plan);
-    let blocks = agent.releases.blocks(&agent.ledger, study, &whole, &every, now)?;
+    let blocks = agent.releases.blocks(&agent.ledger, study, &whole, &every, false, now)?;
     let invalid = |e: String| AgentError::Engine(crate::engine::EngineError::Plan(e));
     let allocation = study::budget::allocate(&plan).map_err(invalid)?;
+    // Of a continuous study the example is its first window.
+    let windowed =
+        Schedule::of(&plan.study).and_then(|s| s.study_at(&plan.study, 0)).unwrap_or_else(|| plan.study.clone());
     let mut analyses = Vec::new();
     for (i, (analysis, rounds)) in plan.study.analysis.iter().zip(&allocation).enumerate() {
         let program = study::compile::program(&plan.study, i).map_err(|e| invalid(e.to_string()))?;
@@ -126,7 +130,7 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
                 (w.name.clone(), layout, sensitivity, sigma)
             })
             .collect();
-        let (batch, _) = agent.engine.patients(&agent.config, &agent.lake, &plan, hash, i as u32, &blocks).await?;
+        let (batch, _) = agent.engine.patients(&agent.config, &agent.lake, &windowed, hash, i as u32, &blocks).await?;
         let parts = accumulate(work, &batch).map_err(invalid)?;
         // A charge against nothing: it is minted for this example and never entered in the ledger.
         let free = PrivacyFilter::new(Caps::flat(first)).admit(Cost::gaussian(first), &[(0, Spent::default())]);

@@ -260,7 +260,7 @@ impl Releases {
     }
 
     /// The blocks that hold what a whole study may cost, of those that it asks for. A study goes on with the blocks that it
-    /// began with.
+    /// began with; one that `grows` takes in the years that begin while it runs.
     ///
     /// # Errors
     /// None holds it: the refusal of the newest.
@@ -270,15 +270,18 @@ impl Releases {
         study: &StudyId,
         whole: &Cost,
         asked: &[Block],
+        grows: bool,
         at: Micros,
     ) -> Result<Vec<Block>, ReleaseError> {
-        if let Some(blocks) = ledger.blocks_of(study) {
-            return Ok(blocks);
+        let mut out = ledger.blocks_of(study).unwrap_or_default();
+        let last = out.last().copied();
+        if last.is_some() && !grows {
+            return Ok(out);
         }
         let filter = PrivacyFilter::new(self.caps);
         let mut refused = None;
-        let mut out = Vec::new();
-        for (block, spent) in ledger.spent(study, at, asked) {
+        let new: Vec<Block> = asked.iter().copied().filter(|block| last.is_none_or(|last| *block > last)).collect();
+        for (block, spent) in ledger.spent(study, at, &new) {
             match filter.holds(whole, block, &spent) {
                 Ok(()) => out.push(block),
                 Err(e) => refused = Some(e),

@@ -5,6 +5,7 @@ mod analyses;
 mod cohort;
 mod feature;
 mod regressions;
+mod stream;
 mod times;
 
 use std::fmt;
@@ -76,6 +77,7 @@ pub fn check(study: &Study) -> Vec<Problem> {
         c.feature(name, feature);
     }
     c.analyses();
+    c.stream();
     c.problems
 }
 

@@ -2,6 +2,7 @@
 
 mod propensity;
 mod regression;
+mod stream;
 
 use std::sync::Arc;
 
@@ -130,11 +131,19 @@ fn most(study: &Study, name: &str) -> Result<f64, String> {
     }
 }
 
-/// The program of the analysis at a place.
+/// The program of the analysis at a place; of a continuous study, for each window.
 ///
 /// # Errors
 /// The features do not fit.
 pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileError> {
+    let once = of_one(study, analysis)?;
+    match (&study.stream, study.analysis.get(analysis)) {
+        (Some(_), Some(a)) => stream::program(study, once, &a.label()),
+        _ => Ok(once),
+    }
+}
+
+fn of_one(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileError> {
     let Some(a) = study.analysis.get(analysis) else {
         return Err(CompileError { analysis: analysis.to_string(), reason: "the plan has no such analysis".into() });
     };

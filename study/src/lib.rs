@@ -11,6 +11,7 @@
 //! * [`quality`]: the checks that a study's gate may ask a site's data to pass.
 //! * [`check`]: what is wrong beyond the form: columns, units, codes, references.
 //! * [`template`]: studies to begin with. [`schema_of`]: the form of `study.toml` for editors.
+//! * [`stream`], [`schedule`]: the windows of a continuous study, and when each is told.
 //! * [`plan`]: canonical bytes and hash.
 //! * [`budget`]: how the study's ρ is split over analyses and rounds.
 //! * [`compile`]: programs from analyses.
@@ -30,9 +31,11 @@ pub mod planner;
 pub mod quality;
 pub mod question;
 pub mod read;
+pub mod schedule;
 pub mod schema_of;
 pub mod secure;
 pub mod spec;
+pub mod stream;
 pub mod subgroup;
 pub mod template;
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::Analysis;
 use crate::cohort::Cohort;
 use crate::feature::Feature;
+use crate::stream::Stream;
 use crate::subgroup::Subgroup;
 
 /// Codes by the alias of their code system; a code may end in `*`, which stands for any ending.
@@ -54,6 +55,9 @@ pub struct Study {
     pub features: BTreeMap<String, Feature>,
     /// The analyses, in order.
     pub analysis: Vec<Analysis>,
+    /// The windows of a continuous study.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<Stream>,
     /// Privacy.
     pub privacy: Privacy,
     /// What a site's data must be like before anything is asked of them.

@@ -10,6 +10,7 @@
 //!   PatientBatch ──accumulate──► Lanes ──(noise, sum over sites: elsewhere)──► MergedRelease ──estimate──► Estimate
 //! ```
 
+pub mod alarm;
 pub mod attrition;
 pub mod batch;
 pub mod by_group;
@@ -40,6 +41,7 @@ pub mod statistic;
 pub mod survival;
 pub mod top_codes;
 pub mod wald;
+pub mod windowed;
 
 pub use batch::{Column, MISSING, PatientBatch};
 pub use estimate::{Curve, Estimate, Reporting, Row};

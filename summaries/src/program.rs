@@ -122,6 +122,10 @@ pub trait Program: Send {
         let _ = sites;
         self.next(round, parameters, merged)
     }
+    /// What can be told already, of a program whose rounds are told one by one.
+    fn so_far(&self) -> Option<Estimate> {
+        None
+    }
     /// What one hospital's own release of a round says by itself: its own statistic, or where one step from the common parameters
     /// leads with its own sums alone. `None` where the round says nothing of that kind.
     fn own(&self, site: &str, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {

@@ -23,7 +23,7 @@ pub(super) enum StudyVerb {
         /// Into this file, which must not be there yet
         #[arg(default_value = "study.toml")]
         file: PathBuf,
-        /// Which: feasibility, table1, survival, regression, comparative
+        /// Which: feasibility, table1, survival, regression, comparative, surveillance
         #[arg(long, default_value = "feasibility", value_parser = clap::builder::PossibleValuesParser::new(study::template::NAMES))]
         template: String,
     },

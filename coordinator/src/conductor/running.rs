@@ -8,6 +8,7 @@ use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan, StudyStatus, to_site};
 use proto::{Hash, RoundId, SiteId, StudyId};
 use study::Plan;
+use study::schedule::Schedule;
 use summaries::{MergedRound, OfSite, Program};
 use tokio::sync::watch;
 
@@ -43,6 +44,8 @@ pub(super) struct Running {
     hash: Hash,
     signed: SignedPlan,
     allocation: Vec<Vec<Rho>>,
+    /// The windows of a continuous study.
+    schedule: Option<Schedule>,
     run: Run,
     state: State,
     program: Option<Box<dyn Program>>,
@@ -131,7 +134,8 @@ impl Running {
             .into_iter()
             .filter_map(|(s, (d, r))| Some((SiteId::parse(&s).ok()?, (d, String::new(), r))))
             .collect();
-        let running = Running {
+        let mut running = Running {
+            schedule: Schedule::of(&plan.study),
             plan,
             hash,
             signed,
@@ -146,6 +150,7 @@ impl Running {
             status,
             simulation,
         };
+        running.wait_for_window(now);
         running.publish();
         Ok(running)
     }
@@ -179,6 +184,14 @@ impl Running {
 
     fn round(&self) -> RoundId {
         RoundId { study: self.plan.study.id.clone(), analysis: self.state.analysis, round: self.state.round }
+    }
+
+    /// Has the running round of a continuous study wait for its time.
+    fn wait_for_window(&mut self, now: Micros) {
+        let due = self.schedule.as_ref().and_then(|s| s.emission(self.state.round)).map(|e| Micros(e.due_micros));
+        if let Some(due) = due {
+            self.run.wait_until(due, now);
+        }
     }
 
     fn rho(&self) -> Rho {
@@ -278,10 +291,13 @@ impl Running {
                         self.said(&site, "out", "set_aside", &why);
                         self.state.out.insert(site, why);
                     }
-                    Action::Checkpoint => match self.checkpoint(journal, online, now) {
-                        Ok(event) => events.push(event),
-                        Err(e) => events.push(Event::Broken(e.to_string())),
-                    },
+                    Action::Checkpoint | Action::PassOver => {
+                        let gap = action == Action::PassOver;
+                        match self.checkpoint(journal, online, gap, now) {
+                            Ok(event) => events.push(event),
+                            Err(e) => events.push(Event::Broken(e.to_string())),
+                        }
+                    }
                     Action::Close(outcome) => self.close(journal, online, &outcome, now),
                 }
             }
@@ -365,16 +381,19 @@ impl Running {
         self.apply(journal, online, event, now);
     }
 
-    /// Merges the round, computes what comes next, makes all of it durable, then tells the sites.
+    /// Merges the round, or leaves a gap where too few answered it, computes what comes next, makes all of it durable, then tells the
+    /// sites.
     fn checkpoint(
         &mut self,
         journal: &Journal,
         online: &BTreeMap<SiteId, Online>,
+        gap: bool,
         now: Micros,
     ) -> Result<Event, RunningError> {
         let attempt = self.secure.as_ref().map_or(0, |s| s.terms().attempt);
         let mut own = Vec::new();
         let (merged, releases) = match (self.secure.take(), self.merge.take()) {
+            _ if gap => (MergedRound { parts: Vec::new(), sites: 0 }, BTreeMap::new()),
             (Some(mut round), _) => match round.merge() {
                 Ok(merged) => merged,
                 Err(spoilt) => return Ok(Event::Spoilt(spoilt.by, spoilt.why)),
@@ -425,13 +444,18 @@ impl Running {
             updated_micros: now.0,
             ..self.state.clone()
         };
-        let mut result = None;
+        let so_far = program.so_far();
+        let result;
         let mut program = None;
         let mut event = Event::Advanced;
+        let mut done = true;
         match step {
             summaries::Step::Continue { round, parameters } => {
+                let hospitals = BTreeMap::new();
+                result = so_far.and_then(|told| self.result(told, hospitals, merged.sites as u32, next.rounds_done));
                 next.round = round;
                 next.parameters = parameters;
+                done = false;
             }
             summaries::Step::Done(estimate) => {
                 let before = journal.checkpoints(&self.plan.study.id)?;
@@ -461,9 +485,10 @@ impl Running {
             self.send(online, site, to_site::Message::Acknowledged(done));
         }
         self.state = next;
-        if result.is_some() {
+        if done {
             self.program = program;
         }
+        self.wait_for_window(now);
         tracing::info!(%round, sites = merged.sites, "checkpointed");
         Ok(event)
     }

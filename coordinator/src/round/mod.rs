@@ -13,6 +13,7 @@
 //! A site that was asked again answers with the bytes it sealed, so asking again costs nothing. Whoever drives the machine
 //! makes `Checkpoint` durable before it says `Advanced`.
 
+mod calendar;
 mod reporting;
 pub mod secure;
 mod selection;
@@ -93,6 +94,8 @@ pub enum Event {
 pub enum Action {
     /// Send the plan.
     Offer(SiteId),
+    /// The running round of a continuous study was answered by too few: leave a gap, durably, then say `Advanced` or `Finished`.
+    PassOver,
     /// Ask for the running round.
     Order(SiteId),
     /// Take the release that was just reported into the sum.
@@ -187,6 +190,8 @@ pub struct Run {
     complaints: BTreeMap<SiteId, BTreeSet<SiteId>>,
     /// Until when no attempt is begun: what the last one lacked may come.
     rest: Option<Micros>,
+    /// Of a continuous study: when the running round may begin, and until when it waits for enough sites.
+    window: Option<calendar::Window>,
 }
 
 impl Run {
@@ -204,6 +209,7 @@ impl Run {
             burned: 0,
             complaints: BTreeMap::new(),
             rest: None,
+            window: None,
         }
     }
 
@@ -270,7 +276,8 @@ impl Run {
 
     /// Sites that can still come to answer.
     fn hopeful(&self) -> usize {
-        self.sites.values().filter(|s| s.decision != Decision::Refused && s.out.is_none()).count()
+        let back = |s: &Site| s.out.as_ref().is_none_or(|why| self.comes_back(why));
+        self.sites.values().filter(|s| s.decision != Decision::Refused && back(s)).count()
     }
 
     fn close(&mut self, outcome: Outcome) -> Vec<Action> {
@@ -332,6 +339,7 @@ impl Run {
                 self.begun = true;
                 self.failed_attempts = 0;
                 self.next_attempt = 0;
+                self.take_back();
                 self.phase = Phase::Selection { enough_since: None };
             }
             Event::Finished if self.phase == Phase::Merging => return self.close(Outcome::Done),

@@ -81,6 +81,9 @@ impl Run {
             return Vec::new();
         }
         if attempt >= self.settings.attempts {
+            if self.is_continuous() {
+                return self.pass_over();
+            }
             let why = format!(
                 "{} of {} sites answered by the last deadline, and {least} are needed",
                 reported.len(),

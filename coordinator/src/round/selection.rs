@@ -18,9 +18,13 @@ impl Run {
             let why = format!("{} of {} sites can answer, and {least} are needed", self.hopeful(), self.sites.len());
             return self.close(Outcome::Failed(why));
         }
+        if self.is_early(now) {
+            return Vec::new();
+        }
         if usable < least {
             self.phase = Phase::Selection { enough_since: None };
-            return Vec::new();
+            // Before the first round the study waits for as long as it takes.
+            return if self.begun && self.is_too_late(now) { self.pass_over() } else { Vec::new() };
         }
         let enough = enough_since.unwrap_or(now);
         self.phase = Phase::Selection { enough_since: Some(enough) };

@@ -268,3 +268,58 @@ fn who_shared_nothing_that_fits_is_out() {
     again.apply(Event::Online(id(2)), Micros(3));
     assert_eq!(out(&again), [2]);
 }
+
+const DAY: i64 = 86_400_000_000;
+
+#[test]
+fn a_window_waits_for_its_time() {
+    let mut run = Run::new(settings(2));
+    run.wait_until(Micros(DAY), Micros(0));
+    for n in 0..3 {
+        run.apply(Event::Joined(id(n)), Micros(0));
+        run.apply(Event::Online(id(n)), Micros(0));
+        run.apply(Event::Decided(id(n), Decision::Approved), Micros(0));
+    }
+    assert_eq!(run.apply(Event::Tick, Micros(DAY - 1)), []);
+    assert_eq!(run.apply(Event::Tick, Micros(DAY)), [0, 1, 2].map(|n| Action::Order(id(n))));
+}
+
+#[test]
+fn a_window_that_too_few_answer_is_passed_over_and_whoever_was_kept_from_it_is_asked_for_the_next() {
+    let mut run = started(3, 2);
+    run.wait_until(Micros(0), Micros(0));
+    run.apply(Event::Refused(id(1), "no_data: nothing was read yet".into()), Micros(1));
+    run.apply(Event::Refused(id(2), "budget_spent: of 2026".into()), Micros(1));
+    run.apply(Event::Reported(id(0), Hash([0; 32])), Micros(1));
+    // Nobody else can answer this one, but somebody may the next: it is not given up.
+    assert_eq!(run.apply(Event::Tick, Micros(10_000_000)), []);
+    assert_eq!(run.apply(Event::Tick, Micros(20_000_000)), [Action::PassOver]);
+    let next = run.apply(Event::Advanced, Micros(20_000_000));
+    assert_eq!(next, [0, 1].map(|n| Action::Order(id(n))), "who has spent its budget stays out");
+}
+
+#[test]
+fn a_window_with_too_few_sites_there_is_passed_over_after_all_its_attempts_took() {
+    let mut run = started(2, 2);
+    run.wait_until(Micros(0), Micros(0));
+    run.apply(Event::Reported(id(0), Hash([0; 32])), Micros(1));
+    run.apply(Event::Reported(id(1), Hash([1; 32])), Micros(1));
+    run.apply(Event::Offline(id(1)), Micros(2));
+    assert_eq!(run.apply(Event::Advanced, Micros(2)), []);
+    run.wait_until(Micros(DAY), Micros(2));
+    assert_eq!(run.apply(Event::Tick, Micros(DAY + 19_999_999)), []);
+    assert_eq!(run.apply(Event::Tick, Micros(DAY + 20_000_000)), [Action::PassOver]);
+    // After a restart it is gathered for as long as it takes, and nothing is passed over.
+    let mut again = Run::new(settings(2));
+    again.wait_until(Micros(DAY), Micros(DAY));
+    again.apply(Event::Joined(id(0)), Micros(DAY));
+    assert_eq!(again.apply(Event::Tick, Micros(3 * DAY)), []);
+}
+
+#[test]
+fn without_hope_a_continuous_study_fails_like_any_other() {
+    let mut run = started(2, 2);
+    run.wait_until(Micros(0), Micros(0));
+    let end = run.apply(Event::Refused(id(0), "quality_gate: dates".into()), Micros(1));
+    assert!(matches!(end.as_slice(), [Action::Close(Outcome::Failed(_))]), "{end:?}");
+}

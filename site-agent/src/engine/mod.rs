@@ -20,8 +20,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use platform::Clock;
 use proto::Hash;
+use study::Study;
 use study::feature::Shape;
-use study::{Plan, Study};
 use summaries::top_codes::Key;
 use summaries::top_codes::key::key;
 use summaries::{Column, MISSING, PatientBatch};
@@ -117,12 +117,11 @@ impl Engine {
         &self,
         config: &Config,
         lake: &Lake,
-        plan: &Plan,
+        study: &Study,
         hash: Hash,
         analysis: u32,
         blocks: &[privacy::Block],
     ) -> Result<(Arc<PatientBatch>, u64), EngineError> {
-        let study = &plan.study;
         let readable = Readable::open(config, lake, study, self.clock.now())?;
         let a = study
             .analysis

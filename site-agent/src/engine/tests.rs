@@ -2,6 +2,7 @@
 
 use schema::Table;
 use schema::linkage::LinkageKey;
+use study::Plan;
 
 use platform::{ManualClock, Micros};
 
@@ -128,7 +129,8 @@ async fn only_patients_of_the_blocks_that_pay_are_read() {
         (until(2026), both),
     ] {
         let hash = Hash([1; 32]);
-        let (batch, _) = engine().patients(&hospital.config, &hospital.lake, &plan, hash, 0, &blocks).await.unwrap();
+        let (batch, _) =
+            engine().patients(&hospital.config, &hospital.lake, &plan.study, hash, 0, &blocks).await.unwrap();
         let tags =
             engine().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await.unwrap();
         assert_eq!((batch.patients(), tags.tags.len()), there, "{blocks:?}");
@@ -140,7 +142,7 @@ async fn read(hospital: &Hospital, study: &str) -> Result<(usize, usize, u64), E
     let (plan, key) = (plan(study).unwrap(), LinkageKey::new(&[7; 32]));
     let blocks = hospital.config.budget.blocks(2026, None);
     let (batch, version) =
-        engine().patients(&hospital.config, &hospital.lake, &plan, Hash([1; 32]), 0, &blocks).await?;
+        engine().patients(&hospital.config, &hospital.lake, &plan.study, Hash([1; 32]), 0, &blocks).await?;
     let tags = engine().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await?;
     assert_eq!(tags.version, version);
     Ok((batch.patients(), tags.tags.len() + tags.without, version))
@@ -178,7 +180,12 @@ async fn who_objected_is_in_no_release() {
     write("");
     let (plan, blocks, engine) = (plan(STUDY).unwrap(), hospital.config.budget.blocks(2026, None), engine());
     let count = async || {
-        engine.patients(&hospital.config, &hospital.lake, &plan, Hash([1; 32]), 0, &blocks).await.unwrap().0.patients()
+        engine
+            .patients(&hospital.config, &hospital.lake, &plan.study, Hash([1; 32]), 0, &blocks)
+            .await
+            .unwrap()
+            .0
+            .patients()
     };
     assert_eq!(count().await, 2);
     write("his,anna,,,\n");
@@ -214,7 +221,7 @@ async fn a_list_that_cant_be_read_stops_every_release() {
     let stopped = async |hospital: &Hospital, says: &str| {
         let (plan, key) = (plan(STUDY).unwrap(), LinkageKey::new(&[7; 32]));
         let blocks = hospital.config.budget.blocks(2026, None);
-        let one = engine().patients(&hospital.config, &hospital.lake, &plan, Hash([1; 32]), 0, &blocks).await;
+        let one = engine().patients(&hospital.config, &hospital.lake, &plan.study, Hash([1; 32]), 0, &blocks).await;
         let two = engine().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await;
         for e in [one.err(), two.err()] {
             assert!(matches!(&e, Some(EngineError::Consent(text)) if text.contains(says)), "{e:?}");
@@ -270,7 +277,7 @@ async fn what_was_not_does_not_count_and_a_bound_counts_for_its_side() {
     let values = async |more: &str| {
         let plan = plan(&head.replace("{more}", more)).unwrap_or_else(|e| panic!("{more}: {e}"));
         let hash = Hash::of(more.as_bytes());
-        let (batch, _) = engine.patients(&hospital.config, &hospital.lake, &plan, hash, 0, blocks).await.unwrap();
+        let (batch, _) = engine.patients(&hospital.config, &hospital.lake, &plan.study, hash, 0, blocks).await.unwrap();
         let mut out: Vec<String> = match batch.column(0).unwrap() {
             Column::Real(v) => v.iter().map(|x| if x.is_nan() { "-".to_owned() } else { x.to_string() }).collect(),
             Column::Level(v) => v.iter().map(|x| if *x == MISSING { "-".to_owned() } else { x.to_string() }).collect(),
@@ -342,7 +349,7 @@ async fn a_follow_up_ends_with_the_event_the_observation_or_the_horizon() {
     let study = study.replace("kind = \"count\"", "kind = \"survival\"\ntime = \"t\"\nevent = \"e\"");
     let plan = plan(&study).unwrap_or_else(|e| panic!("{e}"));
     let (batch, _) =
-        engine().patients(&hospital.config, &hospital.lake, &plan, Hash([1; 32]), 0, &blocks).await.unwrap();
+        engine().patients(&hospital.config, &hospital.lake, &plan.study, Hash([1; 32]), 0, &blocks).await.unwrap();
     let (Some(Column::Real(t)), Some(Column::Level(e))) = (batch.column(0), batch.column(1)) else { panic!("columns") };
     let mut all: Vec<(i64, u32)> = t.iter().map(|t| *t as i64).zip(e.iter().copied()).collect();
     all.sort_unstable();

@@ -214,6 +214,7 @@ const FILES: &str = "lake/file/";
 const RUN: &[u8] = b"lake/run";
 const RELINKED: &[u8] = b"lake/relinked";
 const GOLD: &[u8] = b"lake/gold";
+const READ: &[u8] = b"lake/read";
 
 impl Lake {
     /// Opens the lake in a folder and removes what a crash left over.
@@ -260,6 +261,25 @@ impl Lake {
     fn last_run(&self) -> Result<u32, LakeError> {
         let bytes = self.store.get(RUN)?.unwrap_or_default();
         Ok(bytes.try_into().map_or(0, u32::from_le_bytes))
+    }
+
+    /// Enters that every source was read to its end, by a reading that began at a time. It is about the sources: no row moves it.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn read_through(&self, began: platform::Micros) -> Result<(), LakeError> {
+        let mut t = Transaction::new("lake/read");
+        t.put(READ, began.0.to_le_bytes());
+        Ok(self.store.commit(t, Durability::Synced)?)
+    }
+
+    /// When the last reading of every source to its end began; the beginning of all time before the first.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub fn last_read(&self) -> Result<platform::Micros, LakeError> {
+        let bytes = self.store.get(READ)?.unwrap_or_default();
+        Ok(platform::Micros(bytes.try_into().map_or(i64::MIN, i64::from_le_bytes)))
     }
 
     fn enter(&self, key: &str, ingested: &Ingested) -> Result<(), LakeError> {

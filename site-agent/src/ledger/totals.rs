@@ -24,8 +24,8 @@ pub(super) struct Totals {
     /// The tree over them.
     pub(super) tree: Frontier,
     blocks: BTreeMap<Block, BlockTotals>,
-    /// The blocks of a study, as first charged for a release.
-    studies: BTreeMap<StudyId, Vec<Block>>,
+    /// The blocks that each study was charged for.
+    studies: BTreeMap<StudyId, BTreeSet<Block>>,
     /// Attempts at rounds that were charged, or answered for nothing.
     attempts: BTreeMap<StudyId, BTreeMap<(u32, u32), BTreeSet<u32>>>,
 }
@@ -47,7 +47,7 @@ impl Totals {
             let own = totals.studies.entry(study.clone()).or_default();
             *own = own.plus(&entry.cost);
         }
-        self.studies.entry(study.clone()).or_insert_with(|| entry.blocks().collect());
+        self.studies.entry(study.clone()).or_default().extend(entry.blocks());
         if !entry.kind.decides() {
             let RoundId { analysis, round, .. } = entry.round;
             self.attempts.entry(study.clone()).or_default().entry((analysis, round)).or_default().insert(entry.attempt);
@@ -70,7 +70,7 @@ impl Totals {
     }
 
     pub(super) fn blocks_of(&self, study: &StudyId) -> Option<Vec<Block>> {
-        self.studies.get(study).cloned()
+        self.studies.get(study).map(|blocks| blocks.iter().copied().collect())
     }
 
     /// The attempts at a round that stand in the ledger.

@@ -59,7 +59,7 @@ impl Drop for Federation {
     }
 }
 
-const MAPPING: &str = r#"
+pub const MAPPING: &str = r#"
 format = "csv"
 [[file]]
 match = "*.csv"

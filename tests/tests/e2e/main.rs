@@ -21,6 +21,7 @@ mod ingested_twice;
 mod invitation_withdrawn;
 mod ledger_changed;
 mod linkage;
+mod live_study;
 mod mip;
 mod no_way_to_no_noise;
 mod old_backup;

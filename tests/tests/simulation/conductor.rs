@@ -267,7 +267,12 @@ impl Running {
                     }
                     Action::Accept(_) => {}
                     // These rounds are not secure.
-                    Action::Begin { .. } | Action::Freeze | Action::Tell(_) | Action::Abandon | Action::PutOut(..) => {}
+                    Action::Begin { .. }
+                    | Action::Freeze
+                    | Action::Tell(_)
+                    | Action::Abandon
+                    | Action::PutOut(..)
+                    | Action::PassOver => {}
                     Action::Checkpoint => {
                         let result = self.checkpoint(journal, send, now);
                         events.push(result.unwrap_or_else(Event::Broken));

@@ -148,7 +148,8 @@ async fn a_concept_set_matches_either_code() {
         let engine = crate::engine::Engine::new(Arc::new(ManualClock::at(Micros(1_700_000_000_000_000))));
         let blocks = hospital.config.budget.blocks(2026, None);
         let hash = proto::Hash([1; 32]);
-        let (batch, _) = engine.patients(&hospital.config, &hospital.lake, &plan, hash, 0, &blocks).await.unwrap();
+        let (batch, _) =
+            engine.patients(&hospital.config, &hospital.lake, &plan.study, hash, 0, &blocks).await.unwrap();
         assert_eq!(batch.patients(), found, "{set}");
     }
 }

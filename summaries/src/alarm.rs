@@ -1,0 +1,173 @@
+//! Alarms over a series of numbers that were released: post-processing, which costs nothing.
+//!
+//! Early Aberration Reporting System, Hutwagner, Thompson, Seeman and Treadwell (2003), J Urban Health 80 Suppl 1:i89: C1 compares a
+//! value with the mean and the standard deviation of the seven before it, C2 leaves two out between, C3 adds up what C2 was above 1 over
+//! three values. CUSUM: Page (1954), Biometrika 41:100, of the standard scores of C2 with an allowance of 1/2.
+//!
+//! A standard deviation is never below the noise of the value itself, nor below 1/2.
+
+use crate::estimate::Row;
+
+const BASELINE: u32 = 7;
+const BETWEEN: u32 = 2;
+const LEAST_SD: f64 = 0.5;
+const ALLOWANCE: f64 = 0.5;
+
+/// A rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Against the seven before.
+    C1,
+    /// Against seven, with two between.
+    C2,
+    /// What C2 was above 1, over three values.
+    C3,
+    /// The upper cumulative sum.
+    Cusum,
+}
+
+/// A rule and where it raises an alarm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Alarm {
+    rule: Rule,
+    threshold: f64,
+}
+
+impl Alarm {
+    /// A rule with a threshold, else its usual one: 3 for C1 and C2, 2 for C3 (Hutwagner et al.), 5 for CUSUM.
+    pub fn new(rule: Rule, threshold: Option<f64>) -> Alarm {
+        let usual = match rule {
+            Rule::C1 | Rule::C2 => 3.0,
+            Rule::C3 => 2.0,
+            Rule::Cusum => 5.0,
+        };
+        Alarm { rule, threshold: threshold.unwrap_or(usual) }
+    }
+
+    fn name(&self) -> &'static str {
+        match self.rule {
+            Rule::C1 => "EARS C1",
+            Rule::C2 => "EARS C2",
+            Rule::C3 => "EARS C3",
+            Rule::Cusum => "CUSUM",
+        }
+    }
+
+    /// The rule's value for every number of patients in windows given by place, label and rows. A window without seven before it has
+    /// none.
+    pub fn rows(&self, windows: &[(u32, &str, &[Row])]) -> Vec<Row> {
+        let mut terms: Vec<&str> = Vec::new();
+        for row in windows.iter().flat_map(|(_, _, rows)| *rows).filter(|r| r.statistic == "n") {
+            if !terms.contains(&row.term.as_str()) {
+                terms.push(&row.term);
+            }
+        }
+        let mut out = Vec::new();
+        for term in terms {
+            let of = |rows: &[Row]| {
+                rows.iter()
+                    .find(|r| r.term == term && r.statistic == "n")
+                    .and_then(|r| Some((r.estimate?, r.dp_se.unwrap_or(0.0))))
+            };
+            let series: Vec<(u32, &str, f64, f64)> = windows
+                .iter()
+                .filter_map(|(w, label, rows)| of(rows).map(|(value, noise)| (*w, *label, value, noise)))
+                .collect();
+            let mut sum = 0.0;
+            for (window, label, ..) in &series {
+                let Some(value) = self.value(&series, *window, &mut sum) else { continue };
+                let note =
+                    if value > self.threshold { format!("ALARM: above {}", self.threshold) } else { String::new() };
+                out.push(Row::test(&format!("{label}: {term}"), self.name(), value, &note));
+            }
+        }
+        out
+    }
+
+    fn value(&self, series: &[(u32, &str, f64, f64)], window: u32, sum: &mut f64) -> Option<f64> {
+        match self.rule {
+            Rule::C1 => score(series, window, 0),
+            Rule::C2 => score(series, window, BETWEEN),
+            Rule::C3 => {
+                score(series, window, BETWEEN)?;
+                let one = |w: u32| score(series, w, BETWEEN).map_or(0.0, |c| (c - 1.0).max(0.0));
+                Some((0..3).filter_map(|back| window.checked_sub(back)).map(one).sum())
+            }
+            Rule::Cusum => {
+                *sum = (*sum + score(series, window, BETWEEN)? - ALLOWANCE).max(0.0);
+                Some(*sum)
+            }
+        }
+    }
+}
+
+/// How many standard deviations a window's value lies above the mean of the seven windows that end `between` windows before it. `None`
+/// where one of them is not known.
+fn score(series: &[(u32, &str, f64, f64)], window: u32, between: u32) -> Option<f64> {
+    let at = |w: u32| series.iter().find(|(x, ..)| *x == w);
+    let (_, _, value, noise) = at(window)?;
+    let last = window.checked_sub(1 + between)?;
+    let first = last.checked_sub(BASELINE - 1)?;
+    let before: Vec<f64> = (first..=last).map(|w| at(w).map(|(_, _, v, _)| *v)).collect::<Option<_>>()?;
+    let n = f64::from(BASELINE);
+    let mean = before.iter().sum::<f64>() / n;
+    let variance = before.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
+    Some((value - mean) / variance.sqrt().max(*noise).max(LEAST_SD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(rule: Rule, values: &[f64]) -> Vec<Option<f64>> {
+        let told: Vec<Vec<Row>> = values.iter().map(|v| vec![Row::normal("cohort", "n", *v, 0.0, 0.0, 1.96)]).collect();
+        let labels: Vec<String> = (0..values.len()).map(|i| i.to_string()).collect();
+        let windows: Vec<(u32, &str, &[Row])> =
+            told.iter().enumerate().map(|(i, r)| (i as u32, labels[i].as_str(), r.as_slice())).collect();
+        let out = Alarm::new(rule, None).rows(&windows);
+        labels.iter().map(|l| out.iter().find(|r| r.term == format!("{l}: cohort")).and_then(|r| r.estimate)).collect()
+    }
+
+    /// By hand: the mean of 1..=7 is 4 and its standard deviation sqrt(28/6) = 2.1602469.
+    #[test]
+    fn c1_looks_at_the_seven_before() {
+        let got = rows(Rule::C1, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 20.0]);
+        assert_eq!(got[..7], [None; 7]);
+        assert!((got[7].unwrap() - 16.0 / 2.160_246_9).abs() < 1e-6);
+    }
+
+    #[test]
+    fn c2_leaves_two_between_and_c3_adds_three_up() {
+        let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 4.0, 4.0, 20.0, 4.0, 4.0, 4.0];
+        let c2 = rows(Rule::C2, &values);
+        assert_eq!(c2[..9], [None; 9]);
+        assert!((c2[9].unwrap() - 16.0 / 2.160_246_9).abs() < 1e-6);
+        let c3 = rows(Rule::C3, &values);
+        assert!((c3[9].unwrap() - (16.0 / 2.160_246_9 - 1.0)).abs() < 1e-6);
+        let carried = [9, 10, 11].map(|i: usize| (c2[i].unwrap() - 1.0).max(0.0)).iter().sum::<f64>();
+        assert!((c3[11].unwrap() - carried).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_cusum_grows_with_what_stays_high_and_a_gap_gives_no_score() {
+        let mut values = vec![4.0, 5.0, 3.0, 4.0, 5.0, 3.0, 4.0, 4.0, 4.0];
+        values.extend([6.0; 3]);
+        let got = rows(Rule::Cusum, &values);
+        assert!(got[9] < got[10] && got[10] < got[11]);
+        let told = [Row::normal("cohort", "n", 5.0, 0.0, 3.0, 1.96)];
+        // Window 4 is not known.
+        let windows: Vec<(u32, &str, &[Row])> =
+            [0u32, 1, 2, 3, 5, 6, 7, 8].iter().map(|w| (*w, "w", told.as_slice())).collect();
+        assert_eq!(Alarm::new(Rule::C1, None).rows(&windows), []);
+    }
+
+    #[test]
+    fn noise_alone_raises_no_alarm() {
+        let told = |v: f64| vec![Row::normal("cohort", "n", v, 0.0, 10.0, 1.96)];
+        let all: Vec<Vec<Row>> = [5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 20.0].into_iter().map(told).collect();
+        let windows: Vec<(u32, &str, &[Row])> =
+            all.iter().enumerate().map(|(i, r)| (i as u32, "w", r.as_slice())).collect();
+        let rows = Alarm::new(Rule::C1, None).rows(&windows);
+        assert_eq!((rows[0].estimate, rows[0].note.as_str()), (Some(1.5), ""));
+    }
+}

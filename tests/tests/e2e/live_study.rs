@@ -1,0 +1,154 @@
+//! A continuous study over real processes: windows are told as they fall due, each once and with one noise, through kills of everybody;
+//! what is told can be read while it runs; and without noise each window is what a study of those days alone says.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Federation, array, ledger, simulated_here, text, unique, until};
+
+/// Patients with a measurement on each of some days of the winter of 2023, the more the later.
+fn extract(site: usize, days: usize) -> String {
+    let mut out = "id,sex,birth,sbp,day\n".to_owned();
+    for day in 0..days {
+        let date = chrono::NaiveDate::from_ymd_opt(2023, 1, 1).unwrap() + chrono::Days::new(day as u64);
+        for i in 0..220 + (day * 7 + site * 5) % 30 {
+            let _ = writeln!(
+                out,
+                "p{day}-{i},{},1960-03-04,{},{date}",
+                if i % 3 == 0 { "m" } else { "f" },
+                100 + (i * 37) % 80
+            );
+        }
+    }
+    out
+}
+
+fn live(id: &str, stream: &str, rounds: &str) -> String {
+    format!(
+        "id = \"{id}\"\nversion = \"1.0.0\"\nschema = \">=1.1,<2\"\npurpose = \"public_health\"\nexpires = \"2035-12-31\"\n\
+         [rounds]\n{rounds}\n[cohorts.target]\nentry = {{ table = \"measurement\" }}\n[features.sex]\nkind = \"sex\"\nlevels = [\"F\", \"M\"]\n\
+         {stream}[[analysis]]\nkind = \"count\"\n[privacy]\nepsilon = 0.8\n[suppression]\nk = 0\n"
+    )
+}
+
+const DAILY: &str = "[stream]\nfrom = \"2023-01-01\"\nuntil = \"2023-02-09\"\nwindow = \"tumbling 1d\"\n\
+                     emit = [\"+24h:preliminary\", \"+7d:final\"]\nalarm = { method = \"ears_c2\" }\n";
+
+fn told<'r>(results: &'r Value, statistic: &str) -> Vec<&'r Value> {
+    array(&array(results, "analyses")[0]["estimate"], "rows").iter().filter(|r| r["statistic"] == statistic).collect()
+}
+
+#[test]
+fn every_window_is_told_once_whoever_is_killed_and_can_be_read_meanwhile() {
+    let mut f = Federation::new();
+    let sites = ["s-1", "s-2", "s-3"];
+    for (i, id) in sites.iter().enumerate() {
+        f.make_site(id, 1, "[approval]\nmode = \"auto\"\n[disclosure]\nmin_cell = 0\nstreams = \"allow\"");
+        std::fs::write(f.site_home(id).join("extract/patients.csv"), extract(i, 40)).unwrap();
+        f.enroll(id);
+        f.start_agent(id);
+    }
+    let out = f.submit(&live("live", DAILY, "min_sites = 3\ngather_seconds = 30"));
+    assert!(out.status.success(), "{}", text(&out));
+    until("the first windows were told", || f.status("live")["rounds_done"].as_u64().unwrap() > 4);
+    let (so_far, _) = f.results("live");
+    let early = told(&so_far, "n").len();
+    assert!((1..40).contains(&early) || f.status("live")["state"] == "done", "{early} windows");
+    for pause in [10, 80, 30] {
+        f.kill_coordinator();
+        f.start_coordinator();
+        std::thread::sleep(Duration::from_millis(pause));
+        f.kill_agent("s-2");
+        f.start_agent("s-2");
+        std::thread::sleep(Duration::from_millis(pause));
+    }
+    let status = f.over("live");
+    assert_eq!(status["state"], "done", "{status:#}");
+    let (results, provenance) = f.results("live");
+    let windows = told(&results, "n");
+    assert_eq!(windows.len(), 40);
+    assert!(windows.iter().all(|w| w["note"].as_str().unwrap().ends_with("3 sites")), "{windows:#?}");
+    assert_eq!(windows[0]["term"], "2023-01-01: cohort");
+    // Nine windows have no seven before them with two between.
+    assert_eq!(told(&results, "EARS C2").len(), 31);
+    let rounds = array(&provenance, "rounds");
+    assert_eq!(rounds.len(), 80);
+    for site in sites {
+        let entries = ledger(&f, site);
+        assert_eq!(entries.len(), 80, "one charge a telling at {site}");
+        let ids: Vec<String> = entries.iter().map(|e| e.0.clone()).collect();
+        assert!(unique(&ids));
+        for (entry, round) in entries.iter().zip(rounds) {
+            let taken = array(round, "releases").iter().find(|r| r["site"] == site).unwrap();
+            assert_eq!(taken["release"], entry.2, "what was merged is what was sealed");
+        }
+    }
+}
+
+#[test]
+fn a_hospital_whose_people_do_not_allow_it_is_not_waited_for() {
+    let mut f = Federation::new();
+    for (i, id) in ["s-1", "s-2", "s-3"].iter().enumerate() {
+        // The third one's people never allow it.
+        let streams = if i == 2 { "ask" } else { "allow" };
+        f.make_site(
+            id,
+            1,
+            &format!("[approval]\nmode = \"auto\"\n[disclosure]\nmin_cell = 0\nstreams = \"{streams}\""),
+        );
+        std::fs::write(f.site_home(id).join("extract/patients.csv"), extract(i, 4)).unwrap();
+        f.enroll(id);
+        f.start_agent(id);
+    }
+    let short = DAILY.replace("2023-02-09", "2023-01-04").replace("\"+24h:preliminary\", ", "");
+    let rounds = "min_sites = 2\ngather_seconds = 1\ndeadline_seconds = 1\nattempts = 2";
+    assert!(f.submit(&live("two", &short, rounds)).status.success());
+    let status = f.over("two");
+    assert_eq!(status["state"], "done", "{status:#}");
+    let (results, _) = f.results("two");
+    let windows = told(&results, "n");
+    assert_eq!(windows.iter().filter(|w| w["note"].as_str().unwrap().ends_with("2 sites")).count(), 4, "{windows:#?}");
+}
+
+#[test]
+fn without_noise_a_window_is_what_a_study_of_its_days_alone_says() {
+    let federation = |study: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        for site in 0..3 {
+            let home = dir.path().join(format!("sites/s-{site}"));
+            std::fs::create_dir_all(home.join("extract")).unwrap();
+            std::fs::write(home.join("mapping.toml"), crate::harness::MAPPING).unwrap();
+            let toml = format!(
+                "id = \"s-{site}\"\nname = \"Hospital {site}\"\ncountry = \"DE\"\ntime_zone = \"UTC\"\n[[source]]\nname = \"x\"\n\
+                 format = \"csv\"\npath = \"extract\"\nmapping = \"mapping.toml\"\n[disclosure]\nmin_cell = 0\nstreams = \"allow\"\nmin_cohort = 0\n"
+            );
+            std::fs::write(home.join("site.toml"), toml).unwrap();
+            std::fs::write(home.join("extract/rows.csv"), extract(site, 20)).unwrap();
+        }
+        simulated_here(dir.path(), study)
+    };
+    let stream = "[stream]\nfrom = \"2023-01-01\"\nuntil = \"2023-01-18\"\nwindow = \"sliding 7d every 3d\"\n";
+    let by_sex = |text: String| text.replace("kind = \"count\"\n", "kind = \"count\"\nby = [\"sex\"]\n");
+    let series = federation(&by_sex(live("series", stream, "")));
+    let rows = told(&series, "n");
+    let mut seen = 0;
+    for (from, to) in [
+        ("2023-01-01", "2023-01-07"),
+        ("2023-01-04", "2023-01-10"),
+        ("2023-01-07", "2023-01-13"),
+        ("2023-01-10", "2023-01-16"),
+    ] {
+        let days = format!("table = \"measurement\", between = [\"{from}\", \"{to}\"]");
+        let alone = federation(&by_sex(live("alone", "", "").replace("table = \"measurement\"", &days)));
+        for row in told(&alone, "n") {
+            let term = format!("{from} to {to}: {}", row["term"].as_str().unwrap());
+            let same = rows.iter().find(|r| r["term"] == term.as_str()).unwrap_or_else(|| panic!("{term}: {rows:#?}"));
+            assert_eq!(same["estimate"], row["estimate"], "{term}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, rows.len());
+    assert!(seen >= 8);
+}
