@@ -220,7 +220,7 @@ pub enum What {
         /// The last time; the time's upper bound, where not given.
         #[serde(default)]
         horizon: Option<f64>,
-        /// At which times the curve is told.
+        /// At which times the curve is told, with the numbers at risk; at the quarters of the horizon, where not given.
         #[serde(default)]
         at: Vec<f64>,
         /// The end of the restricted mean; none is told without.

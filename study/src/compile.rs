@@ -267,9 +267,10 @@ fn of_one(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileErr
             yes_no(study, event).map_err(wrong)?;
             let of = |name: &Option<String>| name.as_ref().map(|n| levels(study, n)).transpose().map_err(wrong);
             let grid = grid(study, time, *width, *horizon).map_err(wrong)?;
+            let at = if at.is_empty() { grid.quarters() } else { at.clone() };
             let s = Survival::new(grid, of(by)?, of(strata)?);
             let s = s.ok_or_else(|| wrong("the curves have more than a million cells; widen them".to_owned()))?;
-            vec![one("survival", made(s.told(at.clone(), *tau, *weight)), all)]
+            vec![one("survival", made(s.told(at, *tau, *weight)), all)]
         }
         What::Competing { time, cause, by, width, horizon, at } => {
             let grid = grid(study, time, *width, *horizon).map_err(wrong)?;

@@ -4,7 +4,7 @@
 //! there are. Who is left after k criteria is the sum of the cells from k on, and its noise the sum of theirs. Counting each step by
 //! itself would move √(steps) of the vector, and be no better for any step.
 //!
-//! A step that few are excluded by is told with the next: two numbers beside each other would tell of the few by their difference.
+//! A step that few are excluded by is told with the next, or with the one before where it is the last: two numbers beside each other would tell of the few by their difference.
 
 use crate::batch::{MISSING, PatientBatch};
 use crate::estimate::{Estimate, Reporting, Row, patients};
@@ -56,6 +56,9 @@ impl Statistic for Attrition {
         let noise = |step: usize| variance * (self.steps.len() - step) as f64;
         let entered = left(0);
         let mut rows = Vec::with_capacity(3 * self.steps.len());
+        // Who is left at the end matters most: a step that would tell of few by its distance from that gives way to it.
+        let (end, few) = (self.steps.len().saturating_sub(1), |n: f64| n < reporting.min_cell as f64);
+        let told = !few(left(end)) && !few(entered - left(end));
         // The last step of which the number is shown. A number is not shown whose distance from it would tell of few.
         let mut before = 0;
         for (step, name) in self.steps.iter().enumerate() {
@@ -69,6 +72,13 @@ impl Statistic for Attrition {
             let gone = (before..step).map(|c| merged.value(c, &layout)).sum::<f64>();
             let mut excluded = patients(&term, gone, (variance * (step - before) as f64).sqrt(), reporting);
             "excluded".clone_into(&mut excluded.statistic);
+            if step < end && told && few(n - left(end)) && !row.suppressed && !excluded.suppressed {
+                let to = self.steps.last().map_or("", String::as_str);
+                let why = format!("fewer than {} (noisy) are excluded from here to '{to}'", reporting.min_cell);
+                rows.push(Row::withheld(&term, "n", &why));
+                rows.push(Row::withheld(&term, "excluded", &why));
+                continue;
+            }
             let shown = !row.suppressed && !excluded.suppressed;
             if excluded.suppressed && !row.suppressed {
                 let since = self.steps.get(before).map_or("", String::as_str);
@@ -129,7 +139,7 @@ mod tests {
             e.rows.iter().find(|r| r.term == term && r.statistic == what).and_then(|r| r.estimate)
         };
         let n: Vec<_> = ["0. entry", "1. a", "2. b", "3. c", "4. d"].iter().map(|t| of(t, "n")).collect();
-        assert_eq!(n, [Some(106.0), Some(76.0), None, Some(63.0), None]);
-        assert_eq!((of("2. b", "excluded"), of("3. c", "excluded"), of("4. d", "excluded")), (None, Some(13.0), None));
+        assert_eq!(n, [Some(106.0), Some(76.0), None, None, Some(60.0)]);
+        assert_eq!((of("2. b", "excluded"), of("3. c", "excluded"), of("4. d", "excluded")), (None, None, Some(16.0)));
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn diagram(title: &str, rows: &[Row], level: &str) -> String {
 fn short(row: &Row) -> String {
     match row.estimate.filter(|_| !row.suppressed) {
         Some(n) => number(n, Style::Count),
-        None => "suppressed".to_owned(),
+        None => "few".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use summaries::{Curve, Row};
 
 use super::figures::{figure, stairs};
 use super::plot::{axes, range};
-use super::text::{Style, clip, escape, number, width};
+use super::text::{Style, escape, number};
 
 /// More groups than this are drawn one by one: lines could not be told apart.
 const MOST: usize = 6;
@@ -56,17 +56,20 @@ pub(super) fn together(curves: &[&Curve], rows: &[Row], level: &str) -> String {
     for (i, points) in own.iter().enumerate() {
         stairs(&mut svg, points, &x, &y, ("", &format!("curve g{i}")));
     }
-    let widest = curves.iter().map(|c| width(name(c))).fold(0.0, f64::max).min(260.0);
-    // The key stands where the curves are not: falling curves leave the upper right, rising ones the upper left.
-    let falling = first.y_label == "survival";
-    for (i, curve) in curves.iter().enumerate() {
-        let at = 24.0 + 18.0 * i as f64;
-        let left = if falling { x.at(across.1) - widest - 34.0 } else { x.at(across.0) + 10.0 };
-        svg.line(&format!("curve g{i}"), (left, at), (left + 24.0, at));
-        svg.text("start", (left + 30.0, at + 4.0), &clip(name(curve), 260.0));
-    }
     let caption = format!("{kind} by group. The bands are the interval at each point. Level: {level}.");
-    figure(&svg.finish(), &caption) + &at_risk(curves, rows)
+    figure(&svg.finish(), &caption) + &key(curves) + &at_risk(curves, rows)
+}
+
+/// Which line is whose, below the drawing, where it is seen on a narrow screen too.
+fn key(curves: &[&Curve]) -> String {
+    let one = |(i, curve): (usize, &&Curve)| {
+        format!(
+            "<li><svg class=\"swatch\" viewBox=\"0 0 28 8\" aria-hidden=\"true\"><line class=\"curve g{i}\" x1=\"0\" y1=\"4\" \
+             x2=\"28\" y2=\"4\"/></svg> {}</li>",
+            escape(name(curve))
+        )
+    };
+    format!("<ul class=\"key\">{}</ul>", curves.iter().enumerate().map(one).collect::<String>())
 }
 
 /// The numbers at risk at the times that are told, a row a group.

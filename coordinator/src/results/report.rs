@@ -159,7 +159,10 @@ fn rounds(p: &Provenance) -> String {
         })
         .collect();
     let table = table(&["Analysis", "Round", "Sites", "Finished", "Hash of the sum"], &rows);
-    format!("<section><h2>Rounds</h2><p class=\"meta\">Rounds are numbered from 0.</p>{table}</section>")
+    format!(
+        "<section><h2>Rounds</h2><details><summary>{} rounds, numbered from 0</summary>{table}</details></section>",
+        p.rounds.len()
+    )
 }
 
 fn verify(p: &Provenance) -> String {

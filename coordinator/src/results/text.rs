@@ -108,7 +108,7 @@ pub(super) fn short(hash: &str) -> String {
 pub(super) fn width(text: &str) -> f64 {
     let of = |c: char| match c {
         'i' | 'j' | 'l' | 't' | 'f' | 'r' | '.' | ',' | ':' | ';' | '|' | '\'' | ' ' | '\u{202f}' => 0.4,
-        'm' | 'w' | 'M' | 'W' | '%' | '@' | '×' => 0.95,
+        'm' | 'w' | 'M' | 'W' | '%' | '@' | '×' | '=' | '+' | '<' | '>' | '~' => 0.95,
         c if c.is_uppercase() => 0.75,
         c if c < '\u{1100}' => 0.6,
         '\u{2000}'..='\u{2bff}' => 0.75,

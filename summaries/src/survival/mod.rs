@@ -49,6 +49,13 @@ impl Grid {
         cell as f64 * self.width
     }
 
+    /// The ends of its four quarters, as far as cells part them: where a curve is told for which no times are asked.
+    pub fn quarters(&self) -> Vec<f64> {
+        let mut cells: Vec<usize> = (1..=4).map(|k| self.last * k / 4).filter(|c| *c > 0).collect();
+        cells.dedup();
+        cells.into_iter().map(|c| self.time(c)).collect()
+    }
+
     /// The cell that is reached at a time, for reading a curve there.
     pub fn reached(&self, time: f64) -> usize {
         ((time / self.width + 1e-9).floor().max(0.0) as usize).min(self.last)
