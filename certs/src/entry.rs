@@ -20,12 +20,14 @@ pub enum Kind {
     QualityCheck,
     /// The bytes of an earlier release, sent once more for an equal question. It costs nothing.
     Reuse,
+    /// What all releases of a continuous study cost at once, before the first of them. The releases themselves cost nothing.
+    Prepaid,
 }
 
 impl Kind {
-    /// Whether it stands for a decision that the site took by noised numbers which stayed there: no bytes left.
+    /// Whether no bytes left: it stands for a decision that the site took by noised numbers which stayed there, or for a payment.
     pub fn decides(self) -> bool {
-        matches!(self, Kind::CohortCheck | Kind::QualityCheck)
+        matches!(self, Kind::CohortCheck | Kind::QualityCheck | Kind::Prepaid)
     }
 }
 

@@ -118,11 +118,48 @@ pub struct Spent {
     pub old: bool,
 }
 
-/// A permission to spend once. It can't be copied, and only [`PrivacyFilter::admit`] makes one.
+/// A permission to spend once. It can't be copied, and only [`PrivacyFilter::admit`] and [`Prepaid::charge`] make one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Charge {
     cost: Cost,
+    /// What the noise is drawn for: the cost's own, or a part of what was paid before.
+    noise: Rho,
     blocks: Vec<Block>,
+}
+
+/// Releases that were paid for at once: a patient is in so many of them at most, whichever these are.
+///
+/// The vector of all releases moves with one patient in at most `most` of its parts, by the parts' own sensitivity Δ in each, so by
+/// Δ·√most together, and noise of ρ/most on each part costs ρ for all, however many parts there are (zero-concentrated privacy of Gaussian
+/// noise composes by sums of ρ: Bun and Steinke 2016, lemma 2.3; also where a part's question hangs on the answers before it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prepaid {
+    whole: Rho,
+    most: u32,
+}
+
+impl Prepaid {
+    /// `whole` for releases of which a patient is in `most`, at least one.
+    pub fn new(whole: Rho, most: u32) -> Prepaid {
+        Prepaid { whole, most: most.max(1) }
+    }
+
+    /// What is paid at once.
+    pub fn cost(&self) -> Cost {
+        Cost::gaussian(self.whole)
+    }
+
+    /// What the noise of one release is drawn for.
+    pub fn noise(&self) -> Rho {
+        self.whole.share(1.0, f64::from(self.most))
+    }
+
+    /// A charge of nothing for one of the releases; `None` unless each of the blocks has paid for them all.
+    pub fn charge(&self, paid: &[(Block, Rho)]) -> Option<Charge> {
+        let all = !paid.is_empty() && paid.iter().all(|(_, rho)| *rho >= self.whole);
+        let blocks = paid.iter().map(|(block, _)| *block).collect();
+        all.then(|| Charge { cost: Cost::default(), noise: self.noise(), blocks })
+    }
 }
 
 impl Charge {
@@ -131,9 +168,9 @@ impl Charge {
         &self.cost
     }
 
-    /// The Gaussian part.
+    /// What Gaussian noise is drawn for.
     pub fn rho(&self) -> Rho {
-        self.cost.rho
+        self.noise
     }
 
     /// Of which blocks.
@@ -206,7 +243,7 @@ impl PrivacyFilter {
         for (block, spent) in blocks {
             self.holds(&cost, *block, spent)?;
         }
-        Ok(Charge { cost, blocks: blocks.iter().map(|(b, _)| *b).collect() })
+        Ok(Charge { noise: cost.rho, cost, blocks: blocks.iter().map(|(b, _)| *b).collect() })
     }
 }
 
@@ -241,6 +278,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_was_not_paid_for_is_not_released_and_all_parts_together_cost_what_was_paid() {
+        let prepaid = Prepaid::new(Rho::from_nano(20_000_001), 6);
+        assert!(prepaid.noise().nano() * 6 <= 20_000_001 && prepaid.noise().nano() * 6 > 20_000_001 - 6);
+        let paid = |nano| [(2020, Rho::from_nano(20_000_001)), (2021, Rho::from_nano(nano))];
+        assert_eq!(prepaid.charge(&paid(20_000_000)), None);
+        assert_eq!(prepaid.charge(&[]), None);
+        let charge = prepaid.charge(&paid(20_000_001)).unwrap();
+        assert_eq!(
+            (charge.cost(), charge.rho(), charge.blocks()),
+            (&Cost::default(), prepaid.noise(), [2020, 2021].as_slice())
+        );
     }
 
     proptest! {

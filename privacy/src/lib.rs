@@ -42,7 +42,7 @@ pub use accounting::{Delta, Epsilon, Rho};
 pub use cost::{Cost, DeltaSlot};
 pub use discrete_gaussian::DiscreteGaussian;
 pub use discrete_laplace::DiscreteLaplace;
-pub use filter::{Block, Cap, Caps, Charge, PrivacyFilter, Refusal, Spent};
+pub use filter::{Block, Cap, Caps, Charge, Prepaid, PrivacyFilter, Refusal, Spent};
 pub use mechanism::{Mechanism, MechanismError, MechanismName, Part, ReleasedPart, Scale, Share};
 pub use presence::Presence;
 pub use sensitive::{Released, Sensitive};

@@ -2,6 +2,7 @@
 
 mod decide;
 mod live;
+mod participation;
 mod secure_round;
 
 use std::collections::BTreeMap;
@@ -15,10 +16,9 @@ use privacy::{Mechanism, MechanismName, Part, Presence, Rho, Sensitive};
 use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan};
 use proto::{Hash, RoundId, SecureManifest, StudyId};
-use schema::linkage::LinkageKey;
 use study::Plan;
 use study::spec::Aggregation;
-use summaries::{Column, Lanes, PartWork, PatientBatch};
+use summaries::{Lanes, PartWork};
 use tokio::sync::broadcast;
 
 use crate::config::Config;
@@ -114,6 +114,10 @@ pub struct Agent {
     reading: tokio::sync::Mutex<()>,
     /// The round that was last asked of each continuous study: nobody waits for those before it any more.
     windows: Mutex<BTreeMap<StudyId, u32>>,
+    /// One release at a time counts who was in which window.
+    counting: tokio::sync::Mutex<()>,
+    /// Where that is kept.
+    store: SharedStore,
     /// A decision and a seal never overlap: after a pause is told, nothing more is sealed.
     gate: Mutex<()>,
     /// The plan that was last answered, with what each of its rounds costs: rounds of one study come one after the other.
@@ -160,7 +164,7 @@ impl Agent {
             releases,
             secure: SecureRounds::new(store.clone(), config.id.clone()),
             identity: identity::key(&config, entropy.as_ref())?,
-            studies: Studies::new(store),
+            studies: Studies::new(store.clone()),
             mechanism,
             clock,
             entropy,
@@ -169,6 +173,8 @@ impl Agent {
             ingesting: tokio::sync::Mutex::new(()),
             reading: tokio::sync::Mutex::new(()),
             windows: Mutex::new(BTreeMap::new()),
+            counting: tokio::sync::Mutex::new(()),
+            store,
             gate: Mutex::new(()),
             prepared: Mutex::new(None),
             config,
@@ -432,7 +438,11 @@ impl Agent {
             None => (0, 0),
         };
         let parameters_hash = parameters_hash(&order.parameters);
-        Ok((prepared, Order { round, attempt, plan_hash, parameters_hash, rho, blocks, reruns, question: None }))
+        let prepaid = study::budget::prepaid(&plan.study);
+        Ok((
+            prepared,
+            Order { round, attempt, plan_hash, parameters_hash, rho, blocks, reruns, question: None, prepaid },
+        ))
     }
 
     /// Whether the site takes part in a study, as it stands now.
@@ -494,13 +504,19 @@ impl Agent {
             .map_err(|e| Objection::new("parameters_invalid", e.to_string()))?;
         let mechanism = self.mechanism(plan, order.round.analysis);
         let own = live::study_of(&plan.study, &order.round)?;
-        let (batch, version) = match secure.filter(|_| mechanism.name() == MechanismName::Presence) {
-            Some(attempt) => self.tags(plan, &order, attempt).await?,
-            None => self
-                .engine
-                .patients(&self.config, &self.lake, &own, order.plan_hash, order.round.analysis, &order.blocks)
-                .await
-                .map_err(|e| self.engine_refusal(&e))?,
+        let (mut batch, version, persons) = match secure.filter(|_| mechanism.name() == MechanismName::Presence) {
+            Some(attempt) => {
+                let (batch, version) = self.tags(plan, &order, attempt).await?;
+                (batch, version, None)
+            }
+            None => {
+                let (patients, version) = self
+                    .engine
+                    .patients(&self.config, &self.lake, &own, order.plan_hash, order.round.analysis, &order.blocks)
+                    .await
+                    .map_err(|e| self.engine_refusal(&e))?;
+                (patients.batch.clone(), version, Some(patients))
+            }
         };
         let everyone = self.whole_cohort(plan, &order, batch.patients()).await?;
         self.large_enough(plan, &order, everyone, version)?;
@@ -508,6 +524,12 @@ impl Agent {
         if secure.is_none() && plan.study.stream.is_none() {
             let key = (order.round.analysis, order.round.round, order.parameters_hash);
             order.question = study::question::hash(&plan.study, key, &order.blocks, version);
+        }
+        // From here to the seal, so that no two windows count a patient as the last one that fits.
+        let _counting = self.counting.lock().await;
+        let admitted = self.participants(plan, &order, persons.as_deref()).await?;
+        if let Some(admitted) = &admitted {
+            batch = Arc::new(batch.rows(&admitted.rows));
         }
         let names: Vec<String> = work.iter().map(|w| w.name.clone()).collect();
         let parts = accumulate(work, &batch).map_err(|e| Objection::new("statistic_failed", e))?;
@@ -535,6 +557,9 @@ impl Agent {
                 if let Some(attempt) = secure {
                     attempt.enter(t);
                 }
+                if let Some(admitted) = &admitted {
+                    admitted.enter(t);
+                }
             };
             self.releases
                 .seal(&self.ledger, &order, self.clock.now(), (mechanism.name(), &names), noise, also)
@@ -551,23 +576,6 @@ impl Agent {
             MechanismName::Presence => &Presence,
             _ => self.mechanism.as_ref(),
         }
-    }
-
-    /// The patients' linkage tags, under the key of one release: its instance, which is never used twice.
-    async fn tags(&self, plan: &Plan, order: &Order, attempt: &Attempt) -> Result<(Arc<PatientBatch>, u64), Refused> {
-        let key = crate::linkage::key(&self.config).map_err(|e| self.internal(&e))?;
-        // It may have changed since the round was joined.
-        if key.as_ref().map(LinkageKey::id).unwrap_or_default() != attempt.terms().linkage_key {
-            return Err(secure_round::other_linkage_key());
-        }
-        let cohort = self
-            .engine
-            .linkage_tags(&self.config, &self.lake, plan, order.round.analysis, &order.blocks, key.as_ref())
-            .await
-            .map_err(|e| self.engine_refusal(&e))?;
-        let tags = key.as_ref().map(|k| cohort.for_release(k, &attempt.instance().0)).unwrap_or_default();
-        let batch = PatientBatch::new(tags.len(), vec![Column::Tags(tags)]).map_err(|e| self.internal(&e))?;
-        Ok((Arc::new(batch), cohort.version))
     }
 
     /// A release was handed to the stream, or acknowledged.

@@ -130,8 +130,9 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
                 (w.name.clone(), layout, sensitivity, sigma)
             })
             .collect();
-        let (batch, _) = agent.engine.patients(&agent.config, &agent.lake, &windowed, hash, i as u32, &blocks).await?;
-        let parts = accumulate(work, &batch).map_err(invalid)?;
+        let (patients, _) =
+            agent.engine.patients(&agent.config, &agent.lake, &windowed, hash, i as u32, &blocks).await?;
+        let parts = accumulate(work, &patients.batch).map_err(invalid)?;
         // A charge against nothing: it is minted for this example and never entered in the ledger.
         let free = PrivacyFilter::new(Caps::flat(first)).admit(Cost::gaussian(first), &[(0, Spent::default())]);
         let charge = free.map_err(|e| AgentError::Release(e.into()))?;
@@ -159,7 +160,7 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
         analyses.push(AnalysisPreview {
             analysis: analysis.label(),
             rounds: rounds.len() as u32,
-            rho: rounds.iter().fold(Rho::ZERO, |a, b| a.plus(*b)),
+            rho: study::budget::cost_of(&plan.study, rounds),
             parts,
             query: query::analysis(&plan.study, analysis, agent.config.id.as_str()).map_err(invalid)?.text(),
         });

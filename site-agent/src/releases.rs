@@ -11,6 +11,7 @@
 //! a round that was answered, whatever its parameters.
 
 mod decision;
+mod prepaid;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,7 +19,7 @@ pub use decision::{Decide, Verdict};
 
 use platform::store::SharedStore;
 use platform::{Durability, Micros, StoreError, Transaction};
-use privacy::{Block, Caps, Charge, Cost, MechanismName, PrivacyFilter, Released, ReleasedPart, Rho, Scale};
+use privacy::{Block, Caps, Charge, Cost, MechanismName, Prepaid, PrivacyFilter, Released, ReleasedPart, Rho, Scale};
 use proto::{Hash, Manifest, PartManifest, RoundId, SecureManifest, SiteId, StudyId};
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,8 @@ pub struct Order {
     pub reruns: u32,
     /// The question in canonical form with the version of the data, where it may be answered from an earlier release.
     pub question: Option<Hash>,
+    /// Where the round is one of many that are paid for at once.
+    pub prepaid: Option<Prepaid>,
 }
 
 impl Order {
@@ -231,8 +234,10 @@ impl Releases {
     /// The cap that does not hold it, the ledger is not in order, or the round is not to be paid for again.
     pub fn would_admit(&self, ledger: &Ledger, order: &Order, at: Micros) -> Result<(), ReleaseError> {
         Releases::once(ledger, order)?;
-        self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at)?;
-        Ok(())
+        match order.prepaid {
+            Some(prepaid) => self.would_prepay(ledger, order, prepaid, at),
+            None => self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at).map(|_| ()),
+        }
     }
 
     /// Whether a round that has no bytes here may be paid for: it was not before, and is within the reruns of the plan.
@@ -329,8 +334,11 @@ impl Releases {
             let kind = (Kind::Reuse, Cost::default());
             return self.enter((ledger, at), order, manifest, earlier.payload, kind, also);
         }
-        let charge = self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at)?;
-        let (rho, cost) = (charge.rho(), charge.cost().clone());
+        let charge = match order.prepaid {
+            Some(prepaid) => self.prepay(ledger, order, prepaid, at)?,
+            None => self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at)?,
+        };
+        let cost = charge.cost().clone();
         let noised = noise(charge)?;
         let part = |(scale, name): (&Scale, &String)| PartManifest {
             name: name.clone(),
@@ -345,7 +353,7 @@ impl Releases {
             plan_hash: order.plan_hash,
             parameters_hash: order.parameters_hash,
             mechanism: mechanism.word().to_owned(),
-            rho_nano: rho.nano(),
+            rho_nano: cost.rho.nano(),
             entered: ranges(&order.blocks),
             secure: noised.secure,
             reused: None,

@@ -2,7 +2,7 @@
 //! so that every site charges the same without being told.
 
 use privacy::accounting::rho;
-use privacy::{Delta, Epsilon, Rho};
+use privacy::{Delta, Epsilon, Prepaid, Rho};
 
 use crate::analysis::Analysis;
 use crate::compile;
@@ -31,7 +31,24 @@ fn whole(study: &Study) -> Rho {
     }
 }
 
-/// For each analysis, for each planned round, its ρ. The sum is at most [`total`].
+/// How the windows of a continuous study are paid for, where a patient is in some of them alone: at once.
+pub fn prepaid(study: &Study) -> Option<Prepaid> {
+    let stream = study.stream.as_ref()?;
+    let analysis = study.analysis.first()?;
+    let tellings = u32::try_from(stream.emit.len()).ok()?;
+    let most = stream.windows_per_patient?.checked_mul(tellings)?;
+    Some(Prepaid::new(of(study, analysis), most))
+}
+
+/// What an analysis costs a patient over all its rounds.
+pub fn cost_of(study: &Study, rounds: &[Rho]) -> Rho {
+    match prepaid(study) {
+        Some(prepaid) => prepaid.cost().rho,
+        None => rounds.iter().fold(Rho::ZERO, |a, b| a.plus(*b)),
+    }
+}
+
+/// For each analysis, for each planned round, the ρ of its noise. What a patient's rounds cost together is at most [`total`].
 ///
 /// # Errors
 /// A round would get less than a billionth of ρ, or an analysis does not compile.
@@ -40,6 +57,10 @@ pub fn allocate(plan: &Plan) -> Result<Vec<Vec<Rho>>, String> {
     for (i, analysis) in plan.study.analysis.iter().enumerate() {
         let own = of(&plan.study, analysis);
         let program = compile::program(&plan.study, i).map_err(|e| e.to_string())?;
+        if let Some(prepaid) = prepaid(&plan.study) {
+            out.push(vec![prepaid.noise(); program.rounds() as usize]);
+            continue;
+        }
         let weights: Vec<f64> = (0..program.rounds()).map(|r| program.weight(r)).collect();
         let sum: f64 = weights.iter().sum();
         let rounds: Vec<Rho> = weights.iter().map(|w| own.share(*w, sum)).collect();

@@ -156,7 +156,7 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
         analyses.push(AnalysisCost {
             analysis: analysis.label(),
             rounds: rounds.len() as u32,
-            rho: rounds.iter().fold(Rho::ZERO, |a, b| a.plus(*b)),
+            rho: budget::cost_of(&plan.study, rounds),
             expected,
         });
     }

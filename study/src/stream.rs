@@ -23,6 +23,9 @@ pub struct Stream {
     #[serde(default = "week_later")]
     #[schemars(with = "Vec<String>")]
     pub emit: Vec<Emit>,
+    /// In how many windows a patient counts at most; what is in more of them is left out of the later ones. All, where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows_per_patient: Option<u32>,
     /// What is looked for in the finished windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<Alarm>,

@@ -220,7 +220,8 @@ impl Running {
         let merge = Merge::new(Terms {
             plan_hash: self.hash,
             parameters_hash: parameters_hash(&self.state.parameters),
-            rho_nano: rho.nano(),
+            // What was paid at once is not paid again.
+            rho_nano: study::budget::prepaid(&self.plan.study).map_or(rho, |_| Rho::ZERO).nano(),
             parts,
             simulation: self.simulation,
         });
@@ -507,7 +508,7 @@ impl Running {
         let analysis = self.analysis()?;
         let hospitals: Vec<Hospital> =
             hospitals.into_iter().map(|(site, e)| Hospital { site: site.to_string(), rows: e.rows }).collect();
-        let rho = self.allocation.get(self.state.analysis as usize)?.iter().fold(Rho::ZERO, |a, b| a.plus(*b));
+        let rho = study::budget::cost_of(&self.plan.study, self.allocation.get(self.state.analysis as usize)?);
         let result = AnalysisResult {
             name: analysis.label(),
             kind: analysis.what.kind().to_owned(),

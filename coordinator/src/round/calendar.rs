@@ -24,6 +24,7 @@ const FOR_GOOD: &[&str] = &[
     "cohort_too_small",
     "quality_gate",
     "study_over",
+    "stream_state_lost",
 ];
 
 impl Run {

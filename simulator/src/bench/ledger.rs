@@ -39,6 +39,7 @@ fn order(study: &StudyId, round: u32, rho: Rho) -> Order {
         blocks: BLOCKS.collect(),
         reruns: 0,
         question: None,
+        prepaid: None,
     }
 }
 

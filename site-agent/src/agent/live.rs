@@ -12,7 +12,9 @@ use proto::{RoundId, wire};
 use study::schedule::Schedule;
 use study::{Plan, Study};
 
+use super::participation::{self, Admitted};
 use super::{Agent, Objection, Refused};
+use crate::engine::Patients;
 use crate::releases::Order;
 
 /// How often a window that waits looks again.
@@ -93,8 +95,31 @@ impl Agent {
         }
         let analysis = order.round.analysis;
         let all = self.engine.patients(&self.config, &self.lake, &plan.study, order.plan_hash, analysis, &order.blocks);
-        let (batch, _) = all.await.map_err(|e| self.engine_refusal(&e))?;
-        Ok(batch.patients())
+        let (patients, _) = all.await.map_err(|e| self.engine_refusal(&e))?;
+        Ok(patients.batch.patients())
+    }
+
+    /// Who of a window counts, where the plan says in how many windows a patient does.
+    pub(super) async fn participants(
+        &self,
+        plan: &Plan,
+        order: &Order,
+        patients: Option<&Patients>,
+    ) -> Result<Option<Admitted>, Refused> {
+        let most = plan.study.stream.as_ref().and_then(|s| s.windows_per_patient);
+        let (Some(most), Some(patients)) = (most, patients) else { return Ok(None) };
+        if self.ledger.recovered_of(&order.round.study).map_err(|e| self.internal(&e))? {
+            let reason =
+                "who was in which window was lost with an old state folder, so that the cap of windows can't be kept";
+            return Err(Objection::new("stream_state_lost", reason));
+        }
+        let window = Schedule::of(&plan.study).and_then(|s| Some(s.emission(order.round.round)?.window));
+        let window = window.ok_or_else(|| Objection::new("not_in_plan", "the plan has no such round"))?;
+        let merged = self.engine.merged(&self.config, &self.lake, &plan.study).await;
+        let merged = merged.map_err(|e| self.engine_refusal(&e))?;
+        let study = &order.round.study;
+        let admitted = participation::admit(&self.store, study, (window, most), &patients.persons, &merged);
+        admitted.map(Some).map_err(|e| self.internal(&e))
     }
 }
 

@@ -1,16 +1,21 @@
 //! How the agent answers in a secure round, phase by phase; what it keeps of one is in [`crate::secure`].
 
+use std::sync::Arc;
+
 use privacy::secagg::{Advertisement, Consent, Reveal, SealedShare};
 use proto::RoundId;
 use proto::wire;
 use proto::wire::secure_reply::Body;
+use schema::linkage::LinkageKey;
+use study::Plan;
 use study::spec::Aggregation;
+use summaries::{Column, PatientBatch};
 
 use super::{Agent, Refused};
 use crate::identity::Pins;
 use crate::policy::Objection;
-use crate::releases::Sealed;
-use crate::secure;
+use crate::releases::{Order, Sealed};
+use crate::secure::{self, Attempt};
 
 /// What a site says in a secure round.
 pub enum SecureAnswer {
@@ -35,6 +40,28 @@ pub(super) fn other_linkage_key() -> Refused {
 }
 
 impl Agent {
+    /// The patients' linkage tags, under the key of one release: its instance, which is never used twice.
+    pub(super) async fn tags(
+        &self,
+        plan: &Plan,
+        order: &Order,
+        attempt: &Attempt,
+    ) -> Result<(Arc<PatientBatch>, u64), Refused> {
+        let key = crate::linkage::key(&self.config).map_err(|e| self.internal(&e))?;
+        // It may have changed since the round was joined.
+        if key.as_ref().map(LinkageKey::id).unwrap_or_default() != attempt.terms().linkage_key {
+            return Err(other_linkage_key());
+        }
+        let cohort = self
+            .engine
+            .linkage_tags(&self.config, &self.lake, plan, order.round.analysis, &order.blocks, key.as_ref())
+            .await
+            .map_err(|e| self.engine_refusal(&e))?;
+        let tags = key.as_ref().map(|k| cohort.for_release(k, &attempt.instance().0)).unwrap_or_default();
+        let batch = PatientBatch::new(tags.len(), vec![Column::Tags(tags)]).map_err(|e| self.internal(&e))?;
+        Ok((Arc::new(batch), cohort.version))
+    }
+
     /// Joins a secure round: the advertisement of this site's keys for it.
     ///
     /// # Errors

@@ -62,13 +62,27 @@ impl From<datafusion::error::DataFusionError> for EngineError {
     }
 }
 
+/// Who a patient is, within the site: the person's pseudonym.
+pub type Person = schema::Key;
+
+/// Whom each of those that are merged stays as.
+pub type Merged = BTreeMap<Person, Person>;
+
 /// The plan, the query, and the version of what may be read.
 type CacheKey = (Hash, String, u64);
+
+/// The patients of an analysis, one row each.
+pub struct Patients {
+    /// Their features.
+    pub batch: Arc<PatientBatch>,
+    /// Who they are, in the order of the rows. It stays here.
+    pub persons: Vec<Person>,
+}
 
 /// The engine of a site.
 pub struct Engine {
     /// The last analyses' batches: rounds of one analysis read the same patients.
-    cache: Mutex<BTreeMap<CacheKey, Arc<PatientBatch>>>,
+    cache: Mutex<BTreeMap<CacheKey, Arc<Patients>>>,
     /// Which day it is: a consent has its days.
     clock: Arc<dyn Clock>,
 }
@@ -121,7 +135,7 @@ impl Engine {
         hash: Hash,
         analysis: u32,
         blocks: &[privacy::Block],
-    ) -> Result<(Arc<PatientBatch>, u64), EngineError> {
+    ) -> Result<(Arc<Patients>, u64), EngineError> {
         let readable = Readable::open(config, lake, study, self.clock.now())?;
         let a = study
             .analysis
@@ -134,21 +148,36 @@ impl Engine {
         let version = readable.version();
         let key = (hash, queries.text() + &features, version);
         let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(batch) = held {
-            return Ok((batch, version));
+        if let Some(patients) = held {
+            return Ok((patients, version));
         }
         let ctx = readable.cohort(&queries.cohort).await?;
         let batches = ctx.sql(&features).await?.collect().await?;
         let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash).ok_or(EngineError::NoData)?;
         let batch = Arc::new(to_batch(&shapes, &batches, &salt)?);
+        let patients = Arc::new(Patients { persons: persons(&batches), batch });
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.retain(|(h, _, _), _| *h == hash);
         if cache.len() >= 8 {
             cache.clear();
         }
-        cache.insert(key, batch.clone());
-        Ok((batch, version))
+        cache.insert(key, patients.clone());
+        Ok((patients, version))
     }
+
+    /// Who was merged into whom, by the persons' keys.
+    ///
+    /// # Errors
+    /// There is no data, or the table can't be read.
+    pub async fn merged(&self, config: &Config, lake: &Lake, study: &Study) -> Result<Merged, EngineError> {
+        Readable::open(config, lake, study, self.clock.now())?.merged().await
+    }
+}
+
+/// The keys of the patients: column 0.
+fn persons(batches: &[RecordBatch]) -> Vec<Person> {
+    let keys = batches.iter().filter_map(|b| b.column(0).as_fixed_size_binary_opt());
+    keys.flat_map(|keys| keys.iter().map(|key| key.and_then(|k| k.try_into().ok()).unwrap_or_default())).collect()
 }
 
 fn to_batch(shapes: &[Shape], batches: &[RecordBatch], salt: &[u8; 32]) -> Result<PatientBatch, EngineError> {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{FixedSizeBinaryArray, RecordBatch};
+use arrow::array::{AsArray as _, FixedSizeBinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::common::JoinType;
@@ -147,6 +147,24 @@ impl<'a> Readable<'a> {
             left = left.join(merged, JoinType::LeftAnti, &["listed"], &["old_key"], None)?;
         }
         Ok(left.count().await?)
+    }
+
+    /// Who was merged into whom.
+    pub(super) async fn merged(&self) -> Result<super::Merged, EngineError> {
+        let Some(file) = self.lake.merged_file(&self.gold) else { return Ok(super::Merged::new()) };
+        let ctx = session::context(&self.config.limits, &self.config.state_dir().join("lake/spill"))?;
+        let frame = session::plain_frame(&ctx, &file).await?.select_columns(&["old_key", "new_key"])?;
+        let mut out = super::Merged::new();
+        for batch in frame.collect().await? {
+            let column = |at: usize| batch.column(at).as_fixed_size_binary_opt();
+            let (Some(old), Some(new)) = (column(0), column(1)) else { continue };
+            let pairs = old
+                .iter()
+                .zip(new.iter())
+                .filter_map(|(o, n)| Some((Key::try_from(o?).ok()?, Key::try_from(n?).ok()?)));
+            out.extend(pairs);
+        }
+        Ok(out)
     }
 
     /// Listed persons, also under the key of whom they were merged into.

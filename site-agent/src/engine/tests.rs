@@ -133,7 +133,7 @@ async fn only_patients_of_the_blocks_that_pay_are_read() {
             engine().patients(&hospital.config, &hospital.lake, &plan.study, hash, 0, &blocks).await.unwrap();
         let tags =
             engine().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await.unwrap();
-        assert_eq!((batch.patients(), tags.tags.len()), there, "{blocks:?}");
+        assert_eq!((batch.batch.patients(), tags.tags.len()), there, "{blocks:?}");
     }
 }
 
@@ -145,7 +145,7 @@ async fn read(hospital: &Hospital, study: &str) -> Result<(usize, usize, u64), E
         engine().patients(&hospital.config, &hospital.lake, &plan.study, Hash([1; 32]), 0, &blocks).await?;
     let tags = engine().linkage_tags(&hospital.config, &hospital.lake, &plan, 0, &blocks, Some(&key)).await?;
     assert_eq!(tags.version, version);
-    Ok((batch.patients(), tags.tags.len() + tags.without, version))
+    Ok((batch.batch.patients(), tags.tags.len() + tags.without, version))
 }
 
 /// Every kind of release reads through the filter, from the next one on and without a new ingestion.
@@ -185,6 +185,7 @@ async fn who_objected_is_in_no_release() {
             .await
             .unwrap()
             .0
+            .batch
             .patients()
     };
     assert_eq!(count().await, 2);
@@ -278,7 +279,7 @@ async fn what_was_not_does_not_count_and_a_bound_counts_for_its_side() {
         let plan = plan(&head.replace("{more}", more)).unwrap_or_else(|e| panic!("{more}: {e}"));
         let hash = Hash::of(more.as_bytes());
         let (batch, _) = engine.patients(&hospital.config, &hospital.lake, &plan.study, hash, 0, blocks).await.unwrap();
-        let mut out: Vec<String> = match batch.column(0).unwrap() {
+        let mut out: Vec<String> = match batch.batch.column(0).unwrap() {
             Column::Real(v) => v.iter().map(|x| if x.is_nan() { "-".to_owned() } else { x.to_string() }).collect(),
             Column::Level(v) => v.iter().map(|x| if *x == MISSING { "-".to_owned() } else { x.to_string() }).collect(),
             _ => panic!("no such column"),
@@ -350,7 +351,9 @@ async fn a_follow_up_ends_with_the_event_the_observation_or_the_horizon() {
     let plan = plan(&study).unwrap_or_else(|e| panic!("{e}"));
     let (batch, _) =
         engine().patients(&hospital.config, &hospital.lake, &plan.study, Hash([1; 32]), 0, &blocks).await.unwrap();
-    let (Some(Column::Real(t)), Some(Column::Level(e))) = (batch.column(0), batch.column(1)) else { panic!("columns") };
+    let (Some(Column::Real(t)), Some(Column::Level(e))) = (batch.batch.column(0), batch.batch.column(1)) else {
+        panic!("columns")
+    };
     let mut all: Vec<(i64, u32)> = t.iter().map(|t| *t as i64).zip(e.iter().copied()).collect();
     all.sort_unstable();
     assert_eq!(all, [(0, 1), (30, 1), (60, 0), (365, 0)]);

@@ -9,7 +9,7 @@
 use certs::head::{Cosignature, Head, SignedHead};
 use platform::{Durability, Micros, Transaction};
 use privacy::secagg::IdentityKey;
-use proto::{Hash, SiteId};
+use proto::{Hash, SiteId, StudyId};
 
 use certs::entry::{Entry, follows};
 
@@ -103,6 +103,19 @@ impl Ledger {
     /// The store fails.
     pub fn recovered(&self, sequence: u64) -> Result<bool, LedgerError> {
         Ok(self.brought_back()?.iter().any(|[from, to]| (from..=to).contains(&&sequence)))
+    }
+
+    /// Whether any entry of a study was brought back: what was kept beside its releases may be gone.
+    ///
+    /// # Errors
+    /// The store fails, or the chain is broken.
+    pub fn recovered_of(&self, study: &StudyId) -> Result<bool, LedgerError> {
+        let ranges = self.brought_back()?;
+        if ranges.is_empty() {
+            return Ok(false);
+        }
+        let back = |e: &Entry| ranges.iter().any(|[from, to]| (from..=to).contains(&&e.sequence));
+        Ok(self.entries()?.iter().any(|e| e.round.study == *study && back(e)))
     }
 
     /// Takes in entries that were lost, up to a head that this site signed, in one transaction, to which `also` may add. Returns

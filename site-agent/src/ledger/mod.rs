@@ -19,7 +19,7 @@ pub use certs::entry::{Entry, Kind, ranges};
 use chrono::Datelike;
 use platform::store::SharedStore;
 use platform::{Durability, Micros, StoreError, Transaction};
-use privacy::{Block, Cost, Spent};
+use privacy::{Block, Cost, Rho, Spent};
 use proto::{Hash, RoundId, StudyId};
 use serde::{Deserialize, Serialize};
 use totals::Totals;
@@ -208,6 +208,11 @@ impl Ledger {
     /// The blocks that a study was charged for before, if any: it goes on with the same patients.
     pub fn blocks_of(&self, study: &StudyId) -> Option<Vec<Block>> {
         self.totals().blocks_of(study)
+    }
+
+    /// What blocks have paid at once for a study's releases.
+    pub fn prepaid(&self, study: &StudyId) -> Vec<(Block, Rho)> {
+        self.totals().prepaid(study)
     }
 
     /// What was spent of every block that was ever charged.

@@ -42,6 +42,7 @@ fn order(round: u32, attempt: u32, reruns: u32) -> Order {
         blocks: vec![2020],
         reruns,
         question: None,
+        prepaid: None,
     }
 }
 
@@ -107,6 +108,67 @@ fn what_was_paid_for_before_a_recovery_is_not_paid_for_twice() {
     t.delete(b"release/study/000000/000002/0000".to_vec());
     old.store.commit(t, platform::Durability::Synced).unwrap();
     assert!(matches!(old.releases.verify(&old.ledger), Err(ReleaseError::Ledger(LedgerError::Broken { .. }))));
+}
+
+/// Many releases of which a patient is in six: they are paid once, for each year of entry, and cost nothing more.
+#[test]
+fn what_is_paid_at_once_is_paid_once_for_each_block_and_gives_each_release_its_noise() {
+    let d = desk(Arc::new(MemoryStore::new()));
+    let prepaid = privacy::Prepaid::new(Rho::from_nano(12_000_000), 6);
+    let of = |round, blocks: &[u16]| Order { prepaid: Some(prepaid), blocks: blocks.to_vec(), ..order(round, 0, 0) };
+    let study = StudyId::parse("study").unwrap();
+    let spent = |d: &Desk, block| d.ledger.spent(&study, Micros(7), &[block])[0].1.lifetime.rho.nano();
+    let first = d.seal(&of(0, &[2020])).unwrap();
+    // The payment, and the release.
+    assert_eq!((d.ledger.head().0, spent(&d, 2020), first.record.manifest.rho_nano), (2, 12_000_000, 0));
+    let sigma: f64 = first.record.manifest.parts[0].sigma_nano.parse::<f64>().unwrap() / 1e9;
+    assert!((sigma - (0.5f64 / 0.002).sqrt()).abs() < 0.01, "noise for a sixth: {sigma}");
+    for round in 1..40 {
+        d.seal(&of(round, &[2020])).unwrap();
+    }
+    assert_eq!((d.ledger.head().0, spent(&d, 2020)), (41, 12_000_000));
+    // A year that begins meanwhile pays for itself, and the old one not again; also after a restart.
+    let d = desk(d.store);
+    d.seal(&of(40, &[2020, 2021])).unwrap();
+    assert_eq!((d.ledger.head().0, spent(&d, 2020), spent(&d, 2021)), (43, 12_000_000, 12_000_000));
+    assert_eq!(d.releases.verify(&d.ledger).unwrap(), 41);
+    // A year whose budget does not hold all of them holds none.
+    let other =
+        Order { round: RoundId { study: StudyId::parse("other").unwrap(), ..order(0, 0, 0).round }, ..order(0, 0, 0) };
+    for i in 0..9 {
+        let round = RoundId { round: i, ..other.round.clone() };
+        let study = StudyId::parse(&format!("o-{i}")).unwrap();
+        let more = Order {
+            round: RoundId { study, ..round },
+            rho: Rho::from_nano(10_000_000),
+            blocks: vec![2022],
+            ..other.clone()
+        };
+        d.seal(&more).unwrap();
+    }
+    assert!(matches!(
+        d.releases.would_admit(&d.ledger, &of(41, &[2020, 2022]), Micros(7)),
+        Err(ReleaseError::Budget(_))
+    ));
+    assert!(matches!(d.seal(&of(41, &[2020, 2022])), Err(ReleaseError::Budget(_))));
+    assert_eq!((spent(&d, 2022), d.ledger.head().0), (90_000_000, 52));
+}
+
+/// A crash between the payment and the release: the payment stands, and is not made again.
+#[test]
+fn a_payment_stands_without_its_release() {
+    let d = desk(Arc::new(MemoryStore::new()));
+    let order = Order { prepaid: Some(privacy::Prepaid::new(Rho::from_nano(12_000_000), 6)), ..order(0, 0, 0) };
+    let lost = |_| Err(ReleaseError::Unreadable(order.round.clone()));
+    let names = ["n".to_owned()];
+    let failed = d.releases.seal(&d.ledger, &order, Micros(7), (DiscreteGaussian.name(), &names), lost, |_| {});
+    assert!(failed.is_err());
+    d.store.lose_unsynced();
+    let d = desk(d.store);
+    assert_eq!(d.ledger.head().0, 1);
+    d.seal(&order).unwrap();
+    assert_eq!(d.ledger.head().0, 2);
+    assert_eq!(d.releases.verify(&d.ledger).unwrap(), 1);
 }
 
 /// Attempts in any order, over all rounds: as many beyond each round's first as the plan allows.

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::Datelike as _;
-use privacy::{Block, Cost, Spent};
+use privacy::{Block, Cost, Rho, Spent};
 use proto::merkle::{Frontier, leaf};
 use proto::{Hash, RoundId, StudyId};
 
-use super::Entry;
+use super::{Entry, Kind};
 
 #[derive(Default)]
 struct BlockTotals {
@@ -26,6 +26,8 @@ pub(super) struct Totals {
     blocks: BTreeMap<Block, BlockTotals>,
     /// The blocks that each study was charged for.
     studies: BTreeMap<StudyId, BTreeSet<Block>>,
+    /// What each block has paid at once for a study's releases.
+    prepaid: BTreeMap<StudyId, BTreeMap<Block, Rho>>,
     /// Attempts at rounds that were charged, or answered for nothing.
     attempts: BTreeMap<StudyId, BTreeMap<(u32, u32), BTreeSet<u32>>>,
 }
@@ -48,6 +50,13 @@ impl Totals {
             *own = own.plus(&entry.cost);
         }
         self.studies.entry(study.clone()).or_default().extend(entry.blocks());
+        if entry.kind == Kind::Prepaid {
+            let paid = self.prepaid.entry(study.clone()).or_default();
+            for block in entry.blocks() {
+                let own = paid.entry(block).or_insert(Rho::ZERO);
+                *own = own.plus(entry.cost.rho);
+            }
+        }
         if !entry.kind.decides() {
             let RoundId { analysis, round, .. } = entry.round;
             self.attempts.entry(study.clone()).or_default().entry((analysis, round)).or_default().insert(entry.attempt);
@@ -71,6 +80,10 @@ impl Totals {
 
     pub(super) fn blocks_of(&self, study: &StudyId) -> Option<Vec<Block>> {
         self.studies.get(study).map(|blocks| blocks.iter().copied().collect())
+    }
+
+    pub(super) fn prepaid(&self, study: &StudyId) -> Vec<(Block, Rho)> {
+        self.prepaid.get(study).into_iter().flatten().map(|(block, rho)| (*block, *rho)).collect()
     }
 
     /// The attempts at a round that stand in the ledger.

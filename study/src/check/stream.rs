@@ -53,6 +53,10 @@ impl Checker<'_> {
             self.say(&["stream", "until"], message, "choose longer windows, fewer tellings or another last day");
             return;
         };
+        if stream.windows_per_patient.is_some_and(|w| w == 0 || w > schedule.windows()) {
+            let message = format!("it must lie between 1 and the {} windows", schedule.windows());
+            self.say(&["stream", "windows_per_patient"], message, "leave it out where patients come in all of them");
+        }
         let last = schedule.emissions().last().and_then(|e| chrono::DateTime::from_timestamp_micros(e.due_micros));
         let last = last.map(|t| t.date_naive());
         if chrono::NaiveDate::parse_from_str(&study.expires, "%Y-%m-%d").ok() < last {

@@ -112,6 +112,39 @@ fn a_hospital_whose_people_do_not_allow_it_is_not_waited_for() {
     assert_eq!(windows.iter().filter(|w| w["note"].as_str().unwrap().ends_with("2 sites")).count(), 4, "{windows:#?}");
 }
 
+/// Each patient of the extract comes on one day. With the cap one payment covers all windows, and the noise is that of one window.
+#[test]
+fn windows_of_which_a_patient_is_in_one_are_paid_once() {
+    let mut f = Federation::new();
+    for (i, id) in ["s-1", "s-2", "s-3"].iter().enumerate() {
+        f.make_site(id, 1, "[approval]\nmode = \"auto\"\n[disclosure]\nmin_cell = 0\nstreams = \"allow\"");
+        std::fs::write(f.site_home(id).join("extract/patients.csv"), extract(i, 20)).unwrap();
+        f.enroll(id);
+        f.start_agent(id);
+    }
+    let once = DAILY.replace("2023-02-09", "2023-01-20").replace("[stream]", "[stream]\nwindows_per_patient = 1");
+    assert!(f.submit(&live("once", &once, "min_sites = 3\ngather_seconds = 30")).status.success());
+    let status = f.over("once");
+    assert_eq!(status["state"], "done", "{status:#}");
+    let (results, _) = f.results("once");
+    let windows = told(&results, "n");
+    assert_eq!(windows.len(), 20);
+    // rho of (0.8, 1e-6) is 0.0114 or so; half of it a telling, at three sites: sigma = sqrt(3 / (2 rho / 2)).
+    let analysis = &array(&results, "analyses")[0];
+    let rho = analysis["rho"].as_f64().unwrap();
+    for window in windows {
+        let se = window["dp_se"].as_f64().unwrap();
+        assert!((se / (3.0 / rho).sqrt() - 1.0).abs() < 0.01, "{se} of {rho}");
+    }
+    for site in ["s-1", "s-2", "s-3"] {
+        let entries = ledger(&f, site);
+        assert_eq!(entries.len(), 41, "a payment and 40 tellings");
+        assert_eq!(entries.iter().filter(|e| e.1 > 0).count(), 1);
+        let verified = f.agent_command(site, &["releases", "verify"]);
+        assert!(verified.status.success(), "{}", text(&verified));
+    }
+}
+
 #[test]
 fn without_noise_a_window_is_what_a_study_of_its_days_alone_says() {
     let federation = |study: &str| {

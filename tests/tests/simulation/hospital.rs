@@ -109,6 +109,7 @@ impl Hospital {
                     blocks: BLOCKS.to_vec(),
                     reruns: 0,
                     question: None,
+                    prepaid: None,
                 };
                 match self.answer(plan, &order, parameters, now) {
                     Ok(sealed) => Ok(Some(FromSite::Release {

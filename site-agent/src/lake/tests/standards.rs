@@ -150,7 +150,7 @@ async fn a_concept_set_matches_either_code() {
         let hash = proto::Hash([1; 32]);
         let (batch, _) =
             engine.patients(&hospital.config, &hospital.lake, &plan.study, hash, 0, &blocks).await.unwrap();
-        assert_eq!(batch.patients(), found, "{set}");
+        assert_eq!(batch.batch.patients(), found, "{set}");
     }
 }
 

@@ -24,7 +24,7 @@ async fn patients(hospital: &Hospital, range: &str) -> Result<usize, crate::engi
     let engine = crate::engine::Engine::new(Arc::new(ManualClock::at(Micros(1_700_000_000_000_000))));
     let blocks = hospital.config.budget.blocks(2026, None);
     let hash = proto::Hash([1; 32]);
-    Ok(engine.patients(&hospital.config, &hospital.lake, &plan.study, hash, 0, &blocks).await?.0.patients())
+    Ok(engine.patients(&hospital.config, &hospital.lake, &plan.study, hash, 0, &blocks).await?.0.batch.patients())
 }
 
 fn silver(hospital: &Hospital) -> Vec<PathBuf> {

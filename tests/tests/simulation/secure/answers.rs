@@ -168,6 +168,7 @@ impl Site {
             blocks: BLOCKS.to_vec(),
             reruns: self.plan.plan.study.privacy.reruns,
             question: None,
+            prepaid: None,
         })
     }
 
