@@ -168,7 +168,7 @@ pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: 
     let snapshot = header.kind == Kind::Adt;
     if header.is(NO_VISIT) || matches!(patient_class, b"P" | b"N") {
         if patient_class == b"N" && snapshot && !header.is(NO_VISIT) && !pv1.field(19).component(1).is_empty() {
-            let remedy = "class N says that there is no visit, and PV1-19 has the number of one; it is left out. Have the                           interface translate the class";
+            let remedy = "class N says that there is no visit, and PV1-19 has the number of one; it is left out. Have the interface translate the class";
             return Err(pv1.bad(2, Reason::UnknownLevel, remedy));
         }
         return Ok(Vec::new());
