@@ -47,6 +47,28 @@ pub(crate) fn exact(text: &str) -> Option<(f64, i64)> {
     Some((if digits.len() < text.len() { -value } else { value }, i64::try_from(behind).ok()?))
 }
 
+/// A number and its decimals: digits with a point, and no thousands. Nothing else is a number.
+pub(crate) fn written(text: &str) -> Option<(f64, i64)> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((m, e)) => (m, Some(e)),
+        None => (text, None),
+    };
+    let digits = mantissa.strip_prefix(['-', '+']).unwrap_or(mantissa);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+    if !all(whole) || !all(fraction) || (whole.is_empty() && fraction.is_empty()) {
+        return None;
+    }
+    if let Some(e) = exponent {
+        let bare = e.strip_prefix(['-', '+']).unwrap_or(e);
+        if bare.is_empty() || bare.len() > 3 || !all(bare) {
+            return None;
+        }
+    }
+    let value: f64 = text.parse().ok()?;
+    value.is_finite().then_some((value, i64::try_from(fraction.len()).unwrap_or(0)))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -38,8 +38,28 @@ impl Comparator {
         })
     }
 
-    /// Takes a comparator off the front of a value's text.
+    /// How one over the value stands to one over what was measured.
+    pub(crate) fn flipped(self) -> Comparator {
+        match self {
+            Comparator::Eq => Comparator::Eq,
+            Comparator::Lt => Comparator::Gt,
+            Comparator::Le => Comparator::Ge,
+            Comparator::Ge => Comparator::Le,
+            Comparator::Gt => Comparator::Lt,
+        }
+    }
+
+    /// Takes a comparator off the front of a value's text: a sign, or the words for one.
     pub(crate) fn strip(text: &str) -> (Comparator, &str) {
+        if matches!(text.as_bytes().first(), Some(b'g' | b'G' | b'l' | b'L')) {
+            for (words, comparator) in [("greater than ", Comparator::Gt), ("less than ", Comparator::Lt)] {
+                if let Some((head, rest)) = text.split_at_checked(words.len())
+                    && head.eq_ignore_ascii_case(words)
+                {
+                    return (comparator, rest.trim_start());
+                }
+            }
+        }
         for sign in ["<=", ">=", "≤", "≥", "<", ">", "="] {
             if let (Some(rest), Some(comparator)) = (text.strip_prefix(sign), Comparator::parse(sign)) {
                 return (comparator, rest.trim_start());
@@ -76,6 +96,26 @@ pub(crate) fn fill(record: &mut Record, value: Option<f64>, comparator: Comparat
     record.set("conv_id", how.id());
     if !scaled.plausible {
         record.set("flag", IMPLAUSIBLE);
+    }
+}
+
+/// The number that a text is, with its comparator and its decimals; the same in every format whose numbers are written with a point.
+pub(crate) fn in_words(text: &str) -> Option<(Comparator, f64, i64)> {
+    let (comparator, rest) = Comparator::strip(text);
+    crate::decimal::written(rest).map(|(value, decimals)| (comparator, value, decimals))
+}
+
+/// What a ratio is as a number: 1:128 is 1/128.
+pub(crate) fn quotient(over: f64, under: f64) -> Option<f64> {
+    (under > 0.0).then_some(over / under).filter(|v| v.is_finite())
+}
+
+/// The unit of a quotient; a titre has none.
+pub(crate) fn unit_of_quotient(over: Option<&str>, under: Option<&str>) -> Option<String> {
+    match (over, under.filter(|u| *u != "1")) {
+        (None | Some("1"), None) => None,
+        (Some(over), None) => Some(over.to_owned()),
+        (over, Some(under)) => Some(format!("{}/{under}", over.filter(|u| *u != "1").unwrap_or_default())),
     }
 }
 
@@ -151,6 +191,9 @@ mod tests {
         assert_eq!((r.get("value_hi"), r.get("value_lo")), (&Cell::Real(5.0), &Cell::Null));
         assert_eq!(Comparator::strip("<= 5"), (Comparator::Le, "5"));
         assert_eq!(Comparator::strip("≥5"), (Comparator::Ge, "5"));
+        assert_eq!(Comparator::strip("GREATER THAN 10"), (Comparator::Gt, "10"));
+        assert_eq!(Comparator::strip("Less than 0.5"), (Comparator::Lt, "0.5"));
+        assert_eq!(Comparator::strip("less"), (Comparator::Eq, "less"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ fn usual(table: Table) -> &'static [&'static str] {
         }
         Table::Measurement => &["loinc", "snomed"],
         Table::DrugExposure => &["rxnorm", "atc", "dmd", "snomed", "cvx", "pzn", "ndc"],
-        Table::Procedure => &["ops", "ccam", "opcs4", "icd10pcs", "snomed", "cpt", "hcpcs", "icd9proc"],
+        Table::Procedure => &["ops", "ccam", "opcs4", "icd10pcs", "snomed", "cpt", "hcpcs", "cdt", "icd9proc"],
         _ => &[],
     }
 }

@@ -68,6 +68,8 @@ pub(crate) struct When {
     /// Whose offset.
     pub(crate) zone_source: ZoneSource,
     offset_min: Option<i64>,
+    /// The civil date as it is written, where the time of day is written as midnight.
+    midnight: Option<NaiveDate>,
 }
 
 impl When {
@@ -128,12 +130,13 @@ impl When {
         (0..100).map(|quarters| micros - into - quarters * 900_000_000).take_while(twice).last().unwrap_or(micros)
     }
     fn of_day(date: NaiveDate, precision: Precision) -> When {
-        When { date, instant: None, precision, zone_source: ZoneSource::None, offset_min: None }
+        When { date, instant: None, precision, zone_source: ZoneSource::None, offset_min: None, midnight: None }
     }
-    /// The same, where midnight says that no time of day is known.
+    /// The same, where midnight says that no time of day is known: it is the day that is written, whatever offset stands behind it.
+    /// Midnight of the zone in another offset is a day too.
     pub(crate) fn midnight_is_day(self, zone: Tz) -> When {
-        let midnight = self.instant.is_some() && self.civil(zone).time() == NaiveTime::MIN;
-        if midnight { When::of_day(self.date, Precision::Day) } else { self }
+        let own = || (self.instant.is_some() && self.civil(zone).time() == NaiveTime::MIN).then_some(self.date);
+        self.midnight.or_else(own).map_or(self, |day| When::of_day(day, Precision::Day))
     }
     /// Whether it is before a day.
     pub(crate) fn is_before(&self, day: NaiveDate) -> bool {
@@ -204,6 +207,7 @@ impl Parts {
                 (instant, ZoneSource::Site, sure)
             }
         };
+        let midnight = (civil.time() == NaiveTime::MIN).then_some(date);
         let local = instant.with_timezone(&zone);
         let offset_min = i64::from(local.offset().fix().local_minus_utc() / 60);
         // With the site's zone the written date stays, even where the clock skipped over it.
@@ -214,6 +218,7 @@ impl Parts {
             precision,
             zone_source,
             offset_min: sure.then_some(offset_min),
+            midnight,
         })
     }
 }
@@ -274,8 +279,15 @@ impl Cursor<'_> {
         Some((micros, n > 3))
     }
 
-    /// `Z`, `+02:00` or `+0200`, in minutes.
+    /// `Z`, `+02:00`, `+0200` or `+02`, in minutes; also behind a blank, and `UTC`, as databases write them.
     fn offset(&mut self) -> Option<i32> {
+        self.take(b' ');
+        if let Some((name, rest)) = self.0.split_at_checked(3)
+            && (name.eq_ignore_ascii_case(b"UTC") || name.eq_ignore_ascii_case(b"GMT"))
+        {
+            self.0 = rest;
+            return Some(0);
+        }
         if self.take(b'Z') || self.take(b'z') {
             return Some(0);
         }
@@ -287,8 +299,11 @@ impl Cursor<'_> {
             return None;
         };
         let hours = self.digits(2, 2)?;
-        self.take(b':');
-        let minutes = self.digits(2, 2).filter(|m| *m < 60)?;
+        let parted = self.take(b':');
+        let minutes = match self.digits(2, 2) {
+            None if !parted => 0,
+            minutes => minutes.filter(|m| *m < 60)?,
+        };
         Some(sign * i32::try_from(hours * 60 + minutes).ok()?)
     }
 
@@ -455,9 +470,10 @@ impl DateFormat {
                 }
                 Step::Minute => p.minute = Some(c.digits(2, 2)?),
                 Step::Second => p.second = Some(c.digits(2, 2)?),
+                // A driver that writes a fraction behind every time writes `.0` where it has none.
                 Step::Fraction => {
                     let (micro, fine) = c.fraction()?;
-                    (p.micro, p.fine) = (Some(micro), fine);
+                    (p.micro, p.fine) = (Some(micro).filter(|m| *m > 0), fine);
                 }
                 Step::Offset => p.offset_min = Some(c.offset()?),
             }

@@ -267,7 +267,7 @@ enum Change {
     Member(prop::sample::Index, usize),
 }
 
-const TEXTS: [(&str, &str); 22] = [
+const TEXTS: [(&str, &str); 24] = [
     ("\"final\"", "\"entered-in-error\""),
     ("\"final\"", "\"amended\""),
     ("\"final\"", "null"),
@@ -290,9 +290,11 @@ const TEXTS: [(&str, &str); 22] = [
     ("\"id\":\"", "\"id\":\" "),
     ("D ", "D \\u00e4 \\\" "),
     ("D ", "D\u{1} "),
+    ("\"issued\":\"2023", "\"issued\":\"1023"),
+    ("\"code\":\"8480-6\",", ""),
 ];
 
-const MEMBERS: [&str; 16] = [
+const MEMBERS: [&str; 18] = [
     "\"status\":\"final\",",
     "\"note\":[{\"text\":\"x\"}],",
     "\"modifierExtension\":[{\"url\":\"u\"}],",
@@ -302,6 +304,8 @@ const MEMBERS: [&str; 16] = [
     "\"dataAbsentReason\":{\"coding\":[{\"code\":\"unknown\"}]},",
     "\"hasMember\":[{\"reference\":\"Observation/1\"}],",
     "\"valueString\":\"abc\",",
+    "\"valueString\":\"<5\",",
+    "\"valueCodeableConcept\":{\"text\":\"x\"},",
     "\"valueInteger\":7,",
     "\"effectivePeriod\":{\"start\":\"2020-01-01\"},",
     "\"comparator\":\">=\",",
@@ -385,6 +389,21 @@ fn lines_of_a_kind_go_the_quick_way() {
 }
 
 #[test]
+fn a_text_that_is_a_number_goes_the_slow_way() {
+    let line = |(i, text): (usize, &&str)| {
+        format!(
+            r#"{{"resourceType":"Observation","id":"o{i}","status":"final","code":{{"coding":[{{"system":"http://loinc.org","code":"5778-6"}}]}},"subject":{{"reference":"Patient/p"}},"effectiveDateTime":"2023-01-02","valueString":"{text}"}}"#
+        )
+    };
+    let lines: Vec<String> = ["none", "5.5", "many", "<5", "few", "7", "x"].iter().enumerate().map(line).collect();
+    let lines = lines.join("\n");
+    let adapter = adapters::open("fhir", None, "").unwrap();
+    let input = Input { name: "Observation.ndjson", bytes: lines.as_bytes(), path: None, beside: &[] };
+    // The first of its kind, and the three numbers.
+    assert_eq!(same(adapter.as_ref(), &input), Ok((7, 4)));
+}
+
+#[test]
 fn hl7_folders() {
     let Some(path) = shared("hl7v2") else { return };
     folder("hl7v2", &path);
@@ -415,7 +434,7 @@ fn results(n: usize) -> Vec<String> {
         .collect()
 }
 
-const FIELDS: [(&str, &str); 26] = [
+const FIELDS: [(&str, &str); 30] = [
     ("|NM|", "|SN|"),
     ("|NM|", "|ST|"),
     ("|NM|", "|TX|"),
@@ -442,6 +461,10 @@ const FIELDS: [(&str, &str); 26] = [
     ("ORU^R01", "ORM^O01"),
     ("V", "V\\S\\"),
     ("|LAB|", "|L\u{e4}B|"),
+    ("^LN||", "^99LAB||"),
+    ("|||||||||||||||2023", "|||||||||||||||x023"),
+    ("OBR|", "ZBR|"),
+    ("ORC|", "ZRC|"),
 ];
 
 proptest! {

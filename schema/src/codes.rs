@@ -41,7 +41,10 @@ pub const SYSTEMS: &[CodeSystem] = &[
             "urn:oid:1.2.276.0.76.5.413",
             "I10G",
             "I10GM",
+            "10GM",
             "ICD10GM",
+            "ICD10-GM",
+            "ICD-10GM",
             "ICD-10-GM",
         ],
     },
@@ -53,12 +56,13 @@ pub const SYSTEMS: &[CodeSystem] = &[
             "https://smt.esante.gouv.fr/terminologie-cim-10",
             "http://smt.esante.gouv.fr/terminologie-cim-10",
             "CIM10",
+            "CIM-10",
         ],
     },
     CodeSystem {
         alias: "icd10am",
         uri: "http://hl7.org/fhir/sid/icd-10-am",
-        also: &["urn:oid:2.16.840.1.113883.6.135", "ICD10AM"],
+        also: &["urn:oid:2.16.840.1.113883.6.135", "I10AM", "ICD10AM", "ICD10-AM", "ICD-10-AM"],
     },
     CodeSystem { alias: "icd10uk", uri: "http://hl7.org/fhir/sid/icd-10-uk", also: &[] },
     CodeSystem { alias: "icd10nl", uri: "http://hl7.org/fhir/sid/icd-10-nl", also: &[] },
@@ -92,6 +96,7 @@ pub const SYSTEMS: &[CodeSystem] = &[
             "http://fhir.de/CodeSystem/bfarm/atc",
             "http://fhir.de/CodeSystem/dimdi/atc",
             "ATC",
+            "WC",
         ],
     },
     CodeSystem { alias: "ndc", uri: "http://hl7.org/fhir/sid/ndc", also: &["urn:oid:2.16.840.1.113883.6.69", "NDC"] },
@@ -105,21 +110,32 @@ pub const SYSTEMS: &[CodeSystem] = &[
         uri: "http://www.ama-assn.org/go/cpt",
         also: &["urn:oid:2.16.840.1.113883.6.12", "CPT", "CPT4", "CPT-4", "C4"],
     },
-    CodeSystem { alias: "icd9proc", uri: "urn:oid:2.16.840.1.113883.6.104", also: &["I9CP", "ICD9PROC"] },
+    CodeSystem { alias: "icd9proc", uri: "urn:oid:2.16.840.1.113883.6.104", also: &["I9CP", "I9P", "ICD9PROC"] },
     CodeSystem {
         alias: "icd10pcs",
         uri: "http://www.cms.gov/Medicare/Coding/ICD10",
-        also: &["http://hl7.org/fhir/sid/icd-10-pcs", "urn:oid:2.16.840.1.113883.6.4", "I10P", "ICD10PCS"],
+        also: &[
+            "http://hl7.org/fhir/sid/icd-10-pcs",
+            "urn:oid:2.16.840.1.113883.6.4",
+            "I10P",
+            "ICD10PCS",
+            "ICD-10-PCS",
+        ],
     },
     CodeSystem {
         alias: "hcpcs",
         uri: "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets",
-        also: &["urn:oid:2.16.840.1.113883.6.285", "HCPCS", "HCPT"],
+        also: &["urn:oid:2.16.840.1.113883.6.285", "HCPCS", "HCPT", "HPC"],
+    },
+    CodeSystem {
+        alias: "cdt",
+        uri: "http://www.ada.org/cdt",
+        also: &["http://ada.org/cdt", "urn:oid:2.16.840.1.113883.6.13", "CDT", "CD2"],
     },
     CodeSystem {
         alias: "ops",
         uri: "http://fhir.de/CodeSystem/bfarm/ops",
-        also: &["http://fhir.de/CodeSystem/dimdi/ops", "urn:oid:1.2.276.0.76.5.471"],
+        also: &["http://fhir.de/CodeSystem/dimdi/ops", "urn:oid:1.2.276.0.76.5.471", "OPS", "O301"],
     },
     CodeSystem {
         alias: "ccam",
@@ -141,8 +157,8 @@ pub const SYSTEMS: &[CodeSystem] = &[
 ];
 
 /// The canonical URI of a spelling: an alias, a URI, an OID with or without `urn:oid:`. Of a URI the scheme may be `https`, a slash
-/// may end it, and a version may follow behind `|`; of the name of a system that comes anew each year, such as HL7's `I10G2024`, the
-/// year may follow. A URI or an OID that is not known stays as it is, since a hospital may use systems of its own; a bare word that
+/// may end it, and a version may follow behind `|`; of the name of a system that comes anew each year, such as HL7's `I10G2024` or `ICD-10-GM-2024`,
+/// the year may follow. A URI or an OID that is not known stays as it is, since a hospital may use systems of its own; a bare word that
 /// is not known is `None`.
 pub fn canonical(spelling: &str) -> Option<String> {
     let s = spelling.trim();
@@ -178,8 +194,11 @@ fn folded(s: &str) -> Option<&'static str> {
     let wanted = fold(s);
     let year = |w: &str| {
         let (name, year) = w.split_at_checked(w.len().checked_sub(4)?)?;
-        let yearly = name.starts_with("i10") && year.bytes().all(|b| b.is_ascii_digit());
-        yearly.then(|| FOLDED.get(name).copied()).flatten()
+        let digits = year.bytes().all(|b| b.is_ascii_digit()) && matches!(year.as_bytes(), [b'1' | b'2', ..]);
+        let name = name.trim_end_matches(['-', '_', ' ']);
+        let yearly =
+            ["i10", "10gm", "icd10", "icd-10", "cim10", "cim-10", "ops", "o301"].iter().any(|y| name.starts_with(y));
+        (digits && yearly).then(|| FOLDED.get(name).copied()).flatten()
     };
     FOLDED.get(&wanted).copied().or_else(|| year(&wanted))
 }
@@ -262,7 +281,23 @@ mod tests {
                 &["LNC", "https://loinc.org", "http://loinc.org/", "http://loinc.org|2.72", "2.16.840.1.113883.6.1"][..],
             ),
             ("snomed", &["SNM", "sct", "2.16.840.1.113883.6.96", "urn:oid:2.16.840.1.113883.6.96"]),
-            ("icd10gm", &["I10G2020", "I10G2031", "ICD-10-GM", "I10GM"]),
+            (
+                "icd10gm",
+                &[
+                    "I10G2020",
+                    "I10G2031",
+                    "ICD-10-GM",
+                    "I10GM",
+                    "I10GM2024",
+                    "icd10gm2024",
+                    "ICD-10-GM-2024",
+                    "ICD-10-GM 2024",
+                    "10GM",
+                ],
+            ),
+            ("icd10am", &["ICD-10-AM", "I10AM"]),
+            ("ops", &["OPS", "OPS2024", "O3012005", "OPS-2024"]),
+            ("cdt", &["CDT", "http://www.ada.org/cdt"]),
             ("icd10cm", &["2.16.840.1.113883.6.90", "ICD-10-CM"]),
             ("icd10", &["2.16.840.1.113883.6.3"]),
             ("icd9cm", &["I9C", "I9CDX", "ICD9", "2.16.840.1.113883.6.103"]),
@@ -274,7 +309,7 @@ mod tests {
             }
         }
         assert_eq!(canonical("1.2.3.4").as_deref(), Some("urn:oid:1.2.3.4"));
-        for odd in ["I10X2020", "1.5", "7.0.1", "L2020", "a.b.c"] {
+        for odd in ["I10X2020", "ICD-10-GM-0024", "OPSIN2024", "1.5", "7.0.1", "L2020", "a.b.c"] {
             assert_eq!(canonical(odd), None, "{odd}");
         }
     }

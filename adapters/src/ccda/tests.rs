@@ -182,7 +182,7 @@ fn values_of_every_type() {
     assert_eq!(of(r#"<value value="7" unit="mg/L"/>"#).get("value_num"), &Cell::Real(7.0), "no xsi:type");
     assert_eq!(of(r#"<value xsi:type="BL" value="false"/>"#).get("value_code"), &Cell::from("false"));
     let ratio = of(r#"<value xsi:type="RTO"><numerator value="1"/><denominator value="128"/></value>"#);
-    assert_eq!((ratio.get("flag"), ratio.get("value_num")), (&Cell::from("unsupported"), &Cell::Null));
+    assert_eq!((ratio.get("flag"), ratio.get("value_num")), (&Cell::Null, &Cell::Real(1.0 / 128.0)));
     let text = of(r#"<value xsi:type="ST">&lt; 5</value>"#);
     assert_eq!((text.get("comparator"), text.get("value_num")), (&Cell::from("lt"), &Cell::Real(5.0)));
     assert_eq!(of(r#"<value xsi:type="ST">1.234</value>"#).get("flag"), &Cell::from("text"), "no mark is guessed");
@@ -195,6 +195,16 @@ fn what_is_not_there_says_why() {
     assert_eq!(of("NI").get("flag"), &Cell::from("absent:NI"));
     assert_eq!(of("NA").get("flag"), &Cell::from("absent:NA"), "NI is not NA");
     assert_eq!(of("NI").get("value_num"), &Cell::Null);
+    // Beyond what could be measured: the comparator, and the bound where one stands there.
+    for (null, comparator) in [("PINF", "gt"), ("NINF", "lt")] {
+        let row = of(null);
+        assert_eq!((row.get("comparator"), row.get("value_num")), (&Cell::from(comparator), &Cell::Null));
+        assert_eq!(row.get("flag"), &Cell::from(format!("absent:{null}")));
+        let bound = format!(r#"<value xsi:type="PQ" nullFlavor="{null}" value="500" unit="mg/L"/>"#);
+        let row = one("30954-2", &result(&bound));
+        assert_eq!((row.get("comparator"), row.get("value_num")), (&Cell::from(comparator), &Cell::Real(500.0)));
+        assert_eq!(row.get("flag"), &Cell::Null);
+    }
 }
 
 #[test]

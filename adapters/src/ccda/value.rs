@@ -63,10 +63,15 @@ pub(super) fn set(row: &mut Record, observation: &Element) -> Result<(), No> {
     };
     match data_type(value) {
         "PQ" | "INT" | "REAL" | "MO" => {
-            let read = quantity(Some(value), "value")?;
+            let read = match (infinite(value), value.get("value")) {
+                (Some(_), Some(text)) => number(text),
+                _ => quantity(Some(value), "value")?,
+            };
             row.set("value_scale", read.map(|(_, decimals)| decimals));
-            measurement::fill(row, read.map(|(v, _)| v), Comparator::Eq, value.get("unit"));
+            let comparator = infinite(value).unwrap_or_default();
+            measurement::fill(row, read.map(|(v, _)| v), comparator, value.get("unit"));
         }
+        "RTO" | "RTO_PQ_PQ" | "RTO_INT_INT" | "RTO_REAL_REAL" | "RTO_MO_PQ" => ratio(row, value)?,
         "IVL_PQ" | "IVL_INT" | "IVL_REAL" => interval(row, value)?,
         "CD" | "CE" | "CO" | "CV" | "CS" => {
             row.set("value_code", code::choose(value).map(|c| c.code));
@@ -96,16 +101,40 @@ pub(super) fn set(row: &mut Record, observation: &Element) -> Result<(), No> {
                 }
             }
         }
-        // Ratios, times, and whatever else has no column.
+        // Times, and whatever else has no column.
         _ => {
             measurement::fill(row, None, Comparator::Eq, None);
             row.set("flag", "unsupported");
         }
     }
-    let coded = row.get("value_code") != &schema::Cell::Null;
+    let coded = ["value_code", "value_num"].iter().any(|column| row.get(column) != &schema::Cell::Null);
     if let Some(null) = value.null().filter(|_| !coded) {
         row.set("flag", format!("absent:{null}"));
     }
+    Ok(())
+}
+
+/// The comparator of a value that is beyond what could be measured: above or below every number.
+fn infinite(value: &Element) -> Option<Comparator> {
+    match value.null() {
+        Some("PINF") => Some(Comparator::Gt),
+        Some("NINF") => Some(Comparator::Lt),
+        _ => None,
+    }
+}
+
+/// A titre of 1:128 is 1/128.
+fn ratio(row: &mut Record, value: &Element) -> Result<(), No> {
+    let (over, under) = (value.child("numerator"), value.child("denominator"));
+    let parts = quantity(over, "value/numerator")?.zip(quantity(under, "value/denominator")?);
+    let Some(number) = parts.and_then(|((over, _), (under, _))| measurement::quotient(over, under)) else {
+        measurement::fill(row, None, Comparator::Eq, None);
+        row.set("flag", "unsupported");
+        return Ok(());
+    };
+    let unit = |part: Option<&Element>| part.and_then(|p| p.get("unit")).map(str::to_owned);
+    let unit = measurement::unit_of_quotient(unit(over).as_deref(), unit(under).as_deref());
+    measurement::fill(row, Some(number), Comparator::Eq, unit.as_deref());
     Ok(())
 }
 

@@ -99,18 +99,19 @@ pub(super) fn rows(condition: &Condition<'_>, told: &Told<'_>) -> Rows {
             row.set("role", if of_a_visit { "secondary" } else { "problem" });
         }
     }
-    let recorded = told.date(&condition.recorded_date, "Condition.recordedDate")?;
     let asserted = condition.extension.iter().find(|e| of(&e.url) == Some(ASSERTED));
-    let asserted = asserted.map_or(Ok(None), |e| told.date(&e.value_date_time, "Condition.extension[assertedDate]"))?;
+    let asserted = asserted.map_or(&None, |e| &e.value_date_time);
     let onset = match &condition.onset_period {
-        Some(period) => told.date(&period.start, "Condition.onsetPeriod.start")?,
-        None => told.date(&condition.onset_date_time, "Condition.onsetDateTime")?,
+        Some(period) => (&period.start, "Condition.onsetPeriod.start"),
+        None => (&condition.onset_date_time, "Condition.onsetDateTime"),
     };
     // Without a date of the onset (an age, a range and a text are none), the day it was told is the best that is known.
-    if let Some(when) = onset.as_ref().or(asserted.as_ref()).or(recorded.as_ref()) {
+    let recorded = (&condition.recorded_date, "Condition.recordedDate");
+    let event = told.first_date(&[onset, (asserted, "Condition.extension[assertedDate]"), recorded])?;
+    if let Some(when) = &event {
         envelope::set_event(&mut row, when);
     }
-    set_known(&mut row, &recorded);
+    set_known(&mut row, &told.spare_date(recorded.0, recorded.1));
     let end = match &condition.abatement_period {
         Some(period) => told.end(&period.end, "Condition.abatementPeriod.end"),
         None => told.end(&condition.abatement_date_time, "Condition.abatementDateTime"),

@@ -59,7 +59,7 @@ pub(super) fn rows(entry: &Entry<'_>, told: &Told<'_>) -> Rows {
         return Err(No::bad(Reason::MissingId, "request.url of a DELETE names no resource type"));
     };
     let when = entry.response.as_ref().map_or(Ok(None), |r| told.date(&r.last_modified, "response.lastModified"))?;
-    let version = Version::of(when.as_ref().map(micros), None, told);
+    let version = Version::of_deletion(when.as_ref().map(micros), told);
     for row in &mut rows {
         told::set_known(row, &when);
         version.stamp(row);

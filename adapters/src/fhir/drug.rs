@@ -195,19 +195,20 @@ fn days(duration: &Quantity<'_>) -> Option<i64> {
     (0.0..=36_500.0).contains(&days).then_some(days.round() as i64)
 }
 
-/// Sets the span that a drug was given or taken.
+/// Sets the span that a drug was given or taken; where nothing tells it, when someone said so.
 fn set_effective(row: &mut Record, m: &Medication<'_>, name: &str, told: &Told<'_>) -> Result<(), No> {
-    let (start, end) = match &m.effective_period {
-        Some(p) => (
-            told.date(&p.start, &format!("{name}.effectivePeriod.start"))?,
-            told.end(&p.end, &format!("{name}.effectivePeriod.end")),
-        ),
-        None => (told.date(&m.effective_date_time, &format!("{name}.effectiveDateTime"))?, None),
+    let (start, field, end, end_field) = match &m.effective_period {
+        Some(p) => (&p.start, "effectivePeriod.start", &p.end, "effectivePeriod.end"),
+        None => (&m.effective_date_time, "effectiveDateTime", &None, ""),
     };
-    if let Some(when) = start.as_ref().or(end.as_ref()) {
+    let [field, end_field, asserted] = [field, end_field, "dateAsserted"].map(|f| format!("{name}.{f}"));
+    let never = of(end).is_some_and(crate::time::is_never);
+    let ends = (if never { &None } else { end }, end_field.as_str());
+    let event = told.first_date(&[(start, &field), ends, (&m.date_asserted, &asserted)])?;
+    if let Some(when) = &event {
         envelope::set_event(row, when);
     }
-    if let Some(when) = &end {
+    if let Some(when) = &told.end(end, &end_field) {
         envelope::set_end(row, when);
         row.set("end_kind", "explicit");
     }
@@ -229,17 +230,21 @@ pub(super) fn request(m: &Medication<'_>, told: &Told<'_>) -> Rows {
     };
     let kind = if m.reported_boolean { "reported" } else { "ordered" };
     let mut row = begin(m, "MedicationRequest", kind, status, told)?;
-    let authored = told.date(&m.authored_on, "MedicationRequest.authoredOn")?;
-    if let Some(when) = &authored {
+    let repeat = m.dose().and_then(|d| d.timing.as_ref()).and_then(|t| t.repeat.as_ref());
+    let begins = repeat.and_then(|r| r.bounds_period.as_ref()).map_or(&None, |p| &p.start);
+    let authored = (&m.authored_on, "MedicationRequest.authoredOn");
+    let event =
+        told.first_date(&[authored, (begins, "MedicationRequest.dosageInstruction.timing.repeat.boundsPeriod.start")])?;
+    if let Some(when) = &event {
         envelope::set_event(&mut row, when);
     }
-    set_known(&mut row, &authored);
+    set_known(&mut row, &told.date(authored.0, authored.1).ok().flatten());
     if let Some(dispense) = &m.dispense_request {
         set_quantity(&mut row, dispense.quantity.as_ref());
         row.set("days_supply", dispense.expected_supply_duration.as_ref().and_then(days));
     }
     // Until when it is to be taken. validityPeriod is until when it may be handed out, and says nothing of that.
-    if let Some(repeat) = m.dose().and_then(|d| d.timing.as_ref()).and_then(|t| t.repeat.as_ref()) {
+    if let Some(repeat) = repeat {
         if let Some(period) = &repeat.bounds_period
             && let Some(end) =
                 told.end(&period.end, "MedicationRequest.dosageInstruction.timing.repeat.boundsPeriod.end")
@@ -266,9 +271,9 @@ pub(super) fn dispense(m: &Medication<'_>, told: &Told<'_>) -> Rows {
         _ => "unknown",
     };
     let mut row = begin(m, "MedicationDispense", "dispensed", status, told)?;
-    let handed = told.date(&m.when_handed_over, "MedicationDispense.whenHandedOver")?;
-    let prepared = told.date(&m.when_prepared, "MedicationDispense.whenPrepared")?;
-    if let Some(when) = handed.as_ref().or(prepared.as_ref()) {
+    let handed = (&m.when_handed_over, "MedicationDispense.whenHandedOver");
+    let event = told.first_date(&[handed, (&m.when_prepared, "MedicationDispense.whenPrepared")])?;
+    if let Some(when) = &event {
         envelope::set_event(&mut row, when);
     }
     set_quantity(&mut row, m.quantity.as_ref());
@@ -302,6 +307,6 @@ pub(super) fn statement(m: &Medication<'_>, told: &Told<'_>) -> Rows {
     };
     let mut row = begin(m, "MedicationStatement", "reported", status, told)?;
     set_effective(&mut row, m, "MedicationStatement", told)?;
-    set_known(&mut row, &told.date(&m.date_asserted, "MedicationStatement.dateAsserted")?);
+    set_known(&mut row, &told.spare_date(&m.date_asserted, "MedicationStatement.dateAsserted"));
     Ok(vec![row])
 }

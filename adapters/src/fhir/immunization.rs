@@ -68,7 +68,7 @@ pub(super) fn rows(immunization: &Immunization<'_>, told: &Told<'_>) -> Rows {
     if let Some(when) = told.date(&immunization.occurrence_date_time, "Immunization.occurrenceDateTime")? {
         envelope::set_event(&mut row, &when);
     }
-    set_known(&mut row, &told.date(&immunization.recorded, "Immunization.recorded")?);
+    set_known(&mut row, &told.spare_date(&immunization.recorded, "Immunization.recorded"));
     row.set("route", code::bare(immunization.route.as_ref()));
     drug::set_quantity(&mut row, immunization.dose_quantity.as_ref());
     Ok(vec![row])

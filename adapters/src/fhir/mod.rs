@@ -490,7 +490,8 @@ fn rows(kind: &str, json: &Json<'_>, told: &Told<'_>) -> Rows {
         }
         "DiagnosticReport" => {
             let r: report::Report<'_> = json.parse()?;
-            versioned(r.meta.as_ref(), told, report::rows(&r, told))
+            let results = if r.has_results() { Some(json.parse::<report::Results<'_>>()?) } else { None };
+            versioned(r.meta.as_ref(), told, report::rows(&r, results, told))
         }
         // The kind is the sender's text; only one that can be a type is repeated.
         _ if kind.len() <= 40 && kind.bytes().all(|b| b.is_ascii_alphabetic()) => Err(No::Skipped(kind.to_owned())),

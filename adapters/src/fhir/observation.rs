@@ -16,25 +16,25 @@ use crate::time::When;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Observation<'a> {
     #[serde(borrow)]
-    id: Option<Text<'a>>,
+    pub(super) id: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) meta: Option<Meta<'a>>,
     #[serde(borrow)]
-    status: Option<Text<'a>>,
+    pub(super) status: Option<Text<'a>>,
     #[serde(borrow)]
-    subject: Option<Reference<'a>>,
+    pub(super) subject: Option<Reference<'a>>,
     #[serde(borrow)]
-    encounter: Option<Reference<'a>>,
+    pub(super) encounter: Option<Reference<'a>>,
     #[serde(borrow)]
-    effective_date_time: Option<Text<'a>>,
+    pub(super) effective_date_time: Option<Text<'a>>,
     #[serde(borrow)]
     effective_instant: Option<Text<'a>>,
     #[serde(borrow)]
-    effective_period: Option<Period<'a>>,
+    pub(super) effective_period: Option<Period<'a>>,
     #[serde(borrow)]
     effective_timing: Option<Timing<'a>>,
     #[serde(borrow)]
-    issued: Option<Text<'a>>,
+    pub(super) issued: Option<Text<'a>>,
     #[serde(borrow)]
     code: Option<CodeableConcept<'a>>,
     #[serde(borrow)]
@@ -47,7 +47,8 @@ pub(super) struct Observation<'a> {
     value_range: Option<Range<'a>>,
     #[serde(borrow)]
     value_ratio: Option<Ratio<'a>>,
-    value_string: Option<IgnoredAny>,
+    #[serde(borrow)]
+    value_string: Option<Text<'a>>,
     value_sampled_data: Option<IgnoredAny>,
     value_time: Option<IgnoredAny>,
     value_date_time: Option<IgnoredAny>,
@@ -85,17 +86,18 @@ struct Ratio<'a> {
 }
 
 impl Ratio<'_> {
-    /// The quotient and its unit; a titre has none.
-    fn value(&self) -> Option<(f64, Option<String>)> {
+    /// The quotient, its comparator, and its unit; a titre has none.
+    fn value(&self) -> Option<(f64, Comparator, Option<String>)> {
         let (over, under) = (self.numerator.as_ref()?, self.denominator.as_ref()?);
-        let signs = over.comparator.is_some() || under.comparator.is_some();
-        let value = over.number()? / under.number().filter(|v| *v > 0.0)?;
-        let unit = match (over.unit(), under.unit().filter(|u| *u != "1")) {
-            (None | Some("1"), None) => None,
-            (Some(over), None) => Some(over.to_owned()),
-            (over, Some(under)) => Some(format!("{}/{under}", over.filter(|u| *u != "1").unwrap_or_default())),
+        let sign = |q: &Quantity<'_>| of(&q.comparator).map_or(Some(Comparator::Eq), Comparator::parse);
+        // What is under a bound of the denominator is over one of the quotient.
+        let comparator = match (sign(over)?, sign(under)?) {
+            (comparator, Comparator::Eq) => comparator,
+            (Comparator::Eq, under) => under.flipped(),
+            _ => return None,
         };
-        (!signs).then_some((value, unit))
+        let value = measurement::quotient(over.number()?, under.number()?)?;
+        Some((value, comparator, measurement::unit_of_quotient(over.unit(), under.unit())))
     }
 }
 
@@ -109,6 +111,19 @@ impl Observation<'_> {
             || self.value_ratio.is_some()
             || self.value_string.is_some()
             || self.without_place()
+    }
+
+    /// Whether it says when it was.
+    pub(super) fn has_time(&self) -> bool {
+        self.effective_date_time.is_some()
+            || self.effective_instant.is_some()
+            || self.effective_period.is_some()
+            || self.effective_timing.is_some()
+    }
+
+    /// The number that a text is, with its comparator and its decimals.
+    pub(super) fn number_in_words(&self) -> Option<(Comparator, f64, i64)> {
+        measurement::in_words(of(&self.value_string)?)
     }
 
     /// A value that the schema has no place for: a curve, or a time.
@@ -176,7 +191,7 @@ pub(super) fn rows(observation: &Observation<'_>, told: &Told<'_>) -> Rows {
     let common = Common {
         status: status(&observation.status),
         event: event(observation, told)?,
-        issued: told.date(&observation.issued, "Observation.issued")?,
+        issued: told.spare_date(&observation.issued, "Observation.issued"),
         specimen: specimen(observation, told),
     };
     let error = common.status == "error";
@@ -206,7 +221,7 @@ pub(super) fn rows(observation: &Observation<'_>, told: &Told<'_>) -> Rows {
         // A panel: its members are observations of their own.
         return Err(gone());
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut faults) = (Vec::new(), Vec::new());
     let whole = told.key(Table::Measurement, id);
     for (component, part) in origins(observation) {
         let Some(part) = part else {
@@ -220,9 +235,20 @@ pub(super) fn rows(observation: &Observation<'_>, told: &Told<'_>) -> Rows {
             }
             continue;
         };
-        let mut row = finish(part.key(id, told), component, "Observation.component.code")?;
-        row.set_part_of(whole);
-        rows.push(row);
+        let field = format!("Observation.component[{}].code", part.index);
+        match finish(part.key(id, told), component, &field) {
+            Ok(mut row) => {
+                row.set_part_of(whole);
+                rows.push(row);
+            }
+            // It costs no other.
+            Err(No::Bad(reason, detail)) => faults.push((reason, detail)),
+            Err(other) => return Err(other),
+        }
+    }
+    match faults.first() {
+        Some((reason, detail)) if rows.is_empty() => return Err(No::bad(*reason, detail.clone())),
+        _ => faults.into_iter().for_each(|(reason, detail)| told.left_out.push(reason, detail)),
     }
     Ok(rows)
 }
@@ -274,7 +300,9 @@ fn set_value(row: &mut Record, component: &Observation<'_>) {
     if let Some(reason) = code::bare(component.data_absent_reason.as_ref()) {
         row.set("flag", format!("absent:{reason}"));
     }
-    if component.value_string.is_some() {
+    let words = component.value_string.is_some() && component.number_in_words().is_none();
+    let unnamed = component.value_codeable_concept.as_ref().is_some_and(|c| code::bare(Some(c)).is_none());
+    if words || (unnamed && component.data_absent_reason.is_none()) {
         row.set("flag", "text");
     }
     let ratio = component.value_ratio.as_ref().map(Ratio::value);
@@ -292,8 +320,11 @@ fn set_value(row: &mut Record, component: &Observation<'_>) {
         };
         // A value under a sign that is not understood is no value.
         measurement::fill(row, quantity.value.filter(|_| known), comparator, quantity.unit());
-    } else if let Some((value, unit)) = ratio.flatten() {
-        measurement::fill(row, Some(value), Comparator::Eq, unit.as_deref());
+    } else if let Some((comparator, value, decimals)) = component.number_in_words() {
+        row.set("value_scale", decimals);
+        measurement::fill(row, Some(value), comparator, None);
+    } else if let Some((value, comparator, unit)) = ratio.flatten() {
+        measurement::fill(row, Some(value), comparator, unit.as_deref());
     } else if let Some(range) = &component.value_range {
         let unit = range.low.as_ref().or(range.high.as_ref()).and_then(Quantity::unit);
         measurement::fill(row, None, Comparator::Eq, unit);

@@ -88,10 +88,11 @@ pub(super) fn rows(patient: &Patient<'_>, told: &Told<'_>) -> Rows {
         row.set("linkage_tag", env.linkage(id));
     }
     let mut rows = vec![row];
-    let died = told.date(&patient.deceased_date_time, "Patient.deceasedDateTime")?;
+    // A day that can't be read costs the day, and not the death.
+    let died = told.spare_date(&patient.deceased_date_time, "Patient.deceasedDateTime");
     let replaced = patient.link.iter().any(|l| of(&l.kind) == Some("replaced-by"));
     // Where nothing says dead, or the one who stays does, a death that an earlier version told is taken back.
-    let dead = !replaced && (died.is_some() || patient.deceased_boolean == Some(true));
+    let dead = !replaced && (of(&patient.deceased_date_time).is_some() || patient.deceased_boolean == Some(true));
     rows.push(death::told_by_patient(person, id, dead, died.as_ref(), told));
     for link in &patient.link {
         let Some(Ok(other)) = link.other.as_ref().map(|r| told.id(r, "Patient", &[])) else { continue };

@@ -95,21 +95,24 @@ struct Ingredient<'a> {
     item_codeable_concept: Option<CodeableConcept<'a>>,
 }
 
-/// The role by the codes of FHIR (AD, CC, CM, DD), of Germany's and France's profiles, and by the rank.
+/// The role by the codes of FHIR (AD, CC, CM, DD), of Germany's and France's profiles, and by the rank. Germany's main diagnosis may be
+/// the chief complaint as well.
 fn role(usage: &Use<'_>) -> Role {
     let codes = || usage.usage.iter().flat_map(|u| &u.coding).filter_map(|c| of(&c.code));
-    if codes().any(|c| matches!(c, "AD" | "CC" | "referral-diagnosis" | "admitting")) {
-        return Role::Admit;
-    }
     let main = |c: &str| {
         let c = c.to_ascii_lowercase();
         matches!(c.as_str(), "principal" | "dp" | "hospital-main-diagnosis" | "department-main-diagnosis")
             || c.starts_with("principal-")
             || c.starts_with("principle-")
     };
+    if codes().any(main) {
+        return Role::Primary;
+    }
+    if codes().any(|c| matches!(c, "AD" | "CC" | "referral-diagnosis" | "admitting")) {
+        return Role::Admit;
+    }
     match usage.rank {
         Some(1) if !codes().any(|c| c == "CM") => Role::Primary,
-        _ if codes().any(main) => Role::Primary,
         _ => Role::Secondary,
     }
 }

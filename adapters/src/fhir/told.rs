@@ -42,6 +42,11 @@ impl LeftOut {
         self.0.borrow_mut().push((reason, detail));
     }
 
+    /// Whether anything was.
+    pub(super) fn any(&self) -> bool {
+        !self.0.borrow().is_empty()
+    }
+
     pub(super) fn take(&self) -> Vec<(Reason, String)> {
         self.0.take()
     }
@@ -83,8 +88,9 @@ pub(super) fn id_of_url<'u>(url: &'u str, kind: &str) -> Option<&'u str> {
     }
 }
 
-/// The id in `Type/x`, `https://.../Type/x`, both with `/_history/1`.
+/// The id in `Type/x`, `https://.../Type/x`, both with `/_history/1`, and with a `#` and a part of the resource behind.
 fn id_of_path<'u>(text: &'u str, kind: &str) -> Option<&'u str> {
+    let text = text.split_once('#').map_or(text, |(whole, _)| whole);
     let path = text.split_once("/_history/").map_or(text, |(path, _)| path);
     let (front, id) = path.rsplit_once('/')?;
     let of_kind = front == kind || front.strip_suffix(kind).is_some_and(|rest| rest.ends_with('/'));
@@ -259,6 +265,26 @@ impl<'t> Told<'t> {
         }
     }
 
+    /// The first of several date fields that can be read. Those before it that can't be are told; where none can be, the first of
+    /// them is the fault.
+    pub(super) fn first_date(&self, fields: &[(&Option<Text<'_>>, &str)]) -> Result<Option<When>, No> {
+        let mut faults = Vec::new();
+        for (text, field) in fields {
+            match self.date(text, field) {
+                Ok(None) => {}
+                Err(No::Bad(reason, detail)) => faults.push((reason, detail)),
+                Err(other) => return Err(other),
+                found => {
+                    for (reason, detail) in faults {
+                        self.left_out.push(reason, format!("{detail}; the row is kept with {field}"));
+                    }
+                    return found;
+                }
+            }
+        }
+        faults.into_iter().next().map_or(Ok(None), |(reason, detail)| Err(No::Bad(reason, detail)))
+    }
+
     /// A date field that a row can do without.
     pub(super) fn spare_date(&self, text: &Option<Text<'_>>, field: &str) -> Option<When> {
         match self.date(text, field) {
@@ -317,6 +343,8 @@ mod tests {
             "https://h.example/fhir/Patient/x",
             "Patient/x/_history/2",
             "https://h.example/fhir/Patient/x/_history/2",
+            "Patient/x#part",
+            "Patient/x/_history/2#part",
         ] {
             assert_eq!(id_of_path(text, "Patient"), Some("x"), "{text}");
         }

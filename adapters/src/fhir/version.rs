@@ -3,7 +3,8 @@
 //! A resource comes again in every export, and the files of exports come in any order. The newer version is the one of the later
 //! moment: of `meta.lastUpdated`; without it the moment at which the export was made, by its manifest or the Bundle's timestamp;
 //! without that, the one at which the agent took the file. All three are one scale, and the first is never later than the last.
-//! Versions of one moment are told apart by `meta.versionId`, and then the later place in the file counts.
+//! Versions of one moment are told apart by `meta.versionId`, and then the later place in the file counts. A deletion is the last of its
+//! moment.
 
 use schema::Record;
 
@@ -55,6 +56,11 @@ impl Version {
         let number = number.unwrap_or(0).min(most(NUMBER));
         let sequence = (millis << (NUMBER + PLACE)) | (number << PLACE) | told.place.get().min(most(PLACE));
         Version { revision: whole.min(i64::from(u32::MAX)), sequence: i64::try_from(sequence).unwrap_or(i64::MAX) }
+    }
+
+    /// The version of a deletion: the last of its moment.
+    pub(super) fn of_deletion(moment: Option<i64>, told: &Told<'_>) -> Version {
+        Version::of(moment, Some(u64::MAX), told)
     }
 
     /// The version of a resource. A `lastUpdated` that is no date counts as none.

@@ -87,7 +87,7 @@ pub(crate) struct CodeableConcept<'a> {
     pub(crate) coding: Vec<Coding<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct Identifier<'a> {
     #[serde(borrow)]
     pub(crate) system: Option<Text<'a>>,
@@ -97,7 +97,7 @@ pub(crate) struct Identifier<'a> {
     pub(crate) usage: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct Period<'a> {
     #[serde(borrow)]
     pub(crate) start: Option<Text<'a>>,
@@ -138,7 +138,7 @@ pub(crate) struct Range<'a> {
     pub(crate) high: Option<Quantity<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct Reference<'a> {
     #[serde(borrow)]
     pub(crate) reference: Option<Text<'a>>,

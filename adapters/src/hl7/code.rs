@@ -18,11 +18,31 @@ pub(crate) struct Coded<'m> {
     pub(crate) system: Option<Cow<'static, str>>,
 }
 
+/// What the name of a coding system begins with that is no system known here, such as a laboratory's own `99LAB`: two laboratories'
+/// codes are not one, and a site's mappings can name them.
+const LOCAL: &str = "urn:hl7:";
+/// The longest name of a local system.
+const LONGEST: usize = 64;
+
 fn system(name: &str) -> Option<Cow<'static, str>> {
     if let Some(uri) = codes::listed(name) {
         return Some(Cow::Borrowed(uri));
     }
-    codes::canonical(name).map(Cow::Owned)
+    codes::canonical(name).or_else(|| local(name)).map(Cow::Owned)
+}
+
+/// The URI of a local system: its name in capitals, with a hyphen for what can't stand in a URI.
+fn local(name: &str) -> Option<String> {
+    let name = name.trim();
+    let plain =
+        |c: char| if c.is_alphanumeric() || matches!(c, '.' | '_' | '-') { c.to_ascii_uppercase() } else { '-' };
+    (!name.is_empty() && name.len() <= LONGEST)
+        .then(|| format!("{LOCAL}{}", name.chars().map(plain).collect::<String>()))
+}
+
+/// Whether a system is one that is known by its name alone.
+pub(crate) fn is_local(uri: &str) -> bool {
+    uri.starts_with(LOCAL)
 }
 
 /// The code to keep: the one of the system that a table's studies ask for first, else the first. Both triplets of the field are looked
@@ -47,7 +67,8 @@ pub(crate) fn choose<'m, const N: usize>(
         };
         Ok(Some(Coded { code, system }))
     };
-    let of = |c: &Coded<'_>| (place(c.system.as_deref(), table), c.system.is_none());
+    let known = |c: &Coded<'_>| c.system.as_deref().is_some_and(|uri| !is_local(uri));
+    let of = |c: &Coded<'_>| (place(c.system.as_deref(), table), !known(c));
     Ok(match (triplet(1)?, triplet(4)?) {
         (Some(first), Some(other)) if of(&other) < of(&first) => Some(other),
         (first, other) => first.or(other),

@@ -1,4 +1,5 @@
-//! DG1 and PR1: diagnoses and procedures. Both are known by their own identifier, else by visit, code and date.
+//! DG1 and PR1: diagnoses and procedures. Both are known by their own identifier, else by visit, code and date. FT1: those that a
+//! charge is for.
 
 use schema::{Record, Table};
 
@@ -43,6 +44,20 @@ pub(crate) fn snapshot(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, to
     Some(row.with("role", "secondary").with("verification", "confirmed"))
 }
 
+/// A date by the visit, below whatever any message says of the diagnosis itself: its start. Its end is below every start.
+fn stand_in(table: Table, key: schema::Key, visit: &Visit, person: &Person, told: &Told<'_>) -> Option<Record> {
+    let mut row = told.names(table, person.key, key);
+    match (&visit.start, &visit.end) {
+        (Some(start), _) => envelope::set_event(&mut row, start),
+        (None, Some(end)) => {
+            envelope::set_event(&mut row, end);
+            row.set("rev", 0i64);
+        }
+        (None, None) => return None,
+    }
+    Some(row)
+}
+
 /// The condition of a DG1.
 pub(crate) fn condition(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, told: &Told<'_>) -> Rows {
     let env = told.env;
@@ -55,7 +70,7 @@ pub(crate) fn condition(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, t
     let own = dg1.entity(20)?;
     let key = match &own {
         Some([id, space]) => env.record(Table::Condition, &["id", id, space]),
-        None => env.record(Table::Condition, &[scope, of, &kind, text(&coded), text(&system)]),
+        None => env.record(Table::Condition, &[scope, of, &kind, text(&coded), named(&system)]),
     };
     let mut row = told.at_once(Table::Condition, person.key, key).with("code", coded).with("code_system", system);
     if let (None, Some(id)) = (&own, &visit.id) {
@@ -80,18 +95,59 @@ pub(crate) fn condition(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, t
         row.set("visit_key", key);
     }
     let mut rows = Vec::new();
-    match (dg1.time(5, env)?, &visit.start) {
-        (Some(when), _) => envelope::set_event(&mut row, &when),
-        (None, Some(start)) => {
-            // The visit's start stands in, below whatever any message says of the diagnosis itself.
-            let mut stand_in = told.names(Table::Condition, person.key, key);
-            envelope::set_event(&mut stand_in, start);
-            rows.push(stand_in);
-        }
-        (None, None) => {}
+    match dg1.time(5, env)? {
+        Some(when) => envelope::set_event(&mut row, &when),
+        None => rows.extend(stand_in(Table::Condition, key, visit, person, told)),
     }
     retract(&mut row, dg1, 21);
     rows.insert(0, row);
+    Ok(rows)
+}
+
+/// What a charge is for: the diagnoses of FT1-19 and the procedure of FT1-25, of the day of FT1-4. What a DG1 or a PR1 of the message
+/// tells as well is left to that. A credit takes the charge of that day back; payments and adjustments say nothing.
+pub(crate) fn charged<'m>(
+    ft1: &Segment<'m, 27>,
+    others: &[&'m [u8]],
+    visit: &Visit,
+    person: &Person,
+    told: &Told<'_>,
+) -> Rows {
+    let credit = match ft1.field(6).component(1).bytes() {
+        b"" | b"CG" => false,
+        b"CD" => true,
+        _ => return Ok(Vec::new()),
+    };
+    let [scope, of] = home(visit, person);
+    let when = ft1.time(4, told.env)?;
+    let day = ft1.text(4)?.unwrap_or_default();
+    let mut rows = Vec::new();
+    for (n, table) in [(19, Table::Condition), (25, Table::Procedure)] {
+        for field in ft1.field(n).repetitions().filter(|f| !others.contains(&f.component(1).bytes())) {
+            let Some(coded) = code::choose(ft1, n, field, None, table)? else { continue };
+            let system = schema::Cell::from(coded.system);
+            let parts = ["charge", scope, of, day.get(..8).unwrap_or(&day), &coded.code, named(&system)];
+            let key = told.env.record(table, &parts);
+            let mut row = told.at_once(table, person.key, key).with("code_system", system);
+            row.set("code", coded.code.as_ref());
+            if table == Table::Condition {
+                row.set("role", "secondary");
+                row.set("verification", "confirmed");
+            }
+            if let Some(key) = visit.key {
+                row.set("visit_key", key);
+            }
+            match &when {
+                Some(when) => envelope::set_event(&mut row, when),
+                None => rows.extend(stand_in(table, key, visit, person, told)),
+            }
+            if credit {
+                row.set("op", "retract");
+                row.set("status", "error");
+            }
+            rows.push(row);
+        }
+    }
     Ok(rows)
 }
 
@@ -107,7 +163,7 @@ pub(crate) fn procedure(pr1: &Segment<'_, 21>, visit: &Visit, person: &Person, t
     let written = pr1.text(5)?.unwrap_or_default();
     let key = match pr1.entity(19)? {
         Some([id, space]) => env.record(Table::Procedure, &["id", &id, &space]),
-        None => env.record(Table::Procedure, &[scope, of, &written, text(&coded), text(&system)]),
+        None => env.record(Table::Procedure, &[scope, of, &written, text(&coded), named(&system)]),
     };
     let mut row = told.at_once(Table::Procedure, person.key, key).with("code", coded).with("code_system", system);
     if let Some(key) = visit.key {
@@ -118,6 +174,11 @@ pub(crate) fn procedure(pr1: &Segment<'_, 21>, visit: &Visit, person: &Person, t
     }
     retract(&mut row, pr1, 20);
     Ok(vec![row])
+}
+
+/// A system as records are known by it: local ones are not told apart.
+fn named(system: &schema::Cell) -> &str {
+    Some(text(system)).filter(|uri| !code::is_local(uri)).unwrap_or_default()
 }
 
 fn text(cell: &schema::Cell) -> &str {

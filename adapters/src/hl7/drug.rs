@@ -6,8 +6,8 @@ use super::code;
 use super::message::{Kind, Told};
 use super::patient::Person;
 use super::segment::{No, Rows, Segment};
-use super::value::number;
 use super::visit::Visit;
+use crate::decimal::written as number;
 use crate::envelope::{self, Envelope};
 use crate::sink::Reason;
 use crate::time::When;
@@ -138,8 +138,9 @@ pub(crate) fn row(
             (env.record(Table::DrugExposure, &parts), [].as_slice())
         }
     };
-    // Refused, or not given at all: so is what an earlier message said of it.
-    if given && matches!(rx.field(20).bytes(), b"RE" | b"NA") {
+    // Refused, or not given at all: so is what an earlier message said of it. CVX 998 stands for no vaccine.
+    let none = told.header.kind == Kind::Vxu && rx.field(plan.code).component(1).bytes() == b"998";
+    if given && (none || matches!(rx.field(20).bytes(), b"RE" | b"NA")) {
         return Ok(vec![retraction(person, told, key, plan.kind)]);
     }
     let mut row = Record::new(Table::DrugExposure);

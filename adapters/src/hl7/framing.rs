@@ -77,6 +77,9 @@ pub(crate) struct Frames<R> {
     next: Option<Span>,
     over: Option<&'static str>,
     line_over: bool,
+    /// The line of the first document of the message that was over the limit, and whether its lines still come.
+    left_out: Option<u64>,
+    leaving: bool,
     stray: bool,
     after_cr: bool,
     line: u64,
@@ -98,6 +101,8 @@ impl<R: BufRead> Frames<R> {
             next: None,
             over: None,
             line_over: false,
+            left_out: None,
+            leaving: false,
             stray: false,
             after_cr: false,
             line: 1,
@@ -128,10 +133,15 @@ impl<R: BufRead> Frames<R> {
         (&self.bytes, &self.spans)
     }
 
+    /// The line of a document that the message last given was too long for, and is without.
+    pub(crate) fn left_out(&self) -> Option<u64> {
+        self.left_out
+    }
+
     /// Forgets the message last given; the header of the next one moves to the front.
     fn turn(&mut self) {
         self.spans.clear();
-        self.over = None;
+        (self.over, self.left_out, self.leaving) = (None, None, false);
         match self.next.take() {
             Some(span) => {
                 self.bytes.drain(..span.start.min(self.bytes.len()));
@@ -235,7 +245,18 @@ impl<R: BufRead> Frames<R> {
             self.spans.first().and_then(|s| self.bytes.get(s.start + 3)),
         );
         let span = Span { start: self.tail + lead, end: self.bytes.len(), line: self.line };
+        // A document has no place in the schema, so that one too long costs no other result.
+        let document = self.line_over && is_document(text.get(lead..).unwrap_or_default());
+        self.leaving = match kind {
+            Line::Segment => document && self.inside(),
+            Line::Other => self.leaving,
+            _ => false,
+        };
         match kind {
+            Line::Segment | Line::Other if self.leaving => {
+                self.left_out.get_or_insert(self.line);
+                self.drop_tail();
+            }
             Line::Header if self.inside() => {
                 self.next = Some(span);
                 self.tail = self.bytes.len();
@@ -300,6 +321,12 @@ impl<R: BufRead> Frames<R> {
             self.bytes.truncate(keep);
         }
     }
+}
+
+/// Whether a segment is an OBX of a document, by its beginning: its separator is behind the name.
+fn is_document(text: &[u8]) -> bool {
+    let Some((b"OBX", [separator, rest @ ..])) = text.split_at_checked(3) else { return false };
+    rest.split(|b| b == separator).nth(1) == Some(b"ED".as_slice())
 }
 
 /// How many bytes before the text are byte order marks and start blocks.

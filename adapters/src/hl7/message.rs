@@ -48,6 +48,23 @@ pub(crate) enum Kind {
     Dft,
 }
 
+impl Kind {
+    /// What observations are called that have no place in messages of the kind.
+    pub(crate) fn observations(self) -> &'static str {
+        match self {
+            Kind::Adt => "OBX of ADT",
+            Kind::Oru => "OBX of ORU",
+            Kind::Order => "OBX of ORM",
+            Kind::Rde => "OBX of RDE",
+            Kind::Rds => "OBX of RDS",
+            Kind::Ras => "OBX of RAS",
+            Kind::Vxu => "OBX of VXU",
+            Kind::Mdm => "OBX of MDM",
+            Kind::Dft => "OBX of DFT",
+        }
+    }
+}
+
 /// A message's own words about itself.
 pub(crate) struct Header {
     /// What it is about.

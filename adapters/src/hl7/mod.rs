@@ -13,7 +13,7 @@
 //!
 //! A field that is empty says nothing; `""` deletes. An ADT message is a snapshot, so both leave the column empty: what a
 //! later snapshot does not repeat is gone. Segments of no place in the schema, Z-segments among them, are passed over, and
-//! messages that give no row are counted as skipped.
+//! messages that give no row are counted as skipped, and so are the observations of a message that is no report, as one.
 
 pub mod ack;
 mod charset;
@@ -103,6 +103,10 @@ impl Adapter for Hl7 {
                 Frame::End => break,
                 Frame::Message => {
                     out.tally.items += 1;
+                    if let Some(line) = frames.left_out() {
+                        let what = "a document is over 8 MiB, and is left out; send documents by reference";
+                        out.quarantine(line, Reason::MessageTooLong, format!("message {number}: {what}"))?;
+                    }
                     let (bytes, spans) = frames.message();
                     self.message(bytes, spans, number, &envelope, &mut results, &mut out)?;
                     continue;

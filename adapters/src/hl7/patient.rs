@@ -3,7 +3,7 @@
 use schema::{Cell, Key, Table};
 
 use super::message::Told;
-use super::segment::{No, Rows, Segment};
+use super::segment::{No, Rows, Segment, kept, spare};
 use crate::envelope;
 use crate::sink::Reason;
 
@@ -52,6 +52,7 @@ fn linkage_id(pid: &Segment<'_, 31>, system: &str) -> Result<Option<String>, No>
 /// The patient's row and, where a death is told or taken back, the death's.
 pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, linkage: Option<&str>) -> Rows {
     let env = told.env;
+    let mut fault = None;
     let make = |table| told.says(table, person.key, env.record(table, &[&person.id]));
     let mut row = make(Table::Patient);
     if !told.header.is(OPENS) && !told.header.is(MERGES) {
@@ -67,7 +68,7 @@ pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, link
     if let Some(sex) = sex {
         row.set("sex", sex);
     }
-    if let Some(birth) = pid.time(7, env)? {
+    if let Some(birth) = spare(pid.time(7, env), &mut fault) {
         envelope::set_birth(&mut row, &birth);
     } else if pid.field(7).is_null() {
         row.set("birth_year", Cell::Null);
@@ -82,7 +83,8 @@ pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, link
         row.set("op", "retract");
     }
     let mut rows = vec![row];
-    let died = pid.time(29, env)?;
+    // A time that can't be read costs the time, and not the death that PID-30 tells.
+    let died = spare(pid.time(29, env), &mut fault);
     let dead = pid.field(30).bytes() == b"Y";
     let taken_back = !dead && (pid.field(30).bytes() == b"N" || pid.field(29).is_null() || pid.field(30).is_null());
     if died.is_some() || dead || taken_back {
@@ -97,7 +99,7 @@ pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, link
         }
         rows.push(death);
     }
-    Ok(rows)
+    kept(rows, fault)
 }
 
 /// A merge: the patient of the old identifier is retracted in favour of the one that stays. The retraction carries the

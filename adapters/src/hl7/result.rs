@@ -8,8 +8,8 @@ use schema::{Key, Record, Table};
 use super::code;
 use super::message::Told;
 use super::patient::Person;
-use super::scan::Field;
-use super::segment::{No, Rows, Segment};
+use super::scan::{Field, Separators};
+use super::segment::{No, Raw, Rows, Segment, kept, spare};
 use super::value;
 use super::visit::Visit;
 use crate::envelope::{self, Envelope};
@@ -48,6 +48,13 @@ impl<'m> Report<'m> {
             _ => told,
         };
         Ok(Report { obr, filler, few: Vec::with_capacity(FEW), seen: HashMap::new(), specimen })
+    }
+
+    /// The report of results without an OBR, by the number of the ORC before them.
+    pub(crate) fn of_order(orc: Raw<'m>, seps: Separators, filler: [String; 2]) -> Report<'m> {
+        let obr = Segment::absent(orc, seps);
+        let specimen = obr.field(15);
+        Report { obr, filler: Some(filler), few: Vec::with_capacity(FEW), seen: HashMap::new(), specimen }
     }
 
     /// How often a result of that code and sub-id came before; a page of text is one.
@@ -143,6 +150,9 @@ pub(crate) fn rows<'m>(
     }
     let made = values(obx, report, visit, person, told, (status, text, first), key);
     made.map_err(|no| {
+        if !no.instead.is_empty() {
+            return no;
+        }
         let taken_back = if status == "corrected" || status == "cancelled" { "error" } else { "unknown" };
         No { instead: vec![gone(taken_back)], ..no }
     })
@@ -168,9 +178,11 @@ fn values(
     let env = told.env;
     let coded = code::choose(obx, 3, obx.field(3), None, Table::Measurement)?
         .ok_or_else(|| obx.bad(3, Reason::MissingCode, "the code is missing; map it at the source"))?;
-    let result = match obx.time(19, env)? {
-        Some(when) => Some(when),
-        None => report.obr.time(22, env)?,
+    let mut fault = None;
+    // An OBR-22 that can't be read is told with its OBR.
+    let result = match obx.field(19).component(1).is_empty() {
+        true => report.obr.time(22, env).unwrap_or_default(),
+        false => spare(obx.time(19, env), &mut fault),
     };
     let collected = match obx.time(14, env)? {
         Some(when) => Some(when),
@@ -202,7 +214,7 @@ fn values(
             break;
         }
     }
-    Ok(rows)
+    kept(rows, fault)
 }
 
 fn fill(row: &mut Record, obx: &Segment<'_, 20>, value: Field<'_>, status: &'static str) -> Result<(), No> {

@@ -68,6 +68,12 @@ impl<'m> Raw<'m> {
         (0..self.at).rev().map(move |at| raw.segment(at).get(..3).unwrap_or_default())
     }
 
+    /// All segments of the message.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Raw<'m>> {
+        let raw = *self;
+        (0..self.spans.len()).map(move |at| Raw { at, ..raw })
+    }
+
     /// The line in the file.
     pub(crate) fn line(&self) -> u64 {
         self.spans.get(self.at).map_or(0, |s| s.line)
@@ -85,6 +91,29 @@ impl<'m> Raw<'m> {
     }
 }
 
+impl No {
+    /// Says that rows are kept without what is at fault.
+    pub(crate) fn without(self, rows: Vec<Record>) -> No {
+        No { detail: format!("{}; the row is kept without it", self.detail), instead: rows, ..self }
+    }
+}
+
+/// A field that rows can do without, and the first such fault of a segment.
+pub(crate) fn spare<T>(read: Result<Option<T>, No>, fault: &mut Option<No>) -> Option<T> {
+    read.unwrap_or_else(|no| {
+        fault.get_or_insert(no);
+        None
+    })
+}
+
+/// The rows, told of a fault where there is one.
+pub(crate) fn kept(rows: Vec<Record>, fault: Option<No>) -> Rows {
+    match fault {
+        Some(no) => Err(no.without(rows)),
+        None => Ok(rows),
+    }
+}
+
 /// A segment and its first fields.
 pub(crate) struct Segment<'m, const N: usize> {
     raw: Raw<'m>,
@@ -96,6 +125,11 @@ impl<'m, const N: usize> Segment<'m, N> {
     pub(crate) fn is_first_of_order(&self) -> bool {
         let name = self.raw.name();
         self.raw.preceding().find(|n| *n == b"ORC" || *n == name).is_some_and(|n| n == b"ORC")
+    }
+
+    /// A segment of another name and without fields, in the place of one that is not there.
+    pub(crate) fn absent(raw: Raw<'m>, seps: Separators) -> Segment<'m, N> {
+        Segment { raw, fields: Fields::of(&[], seps) }
     }
 
     /// A field.

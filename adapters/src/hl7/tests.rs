@@ -1,6 +1,8 @@
 //! The scanner on any bytes, escapes there and back, and how many messages a second of the processor reads.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod faults;
+
 use std::io::{BufReader, Cursor};
 
 use proptest::prelude::*;

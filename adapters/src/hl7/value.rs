@@ -5,30 +5,9 @@ use schema::Record;
 use super::code;
 use super::scan::Field;
 use super::segment::{No, Segment};
+use crate::decimal::written as number;
 use crate::measurement::{self, Comparator};
 use crate::sink::Reason;
-
-/// A number and its decimals: digits with a point, and no thousands. Nothing else is a number.
-pub(crate) fn number(text: &str) -> Option<(f64, i64)> {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((m, e)) => (m, Some(e)),
-        None => (text, None),
-    };
-    let digits = mantissa.strip_prefix(['-', '+']).unwrap_or(mantissa);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-    if !all(whole) || !all(fraction) || (whole.is_empty() && fraction.is_empty()) {
-        return None;
-    }
-    if let Some(e) = exponent {
-        let bare = e.strip_prefix(['-', '+']).unwrap_or(e);
-        if bare.is_empty() || bare.len() > 3 || !all(bare) {
-            return None;
-        }
-    }
-    let value: f64 = text.parse().ok()?;
-    value.is_finite().then_some((value, i64::try_from(fraction.len()).unwrap_or(0)))
-}
 
 /// A reference range: `49 - 92`, `<5`, `>=10`.
 pub(crate) fn range(text: &str) -> (Option<f64>, Option<f64>) {
@@ -152,7 +131,18 @@ fn structured(
             fill(row, number.map(|(v, _)| v), comparator);
         }
         (Some(Comparator::Eq), b"-") => between(row, part(2)?, part(4)?),
-        // Ratios, titres and "3+" are no numbers, and a value under a sign that is not understood is no value.
+        // A titre of 1:128 is 1/128.
+        (Some(comparator), b":" | b"/") => {
+            let parts = part(2)?.zip(part(4)?);
+            match parts.and_then(|((over, _), (under, _))| measurement::quotient(over, under)) {
+                Some(value) => fill(row, Some(value), comparator),
+                None => {
+                    row.set("flag", "unsupported");
+                    fill(row, None, Comparator::Eq);
+                }
+            }
+        }
+        // "3+" is no number, and a value under a sign that is not understood is no value.
         _ => {
             row.set("flag", "unsupported");
             fill(row, None, Comparator::Eq);

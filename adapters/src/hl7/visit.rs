@@ -17,8 +17,10 @@ pub(crate) struct Visit {
     pub(crate) id: Option<String>,
     /// Its pseudonym.
     pub(crate) key: Option<Key>,
-    /// When it began (PV1-44).
+    /// When it began: PV1-44, else when an admission was.
     pub(crate) start: Option<When>,
+    /// When it ended: PV1-45, else when a discharge was.
+    pub(crate) end: Option<When>,
 }
 
 /// Events after which there is no such visit: cancelled admissions, deleted visits.
@@ -53,9 +55,31 @@ pub(crate) fn visit(pv1: Option<&Segment<'_, 46>>, pid: &Segment<'_, 31>, told: 
         None => told.authorities.visit(pid, 18)?,
     };
     // A start that can't be read is told by the visit's own row; the events keep their visit.
-    let start = pv1.and_then(|pv1| pv1.time(44, told.env).ok().flatten());
+    let (told_start, told_end) = (pv1.map(|p| p.time(44, told.env)), pv1.map(|p| end_of(p, told)));
+    let start = started(told_start.and_then(Result::ok).flatten(), told);
+    let end = ended(told_end.and_then(Result::ok).flatten(), told);
     let key = id.as_deref().map(|id| told.env.visit(id));
-    Ok(Visit { id, key, start })
+    Ok(Visit { id, key, start, end })
+}
+
+/// The visit's start: the one that is told, else the time of the event that begins it.
+fn started(told_start: Option<When>, told: &Told<'_>) -> Option<When> {
+    told_start.or(told.header.event.filter(|_| told.header.is(&[b"A01", b"A04"])))
+}
+
+/// The visit's end in the same way.
+fn ended(told_end: Option<When>, told: &Told<'_>) -> Option<When> {
+    told_end.or(told.header.event.filter(|_| told.header.is(&[b"A03"])))
+}
+
+/// Some senders write the last day of the calendar for a stay without an end.
+fn is_endless(pv1: &Segment<'_, 46>) -> bool {
+    pv1.field(45).component(1).bytes().starts_with(b"9999")
+}
+
+/// PV1-45.
+fn end_of(pv1: &Segment<'_, 46>, told: &Told<'_>) -> Result<Option<When>, No> {
+    if is_endless(pv1) { Ok(None) } else { pv1.time(45, told.env) }
 }
 
 /// Events that give a visit another number, or make one of two: of visits (MRG-5), and of accounts (MRG-3), which are the visits where
@@ -135,41 +159,47 @@ fn unset_end(row: &mut Record) {
     }
 }
 
-/// The visit's row. Without a number or a class, a mention gives none, and an ADT event is at fault.
+/// The visit's row. Without a number a mention gives none, and an ADT event is at fault. An ADT event without a class that is known
+/// keeps the visit: as that of an outpatient, unless another message says what it is.
 pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: &Told<'_>) -> Rows {
     let (env, header) = (told.env, &told.header);
     let patient_class = pv1.field(2).component(1).bytes();
     // Pre-admissions have not been, and persons without a visit have class N.
+    let snapshot = header.kind == Kind::Adt;
     if header.is(NO_VISIT) || matches!(patient_class, b"P" | b"N") {
+        if patient_class == b"N" && snapshot && !header.is(NO_VISIT) && !pv1.field(19).component(1).is_empty() {
+            let remedy = "class N says that there is no visit, and PV1-19 has the number of one; it is left out. Have the interface translate the class";
+            return Err(pv1.bad(2, Reason::UnknownLevel, remedy));
+        }
         return Ok(Vec::new());
     }
-    let snapshot = header.kind == Kind::Adt;
     let retracted = header.is(RETRACT);
     let (Some(id), Some(key)) = (&visit.id, visit.key) else {
         let remedy = "no number of the visit, and PID-18 has none either; have the sender set it";
         return if snapshot { Err(pv1.bad(19, Reason::MissingId, remedy)) } else { Ok(Vec::new()) };
     };
-    let Some(class) = class(patient_class).or(retracted.then_some("OP")) else {
-        let remedy = "the class is none of I, B, E, O, R, C, OBS, V, P, N; have the interface translate it";
-        return if snapshot { Err(pv1.bad(2, Reason::UnknownLevel, remedy)) } else { Ok(Vec::new()) };
-    };
+    let class = class(patient_class).or(retracted.then_some("OP"));
+    if class.is_none() && !snapshot {
+        return Ok(Vec::new());
+    }
     let record = env.record(Table::Visit, &[id]);
-    let mut row = told.says(Table::Visit, person.key, record).with("visit_key", key).with("class", class);
+    let mut row = told.says(Table::Visit, person.key, record).with("visit_key", key);
+    if class.is_some() {
+        row.set("class", class);
+    }
     if !header.is(OPENS) {
         row = row.update();
     }
     // The event's own time is the admission's or the discharge's, where PV1 has none.
-    let admits = header.is(&[b"A01", b"A04"]);
     let told_start = pv1.time(44, env)?;
     if pv1.field(44).is_null() {
         envelope::unset_event(&mut row);
         row.set("t_start", Cell::Null);
         row.set("start_date", Cell::Null);
     }
-    let start = told_start.as_ref().or(header.event.as_ref().filter(|_| admits));
-    if let Some(start) = start {
-        envelope::set_event(&mut row, start);
-        envelope::set_start(&mut row, start);
+    if let Some(start) = started(told_start, told) {
+        envelope::set_event(&mut row, &start);
+        envelope::set_start(&mut row, &start);
     }
     let open = if header.is(&[b"A13"]) {
         // A cancelled discharge has no end, whatever PV1-45 still says.
@@ -178,17 +208,14 @@ pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: 
     } else {
         code::say(&mut row, "discharge_to", pv1, 36)?;
         let discharges = header.is(&[b"A03"]);
-        // Some senders write the last day of the calendar for a stay without an end.
-        let endless = pv1.field(45).component(1).bytes().starts_with(b"9999");
-        let end = if endless { None } else { pv1.time(45, env)? };
-        match end.as_ref().or(header.event.as_ref().filter(|_| discharges)) {
+        match ended(end_of(pv1, told)?, told) {
             Some(end) => {
-                envelope::set_end(&mut row, end);
+                envelope::set_end(&mut row, &end);
                 row.set("end_kind", "explicit");
                 Some(false)
             }
             None if discharges => Some(false),
-            None if endless || pv1.field(45).is_null() => {
+            None if is_endless(pv1) || pv1.field(45).is_null() => {
                 unset_end(&mut row);
                 Some(true)
             }
@@ -205,6 +232,13 @@ pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: 
     if retracted {
         row.set("op", "retract");
         row.set("status", "cancelled");
+    }
+    if class.is_none() {
+        let what = "the class is none of I, B, E, O, R, C, OBS, V, P, N; the visit is kept as an outpatient's unless another \
+                    message says its class. Have the interface translate it";
+        let no = pv1.bad(2, Reason::UnknownLevel, what);
+        let stand_in = told.names(Table::Visit, person.key, record).with("visit_key", key).with("class", "OP");
+        return Err(No { instead: vec![row, stand_in], ..no });
     }
     Ok(vec![row])
 }

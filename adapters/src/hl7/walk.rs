@@ -11,7 +11,7 @@ use super::scan::Separators;
 use super::segment::{No, Raw, Segment};
 use super::visit::{self, Visit};
 use super::{code, diagnosis};
-use crate::sink::{AdapterError, Out};
+use crate::sink::{AdapterError, Out, Reason};
 
 /// One message on its way through.
 pub(crate) struct Walk<'m, 'o, 'f> {
@@ -37,6 +37,10 @@ struct State<'m> {
     visit: Visit,
     order: Order,
     report: Option<Report<'m>>,
+    /// The last ORC.
+    orc: Option<Raw<'m>>,
+    /// Whether it was said that observations are left out.
+    passed_over: bool,
     /// The last SPM, and whether specimens stand behind the orders that they are of, as in ORU, or before them, as in OUL^R22.
     specimen: Option<Raw<'m>>,
     specimens_behind: Option<bool>,
@@ -60,8 +64,14 @@ impl<'m> Walk<'m, '_, '_> {
             if matches!(raw.name(), b"PID" | b"ORC" | b"RXO" | b"RXE" | b"RXD" | b"RXA") {
                 self.finish_drug(&mut state)?;
             }
-            if raw.name() == b"OBX" && self.told.header.kind == Kind::Oru {
-                self.result(&raw, &mut state)?;
+            if raw.name() == b"OBX" {
+                match self.told.header.kind {
+                    Kind::Oru => self.result(&raw, &mut state)?,
+                    // A document is text.
+                    Kind::Mdm => {}
+                    _ if std::mem::replace(&mut state.passed_over, true) => {}
+                    kind => self.out.skip(kind.observations()),
+                }
                 continue;
             }
             let got = self.segment(&raw, &mut state);
@@ -131,7 +141,7 @@ impl<'m> Walk<'m, '_, '_> {
                 None => Ok(Vec::new()),
             },
             b"ORC" => {
-                state.order = Order::default();
+                (state.order, state.orc) = (Order::default(), Some(*raw));
                 // In OUL an order's ORC stands behind its OBR, and its results behind both.
                 if raw.preceding().find(|name| !matches!(*name, b"NTE" | b"PRT")) != Some(b"OBR".as_slice()) {
                     state.report = None;
@@ -154,9 +164,20 @@ impl<'m> Walk<'m, '_, '_> {
                 let behind = *state.specimens_behind.get_or_insert(state.specimen.is_none());
                 let spm = if behind { raw.first_behind(b"SPM") } else { state.specimen };
                 let spm = spm.map(|spm| spm.fields(self.seps));
-                state.report = Some(Report::new(raw.fields(self.seps), state.order.filler.clone(), spm.as_ref())?);
+                let report = Report::new(raw.fields(self.seps), state.order.filler.clone(), spm.as_ref())?;
+                let report = state.report.insert(report);
+                // A time of the results that can't be read costs them nothing else.
+                report.obr.time(22, self.told.env).map_err(|no| no.without(Vec::new()))?;
                 Ok(Vec::new())
             }
+            b"FT1" if kind == Kind::Dft => match &state.person {
+                Some(person) => {
+                    let told = raw.all().filter(|r| matches!(r.name(), b"DG1" | b"PR1"));
+                    let codes: Vec<_> = told.map(|r| r.fields::<4>(self.seps).field(3).component(1).bytes()).collect();
+                    diagnosis::charged(&raw.fields(self.seps), &codes, &state.visit, person, &self.told)
+                }
+                None => Ok(Vec::new()),
+            },
             b"SPM" => {
                 state.specimen = Some(*raw);
                 Ok(Vec::new())
@@ -186,8 +207,22 @@ impl<'m> Walk<'m, '_, '_> {
 
     /// A result: one that is known goes straight into columns.
     fn result(&mut self, raw: &Raw<'m>, state: &mut State<'m>) -> Result<(), AdapterError> {
-        let (Some(report), Some(person)) = (&mut state.report, &state.person) else { return Ok(()) };
-        let obx = raw.fields(self.seps);
+        let Some(person) = &state.person else { return Ok(()) };
+        let obx: Segment<'m, 20> = raw.fields(self.seps);
+        if state.report.is_none() {
+            match (state.orc, state.order.filler.clone()) {
+                (Some(orc), Some(filler)) => state.report = Some(Report::of_order(orc, self.seps, filler)),
+                _ if std::mem::replace(&mut state.passed_over, true) => {}
+                // Of the specimen, and not of the patient.
+                _ if state.specimen.is_some() => self.out.skip("OBX of SPM"),
+                _ => {
+                    let remedy = "no OBR before it, and no ORC-3, so that a correction could not find the result; have the \
+                                  sender set either";
+                    self.put(Err(obx.bad(3, Reason::MissingId, remedy)), raw.line())?;
+                }
+            }
+        }
+        let Some(report) = &mut state.report else { return Ok(()) };
         let nth = report.before(&obx);
         if self.results.take(&obx, nth, report, &state.visit, person, &self.told, self.seps, self.out)? {
             return Ok(());

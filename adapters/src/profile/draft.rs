@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::guess::{COMMA_AND_THOUSANDS, WITH_THOUSANDS};
 use super::{FileProfile, Kind};
 
 fn quoted(text: &str) -> String {
@@ -31,8 +32,15 @@ pub fn draft(files: &[FileProfile]) -> String {
         if let Some(encoding) = file.encoding.filter(|e| *e != "utf-8") {
             let _ = writeln!(out, "encoding = {}", quoted(encoding));
         }
-        if file.columns.iter().any(|c| c.guess == "number with a decimal comma") {
+        let any = |guess: &str| file.columns.iter().any(|c| c.guess == guess);
+        if any("number with a decimal comma") || any(COMMA_AND_THOUSANDS) {
             out += "decimal = \",\"\n";
+        }
+        for (guess, thousands) in [(COMMA_AND_THOUSANDS, '.'), (WITH_THOUSANDS, ',')] {
+            if any(guess) {
+                let _ = writeln!(out, "thousands = \"{thousands}\"");
+                break;
+            }
         }
         let mut dates: Vec<&str> = Vec::new();
         for column in &file.columns {

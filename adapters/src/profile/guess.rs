@@ -19,7 +19,28 @@ pub(super) const DATES: &[&str] = &[
     "%m/%d/%Y %H:%M",
     "%Y%m%d",
     "%Y%m%d%H%M%S",
+    "%Y-%m-%d %H:%M:%S.%f",
+    "%Y-%m-%dT%H:%M:%S.%f",
+    "%Y-%m-%d %H:%M:%S%z",
+    "%Y-%m-%dT%H:%M:%S%z",
+    "%Y-%m-%d %H:%M:%S.%f%z",
+    "%Y-%m-%dT%H:%M:%S.%f%z",
+    "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M:%S",
+    "%m/%d/%Y %I:%M %p",
+    "%m/%d/%Y %I:%M:%S %p",
+    "%Y/%m/%d",
+    "%d-%b-%Y",
+    "%d %b %Y",
+    "%d%b%Y",
+    "%d-%b-%Y %H:%M",
+    "%d-%b-%Y %H:%M:%S",
+    "%b %d %Y %I:%M%p",
 ];
+
+/// Numbers as `1,200.5`, and as `1.200,5`. What could be `1.200` of either is a number without thousands, unless others say more.
+pub(super) const WITH_THOUSANDS: &str = "number with thousands";
+pub(super) const COMMA_AND_THOUSANDS: &str = "number with a decimal comma and thousands";
 
 /// What a text could be, and whether it is.
 pub(super) type Shape = (&'static str, fn(&str) -> bool);
@@ -36,6 +57,8 @@ pub(super) const SHAPES: &[Shape] = &[
     ("whole number", whole),
     ("number", |t| number(t, '.')),
     ("number with a decimal comma", |t| number(t, ',')),
+    (WITH_THOUSANDS, |t| grouped(t, '.', ',')),
+    (COMMA_AND_THOUSANDS, |t| grouped(t, ',', '.')),
     ("number with a comparator", comparator),
     ("ICD-9 code", icd9),
 ];
@@ -157,6 +180,18 @@ fn number(text: &str, decimal: char) -> bool {
     let (before, after) = text.split_once(decimal).unwrap_or((text, "0"));
     let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
     digits(before) && digits(after)
+}
+
+/// Whether the whole part is of groups of three digits, or of one group.
+fn grouped(text: &str, decimal: char, between: char) -> bool {
+    let bare = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = bare.split_once(decimal).unwrap_or((bare, "0"));
+    let mut groups = whole.split(between);
+    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+    let first = groups.next().unwrap_or_default();
+    let mut rest = groups.peekable();
+    let parted = rest.peek().is_some();
+    digits(fraction) && digits(first) && (!parted || first.len() <= 3) && rest.all(|g| g.len() == 3 && digits(g))
 }
 
 fn comparator(text: &str) -> bool {

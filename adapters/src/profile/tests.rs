@@ -77,6 +77,23 @@ fn a_day_and_a_month_that_can_be_either_are_said_to_be() {
 }
 
 #[test]
+fn thousands_zones_fractions_and_months_by_name() {
+    let mut text = "german;english;at;fine;named\n".to_owned();
+    for i in 10..40 {
+        let day = i % 28 + 1;
+        text += &format!("1.{i}0,5;1,2{i}.5;2020-01-02T10:00:{i}Z;2020-01-02 10:00:{i}.25+00;{day:02}-Jan-2020\n");
+    }
+    let file = of("a.csv", text.as_bytes());
+    let found: Vec<&str> = file.columns.iter().map(|c| c.guess.as_str()).collect();
+    assert_eq!(found[..2], ["number with a decimal comma and thousands", "number with thousands"]);
+    let dates: Vec<_> = file.columns.iter().skip(2).map(|c| c.dates.clone()).collect();
+    assert_eq!(dates, [["%Y-%m-%dT%H:%M:%S%z"], ["%Y-%m-%d %H:%M:%S.%f%z"], ["%d-%b-%Y"]]);
+    let mapping = draft(&[file]);
+    assert!(mapping.contains("decimal = \",\"\nthousands = \".\"\n"), "{mapping}");
+    assert_eq!(guess(&of("a.csv", b"x;n\n1;1.200\n2;2.500\n"), "n").guess, "number", "which may be either");
+}
+
+#[test]
 fn other_formats_by_their_bytes() {
     let ndjson = b"{\"resourceType\":\"Patient\",\"id\":\"1\"}\n{\"resourceType\":\"Observation\"}\nbroken\n";
     let file = of("x.csv", ndjson);

@@ -56,7 +56,15 @@ impl<'a> Builder<'a> {
                 quick.needs(row, map, &mut needed);
             }
             let record = template.clone();
-            RowState { record, template, refused: None, without: Vec::new(), left_out: Vec::new(), quick }
+            RowState {
+                record,
+                template,
+                refused: None,
+                without: Vec::new(),
+                doubted: Vec::new(),
+                left_out: Vec::new(),
+                quick,
+            }
         };
         let rows = map.rows.iter().map(state).collect();
         let (made, planned) = (MadeCells::new(lookups), MadeCells::new(lookups));
@@ -79,8 +87,11 @@ impl<'a> Builder<'a> {
     /// Says for each row's mapping whether a column contradicts it, by the file's first rows.
     pub(crate) fn judge(&mut self, sample: &[&Fields]) {
         let zone = self.envelope.zone();
+        let is_time = |text: &str, slot: Slot| when(self.map, text, self.found.typed(slot), zone).is_some();
         for (i, row) in self.map.rows.iter().enumerate() {
             let mut counts: HashMap<(Slot, bool), (u32, u32)> = HashMap::new();
+            // Of several columns that say the same each is judged by itself: the row can do without one.
+            let mut each: HashMap<Slot, (u32, u32)> = HashMap::new();
             for fields in sample {
                 let made = make(&mut self.made, self.map, None, fields, &self.found.positions);
                 let cells = cells(self.map, made, fields, &self.found.positions);
@@ -93,7 +104,18 @@ impl<'a> Builder<'a> {
                     let fits = match setter.target {
                         _ if column.map.is_some() || column.tolerant || self.found.typed(column.slot) => continue,
                         Target::End if never(self.map, text, false) => true,
-                        t if t.is_time() => when(self.map, text, false, zone).is_some(),
+                        t if t.is_time() => {
+                            let of = self.map.alternatives(column.slot);
+                            let mut read = false;
+                            for (slot, text) in of.iter().filter_map(|slot| Some((*slot, cells.get(*slot)?))) {
+                                let fits = is_time(text, slot) || (t == Target::End && never(self.map, text, false));
+                                let count = each.entry(slot).or_default();
+                                count.0 += 1;
+                                count.1 += u32::from(!fits);
+                                read |= fits;
+                            }
+                            read || is_time(text, column.slot)
+                        }
                         Target::Column("value_num", ..) => self.map.numbers.parse(Comparator::strip(text).1).is_some(),
                         Target::Column(_, Kind::Real | Kind::Integer, _) => self.map.numbers.parse(text).is_some(),
                         _ => continue,
@@ -105,9 +127,14 @@ impl<'a> Builder<'a> {
             }
             // A few faults are faults of their rows. More than a fifth says that the column is written in another way, and
             // then those that seem to fit may be misread.
-            let mut wrong: Vec<_> = counts.iter().filter(|(_, (n, bad))| *n >= 20 && bad * 5 > *n).collect();
+            let contradicts = |(n, bad): &(u32, u32)| *n >= 20 && bad * 5 > *n;
+            let mut wrong: Vec<_> = counts.iter().filter(|(_, count)| contradicts(count)).collect();
             wrong.sort();
             let Some(state) = self.rows.get_mut(i) else { continue };
+            state.doubted = each.iter().filter(|(_, count)| contradicts(count)).map(|(slot, _)| *slot).collect();
+            if !state.doubted.is_empty() {
+                state.quick = None;
+            }
             for ((slot, spare), (n, bad)) in wrong {
                 let detail = format!(
                     "column {}: {bad} of its first {n} values contradict the mapping's dates, decimal or thousands, so \

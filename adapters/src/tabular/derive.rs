@@ -38,6 +38,14 @@ impl Derive {
         }
     }
 
+    /// What it is the first of, where nothing is done to its text.
+    pub(crate) fn alternatives(&self) -> &[Slot] {
+        match &self.base {
+            Base::First(slots) if self.steps.is_none() => slots,
+            _ => &[],
+        }
+    }
+
     /// The lookup that it reads.
     pub(crate) fn lookup(&self) -> Option<usize> {
         match &self.base {

@@ -43,6 +43,8 @@ pub(super) struct RowState {
     pub(super) refused: Option<String>,
     /// Columns that contradict the mapping and that a record can do without, with what is said of them.
     pub(super) without: Vec<(Slot, String)>,
+    /// Columns of times that contradict the mapping, where others say the same.
+    pub(super) doubted: Vec<Slot>,
     /// What the record in hand had to leave out: what for, and why.
     pub(super) left_out: Vec<(Target, Reason, String)>,
     /// The plan for rows like those before.
@@ -103,7 +105,7 @@ impl Keys {
 
 /// A measurement's parts, until all of them are known.
 #[derive(Default)]
-struct Measured {
+struct Measured<'s> {
     number: Option<f64>,
     comparator: Comparator,
     column_comparator: Option<Comparator>,
@@ -112,6 +114,8 @@ struct Measured {
     no_end: bool,
     /// What was put into the place of a value.
     told: Vec<(Target, Reason, String)>,
+    /// Columns whose times are not believed.
+    doubted: &'s [Slot],
 }
 
 impl Found {
@@ -119,6 +123,9 @@ impl Found {
         self.typed.get(slot).copied().unwrap_or(false)
     }
 }
+
+const NO_DATE: &str = "not a date under the mapping's dates";
+const DOUBTED: &str = "many of its values contradict the mapping's dates, so that the others may be misread";
 
 /// The time a text names under the mapping; a typed column has but one reading.
 pub(super) fn when(map: &FileMap, text: &str, typed: bool, zone: chrono_tz::Tz) -> Option<When> {
@@ -147,7 +154,7 @@ pub(super) struct Maker<'m, 'a> {
 impl Maker<'_, '_> {
     /// Fills the state's record from the row.
     pub(super) fn record(&mut self, row: &RowMap, state: &mut RowState, person: &str, key: Key) -> Result<(), No> {
-        let RowState { template, record, without, left_out, .. } = state;
+        let RowState { template, record, without, left_out, doubted, .. } = state;
         record.copy_from(template);
         left_out.clear();
         record.set("person_key", key);
@@ -159,7 +166,7 @@ impl Maker<'_, '_> {
             }
         }
         record.set("record_key", record_key);
-        let mut value = Measured::default();
+        let mut value = Measured { doubted, ..Measured::default() };
         for setter in &row.setters {
             if let Some((_, why)) = without.iter().find(|(slot, _)| setter.reads_for_spare(*slot)) {
                 if setter.slots().iter().any(|slot| self.cells.get(*slot).is_some()) {
@@ -240,7 +247,7 @@ impl Maker<'_, '_> {
         self.envelope.record(row.table, &id)
     }
 
-    fn set(&mut self, setter: &Setter, table: Table, record: &mut Record, value: &mut Measured) -> Result<(), No> {
+    fn set(&mut self, setter: &Setter, table: Table, record: &mut Record, value: &mut Measured<'_>) -> Result<(), No> {
         let column = match &setter.source {
             Source::Constant(text) => return self.set_text(setter.target, None, text, true, table, record, value),
             Source::Column(column) => column,
@@ -287,7 +294,7 @@ impl Maker<'_, '_> {
         pairs: &[(Source, Source)],
         table: Table,
         record: &mut Record,
-        value: &mut Measured,
+        value: &mut Measured<'_>,
     ) -> Result<(), No> {
         let (system, code) = match target {
             Target::Standard => ("std_system", "std_code"),
@@ -351,9 +358,17 @@ impl Maker<'_, '_> {
         if plain { super::number::PLAIN.parse(text) } else { self.map.numbers.parse(text) }
     }
 
+    /// The first number, with its comparator, of the columns that a column is the first of.
+    fn first_number(&self, slot: Slot) -> Option<(Comparator, (f64, i64))> {
+        self.map.alternatives(slot).iter().find_map(|slot| {
+            let (comparator, rest) = Comparator::strip(self.cells.get(*slot)?);
+            Some((comparator, self.number(rest, self.found.typed(*slot))?))
+        })
+    }
+
     fn when(&self, text: &str, slot: Slot) -> Result<When, No> {
         when(self.map, text, self.found.typed(slot), self.envelope.zone())
-            .ok_or_else(|| self.bad(Reason::BadDate, Some(slot), "not a date under the mapping's dates"))
+            .ok_or_else(|| self.bad(Reason::BadDate, Some(slot), NO_DATE))
     }
 
     /// Fills a target from a text. `written` says that the mapping wrote it.
@@ -366,7 +381,7 @@ impl Maker<'_, '_> {
         written: bool,
         table: Table,
         record: &mut Record,
-        value: &mut Measured,
+        value: &mut Measured<'_>,
     ) -> Result<(), No> {
         let slot = column.map(|c| c.slot);
         match target {
@@ -387,10 +402,43 @@ impl Maker<'_, '_> {
                     value.no_end = true;
                     return Ok(());
                 }
-                set_time(target, record, &self.when(text, slot)?);
+                let when = match self.when(text, slot) {
+                    Ok(when) if value.doubted.is_empty() => when,
+                    read => self.first_of(target, slot, read, value)?,
+                };
+                set_time(target, record, &when);
             }
         }
         Ok(())
+    }
+
+    /// The time of the first column that has one, of several that say the same; those before it are told.
+    fn first_of(
+        &self,
+        target: Target,
+        slot: Slot,
+        read: Result<When, No>,
+        value: &mut Measured<'_>,
+    ) -> Result<When, No> {
+        for (nth, column) in self.map.alternatives(slot).iter().enumerate() {
+            let text = self.cells.get(*column).filter(|_| !value.doubted.contains(column));
+            let Some(when) = text.and_then(|text| self.when(text, *column).ok()) else { continue };
+            let before = self.map.alternatives(slot).iter().take(nth);
+            for other in before.filter(|other| self.cells.get(**other).is_some()) {
+                let (name, taken) = (self.map.column(*other), self.map.column(*column));
+                let (reason, what) = match value.doubted.contains(other) {
+                    true => (Reason::Contradiction, DOUBTED),
+                    false => (Reason::BadDate, NO_DATE),
+                };
+                let detail = format!("column {name}: {what}; the row is kept with the time of column {taken}");
+                value.told.push((target, reason, detail));
+            }
+            return Ok(when);
+        }
+        match self.map.alternatives(slot).iter().any(|column| value.doubted.contains(column)) {
+            true => Err(self.bad(Reason::BadDate, Some(slot), DOUBTED)),
+            false => read,
+        }
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -402,7 +450,7 @@ impl Maker<'_, '_> {
         written: bool,
         table: Table,
         record: &mut Record,
-        value: &mut Measured,
+        value: &mut Measured<'_>,
     ) -> Result<(), No> {
         let slot = column.map(|c| c.slot);
         let bad = |reason, what: &str| self.bad(reason, slot, what);
@@ -417,9 +465,14 @@ impl Maker<'_, '_> {
         let cell = match (name, kind) {
             ("value_num", _) => {
                 let (comparator, rest) = Comparator::strip(text);
-                let (v, decimals) = match number(rest) {
-                    Err(_) if column.is_some_and(|c| c.tolerant) => return Ok(()),
-                    other => other?,
+                let (comparator, (v, decimals)) = match number(rest) {
+                    // Of several columns, one in words leaves the value to the next.
+                    Err(_) if column.is_some_and(|c| c.tolerant) => match slot.and_then(|slot| self.first_number(slot))
+                    {
+                        Some(found) => found,
+                        None => return Ok(()),
+                    },
+                    other => (comparator, other?),
                 };
                 value.number = Some(v);
                 value.comparator = comparator;

@@ -58,6 +58,16 @@ impl FileMap {
         }
     }
 
+    /// The columns that a column is the first of, where nothing else is done to it; else none.
+    pub(crate) fn alternatives(&self, slot: Slot) -> &[Slot] {
+        match self.slots.origin(slot) {
+            Some(super::columns::Origin::Made(at)) => {
+                self.derived.get(at).map_or(&[], super::derive::Derive::alternatives)
+            }
+            _ => &[],
+        }
+    }
+
     /// Whether it reads a cell of a lookup, by the lookup's number.
     pub(crate) fn reads_lookup(&self, lookup: usize) -> bool {
         self.derived.iter().any(|d| d.lookup() == Some(lookup))

@@ -8,11 +8,12 @@ use crate::sink::AdapterError;
 
 /// The keys of the steps.
 pub(crate) const KEYS: &[&str] = &[
-    "null", "before", "after", "last", "like", "token", "label", "case", "map", "unmapped", "dots", "prefix", "present",
+    "null", "before", "after", "last", "like", "token", "label", "number", "case", "map", "unmapped", "dots", "prefix",
+    "present",
 ];
 
 /// What is done to the text; [`Steps::apply`] has the order.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub(crate) struct Steps {
     null: Vec<String>,
     before: Option<String>,
@@ -21,6 +22,7 @@ pub(crate) struct Steps {
     like: Vec<String>,
     token: bool,
     label: bool,
+    number: Option<Number>,
     case: Option<Case>,
     map: Option<HashMap<String, String>>,
     keep_unmapped: bool,
@@ -29,10 +31,31 @@ pub(crate) struct Steps {
     present: Option<String>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Case {
     Lower,
     Upper,
+}
+
+/// Which texts are kept by what they are as numbers.
+#[derive(Clone, Copy, PartialEq)]
+enum Number {
+    /// Numbers, with and without a comparator.
+    Any,
+    /// Numbers behind a comparator.
+    Bound,
+    /// What is no number.
+    No,
+}
+
+impl Number {
+    fn takes(self, text: &str) -> bool {
+        match (self, crate::measurement::in_words(text)) {
+            (Number::Any, found) => found.is_some(),
+            (Number::Bound, found) => found.is_some_and(|(sign, ..)| sign != crate::measurement::Comparator::Eq),
+            (Number::No, found) => found.is_none(),
+        }
+    }
 }
 
 /// Where a code that was written without its dot has it.
@@ -123,6 +146,12 @@ impl Steps {
             like: section.texts("like")?.iter().map(|t| t.text.to_owned()).collect(),
             token: section.flag("token", false)?,
             label: section.flag("label", false)?,
+            number: match of("number", &["any", "bound", "none"])? {
+                None => None,
+                Some(0) => Some(Number::Any),
+                Some(1) => Some(Number::Bound),
+                Some(_) => Some(Number::No),
+            },
             case: match of("case", &["lower", "upper"])? {
                 None => None,
                 Some(0) => Some(Case::Lower),
@@ -139,6 +168,11 @@ impl Steps {
             prefix: text("prefix")?,
             present: text("present")?,
         })
+    }
+
+    /// Whether nothing is done to a text.
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Steps::default()
     }
 
     /// Does them to a text; what is written goes to `out`.
@@ -170,6 +204,9 @@ impl Steps {
             || (self.token && text.contains(char::is_whitespace))
             || (self.label && text.contains(char::is_control));
         if text.is_empty() || odd || !(self.like.is_empty() || self.like.iter().any(|p| like(p, text))) {
+            return Stepped::Null;
+        }
+        if self.number.is_some_and(|number| !number.takes(text)) {
             return Stepped::Null;
         }
         let cased;

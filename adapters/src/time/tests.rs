@@ -92,6 +92,44 @@ fn formats_are_strict() {
     }
 }
 
+#[test]
+fn a_written_midnight_is_the_written_day_whatever_its_offset() {
+    for text in ["2020-01-02T00:00:00Z", "2020-01-02T00:00:00.000Z", "2020-01-02T00:00:00+00:00", "2020-01-02T00:00:00"]
+    {
+        for zone in [BERLIN, NEW_YORK] {
+            let day = fhir(text, zone).unwrap().midnight_is_day(zone);
+            assert_eq!((day, day.instant_cell()), (fhir("2020-01-02", zone).unwrap(), Cell::Null), "{text} {zone}");
+        }
+    }
+    // Midnight of the zone, in another offset.
+    let day = fhir("2020-01-01T23:00:00Z", BERLIN).unwrap().midnight_is_day(BERLIN);
+    assert_eq!(day, fhir("2020-01-02", BERLIN).unwrap());
+    let time = fhir("2020-01-01T23:00:00Z", NEW_YORK).unwrap();
+    assert_eq!(time.midnight_is_day(NEW_YORK), time);
+}
+
+#[test]
+fn an_offset_may_be_hours_alone_or_a_name() {
+    let format = DateFormat::new("%Y-%m-%d %H:%M:%S%z").unwrap();
+    let read = |offset: &str| format.parse(&format!("2020-01-02 09:15:00{offset}"), BERLIN).map(|when| utc(&when));
+    for offset in ["+00", "+0000", "+00:00", "Z", " UTC", " GMT", " +00"] {
+        assert_eq!(read(offset).as_deref(), Some("2020-01-02T09:15:00"), "{offset}");
+    }
+    assert_eq!(read("-05").as_deref(), Some("2020-01-02T14:15:00"));
+    assert_eq!(read("+0530").as_deref(), Some("2020-01-02T03:45:00"));
+    for offset in ["+0", "+00:", "+00:6", "+123", "+00:60", " CET", "  UTC", "+99"] {
+        assert_eq!(read(offset), None, "{offset}");
+    }
+}
+
+#[test]
+fn a_fraction_of_zero_is_no_finer_than_a_second() {
+    let format = DateFormat::new("%Y-%m-%d %H:%M:%S.%f").unwrap();
+    let precision = |text: &str| format.parse(text, BERLIN).unwrap().precision;
+    assert_eq!(precision("2020-01-02 10:00:00.0"), Precision::Second);
+    assert_eq!(precision("2020-01-02 10:00:00.5"), Precision::Milli);
+}
+
 proptest! {
     #[test]
     fn never_panics(text in ".{0,40}") {

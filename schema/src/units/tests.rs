@@ -76,6 +76,35 @@ fn spellings_of_hospitals_and_both_micro_signs() {
         ("kg/m²", "kg/m2"),
         ("ng/mL", "ng/mL"),
         ("mL/min/1.73m2", "mL/min/{1.73_m2}"),
+        ("mM", "mmol/L"),
+        ("mm", "mm"),
+        ("MM", "mm"),
+        ("µM", "umol/L"),
+        ("mM/L", "mmol/L"),
+        ("% of total Hgb", "%"),
+        ("% (NGSP)", "%"),
+        ("mmol/mol Hb", "mmol/mol"),
+        ("Thousand/uL", "10*3/uL"),
+        ("x1000/uL", "10*3/uL"),
+        ("thou/mm3", "10*3/mm3"),
+        ("k/cumm", "10*3/mm3"),
+        ("/cumm", "/mm3"),
+        ("Mill/µl", "10*6/uL"),
+        ("×10⁹/L", "10*9/L"),
+        ("E9/L", "10*9/L"),
+        ("bil/L", "10*9/L"),
+        ("mcmol/L", "umol/L"),
+        ("mg/100mL", "mg/dL"),
+        ("mcIU/mL", "u[IU]/mL"),
+        ("mm/Hg", "mm[Hg]"),
+        ("[lb_us]", "[lb_av]"),
+        ("sec.", "s"),
+        ("Sek", "s"),
+        ("/minute", "/min"),
+        ("mL/min/BSA", "mL/min/{1.73_m2}"),
+        ("mL/min/1.73 sq. m", "mL/min/{1.73_m2}"),
+        ("mL/min per 1.73 m2", "mL/min/{1.73_m2}"),
+        ("Celsius", "Cel"),
     ] {
         assert_eq!(ucum(unit).unwrap_or_default().as_ref(), to, "{unit}");
     }
@@ -84,6 +113,8 @@ fn spellings_of_hospitals_and_both_micro_signs() {
     near(std("8310-5", 98.6, "°F"), 37.0);
     near(std("8310-5", 310.15, "K"), 37.0);
     near(std("6690-2", 7000.0, "/uL"), 7.0);
+    near(std("6690-2", 7.0, "K/cumm"), 7.0);
+    near(std("789-8", 4.5, "million/mm3"), 4.5);
     near(std("4544-3", 0.42, "L/L"), 42.0);
     near(std("1742-6", 1.0, "ukat/L"), 60.0);
     near(std("1742-6", 30.0, "IU/L"), 30.0);

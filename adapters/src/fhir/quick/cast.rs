@@ -13,6 +13,7 @@ use super::template::{Figure, Slot};
 use super::tree::Hole;
 use crate::alike::{EventPlaces, Last, Valued};
 use crate::decimal;
+use crate::measurement;
 use crate::time::When;
 
 /// Where the columns stand that are filled.
@@ -72,6 +73,7 @@ pub(super) struct Cast {
     issued: Option<usize>,
     version_id: Option<usize>,
     updated: Option<usize>,
+    words: Vec<usize>,
 }
 
 /// What a line says that all of its rows share.
@@ -140,6 +142,11 @@ impl Cast {
         if origins.len() != rows.len() || !rows.iter().all(|r| taken(r) && r.missing().is_none()) {
             return None;
         }
+        let numeric = |o: &Observation<'_>| o.number_in_words().is_some();
+        if origins.iter().any(|(origin, _)| numeric(origin)) {
+            return None;
+        }
+        let words = slots.iter().enumerate().filter(|(_, s)| **s == Some(Slot::Words)).map(|(hole, _)| hole);
         let places = Places::of(Table::Measurement)?;
         let casts = rows.iter().zip(origins).map(|(row, (_, part))| RowCast::new(row, part, slots, &places));
         Some(Cast {
@@ -152,6 +159,7 @@ impl Cast {
             issued: at(Slot::Issued),
             version_id: at(Slot::VersionId),
             updated: at(Slot::LastUpdated),
+            words: words.collect(),
         })
     }
 
@@ -169,6 +177,11 @@ impl Cast {
         let id = text(self.id)?.trim();
         if id.is_empty() {
             return None;
+        }
+        for hole in &self.words {
+            if measurement::in_words(text(*hole)?.trim()).is_some() {
+                return None;
+            }
         }
         for row in &mut self.rows {
             if let Some((hole, _)) = &row.value {

@@ -93,7 +93,10 @@ fn observed(text: &str, told: &Told<'_>) -> Option<(Cast, Vec<Piece>)> {
     let (pieces, slots) = cut(text)?;
     let json = Json { text, held: false };
     let resource: Observation<'_> = json.parse().ok()?;
-    let rows = versioned(resource.meta.as_ref(), told, observation::rows(&resource, told)).ok()?;
+    let rows = versioned(resource.meta.as_ref(), told, observation::rows(&resource, told));
+    // What had to be left out was told by the slow reader.
+    let whole = told.left_out.take().is_empty();
+    let rows = rows.ok().filter(|_| whole)?;
     Some((Cast::new(&resource, rows, &slots)?, pieces))
 }
 

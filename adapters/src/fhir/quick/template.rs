@@ -20,6 +20,8 @@ pub(super) enum Slot {
     Encounter,
     Effective,
     Issued,
+    /// A text that is no number.
+    Words,
     /// Of the observation itself, or of the component of that number.
     Number(Figure, Option<usize>),
 }
@@ -89,7 +91,7 @@ fn valued(path: &[Step<'_>], component: Option<usize>) -> Role {
         [Name("valueQuantity"), Name("unit" | "code" | "comparator")] => Role::Kept,
         [Name("valueQuantity"), Name(_), ..] => Role::Passed,
         [Name("valueQuantity" | "valueInteger" | "valueBoolean")] => Role::Kept,
-        [Name("valueString")] => Role::Passed,
+        [Name("valueString")] => Role::Filled(Slot::Words),
         [Name("referenceRange"), At(0), Name("low"), Name("value")] => {
             Role::Filled(Slot::Number(Figure::Low, component))
         }

@@ -1,6 +1,7 @@
 //! Each resource, its odd forms, and what is refused.
 #![allow(clippy::unwrap_used)]
 
+mod faults;
 mod profiles;
 mod references;
 

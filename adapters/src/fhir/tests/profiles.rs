@@ -37,7 +37,7 @@ fn the_encounter_gives_a_diagnosis_its_role() {
         {"condition":{"reference":"Condition/a"},"use":{"coding":[{"code":"AD"}]},"rank":1},
         {"condition":{"reference":"Condition/b"},"use":{"coding":[{"code":"DD"}]},"rank":1},
         {"condition":{"reference":"Condition/c"},"use":{"coding":[{"code":"DD"}]},"rank":2},
-        {"condition":{"reference":"Condition/d"},"use":{"coding":[{"system":"http://fhir.de/CodeSystem/KontaktDiagnoseProzedur","code":"hospital-main-diagnosis"}]}}]}"#
+        {"condition":{"reference":"Condition/d"},"use":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/diagnosis-role","code":"CC"},{"system":"http://fhir.de/CodeSystem/KontaktDiagnoseProzedur","code":"hospital-main-diagnosis"}]}}]}"#
         .replace('\n', " ");
     let conditions = ["a", "b", "c", "d", "z"].map(condition).join("\n");
     let (seen, _) = source(&[("Condition.ndjson", &conditions), ("Encounter.ndjson", &encounter)]);

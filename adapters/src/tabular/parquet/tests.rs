@@ -48,6 +48,20 @@ fn all(path: &Path) -> Result<Vec<Vec<String>>, String> {
     }
 }
 
+/// As pandas and Spark write a time with its zone.
+#[test]
+fn a_time_of_a_named_zone_is_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.parquet");
+    let at = |zone: &str| TimestampMicrosecondArray::from(vec![1_577_956_500_000_000]).with_timezone(zone);
+    let columns = ["UTC", "America/New_York"].map(|zone| (zone, Arc::new(at(zone)) as ArrayRef));
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    assert_eq!(all(&path).unwrap(), [["2020-01-02T09:15:00+00:00", "2020-01-02T04:15:00-05:00"]]);
+}
+
 #[test]
 fn every_type_has_one_text() {
     let dir = tempfile::tempdir().unwrap();

@@ -70,6 +70,37 @@ fn an_end_that_never_comes_is_open_and_a_bad_one_costs_the_field() {
 }
 
 #[test]
+fn a_time_that_cannot_be_read_gives_way_to_the_date_beside_it() {
+    let head = "measurement_id,person_id,measurement_concept_id,measurement_date,measurement_datetime\n";
+    let read = |times: &[&str]| {
+        let row = |(i, time): (usize, &&str)| format!("{i},1,3000963,2020-01-0{},{time}\n", i % 9 + 1);
+        let rows: String = times.iter().enumerate().map(row).collect();
+        shipped("omop", "measurement.csv", &format!("{head}{rows}"))
+    };
+    let (seen, tally) = read(&["2020-01-01 08:15:00+00", "2020-01-02 08:15:00 UTC", "2020/01/03 08:15", ""]);
+    assert_eq!((tally.records, tally.quarantined), (4, 1));
+    assert_eq!(texts(&seen, "t_prec"), ["second", "second", "day", "day"]);
+    let said = &seen.bad[0];
+    assert!(said.reason == Reason::BadDate && said.detail.contains("\"measurement_datetime\""), "{}", said.detail);
+    assert!(said.detail.contains("kept with the time of column \"measurement_date\""), "{}", said.detail);
+
+    // Where many can't be read, those that seem to fit are not believed.
+    let (seen, tally) = read(&["31/12/2020", "01/02/2020"].repeat(15));
+    assert_eq!((tally.records, tally.quarantined), (30, 30));
+    assert!(seen.bad.iter().all(|q| q.detail.contains("kept with")), "{:?}", seen.bad[0]);
+    let days: Vec<_> = seen.records.iter().map(|r| r.get("event_date").clone()).collect();
+    assert_eq!(days[1], Cell::Date(18_263), "2020-01-02, by the other column");
+
+    // A death at midnight in UTC is of the day that is written.
+    let (seen, _) =
+        shipped("omop", "death.csv", "person_id,death_date,death_datetime\n1,2020-01-02,2020-01-02T00:00:00Z\n");
+    assert_eq!(
+        (texts(&seen, "t_prec"), seen.records[0].get("death_date")),
+        (vec!["day".to_owned()], &Cell::Date(18_263))
+    );
+}
+
+#[test]
 fn a_bad_birth_costs_the_field_and_not_the_patient() {
     let head = "PATIENT_NUM,SEX_CD,BIRTH_DATE\n";
     let rows = "1,F,01-MAR-70 00.00.00\n2,M,3/1/1970 0:00\n3,F,01-MAR-1970 00.00.00\n4,M,1970-03-01\n5,F,01-MAR-1970 12.00.00.000000 AM\n";
@@ -160,6 +191,49 @@ fn a_class_that_is_not_listed_costs_no_visit() {
     );
     assert_eq!((read.records, read.quarantined), (1, 1));
     assert_eq!((texts(&seen, "class"), seen.bad[0].reason), (vec!["OP".to_owned()], Reason::Unmapped));
+}
+
+#[test]
+fn older_extracts_of_synthea_and_dentists_codes() {
+    let head = "DATE,PATIENT,ENCOUNTER,CODE,DESCRIPTION,VALUE,UNITS\n";
+    let rows = "2018-01-02,p,e,8302-2,Height,170.5,cm\n2018-01-02,p,e,72166-2,Smoking,Never smoker,\n";
+    let (seen, read) = shipped("synthea-csv", "observations.csv", &format!("{head}{rows}"));
+    assert_eq!((read.records, read.quarantined), (2, 0), "{:?}", seen.bad);
+    assert_eq!(
+        (seen.records[0].get("value_num"), texts(&seen, "flag")),
+        (&Cell::Real(170.5), vec![String::new(), "text".to_owned()])
+    );
+    let (seen, _) =
+        shipped("synthea-csv", "encounters.csv", "ID,START,STOP,PATIENT,CODE\ne,2018-01-02,2018-01-02,p,1\n");
+    assert_eq!(texts(&seen, "class"), ["OP"]);
+    let head = "START,STOP,PATIENT,ENCOUNTER,SYSTEM,CODE\n";
+    let rows = "2020-01-02,,p,e,http://snomed.info/sct,430193006\n2020-01-02,,p,e,http://www.ada.org/cdt,D0120\n2020-01-02,,p,e,,D0120\n2020-01-02,,p,e,,430193006\n";
+    let (seen, _) = shipped("synthea-csv", "procedures.csv", &format!("{head}{rows}"));
+    let (snomed, cdt) = ("http://snomed.info/sct", "http://www.ada.org/cdt");
+    assert_eq!(texts(&seen, "code_system"), [snomed, cdt, cdt, snomed], "{:?}", seen.bad);
+}
+
+#[test]
+fn a_result_in_words_leaves_the_number_beside_it() {
+    let head = "labevent_id,subject_id,itemid,charttime,value,valuenum,valueuom,flag\n";
+    let rows = ["see comment,5.5", "GREATER THAN 10,10", "<0.1,0.1", "NEG,", "7,7"].iter().enumerate();
+    let rows: String = rows.map(|(i, r)| format!("{i},1,50912,2150-01-02 10:00:00,{r},mg/dL,\n")).collect();
+    let (seen, read) = shipped("mimic-iv", "labevents.csv", &format!("{head}{rows}"));
+    assert_eq!((read.records, read.quarantined), (5, 0), "{:?}", seen.bad);
+    let numbers: Vec<_> = seen.records.iter().map(|r| r.get("value_num").clone()).collect();
+    assert_eq!(numbers, [Cell::Real(5.5), Cell::Real(10.0), Cell::Real(0.1), Cell::Null, Cell::Real(7.0)]);
+    assert_eq!(texts(&seen, "comparator"), ["eq", "gt", "lt", "eq", "eq"]);
+}
+
+#[test]
+fn a_bound_in_the_source_value_is_kept_where_no_number_was_made_of_it() {
+    let head = "measurement_id,person_id,measurement_concept_id,measurement_date,value_as_number,value_source_value\n";
+    let rows = "1,1,3000963,2020-01-02,,<5\n2,1,3000963,2020-01-02,,trace\n3,1,3000963,2020-01-02,7,<5\n4,1,3000963,2020-01-02,,8\n";
+    let (seen, read) = shipped("omop", "measurement.csv", &format!("{head}{rows}"));
+    assert_eq!((read.records, read.quarantined), (4, 0), "{:?}", seen.bad);
+    let numbers: Vec<_> = seen.records.iter().map(|r| r.get("value_num").clone()).collect();
+    assert_eq!(numbers, [Cell::Real(5.0), Cell::Null, Cell::Real(7.0), Cell::Null]);
+    assert_eq!(texts(&seen, "comparator"), ["lt", "eq", "eq", "eq"]);
 }
 
 #[test]
