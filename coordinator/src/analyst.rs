@@ -102,7 +102,7 @@ pub async fn watch(folder: &Path, study: &str, json: bool) -> anyhow::Result<Stu
     }
     bar.enable_steady_tick(Duration::from_millis(250));
     let mut failures = 0;
-    let mut last = String::new();
+    let mut last = Seen::default();
     loop {
         match follow(folder, study, json, &bar, &mut last).await {
             Ok(Some(status)) => {
@@ -118,20 +118,50 @@ pub async fn watch(folder: &Path, study: &str, json: bool) -> anyhow::Result<Stu
     }
 }
 
+/// What was printed last.
+#[derive(Default)]
+struct Seen {
+    line: String,
+    round: Option<u32>,
+}
+
+/// A window of a continuous study that was told, in one line.
+fn window_line(w: &wire::WindowStatus) -> String {
+    let mut line = format!("{} {}", w.label, w.word);
+    line += &match w.sites.len() {
+        0 => ": a gap, too few sites answered".to_owned(),
+        1 => format!(": 1 site, {}", w.sites.join(", ")),
+        n => format!(": {n} sites, {}", w.sites.join(", ")),
+    };
+    if !w.missing.is_empty() {
+        line += &format!("; missing {}", w.missing.join(", "));
+    }
+    line
+}
+
 async fn follow(
     folder: &Path,
     study: &str,
     json: bool,
     bar: &ProgressBar,
-    last: &mut String,
+    last: &mut Seen,
 ) -> anyhow::Result<Option<StudyStatus>> {
     let (mut client, _, _) = connect(folder).await?;
     let mut stream =
         client.watch(wire::StudyRef { study: study.to_owned() }).await.map_err(|s| refusal(&s))?.into_inner();
     while let Some(status) = stream.message().await.map_err(|s| refusal(&s))? {
+        for window in &status.windows {
+            if last.round.is_some_and(|round| window.round <= round) {
+                continue;
+            }
+            last.round = Some(window.round);
+            if !json {
+                bar.suspend(|| writeln!(std::io::stdout(), "{}", window_line(window)))?;
+            }
+        }
         let line = if json { status_json(&status).to_string() } else { status_line(&status) };
-        if *last != line {
-            line.clone_into(last);
+        if last.line != line {
+            line.clone_into(&mut last.line);
             if json || bar.is_hidden() {
                 writeln!(std::io::stdout(), "{line}")?;
             }
@@ -165,6 +195,9 @@ pub fn status_line(s: &StudyStatus) -> String {
     if s.state == "running" {
         line += &format!("; {} round {}: {} of {} reported", s.analysis, s.round + 1, s.reported, s.roster);
     }
+    if !s.next_window.is_empty() && s.roster == 0 {
+        line += &format!("; next {}, due {}", s.next_window, platform::Micros(s.next_due_micros));
+    }
     if !s.detail.is_empty() {
         line += &format!("; {}", s.detail);
     }
@@ -182,7 +215,21 @@ pub fn status_json(s: &StudyStatus) -> serde_json::Value {
         })
         .collect();
     let hash = certs::head::hex(&s.plan_hash);
+    let windows: Vec<_> = s
+        .windows
+        .iter()
+        .map(|w| {
+            let told = platform::Micros(w.told_micros).to_string();
+            serde_json::json!({
+                "round": w.round, "window": w.label, "word": w.word, "sites": w.sites, "missing": w.missing, "told": told
+            })
+        })
+        .collect();
+    let next = (!s.next_window.is_empty()).then(
+        || serde_json::json!({ "window": s.next_window, "due": platform::Micros(s.next_due_micros).to_string() }),
+    );
     serde_json::json!({
+        "windows": windows, "next": next,
         "study": s.study, "plan_hash": hash, "state": s.state, "detail": s.detail, "sites": sites,
         "rounds_done": s.rounds_done, "rounds_planned": s.rounds_planned, "analysis": s.analysis,
         "round": s.round, "reported": s.reported, "roster": s.roster,

@@ -8,7 +8,6 @@ use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan, StudyStatus, to_site};
 use proto::{Hash, RoundId, SiteId, StudyId};
 use study::Plan;
-use study::schedule::Schedule;
 use summaries::{MergedRound, OfSite, Program};
 use tokio::sync::watch;
 
@@ -20,8 +19,10 @@ use crate::results::{AnalysisResult, Hospital, between};
 use crate::round::secure::Step;
 use crate::round::{Action, Decision, Event, Outcome, Past, Run};
 use crate::secure::SecureRound;
+use windows::Windows;
 
 mod secure;
+mod windows;
 
 /// Why a study can't be opened or go on.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ pub(super) struct Running {
     signed: SignedPlan,
     allocation: Vec<Vec<Rho>>,
     /// The windows of a continuous study.
-    schedule: Option<Schedule>,
+    windows: Windows,
     run: Run,
     state: State,
     program: Option<Box<dyn Program>>,
@@ -135,7 +136,7 @@ impl Running {
             .filter_map(|(s, (d, r))| Some((SiteId::parse(&s).ok()?, (d, String::new(), r))))
             .collect();
         let mut running = Running {
-            schedule: Schedule::of(&plan.study),
+            windows: Windows::open(&plan.study, id, journal)?,
             plan,
             hash,
             signed,
@@ -188,8 +189,7 @@ impl Running {
 
     /// Has the running round of a continuous study wait for its time.
     fn wait_for_window(&mut self, now: Micros) {
-        let due = self.schedule.as_ref().and_then(|s| s.emission(self.state.round)).map(|e| Micros(e.due_micros));
-        if let Some(due) = due {
+        if let Some(due) = self.windows.due(self.state.round) {
             self.run.wait_until(due, now);
         }
     }
@@ -485,6 +485,8 @@ impl Running {
             let done = wire::Acknowledged { round: Some((&round).into()), release_id, attempt };
             self.send(online, site, to_site::Message::Acknowledged(done));
         }
+        let missing = self.missing(&checkpoint);
+        self.windows.tell(&checkpoint, missing);
         self.state = next;
         if done {
             self.program = program;
@@ -584,6 +586,9 @@ impl Running {
             roster: self.run.roster() as u32,
             submitted_micros: self.state.submitted_micros,
             updated_micros: self.state.updated_micros,
+            windows: self.windows.told(),
+            next_window: if self.state.over() { String::new() } else { self.windows.label(self.state.round) },
+            next_due_micros: self.windows.due(self.state.round).map_or(0, |due| due.0),
         }
     }
 

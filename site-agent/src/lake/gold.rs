@@ -98,8 +98,8 @@ pub(super) fn latest_first(table: Table) -> String {
 
 /// The latest revision of each record that was not retracted, sorted by patient: from silver, or from what was folded of it.
 /// Of patients who are another one now the rows are that one's, and rows of patients who are deleted are left out. `gone` says whether
-/// there is a table of records that are no more.
-fn latest(table: Table, folded: bool, people: &Merged, gone: bool) -> String {
+/// there is a table of records that are no more; `starts`, whether there is one of the visits' first days.
+fn latest(table: Table, folded: bool, people: &Merged, gone: bool, starts: bool) -> String {
     let date = table.day();
     let columns = columns(table);
     let mut from = if folded {
@@ -130,8 +130,28 @@ fn latest(table: Table, folded: bool, people: &Merged, gone: bool) -> String {
     if people.has_deleted() {
         from = format!("SELECT {columns} FROM ({from}) s LEFT ANTI JOIN deleted d ON s.person_key = d.deleted_key");
     }
-    format!("{from} ORDER BY person_key, {date} NULLS FIRST, record_key")
+    if starts {
+        let dated = |c: &schema::Column| match c.name {
+            "event_date" => "coalesce(s.event_date, v.start_date) AS event_date".to_owned(),
+            "t_prec" => "CASE WHEN s.event_date IS NULL THEN coalesce(v.t_prec, s.t_prec) ELSE s.t_prec END AS t_prec"
+                .to_owned(),
+            name => format!("s.{name} AS {name}"),
+        };
+        let columns = table.columns().map(dated).collect::<Vec<_>>().join(", ");
+        from = format!(
+            "SELECT {columns} FROM ({from}) s LEFT JOIN starts v ON s.visit_key = v.visit_key AND s.event_date IS NULL"
+        );
+    }
+    format!("SELECT * FROM ({from}) ORDER BY person_key, {date} NULLS FIRST, record_key")
 }
+
+/// The tables whose rows without a day are of the first day of their visit, where they name one.
+const OF_A_VISIT: [Table; 2] = [Table::Condition, Table::Procedure];
+
+/// The first day of each visit, and how precisely it is known.
+const STARTS: &str = "SELECT visit_key, min(start_date) AS start_date, \
+    max(CASE WHEN t_prec IN ('year', 'month') THEN t_prec ELSE 'day' END) AS t_prec FROM stays \
+    WHERE visit_key IS NOT NULL AND start_date IS NOT NULL GROUP BY visit_key";
 
 const NO_CODE: &str = "CAST(NULL AS VARCHAR) AS code_system, CAST(NULL AS VARCHAR) AS code";
 const NO_STANDARD: &str =
@@ -195,7 +215,7 @@ fn inferred_periods() -> String {
 /// none beyond a death.
 /// Whoever has none keeps the inferred one, of the table `inferred`.
 fn observation_periods(people: &Merged) -> String {
-    let latest = latest(Table::ObservationPeriod, false, people, false);
+    let latest = latest(Table::ObservationPeriod, false, people, false, false);
     let columns = columns(Table::ObservationPeriod);
     format!(
         "WITH stated AS (SELECT s.person_key, s.record_key, s.source_system, s.t_ingest, s.basis, s.start_date, \
@@ -413,7 +433,15 @@ impl Lake {
                 session::register_silver(&ctx, "folded", table, files).await.map_err(|e| step(&e))?;
             }
             let gone = self.gone(&ctx, table).await?;
-            let (sql, standard) = (latest(table, fold, &merged, gone), |b| standards.apply(table, b));
+            let visits = self.gold_file(&gold, Table::Visit).filter(|_| OF_A_VISIT.contains(&table));
+            if let Some(file) = &visits {
+                let files = std::slice::from_ref(file);
+                session::register(&ctx, "stays", Table::Visit, files, true).await.map_err(|e| step(&e))?;
+                let starts = ctx.sql(STARTS).await.map_err(|e| step(&e))?.into_view();
+                ctx.register_table("starts", starts).map_err(|e| step(&e))?;
+            }
+            let sql = latest(table, fold, &merged, gone, visits.is_some());
+            let standard = |b| standards.apply(table, b);
             let rows = write(&ctx, &sql, &table.arrow(), &self.root.join(&file), standard).await?;
             if fold {
                 std::fs::remove_file(&folded).map_err(|e| file_error(&folded, &e))?;

@@ -379,3 +379,32 @@ async fn an_id_of_two_people_in_two_files_is_quarantined_in_both() {
         }
     }
 }
+
+/// As in MIMIC-IV on FHIR: a diagnosis names its stay and no day.
+#[tokio::test]
+async fn a_diagnosis_without_a_day_is_of_the_first_day_of_its_stay() {
+    let about = r#""subject":{"reference":"Patient/p"},"code":{"coding":[{"system":"http://hl7.org/fhir/sid/icd-10-cm","code":"I21.4"}]}"#;
+    let stay = r#""encounter":{"reference":"Encounter/e"}"#;
+    let hospital = of(&[(
+        "a.ndjson",
+        &[
+            r#"{"resourceType":"Patient","id":"p","gender":"male","birthDate":"1950-01-01"}"#.to_owned(),
+            r#"{"resourceType":"Encounter","id":"e","status":"finished","class":{"code":"IMP"},"subject":{"reference":"Patient/p"},
+               "period":{"start":"2020-03-04T22:10:00+01:00","end":"2020-03-09T10:00:00+01:00"}}"#
+                .replace('\n', " "),
+            format!(r#"{{"resourceType":"Condition","id":"a",{about},{stay}}}"#),
+            format!(r#"{{"resourceType":"Condition","id":"b",{about},{stay},"onsetDateTime":"2019"}}"#),
+            format!(r#"{{"resourceType":"Condition","id":"c",{about},"encounter":{{"reference":"Encounter/other"}}}}"#),
+            format!(r#"{{"resourceType":"Condition","id":"d",{about}}}"#),
+            format!(r#"{{"resourceType":"Procedure","id":"f","status":"completed",{about},{stay}}}"#),
+        ]
+        .join("\n"),
+    )])
+    .await;
+    let dated = |table| values(&hospital, table, &["event_date", "t_prec"]);
+    let conditions = dated(Table::Condition);
+    assert_eq!(conditions.len(), 4, "{conditions:?}");
+    assert_eq!(conditions.iter().filter(|c| *c == "2020-03-04 day").count(), 1, "{conditions:?}");
+    assert_eq!(conditions.iter().filter(|c| *c == "2019-01-01 year").count(), 1, "{conditions:?}");
+    assert_eq!(dated(Table::Procedure), ["2020-03-04 day"]);
+}
