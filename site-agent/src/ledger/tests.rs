@@ -122,6 +122,7 @@ fn what_is_paid_at_once_is_paid_once_for_each_block_and_gives_each_release_its_n
     // The payment, and the release.
     assert_eq!((d.ledger.head().0, spent(&d, 2020), first.record.manifest.rho_nano), (2, 12_000_000, 0));
     let sigma: f64 = first.record.manifest.parts[0].sigma_nano.parse::<f64>().unwrap() / 1e9;
+    let sigma = sigma / privacy::mechanism::grid(first.record.manifest.parts[0].grid_bits);
     assert!((sigma - (0.5f64 / 0.002).sqrt()).abs() < 0.01, "noise for a sixth: {sigma}");
     for round in 1..40 {
         d.seal(&of(round, &[2020])).unwrap();

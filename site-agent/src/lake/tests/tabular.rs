@@ -289,7 +289,7 @@ async fn a_file_without_a_column_stops_no_other() {
     let bad = report.files.iter().find(|f| f.file == "encounters.csv").unwrap();
     assert_eq!((bad.quarantined, bad.records), (1, 0), "{report:?}");
     let said = std::fs::read_to_string(bad.quarantine.as_ref().unwrap()).unwrap();
-    assert!(said.contains("ENCOUNTERCLASS") && said.contains("contradiction"), "{said}");
+    assert!(said.contains("STOP") && said.contains("contradiction"), "{said}");
     assert_eq!(hospital.rows(Table::Patient, &["sex"]).len(), 2);
     assert!(hospital.ingest().await.files.iter().all(|f| f.unchanged));
     hospital.write("encounters.csv", SYNTHEA[1].1);
