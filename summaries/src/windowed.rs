@@ -96,7 +96,7 @@ fn curves(latest: &[(&Telling, &Estimate, usize)]) -> Vec<Curve> {
                 None if room => out.push(Curve {
                     title,
                     kind: "line".to_owned(),
-                    x_label: "year".to_owned(),
+                    x_label: "day".to_owned(),
                     y_label: row.statistic.clone(),
                     points: vec![point],
                 }),

@@ -31,6 +31,9 @@ pub(super) fn section(a: &AnalysisResult, planned: Planned<'_>, level: &str, pri
     }
     let rows = &a.estimate.rows;
     let all: Vec<&Row> = rows.iter().collect();
+    if planned.is_some_and(|(study, _)| study.stream.is_some()) {
+        return out + &windows(a, &all, level) + "</section>";
+    }
     match a.kind.as_str() {
         "logistic" | "linear" | "poisson" | "negative_binomial" | "gamma" | "cox" | "piecewise_exponential" => {
             let of_model = |r: &&Row| r.term != "model";
@@ -71,6 +74,21 @@ pub(super) fn section(a: &AnalysisResult, planned: Planned<'_>, level: &str, pri
         out.push_str("<p>This analysis has no rows.</p>");
     }
     out + "</section>"
+}
+
+/// The windows of a continuous study: what raised an alarm, the series, and every row, folded.
+fn windows(a: &AnalysisResult, rows: &[&Row], level: &str) -> String {
+    let alarms: Vec<&Row> = rows.iter().copied().filter(|r| r.note.starts_with("ALARM")).collect();
+    let gaps: Vec<&Row> = rows.iter().copied().filter(|r| r.statistic == "window").collect();
+    let mut out = titled("Alarms", &alarms, level, false) + &titled("Gaps", &gaps, level, false);
+    for curve in &a.estimate.curves {
+        out.push_str(&figures::curve(curve, level));
+    }
+    if rows.is_empty() {
+        return out + "<p>No window has been told yet.</p>";
+    }
+    let table = titled("", rows, level, false);
+    out + &format!("<details><summary>{} of all windows</summary>{table}</details>", some(rows.len() as u32, "row"))
 }
 
 /// The hospitals' own estimates, and what they say together.

@@ -62,6 +62,18 @@ impl Svg {
         self.label(anchor, at, "", text);
     }
 
+    /// Five days below an axis of years.
+    fn days_below(&mut self, across: (f64, f64), x: &Scale, axis: f64) {
+        for k in 0..5 {
+            let year = across.0 + (across.1 - across.0) * f64::from(k) / 4.0;
+            let Some(day) = day(year) else { continue };
+            let at = x.at(year);
+            self.line("axis", (at, axis), (at, axis + 4.0));
+            let anchor = ["start", "middle", "middle", "middle", "end"].get(k as usize).copied().unwrap_or("middle");
+            self.text(anchor, (at, axis + 18.0), &day.to_string());
+        }
+    }
+
     /// Labels under ticks of a horizontal scale, with grid lines up to `top`.
     pub(super) fn ticks_below(&mut self, scale: &Scale, top: f64, bottom: f64) {
         let mut free = f64::NEG_INFINITY;
@@ -157,6 +169,16 @@ pub(super) fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
         .fold(None, |r, v| Some(r.map_or((v, v), |(low, high): (f64, f64)| (low.min(v), high.max(v)))))
 }
 
+/// The label of an axis of years whose ticks are days.
+const DAY: &str = "day";
+
+/// The day that a year with its part is nearest to, where it is one.
+fn day(year: f64) -> Option<chrono::NaiveDate> {
+    let first = chrono::NaiveDate::from_ymd_opt(year.floor() as i32, 1, 1)?;
+    let length = if first.leap_year() { 366.0 } else { 365.0 };
+    first.checked_add_days(chrono::Days::new(((year - year.floor()) * length).round() as u64))
+}
+
 /// Two axes with labels and grid; the drawing, the scale across and the scale up.
 pub(super) fn axes(title: &str, across: (f64, f64), up: (f64, f64), labels: (&str, &str)) -> (Svg, Scale, Scale) {
     let (top, bottom) = (10.0, 10.0 + PLOT_HEIGHT);
@@ -172,7 +194,11 @@ pub(super) fn axes(title: &str, across: (f64, f64), up: (f64, f64), labels: (&st
         svg.line("grid", (left, at), (right, at));
         svg.text("end", (left - 6.0, at + 4.0), &number(tick, Style::Plain));
     }
-    svg.ticks_below(&x, bottom, bottom + 4.0);
+    if labels.0 == DAY {
+        svg.days_below(across, &x, bottom);
+    } else {
+        svg.ticks_below(&x, bottom, bottom + 4.0);
+    }
     svg.line("axis", (left, bottom), (right, bottom));
     svg.text("middle", (f64::midpoint(left, right), bottom + 38.0), &clip(labels.0, right - left));
     let middle = f64::midpoint(top, bottom);
@@ -191,6 +217,14 @@ mod tests {
         assert_eq!(Scale::log((0.4, 12.0), 0.0, 1.0).ticks(5), [0.5, 1.0, 2.0, 5.0, 10.0]);
         assert!(Scale::linear((3.0, 3.0), 0.0, 1.0).ticks(5).len() >= 2);
         assert!(Scale::log((0.95, 1.05), 0.0, 1.0).ticks(5).len() >= 3);
+    }
+
+    #[test]
+    fn a_part_of_a_year_is_a_day() {
+        let of = |year| day(year).map(|d| d.to_string());
+        assert_eq!(of(2023.0).as_deref(), Some("2023-01-01"));
+        assert_eq!(of(2024.0 + 59.0 / 366.0).as_deref(), Some("2024-02-29"));
+        assert_eq!((of(2023.9999).as_deref(), of(1e18)), (Some("2024-01-01"), None));
     }
 
     #[test]

@@ -22,10 +22,7 @@ max-width:none;border-radius:4px}
 border:1px solid var(--rule);border-radius:4px;padding:1rem;margin:1.2rem 0}
 .summary dt{color:var(--soft);font-size:.8rem}
 .summary dd{margin:0;font-weight:600}
-.scroll{overflow-x:auto;background:linear-gradient(to right,var(--paper) 30%,transparent),
-linear-gradient(to left,var(--paper) 30%,transparent) 100% 0,linear-gradient(to right,var(--soft),transparent),
-linear-gradient(to left,var(--soft),transparent) 100% 0;background-size:2.4rem 100%,2.4rem 100%,.5rem 100%,.5rem 100%;
-background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}
+.scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums;margin:.6rem 0}
 th,td{text-align:left;padding:.35rem .7rem .35rem 0;border-bottom:1px solid var(--rule);vertical-align:top}
 thead th{color:var(--soft);font-weight:600;border-bottom:2px solid var(--rule)}
@@ -39,6 +36,10 @@ svg{display:block;width:100%;min-width:32rem;max-width:44rem;height:auto;
 font:12px system-ui,-apple-system,'Segoe UI',Roboto,Arial,sans-serif}
 ul.key{list-style:none;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;margin:.2rem 0 .8rem;padding:0;font-size:.88rem}
 svg.swatch{display:inline-block;width:1.75rem;min-width:0;height:.5rem;vertical-align:middle}
+@media(max-width:48rem){.scroll{background:linear-gradient(to right,var(--paper) 30%,transparent),
+linear-gradient(to left,var(--paper) 30%,transparent) 100% 0,linear-gradient(to right,var(--soft),transparent),
+linear-gradient(to left,var(--soft),transparent) 100% 0;background-size:2.4rem 100%,2.4rem 100%,.5rem 100%,.5rem 100%;
+background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}}
 @media(max-width:30rem){body{padding:1rem .7rem 3rem}svg{min-width:27rem}td,th{padding-right:.5rem}table{font-size:.84rem}}
 svg text{fill:var(--ink)}
 svg line,svg path{fill:none;stroke-width:1}
