@@ -98,7 +98,7 @@ fn settings(folder: &Path, home: &Path, widen: bool) -> anyhow::Result<String> {
         // Simulated cohorts may be small.
         d.insert("min_cohort".to_owned(), 0.into());
         // Nobody is here to be asked; what a site refuses stays refused.
-        for key in ["sql", "own_estimates"] {
+        for key in ["sql", "own_estimates", "streams"] {
             if d.get(key).and_then(toml::Value::as_str) != Some("refuse") {
                 d.insert(key.to_owned(), "allow".into());
             }

@@ -72,7 +72,7 @@ fn what_does_not_fit_is_said_with_its_line_and_remedy() {
         ("2028-03-31", "2027-12-31", "when the study has expired"),
         ("kind = \"count\"", "kind = \"attrition\"", "can't be told by windows"),
         ("min_sites = 3 ", "min_sites = 3\n[subgroups.f]\ninclusion = [{ sex = [\"F\"] }]\n# ", "no subgroups"),
-        ("epsilon = 1.0 ", "aggregation = \"secure\"\nepsilon = 1.0 ", "has local noise"),
+        ("epsilon = 0.8 ", "aggregation = \"secure\"\nepsilon = 0.8 ", "has local noise"),
         (
             "table = \"condition\", set = \"ili\", occurrence = \"first\", washout = 30",
             "table = \"patient\"",

@@ -75,6 +75,11 @@ fn every_window_is_told_once_whoever_is_killed_and_can_be_read_meanwhile() {
     assert_eq!(told(&results, "EARS C2").len(), 31);
     let rounds = array(&provenance, "rounds");
     assert_eq!(rounds.len(), 80);
+    let watched = text(&f.coordinator_command(&["study", "watch", "live"]));
+    assert!(watched.contains("2023-02-09 final: 3 sites, s-1, s-2, s-3\n"), "{watched}");
+    let shown = f.status("live");
+    assert_eq!(array(&shown, "windows").last().unwrap()["window"], "2023-02-09");
+    assert_eq!((array(&shown, "windows").len(), &shown["next"]), (20, &Value::Null));
     for site in sites {
         let entries = ledger(&f, site);
         assert_eq!(entries.len(), 80, "one charge a telling at {site}");
@@ -155,7 +160,7 @@ fn without_noise_a_window_is_what_a_study_of_its_days_alone_says() {
             std::fs::write(home.join("mapping.toml"), crate::harness::MAPPING).unwrap();
             let toml = format!(
                 "id = \"s-{site}\"\nname = \"Hospital {site}\"\ncountry = \"DE\"\ntime_zone = \"UTC\"\n[[source]]\nname = \"x\"\n\
-                 format = \"csv\"\npath = \"extract\"\nmapping = \"mapping.toml\"\n[disclosure]\nmin_cell = 0\nstreams = \"allow\"\nmin_cohort = 0\n"
+                 format = \"csv\"\npath = \"extract\"\nmapping = \"mapping.toml\"\n[disclosure]\nmin_cell = 0\nmin_cohort = 0\n"
             );
             std::fs::write(home.join("site.toml"), toml).unwrap();
             std::fs::write(home.join("extract/rows.csv"), extract(site, 20)).unwrap();
