@@ -98,11 +98,11 @@ pub(crate) fn sums(
     })
 }
 
-/// The coefficients of a fit with the inverse of its curvature and the noise's covariance; why there are none, where there are none.
-pub(crate) fn reached<'a>(
-    design: &Design,
-    fit: Option<&'a Fit>,
-) -> Result<(&'a Vec<f64>, &'a DMatrix<f64>, &'a DMatrix<f64>), String> {
+/// Coefficients, the inverse of their curvature and the noise's covariance.
+type Arrived<'a> = (&'a [f64], &'a DMatrix<f64>, &'a DMatrix<f64>);
+
+/// What a fit has reached; why there is none, where there is none.
+pub(crate) fn reached<'a>(design: &Design, fit: Option<&'a Fit>) -> Result<Arrived<'a>, String> {
     match fit {
         // Under noise a separated outcome is not told by its steps alone.
         Some(Fit::Reached(theta, _, privacy))

@@ -391,13 +391,14 @@ mod tests {
     /// Proportions near 0, restricted means near their end and risk differences: nothing out of range is told, whatever the interval.
     #[test]
     fn what_is_told_lies_in_its_range() {
+        type Case<'a> = (&'a str, &'a str, &'a [(f64, f64)], f64, f64);
         let names = ["a", "b", "c"].map(str::to_owned);
         let told = |term: &str, quantity: &str, own_rows: &[(f64, f64)]| {
             let own = own_rows.iter().map(|(e, s)| own(&Row::normal(term, quantity, *e, *s, 0.0, 1.96)).unwrap());
             let own: Vec<Own> = own.collect();
             rows(term, quantity, &analyse(&own, 0.95).unwrap(), names.get(..own.len()).unwrap())
         };
-        let cases: [(&str, &str, &[(f64, f64)], f64, f64); 4] = [
+        let cases: [Case<'_>; 4] = [
             ("smoker=yes", "proportion", &[(0.02, 0.02), (0.2, 0.03)], 0.0, 1.0),
             ("smoker=yes", "proportion", &[(0.0, 0.01), (0.03, 0.02), (0.9, 0.1)], 0.0, 1.0),
             ("arm=a, up to 365", "restricted mean", &[(12.0, 9.0), (350.0, 8.0), (100.0, 40.0)], 0.0, 365.0),

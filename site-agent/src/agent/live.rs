@@ -76,9 +76,7 @@ impl Agent {
         }
         let wrong = match self.ingest(&mut |_, _, _| ()).await {
             Ok(report) if report.failed.is_empty() => return Duration::ZERO,
-            Ok(report) => {
-                report.failed.iter().map(|f| format!("{}: {}", f.source, f.reason)).collect::<Vec<_>>().join("; ")
-            }
+            Ok(report) => report.failed.iter().map(|f| format!("{}: {}", f.source, f.reason)).collect::<Vec<_>>().join("; "),
             Err(e) => e.to_string(),
         };
         tracing::error!("a window is due, and the sources can't all be read: {wrong}");

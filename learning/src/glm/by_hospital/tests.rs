@@ -240,8 +240,8 @@ fn hospitals_far_from_the_first_guess_are_reached() {
     let mut of = |mean: f64| {
         let x: Vec<f64> = (0..2000).map(|_| draws.normal().clamp(-3.0, 3.0)).collect();
         let y = x.iter().map(|x| -mean / 2.0 * (SLOPE * x).exp() * (draws.uniform().ln() + draws.uniform().ln()));
-        let columns = vec![Column::Real(y.collect()), Column::Real(x)];
-        PatientBatch::new(2000, vec![columns[1].clone(), columns[0].clone()]).unwrap()
+        let y = Column::Real(y.collect());
+        PatientBatch::new(2000, vec![Column::Real(x), y]).unwrap()
     };
     let sites = [of(3.0), of(40.0), of(600.0)];
     for sd in [0.0, 0.7] {
