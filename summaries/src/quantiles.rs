@@ -147,13 +147,12 @@ impl Quantiles {
     }
 
     /// The edges, counted in bins, of where the distribution function reaches a level: those of the bin in which it passes it, and up to the
-    /// next bin with patients where it stays at it. A level that is none is that of the first or the last patient.
+    /// next bin with patients where it stays at it. A level that is none may be anywhere up to the bounds.
     fn reaches(&self, cdf: &[f64], level: f64) -> (f64, f64) {
-        let (low, high) = (level.max(ALMOST), level.min(1.0 - ALMOST));
-        let all = cdf.len().saturating_sub(1);
-        let first = cdf.iter().position(|f| *f >= low - ALMOST).unwrap_or(all);
-        let last = cdf.iter().position(|f| *f > high + ALMOST).unwrap_or(all);
-        (first as f64, last as f64 + 1.0)
+        let all = cdf.len();
+        let first = if level <= 0.0 { 0 } else { cdf.iter().position(|f| *f >= level - ALMOST).unwrap_or(all) };
+        let last = if level >= 1.0 { all } else { cdf.iter().position(|f| *f > level + ALMOST).map_or(all, |i| i + 1) };
+        (first as f64, last as f64)
     }
 
     /// Where the distribution function first reaches `p`, linear within a bin.
