@@ -6,7 +6,10 @@
 //! times one above it. So the lane (i, j) moves Z s by eᵢ sᵢ or by (eᵢ sⱼ + eⱼ sᵢ)/√2, and Var(Z s) is σ_h² times the sum of their squares:
 //! σ_h²/2 · (‖s‖² I + s sᵀ) where every entry has a lane.
 
-use nalgebra::{DMatrix, DVector, SymmetricEigen};
+use std::collections::BTreeSet;
+
+use nalgebra::{DMatrix, DVector, Dyn, SymmetricEigen};
+use summaries::Row;
 
 /// Steps smaller than this, without noise, are the end.
 pub(crate) const CONVERGED: f64 = 1e-11;
@@ -45,6 +48,24 @@ pub(crate) enum Fit {
     Reached(Vec<f64>, DMatrix<f64>, DMatrix<f64>),
     /// Why there are none.
     Withheld(&'static str),
+    /// There are none, since these columns are, but for a factor, a sum of others, or never vary.
+    Collinear(Vec<usize>),
+}
+
+/// A column whose part of a vector is less than this, beside the largest, is none of it.
+const PART: f64 = 0.1;
+
+/// The columns that make up the directions of no curvature: eigenvectors whose eigenvalue is at most a floor, or of them the least.
+pub(crate) fn flat(eigen: &SymmetricEigen<f64, Dyn>, floor: f64) -> Vec<usize> {
+    let floor = eigen.eigenvalues.min().max(floor);
+    let mut columns = BTreeSet::new();
+    for (value, vector) in eigen.eigenvalues.iter().zip(eigen.eigenvectors.column_iter()) {
+        let least = PART * vector.amax();
+        if *value <= floor {
+            columns.extend(vector.iter().enumerate().filter(|(_, v)| v.abs() > least).map(|(i, _)| i));
+        }
+    }
+    columns.into_iter().collect()
 }
 
 /// Every entry of a symmetric matrix on and above its diagonal, row by row.
@@ -52,9 +73,25 @@ pub(crate) fn every(d: usize) -> Vec<(usize, usize)> {
     (0..d).flat_map(|i| (i..d).map(move |j| (i, j))).collect()
 }
 
+/// A step longer than this, beside the coefficients, still matters.
+const LONG: f64 = 1e-3;
+
+/// Whether a step still matters.
+pub(crate) fn is_long(length: f64, from: f64) -> bool {
+    length > LONG * (1.0 + from)
+}
+
+/// How many steps were needed, of a fit without noise: as many are to be planned with it.
+pub(crate) fn steps_needed(long: u32) -> Row {
+    let note = "Newton steps until the coefficients moved by less than a thousandth; with noise, plan as many";
+    Row::test("model", "steps", f64::from(long) + 1.0, note)
+}
+
 /// The steps so far.
 #[derive(Default)]
 pub(crate) struct Ascent {
+    /// How many of them still mattered.
+    pub(crate) long: u32,
     curvatures: Vec<(DMatrix<f64>, f64)>,
     /// How much the noise of the step before is expected to leave for the next to gain.
     left: f64,
@@ -64,6 +101,22 @@ impl Ascent {
     /// One step from θ: the place it reaches, its length, and the fit there.
     pub(crate) fn step(&mut self, theta: &[f64], sums: Sums) -> (Vec<f64>, f64, Fit) {
         self.go(theta, sums, false)
+    }
+
+    /// One step from θ with its first coefficient moved, and the sums as they are there. The move is part of the step's length.
+    pub(crate) fn step_from(&mut self, theta: &[f64], shift: f64, sums: Sums) -> (Vec<f64>, f64, Fit) {
+        let mut from = theta.to_vec();
+        if let Some(first) = from.first_mut() {
+            *first += shift;
+        }
+        let (next, length, fit) = self.step(&from, sums);
+        let moved = length.max(shift.abs());
+        self.long += u32::from(is_long(moved, norm_of(theta)));
+        match (shift == 0.0, fit) {
+            // A place that was far away has not been stepped from at its own curvature.
+            (false, Fit::Reached(..)) => (next, moved, Fit::Withheld(SEPARATED)),
+            (_, fit) => (next, moved, fit),
+        }
     }
 
     /// The fit that one step leads to from coefficients that others share. It may be further away than its own error: that is how
@@ -110,7 +163,7 @@ impl Ascent {
             (true, true) => Fit::Reached(next.clone(), inverse, privacy),
             (true, false) => Fit::Withheld(SEPARATED),
             (false, _) if exact && far => Fit::Withheld(SEPARATED),
-            (false, _) if exact => Fit::Withheld("the features are collinear, or one never varies"),
+            (false, _) if exact => Fit::Collinear(flat(&eigen, floor)),
             (false, _) => Fit::Withheld("too noisy to report: the curvature is lost in the noise"),
         };
         (next, length, fit)

@@ -25,7 +25,7 @@ use summaries::{
     PartWork, PatientBatch, Program, ProgramError, Reporting, Row, Sensitivity, Statistic, Step,
 };
 
-use crate::ascent::{Past, every, is_rising, spread};
+use crate::ascent::{Past, every, flat, is_long, is_rising, spread, steps_needed};
 use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::glm;
@@ -328,6 +328,8 @@ pub struct Cox {
     baselines: Option<usize>,
     null: Option<(f64, f64)>,
     past: Past,
+    /// How many steps still mattered.
+    long: u32,
 }
 
 /// What is remembered of a model that has gone on with one baseline.
@@ -354,6 +356,7 @@ impl Cox {
             baselines: None,
             null: None,
             past: Past::default(),
+            long: 0,
         })
     }
 
@@ -400,6 +403,7 @@ impl Cox {
         if let (true, Some((null, chi2))) = (exact, self.null) {
             let df = theta.len() as f64;
             let likelihood = 2.0 * (score.log_likelihood - null);
+            out.rows.push(steps_needed(self.long));
             out.rows.push(Row::test("model", "log likelihood", score.log_likelihood, ""));
             out.rows.push(Row::test("model", "likelihood ratio chi2", likelihood, &degrees_of_freedom(df)));
             out.rows.push(Row::test("model", "likelihood ratio p", chi2_p(likelihood, df), ""));
@@ -445,7 +449,7 @@ impl Program for Cox {
             (false, _) => ONE_FOR_ALL.to_vec(),
             (true, Some((a, b))) => {
                 let mut out = self.past.numbers(self.model.design.width());
-                out.extend([a, b]);
+                out.extend([a, b, f64::from(self.long)]);
                 out
             }
             (true, None) => Vec::new(),
@@ -456,8 +460,8 @@ impl Program for Cox {
         if self.own_baselines && memory == ONE_FOR_ALL {
             (self.own_baselines, self.baselines) = (false, Some(1));
         }
-        if let Some((past, [a, b])) = Past::of(memory, self.model.design.width()) {
-            (self.past, self.null) = (past, Some((*a, *b)));
+        if let Some((past, [a, b, long])) = Past::of(memory, self.model.design.width()) {
+            (self.past, self.null, self.long) = (past, Some((*a, *b)), *long as u32);
         }
     }
 
@@ -494,7 +498,7 @@ impl Program for Cox {
                 self.coefficients(&solved.theta(parameters), &solved.noise, &solved.inverse)
             }
             Ok(_) => self.withheld("the hospital's own estimate is not near the common one"),
-            Err(why) => self.withheld(why),
+            Err(why) => self.withheld(&why),
         };
         Some(told)
     }
@@ -541,13 +545,14 @@ impl Cox {
         self.past = past;
         let solved = match solved? {
             Ok(solved) => solved,
-            Err(why) => return Ok(Step::Done(self.withheld(why))),
+            Err(why) => return Ok(Step::Done(self.withheld(&why))),
         };
         if self.null.is_none() {
             self.null = Some((solved.score.log_likelihood, solved.score.slope.dot(&solved.step)));
         }
         let theta = solved.theta(parameters);
         let length = solved.step.norm();
+        self.long += u32::from(is_long(length, 0.0));
         let by_noise = (&solved.noise * &solved.inverse).trace();
         let rises = is_rising(
             solved.score.slope.dot(&solved.step),
@@ -576,7 +581,7 @@ impl Cox {
         releases: &[MergedRound],
         exact: bool,
         (round, past): (u32, &mut Past),
-    ) -> Result<Result<Solved, &'static str>, ProgramError> {
+    ) -> Result<Result<Solved, String>, ProgramError> {
         self.parameters(parameters)?;
         let sums = RiskSums::new(self.model.clone(), parameters.to_vec());
         let mut score: Option<Score> = None;
@@ -593,7 +598,7 @@ impl Cox {
         }
         let Some(score) = score else { return Err(ProgramError::Merged) };
         if score.events < 1.0 - 1e-6 {
-            return Ok(Err("no event, or too few at risk to be told from noise"));
+            return Ok(Err("no event, or too few at risk to be told from noise".to_owned()));
         }
         // The spectral norm of the curvature's noise is about that of a lane times √(2d).
         let loud = score.variance_of_curvature() * 2.0 * score.slope.len() as f64;
@@ -608,7 +613,8 @@ impl Cox {
         let eigen = curvature.symmetric_eigen();
         let least = eigen.eigenvalues.min();
         if exact && least <= floor {
-            return Ok(Err("the features are collinear, one never varies, or they separate who has the event"));
+            let named = glm::collinear(&self.model.design, &flat(&eigen, floor));
+            return Ok(Err(format!("{named}, or they separate who has the event")));
         }
         let inverse = &eigen.eigenvectors
             * DMatrix::from_diagonal(&eigen.eigenvalues.map(|e| 1.0 / e.max(floor)))

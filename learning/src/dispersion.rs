@@ -1,5 +1,9 @@
 //! The dispersion of a model: Pearson's χ² over its degrees of freedom. A patient adds (1, min(r², B)/B), r² their squared Pearson
-//! residual, times their weight's share of the most where there are weights: norm at most √2.
+//! residual, times their weight's share of the most where there are weights: norm at most √2. A patient of a gamma model whose outcome is not
+//! above 0 has no part in it and adds 1 to a lane of its own instead, so that the norm stays.
+//!
+//! Its sampling error would need the residuals' fourth moments, which are lost in the noise; the usual one supposes that they are normal. So
+//! none is told.
 
 use summaries::lanes::encode;
 use summaries::{
@@ -8,10 +12,14 @@ use summaries::{
 };
 
 use crate::design::Design;
-use crate::likelihood::{Likelihood, tell};
+use crate::family::Family;
+use crate::likelihood::{Likelihood, others, tell};
 
 /// Squared Pearson residuals above this count as this.
 const MOST: f64 = 64.0;
+
+/// What the patients of a gamma model are called whose outcome is not above 0.
+pub(crate) const LEFT_OUT: &str = "left out";
 
 /// Patients and their squared Pearson residuals at given coefficients.
 pub struct Dispersion {
@@ -25,6 +33,11 @@ impl Dispersion {
     pub fn new(design: Design, likelihood: impl Into<Likelihood>, theta: Vec<f64>) -> Dispersion {
         Dispersion { design, likelihood: likelihood.into(), theta }
     }
+
+    /// Whether outcomes that are not above 0 are counted apart.
+    fn counts_others(&self) -> bool {
+        self.likelihood.family == Family::Gamma
+    }
 }
 
 impl Statistic for Dispersion {
@@ -37,10 +50,10 @@ impl Statistic for Dispersion {
         out
     }
     fn layout(&self) -> Layout {
-        Layout { lanes: 2, scale: FIXED_POINT }
+        Layout { lanes: if self.counts_others() { 3 } else { 2 }, scale: FIXED_POINT }
     }
     fn sensitivity(&self) -> Sensitivity {
-        Sensitivity::fixed_point(2, 2f64.sqrt(), 1.0)
+        Sensitivity::fixed_point(self.layout().lanes, 2f64.sqrt(), 1.0)
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
@@ -49,7 +62,11 @@ impl Statistic for Dispersion {
             let squared = ((told.outcome - told.mean).powi(2) / spread.max(f64::MIN_POSITIVE)).min(MOST);
             lanes.add("dispersion", 0, encode(1.0))?;
             lanes.add("dispersion", 1, encode(told.weight * squared / MOST))
-        })
+        })?;
+        if !self.counts_others() {
+            return Ok(());
+        }
+        others("dispersion", (&self.design, &self.likelihood), patients, || lanes.add("dispersion", 2, encode(1.0)))
     }
     fn estimate(&self, merged: &MergedRelease, reporting: &Reporting) -> Estimate {
         let layout = self.layout();
@@ -63,11 +80,18 @@ impl Statistic for Dispersion {
         } else {
             let value = (sum / free).max(0.0);
             let noise = (v * (most * most + value * value)).sqrt() / free;
-            let row = Row::normal("model", "dispersion", value, value * (2.0 / free).sqrt(), noise, reporting.z());
-            rows.push(
-                row.within(0.0, f64::INFINITY)
-                    .note("Pearson's χ² over its degrees of freedom; above 1 a count varies more than a Poisson's"),
-            );
+            let note = match self.likelihood.family {
+                Family::Gamma => "Pearson's χ² over its degrees of freedom; the square of the coefficient of variation",
+                _ => "Pearson's χ² over its degrees of freedom; above 1 a count varies more than a Poisson's",
+            };
+            let row = Row::test("model", "dispersion", value, note);
+            rows.push(Row { dp_se: Some(noise), ..row });
+        }
+        if self.counts_others() {
+            let left = merged.value(2, &layout);
+            let row = summaries::estimate::patients("model", left, v.sqrt(), reporting);
+            let row = Row { statistic: LEFT_OUT.to_owned(), ..row };
+            rows.push(if row.suppressed { row } else { row.note("their outcome is not above 0, as a gamma's is") });
         }
         Estimate { rows, curves: Vec::new() }
     }

@@ -14,10 +14,7 @@
 
 use summaries::Input;
 
-/// 1 / (1 + e^(−z)), without overflow.
-pub fn logistic(z: f64) -> f64 {
-    if z >= 0.0 { 1.0 / (1.0 + (-z).exp()) } else { z.exp() / (1.0 + z.exp()) }
-}
+pub use summaries::interval::logistic;
 
 /// A ratio of a gamma outcome to its mean, less 1, above this is clipped.
 pub const LONGEST_RATIO: f64 = 16.0;

@@ -8,21 +8,22 @@ mod by_hospital;
 
 use nalgebra::{DMatrix, DVector};
 use summaries::{
-    Estimate, FIXED_POINT, Layout, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Statistic,
-    Step,
+    Estimate, FIXED_POINT, Layout, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Row,
+    Statistic, Step,
 };
 
-use crate::ascent::{Ascent, CONVERGED, Fit, SEPARATED, Sums, every};
+use crate::ascent::{Ascent, CONVERGED, Fit, SEPARATED, Sums, every, steps_needed};
 use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::dispersion::Dispersion;
 use crate::family::Family;
+use crate::level::leveled;
 use crate::likelihood::Likelihood;
 use crate::newton::{Curvature, Gradient, matrix, triangle};
 use crate::scores::ScoreHistogram;
 
 pub use by_hospital::ByHospital;
-pub(crate) use by_hospital::ONE_FOR_ALL;
+pub(crate) use by_hospital::{ONE_FOR_ALL, Part};
 
 /// The gradient gets this share of a step's charge, the curvature the rest: an error of the curvature is multiplied by the
 /// step, which shrinks, an error of the gradient is not.
@@ -97,16 +98,12 @@ pub(crate) fn sums(
     })
 }
 
-/// The rows of a fit whose curvature was divided by a unit, of an outcome with a dispersion.
-pub(crate) fn tell(
-    design: &Design,
-    fit: Option<&Fit>,
-    (unit, dispersion): (f64, f64),
-    ratio: &'static str,
-    reporting: &Reporting,
-) -> Estimate {
-    let none = |why: &str| Estimate { rows: withheld(design, why), curves: Vec::new() };
-    let (theta, inverse, privacy): (&Vec<f64>, &DMatrix<f64>, &DMatrix<f64>) = match fit {
+/// Coefficients, the inverse of their curvature and the noise's covariance.
+type Arrived<'a> = (&'a [f64], &'a DMatrix<f64>, &'a DMatrix<f64>);
+
+/// What a fit has reached; why there is none, where there is none.
+pub(crate) fn reached<'a>(design: &Design, fit: Option<&'a Fit>) -> Result<Arrived<'a>, String> {
+    match fit {
         // Under noise a separated outcome is not told by its steps alone.
         Some(Fit::Reached(theta, _, privacy))
             if privacy.amax() > 0.0
@@ -115,11 +112,51 @@ pub(crate) fn tell(
                     .enumerate()
                     .any(|(i, t)| design.is_indicator(i) && (t / design.norm()).abs() > FARTHEST) =>
         {
-            return none(SEPARATED);
+            Err(SEPARATED.to_owned())
         }
-        Some(Fit::Reached(theta, inverse, privacy)) => (theta, inverse, privacy),
-        Some(Fit::Withheld(why)) => return none(why),
-        None => return none("no step was taken"),
+        Some(Fit::Reached(theta, inverse, privacy)) => Ok((theta, inverse, privacy)),
+        Some(Fit::Withheld(why)) => Err((*why).to_owned()),
+        Some(Fit::Collinear(columns)) => Err(collinear(design, columns)),
+        None => Err("no step was taken".to_owned()),
+    }
+}
+
+/// That features are collinear, with their names.
+pub(crate) fn collinear(design: &Design, columns: &[usize]) -> String {
+    let names = design.names();
+    let named: Vec<&str> = columns
+        .iter()
+        .filter(|c| !design.is_intercept(**c))
+        .filter_map(|c| names.get(*c).map(String::as_str))
+        .collect();
+    match named.as_slice() {
+        [] => "the features are collinear, or one never varies".to_owned(),
+        [one] => format!("'{one}' never varies"),
+        some => format!("the features are collinear, or one never varies: {}", some.join(", ")),
+    }
+}
+
+/// What an evaluation at coefficients that were not reached says: how many patients are in the model, and of the rest why it says nothing.
+pub(crate) fn unreached(evaluation: Estimate, why: &str) -> Estimate {
+    let told = |r: Row| if is_a_number_of_patients(&r) { r } else { Row::withheld(&r.term, &r.statistic, why) };
+    Estimate { rows: evaluation.rows.into_iter().map(told).collect(), curves: Vec::new() }
+}
+
+fn is_a_number_of_patients(row: &Row) -> bool {
+    row.statistic == "n" || row.statistic == crate::dispersion::LEFT_OUT
+}
+
+/// The rows of a fit whose curvature was divided by a unit, of an outcome with a dispersion.
+pub(crate) fn tell(
+    design: &Design,
+    fit: Option<&Fit>,
+    (unit, dispersion): (f64, f64),
+    ratio: &'static str,
+    reporting: &Reporting,
+) -> Estimate {
+    let (theta, inverse, privacy) = match reached(design, fit) {
+        Ok(reached) => reached,
+        Err(why) => return Estimate { rows: withheld(design, &why), curves: Vec::new() },
     };
     let told = Coefficients {
         design,
@@ -171,8 +208,9 @@ impl Program for Glm {
         self.parameters(parameters)?;
         if round < self.steps {
             let [gradient, curvature] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-            let sums = sums(&self.design, self.likelihood.unit(), gradient, curvature)?;
-            let (theta, length, fit) = self.ascent.step(parameters, sums);
+            let mut sums = sums(&self.design, self.likelihood.unit(), gradient, curvature)?;
+            let shift = leveled(&self.design, self.likelihood.family, &mut sums);
+            let (theta, length, fit) = self.ascent.step_from(parameters, shift, sums);
             self.last = Some(fit);
             let converged = merged.exact() && length < CONVERGED;
             let round = if converged { self.steps } else { round + 1 };
@@ -219,17 +257,26 @@ impl Glm {
         Estimate { rows: withheld(design, why), curves: Vec::new() }
     }
 
-    fn finish(&self, theta: &[f64], last: &MergedRelease) -> Estimate {
-        let evaluation = self.evaluation(self.design.clone(), theta.to_vec()).estimate(last, &self.reporting);
-        let mut out = match self.dispersion(&evaluation) {
-            Some(d) => {
-                let unit = (self.likelihood.unit(), d);
-                tell(&self.design, self.last.as_ref(), unit, self.likelihood.family.ratio(), &self.reporting)
-            }
-            None => self.without_dispersion(&self.design),
+    /// A fit, and the evaluation at its coefficients.
+    fn beside(&self, design: &Design, fit: Option<&Fit>, evaluation: Estimate) -> Estimate {
+        let tell = |d: f64| {
+            let unit = (self.likelihood.unit(), d);
+            tell(design, fit, unit, self.likelihood.family.ratio(), &self.reporting)
+        };
+        let (mut out, evaluation) = match (reached(design, fit), self.dispersion(&evaluation)) {
+            (Err(why), _) => (tell(1.0), unreached(evaluation, &why)),
+            (Ok(_), Some(d)) => (tell(d), evaluation),
+            (Ok(_), None) => (self.without_dispersion(design), evaluation),
         };
         out.rows.extend(evaluation.rows);
         out.curves.extend(evaluation.curves);
+        out
+    }
+
+    fn finish(&self, theta: &[f64], last: &MergedRelease) -> Estimate {
+        let evaluation = self.evaluation(self.design.clone(), theta.to_vec()).estimate(last, &self.reporting);
+        let mut out = self.beside(&self.design, self.last.as_ref(), evaluation);
+        out.rows.extend((last.noise_variance == 0.0).then(|| steps_needed(self.ascent.long)));
         out
     }
 }

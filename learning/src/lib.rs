@@ -9,9 +9,10 @@
 //! * [`likelihood`]: a family with an offset and weights.
 //! * [`newton`]: gradient and curvature of a likelihood, one patient at a time.
 //! * `ascent`: one noisy Newton step and how well the place it reaches is known; `coefficients`: what a fit says in own units.
+//! * `level`: the intercept on the logarithm's scale, where the first guess of a mean is far away.
 //! * [`glm`]: the rounds of a generalised linear model; [`dispersion`] of counts and ratios.
 //! * [`negative_binomial`]: counts that vary more than a Poisson's.
-//! * [`linear`]: linear regression, in one round.
+//! * [`linear`]: linear regression, in one round, with one intercept or one for each hospital.
 //! * [`cox`]: proportional hazards, by sums over the cells of time.
 //! * [`piecewise`]: hazards constant within intervals.
 //! * [`propensity`]: treatment effects by weights and strata of the score; [`weighting`]: what is compared.
@@ -25,6 +26,7 @@ pub mod design;
 pub mod dispersion;
 pub mod family;
 pub mod glm;
+mod level;
 pub mod likelihood;
 pub mod linear;
 pub mod negative_binomial;
@@ -41,7 +43,7 @@ pub use design::{Design, Term};
 pub use family::Family;
 pub use glm::Glm;
 pub use likelihood::Likelihood;
-pub use linear::Linear;
+pub use linear::{Linear, LinearByHospital};
 pub use negative_binomial::NegativeBinomial;
 pub use piecewise::PiecewiseExponential;
 pub use propensity::Propensity;

@@ -53,6 +53,28 @@ enum Outcome<'a> {
     Real(&'a [f64]),
 }
 
+/// Calls `f` for each patient who is complete but that the outcome is not above 0, as the family wants it.
+pub(crate) fn others(
+    statistic: &'static str,
+    (design, likelihood): (&Design, &Likelihood),
+    patients: &PatientBatch,
+    mut f: impl FnMut() -> Result<(), AccumulateError>,
+) -> Result<(), AccumulateError> {
+    let place = design.inputs().len();
+    let outcome = real(statistic, patients, place)?;
+    let next = place + likelihood.family.inputs().len();
+    let offsets = likelihood.offset.map(|_| real(statistic, patients, next)).transpose()?;
+    let next = next + usize::from(likelihood.offset.is_some());
+    let weights = likelihood.weights.map(|_| real(statistic, patients, next)).transpose()?;
+    design.rows(statistic, patients, |patient, _, _| {
+        let of =
+            |column: Option<&[f64]>, none: f64| column.map_or(none, |c| c.get(patient).copied().unwrap_or(f64::NAN));
+        let has_offset = !of(offsets, 0.0).is_nan();
+        let complete = has_offset && of(weights, 1.0) > 0.0;
+        if complete && of(Some(outcome), f64::NAN) <= 0.0 { f() } else { Ok(()) }
+    })
+}
+
 /// Calls `f` with each complete patient's row, weight and what they say at coefficients of the unit-ball rows. The weight is the design's
 /// times the patient's own, as a share of the most.
 pub(crate) fn tell(

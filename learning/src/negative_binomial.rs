@@ -20,11 +20,12 @@ use summaries::{
     Program, ProgramError, Reporting, Row, Sensitivity, Statistic, Step,
 };
 
-use crate::ascent::{Ascent, CONVERGED, Fit};
+use crate::ascent::{Ascent, CONVERGED, Fit, steps_needed};
 use crate::design::Design;
 use crate::dispersion::Dispersion;
 use crate::family::Family;
 use crate::glm::{self, EVALUATION_WEIGHT, GRADIENT_WEIGHT};
+use crate::level::leveled;
 use crate::likelihood::{Likelihood, tell};
 use crate::newton::{Curvature, Gradient};
 
@@ -32,6 +33,8 @@ use crate::newton::{Curvature, Gradient};
 pub const MOST: f64 = 10_000.0;
 /// log θ stays within ± this: beyond it a count is a Poisson's, or says nothing.
 const WIDEST: f64 = 12.0;
+/// Why there is no θ yet.
+const NOT_CONVERGED: &str = "not converged: more steps are needed";
 /// The shape's share of a step's charge.
 const SHAPE_WEIGHT: f64 = 0.2;
 
@@ -183,7 +186,7 @@ impl NegativeBinomial {
         } else if !known {
             Size::Withheld("too noisy to report: how much the counts vary is lost in the noise")
         } else if wanted.abs() > 3.0 * error || wanted.abs() > 2.0 {
-            Size::Withheld("not converged: more steps are needed")
+            Size::Withheld(NOT_CONVERGED)
         } else {
             Size::Reached(next, sampling, noise)
         };
@@ -246,9 +249,14 @@ impl Program for NegativeBinomial {
         let (theta, tau) = self.split(parameters)?;
         if round < self.steps {
             let [gradient, curvature, shape] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-            let sums = glm::sums(&self.design, self.likelihood.unit(), gradient, curvature)?;
-            let (mut next, length, fit) = self.ascent.step(theta, sums);
-            let (size, moved, said) = self.size_step(tau, shape)?;
+            let mut sums = glm::sums(&self.design, self.likelihood.unit(), gradient, curvature)?;
+            let shift = leveled(&self.design, self.likelihood.family, &mut sums);
+            let (mut next, length, fit) = self.ascent.step_from(theta, shift, sums);
+            let (mut size, mut moved, said) = self.size_step(tau, shape)?;
+            // What the counts vary about a mean that is far away says nothing of θ.
+            if shift != 0.0 {
+                (size, moved) = (tau, 0.0);
+            }
             next.push(size);
             self.last = Some((fit, said));
             let converged = merged.exact() && length < CONVERGED && moved.abs() < CONVERGED;
@@ -259,19 +267,31 @@ impl Program for NegativeBinomial {
         if last.lanes.len() != evaluation.layout().lanes {
             return Err(ProgramError::Merged);
         }
-        let fit = self.last.as_ref().map(|(fit, _)| fit);
-        let mut out = glm::tell(&self.design, fit, (self.likelihood.unit(), 1.0), "rate ratio", &self.reporting);
+        // The coefficients' errors need θ, and θ the coefficients' means.
+        let fit = match &self.last {
+            Some((Fit::Reached(..), Size::Withheld(why))) if *why == NOT_CONVERGED => Some(Fit::Withheld(why)),
+            Some((fit, _)) => Some(fit.clone()),
+            None => None,
+        };
+        let unreached = glm::reached(&self.design, fit.as_ref()).err();
+        let mut out =
+            glm::tell(&self.design, fit.as_ref(), (self.likelihood.unit(), 1.0), "rate ratio", &self.reporting);
         let q = normal_quantile(0.5 + self.reporting.confidence / 2.0);
         out.rows.push(match self.last.as_ref().map(|(_, size)| *size) {
+            _ if unreached.is_some() => Row::withheld("model", "theta", unreached.as_deref().unwrap_or_default()),
             Some(Size::Reached(tau, s, p)) => {
                 Row::ratio("model", "theta", tau, s, p, q).note("the variance of a count of mean μ is μ + μ²/theta")
             }
             Some(Size::Withheld(why)) => Row::withheld("model", "theta", why),
             None => Row::withheld("model", "theta", "no step was taken"),
         });
-        let evaluation = evaluation.estimate(last, &self.reporting);
+        let mut evaluation = evaluation.estimate(last, &self.reporting);
+        if let Some(why) = &unreached {
+            evaluation = glm::unreached(evaluation, why);
+        }
         out.rows.extend(evaluation.rows);
         out.curves.extend(evaluation.curves);
+        out.rows.extend(merged.exact().then(|| steps_needed(self.ascent.long)));
         Ok(Step::Done(out))
     }
 }

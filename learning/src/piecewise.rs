@@ -78,6 +78,12 @@ impl Intervals {
     fn split(&self, time: f64, event: bool) -> Pieces {
         let mut out = Pieces { at_risk: Vec::new(), event: None };
         let mut from = 0.0;
+        if time <= 0.0 {
+            // Without time at risk an event is of the first interval, as `cox` has it in the first cell.
+            out.event = event.then_some(0);
+            out.at_risk.extend(event.then_some((0, 0.0)));
+            return out;
+        }
         for (j, end) in self.ends.iter().enumerate() {
             if time > from {
                 out.at_risk.push((j, time.min(*end) - from));
@@ -90,7 +96,7 @@ impl Intervals {
         out
     }
 
-    /// Calls `f` with the row and the pieces of each complete patient who is at risk at all.
+    /// Calls `f` with the row and the pieces of each complete patient of a time.
     fn patients(
         &self,
         statistic: &'static str,
@@ -102,7 +108,7 @@ impl Intervals {
         self.design.rows(statistic, patients, |patient, row, _| {
             let time = times.get(patient).copied().unwrap_or(f64::NAN);
             match events.get(patient).copied().unwrap_or(MISSING) {
-                e @ 0..=1 if time > 0.0 => f(row, &self.split(time, e == 1)),
+                e @ 0..=1 if time >= 0.0 => f(row, &self.split(time, e == 1)),
                 _ => Ok(()),
             }
         })

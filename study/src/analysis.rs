@@ -293,6 +293,9 @@ pub enum What {
         /// As in [`Fitting`].
         #[serde(default)]
         clip: Option<f64>,
+        /// A baseline for each hospital, or one for all.
+        #[serde(default, skip_serializing_if = "Baseline::is_hospital")]
+        baseline: Baseline,
     },
     /// Poisson regression of a count, with the logarithm as its link.
     Poisson {
@@ -521,7 +524,7 @@ impl What {
             "rate" => &["events", "time", "by", "per"],
             "compare" => &["of", "by"],
             "rank_sum" => &["of", "by", "bins"],
-            "linear" => &["outcome", "features", "interactions", "splines", "weights", "clip"],
+            "linear" => &["outcome", "features", "interactions", "splines", "weights", "baseline", "clip"],
             "negative_binomial" => {
                 &["outcome", "features", "interactions", "splines", "exposure", "offset", "weights", "steps", "clip"]
             }

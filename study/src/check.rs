@@ -4,9 +4,13 @@
 mod analyses;
 mod cohort;
 mod feature;
+mod fixed;
+mod notes;
 mod regressions;
 mod stream;
 mod times;
+
+pub use notes::notes;
 
 use std::fmt;
 
@@ -78,7 +82,14 @@ pub fn check(study: &Study) -> Vec<Problem> {
     }
     c.analyses();
     c.stream();
-    c.problems
+    // A feature or a setting that several analyses have is wrong once.
+    let mut said = Vec::new();
+    for problem in c.problems {
+        if !said.contains(&problem) {
+            said.push(problem);
+        }
+    }
+    said
 }
 
 fn distinct(texts: &[String]) -> bool {

@@ -132,8 +132,8 @@ impl fmt::Display for Entry {
 }
 
 /// Which event of a patient. Events on one day are one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(from = "Which", into = "Which")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(into = "Which")]
 #[schemars(with = "Which")]
 pub enum Occurrence {
     /// The first.
@@ -148,14 +148,14 @@ pub enum Occurrence {
 }
 
 /// How an occurrence is written: a word, or a number.
-#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Which {
     Word(Word),
     Number(u32),
 }
 
-#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Word {
     First,
@@ -163,14 +163,36 @@ enum Word {
     Any,
 }
 
-impl From<Which> for Occurrence {
-    fn from(which: Which) -> Occurrence {
-        match which {
-            Which::Word(Word::First) => Occurrence::First,
-            Which::Word(Word::Last) => Occurrence::Last,
-            Which::Word(Word::Any) => Occurrence::Any,
-            Which::Number(n) => Occurrence::Nth(n),
+/// Read by hand, so that what is neither a word nor a number is told what would be.
+impl<'de> Deserialize<'de> for Occurrence {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Occurrence, D::Error> {
+        struct Reads;
+        impl serde::de::Visitor<'_> for Reads {
+            type Value = Occurrence;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "\"first\", \"last\", \"any\" or a number from 1")
+            }
+            fn visit_str<E: serde::de::Error>(self, word: &str) -> Result<Occurrence, E> {
+                match word {
+                    "first" => Ok(Occurrence::First),
+                    "last" => Ok(Occurrence::Last),
+                    "any" => Ok(Occurrence::Any),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(word), &self)),
+                }
+            }
+            fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<Occurrence, E> {
+                let number =
+                    u32::try_from(n).map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(n), &self))?;
+                Ok(Occurrence::Nth(number))
+            }
+            fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<Occurrence, E> {
+                match u64::try_from(n) {
+                    Ok(n) => self.visit_u64(n),
+                    Err(_) => Err(E::invalid_value(serde::de::Unexpected::Signed(n), &self)),
+                }
+            }
         }
+        d.deserialize_any(Reads)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use proto::Hash;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::budget;
 use crate::check::{self, Problem};
@@ -45,6 +46,7 @@ impl Plan {
     /// All that is wrong with the study.
     pub fn new(federation: &str, study: Study) -> Result<Plan, Vec<Problem>> {
         let mut problems = check::check(&study);
+        let written = study.clone();
         let study = crate::subgroup::expanded(&study);
         let plan = Plan { format: FORMAT.to_owned(), federation: federation.to_owned(), study };
         if problems.is_empty() {
@@ -57,8 +59,10 @@ impl Plan {
         }
         let reads_back = plan.canonical().ok().and_then(|b| Plan::parse(&b).ok()).is_some_and(|p| p == plan);
         if problems.is_empty() && !reads_back {
-            let message = "a number of the study does not read back as it was written";
-            problems.push(Problem::at(&[], message, "write numbers with fewer than 16 digits"));
+            let path = changed(&written).unwrap_or_default();
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let message = "the number does not read back as it was written";
+            problems.push(Problem::at(&path, message, "write it with fewer than 16 digits"));
         }
         if problems.is_empty() { Ok(plan) } else { Err(problems) }
     }
@@ -100,6 +104,26 @@ impl Plan {
     /// As [`Plan::canonical`].
     pub fn hash(&self) -> Result<Hash, PlanError> {
         Ok(hash_of(&self.canonical()?))
+    }
+}
+
+/// Where a study's first number lies that its JSON does not read back as it is.
+fn changed(study: &Study) -> Option<Vec<String>> {
+    let before = serde_json::to_value(study).ok()?;
+    let after = serde_json::from_slice(&serde_json::to_vec(study).ok()?).ok()?;
+    differs(&before, &after)
+}
+
+fn differs(a: &Value, b: &Value) -> Option<Vec<String>> {
+    let below = |key: String, a: &Value, b: Option<&Value>| {
+        let mut path = differs(a, b.unwrap_or(&Value::Null))?;
+        path.insert(0, key);
+        Some(path)
+    };
+    match (a, b) {
+        (Value::Object(a), Value::Object(b)) => a.iter().find_map(|(k, v)| below(k.clone(), v, b.get(k))),
+        (Value::Array(a), Value::Array(b)) => a.iter().enumerate().find_map(|(i, v)| below(i.to_string(), v, b.get(i))),
+        (a, b) => (a != b).then(Vec::new),
     }
 }
 

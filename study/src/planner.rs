@@ -1,10 +1,10 @@
 //! Cost and expected error before anything is spent and without touching a site's data: the study's own programs run over
-//! made-up patients, evenly spread over the declared bounds and levels, as many as are expected, with the noise's variance
-//! but no noise.
+//! made-up patients (see `made_up`), as many as are expected, with the noise's variance but no noise.
+
+mod made_up;
 
 use serde::Serialize;
-use summaries::top_codes::key::key;
-use summaries::{Column, Lanes, MergedRelease, MergedRound, OfSite, PatientBatch, ProgramError, Row, Step};
+use summaries::{Lanes, MergedRelease, MergedRound, OfSite, ProgramError, Row, Step};
 
 use privacy::mechanism::gaussian_sigma;
 use privacy::{Epsilon, Rho, accounting, distributed};
@@ -12,12 +12,8 @@ use privacy::{Epsilon, Rho, accounting, distributed};
 use crate::analysis::What;
 use crate::budget;
 use crate::compile;
-use crate::feature::Shape;
 use crate::plan::Plan;
 use crate::spec::Aggregation;
-
-/// Made-up patients; their sums are scaled to the expected number.
-const GRID: usize = 997;
 
 /// What an analysis costs and how well it will be known.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +26,19 @@ pub struct AnalysisCost {
     pub rho: Rho,
     /// Expected estimates' widths.
     pub expected: Vec<ExpectedError>,
+    /// What would not be told.
+    pub withheld: Vec<Withheld>,
+}
+
+/// A number that would not be told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Withheld {
+    /// What it is about.
+    pub term: String,
+    /// Which number.
+    pub statistic: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// The expected half-width of an interval.
@@ -39,7 +48,7 @@ pub struct ExpectedError {
     pub term: String,
     /// Which number.
     pub statistic: String,
-    /// Half the width of the interval, sampling and noise, as the study asks.
+    /// Half the width of the interval, sampling and noise, as the study asks; the noise's alone of a number that has no interval.
     pub half_width: f64,
     /// The same with the noise alone.
     pub half_width_privacy: f64,
@@ -92,36 +101,6 @@ pub struct Cost {
     pub gate_epsilon: f64,
 }
 
-fn made_up(shapes: &[Shape]) -> Option<PatientBatch> {
-    // Multiples of irrational steps fill every margin evenly and keep the columns apart.
-    let place = |column: usize, i: usize| {
-        let step = (2.0 + column as f64 * 1.37).sqrt();
-        (i as f64 + 0.5).mul_add(step, 0.1 * column as f64).fract()
-    };
-    let columns = shapes
-        .iter()
-        .enumerate()
-        .map(|(c, shape)| match shape {
-            Shape::Real { lower, upper } => {
-                Column::Real((0..GRID).map(|i| lower + (upper - lower) * place(c, i)).collect())
-            }
-            Shape::Level { levels } => {
-                Column::Level((0..GRID).map(|i| (place(c, i) * levels.len() as f64) as u32).collect())
-            }
-            // Few codes, so that one of them stands out.
-            Shape::Keys { .. } => Column::Keys {
-                offsets: (0..=GRID as u32).collect(),
-                keys: (0..GRID).map(|i| key(&format!("{:02}", (place(c, i) * 20.0) as u32))).collect(),
-            },
-            Shape::Codes { codes, .. } => Column::Codes {
-                offsets: (0..=GRID as u32).collect(),
-                codes: (0..GRID).map(|i| (place(c, i) * codes.len() as f64) as u32).collect(),
-            },
-        })
-        .collect();
-    PatientBatch::new(GRID, columns).ok()
-}
-
 /// The plan's cost and expected error for so many sites of so many patients in the cohort.
 ///
 /// # Errors
@@ -139,22 +118,28 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
             rehearse(&other, i, rounds.get(i).map(Vec::as_slice).unwrap_or_default(), sites, patients)
         };
         let (local, secure) = (under(Aggregation::Local)?, under(Aggregation::Secure)?);
-        let wide = |rows: &[Row], r: &Row| Some(z * find(rows, &r.term, &r.statistic)?.se?);
+        let wide = |rows: &[Row], r: &Row| Some(z * spread(find(rows, &r.term, &r.statistic)?)?);
         let expected = rows
             .iter()
             .filter_map(|r| {
                 Some(ExpectedError {
                     term: r.term.clone(),
                     statistic: r.statistic.clone(),
-                    half_width: z * r.se?,
+                    half_width: z * spread(r)?,
                     half_width_privacy: z * r.dp_se?,
                     half_width_local: wide(&local, r),
                     half_width_secure: wide(&secure, r),
                 })
             })
             .collect();
+        let withheld = rows.iter().filter(|r| r.suppressed).map(|r| Withheld {
+            term: r.term.clone(),
+            statistic: r.statistic.clone(),
+            reason: r.note.clone(),
+        });
         analyses.push(AnalysisCost {
             analysis: analysis.label(),
+            withheld: withheld.collect(),
             rounds: rounds.len() as u32,
             rho: budget::cost_of(&plan.study, rounds),
             expected,
@@ -171,6 +156,11 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
         gate_epsilon: plan.study.dq_gate.as_ref().map_or(0.0, |g| g.epsilon),
         cohorts: plan.study.analysis.iter().map(|a| a.cohort.as_str()).collect::<std::collections::BTreeSet<_>>().len(),
     })
+}
+
+/// A row's error; the noise's alone where it has no other.
+fn spread(row: &Row) -> Option<f64> {
+    row.se.or(row.dp_se)
 }
 
 fn find<'a>(rows: &'a [Row], term: &str, statistic: &str) -> Option<&'a Row> {
@@ -198,7 +188,7 @@ pub fn needed(plan: &Plan, sites: usize, patients: usize, wanted: Wanted) -> Res
         for (i, rounds) in allocation.iter().enumerate() {
             let rows = rehearse(&other, i, rounds, sites, patients)?;
             if let Some(row) = find(&rows, &wanted.term, &wanted.statistic) {
-                return Ok(row.se.map_or(f64::INFINITY, |se| z * se));
+                return Ok(spread(row).map_or(f64::INFINITY, |se| z * se));
             }
         }
         Err(format!(
@@ -228,9 +218,9 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
     if let Some(What::Distinct { .. }) = plan.study.analysis.get(analysis).map(|a| &a.what) {
         return distinct(plan, analysis, rounds, sites, patients);
     }
-    let shapes = plan.study.analysis.get(analysis).and_then(|a| compile::columns(&plan.study, a));
-    let batch = shapes.as_deref().and_then(made_up).ok_or("the features do not fit")?;
-    let scale = (sites * patients) as f64 / GRID as f64;
+    let of = plan.study.analysis.get(analysis);
+    let batch = of.and_then(|a| made_up::patients(&plan.study, a)).ok_or("the features do not fit")?;
+    let scale = (sites * patients) as f64 / made_up::GRID as f64;
     let privacy = &plan.study.privacy;
     let shared = match privacy.aggregation {
         Aggregation::Local => 1.0,

@@ -3,8 +3,9 @@
 use serde::Deserialize as _;
 use toml::de::{DeTable, DeValue};
 
-use crate::analysis::What;
+use crate::analysis::{Analysis, What};
 use crate::check::Problem;
+use crate::feature::Feature;
 use crate::spec::Study;
 
 /// Reads a study.
@@ -20,8 +21,86 @@ pub fn study(text: &str) -> Result<Study, Vec<Problem>> {
     value.map_err(|e| {
         let line = e.span().map(|s| line_of(text, s.start));
         let message = e.message().replace("did not match any variant of untagged enum Criterion", CRITERIA);
-        vec![Problem { path: String::new(), line, message, remedy: "see the examples for the form".to_owned() }]
+        let (path, at) = match culprit(text) {
+            Some(path) => {
+                let table = DeTable::parse(text).ok();
+                let at = table.and_then(|t| locate(t.get_ref(), &path)).map(|at| line_of(text, at));
+                (path, at)
+            }
+            None => (e.span().and_then(|s| path_of(text, s.start)).unwrap_or_default(), line),
+        };
+        let remedy = "see the examples for the form, or study schema for all settings".to_owned();
+        vec![Problem { path, line: at.or(line), message, remedy }]
     })
+}
+
+/// The setting of an analysis or a feature whose value does not fit: their kind is read first, and with it the place of what comes after is lost.
+/// It is the one without which the rest is not told the same.
+fn culprit(text: &str) -> Option<String> {
+    let whole: toml::Table = toml::from_str(text).ok()?;
+    let analyses = whole.get("analysis").and_then(toml::Value::as_array).into_iter().flatten();
+    let analyses = analyses.enumerate().map(|(i, v)| (format!("analysis.{i}"), v));
+    let features = whole.get("features").and_then(toml::Value::as_table).into_iter().flatten();
+    let features = features.map(|(name, v)| (format!("features.{name}"), v));
+    let wrong = |place: &str, value: toml::Value| -> Option<String> {
+        let message = |e: toml::de::Error| e.message().to_owned();
+        if place.starts_with("analysis") {
+            Analysis::deserialize(value).map_err(message).err()
+        } else {
+            Feature::deserialize(value).map_err(message).err()
+        }
+    };
+    for (place, value) in analyses.chain(features) {
+        let Some(table) = value.as_table() else { continue };
+        let Some(why) = wrong(&place, value.clone()) else { continue };
+        let without = |key: &&String| {
+            let mut rest = table.clone();
+            rest.remove(key.as_str());
+            *key != "kind" && wrong(&place, toml::Value::Table(rest)).as_ref() != Some(&why)
+        };
+        return table.keys().find(without).map(|key| format!("{place}.{key}"));
+    }
+    None
+}
+
+/// The dotted path of what stands at a place of a text.
+fn path_of(text: &str, at: usize) -> Option<String> {
+    let table = DeTable::parse(text).ok()?;
+    let mut path = Vec::new();
+    within(table.get_ref(), at, &mut path);
+    (!path.is_empty()).then(|| path.join("."))
+}
+
+fn within(table: &DeTable<'_>, at: usize, path: &mut Vec<String>) {
+    for (name, value) in table {
+        if name.span().contains(&at) || holds(value, at) {
+            path.push(name.get_ref().to_string());
+            return into(value.get_ref(), at, path);
+        }
+    }
+}
+
+/// Whether a value reaches over a place. A table under a heading has the heading's span alone, so that its values are asked.
+fn holds(value: &toml::Spanned<DeValue<'_>>, at: usize) -> bool {
+    value.span().contains(&at)
+        || match value.get_ref() {
+            DeValue::Table(t) => t.iter().any(|(k, v)| k.span().contains(&at) || holds(v, at)),
+            DeValue::Array(items) => items.iter().any(|v| holds(v, at)),
+            _ => false,
+        }
+}
+
+fn into(value: &DeValue<'_>, at: usize, path: &mut Vec<String>) {
+    match value {
+        DeValue::Table(t) => within(t, at, path),
+        DeValue::Array(items) => {
+            if let Some((i, item)) = items.iter().enumerate().find(|(_, v)| holds(v, at)) {
+                path.push(i.to_string());
+                into(item.get_ref(), at, path);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Settings of an analysis that its kind does not have.

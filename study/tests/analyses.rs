@@ -204,3 +204,132 @@ fn effects_by_propensity() {
     );
     wrong(&format!("{model}outcomes = []\n"), &["there are no covariates, or no outcomes"]);
 }
+
+/// A message names the setting and its line, and says what would fit.
+#[test]
+fn settings_are_named() {
+    let line = |analysis: &str, setting: &str| {
+        let text = format!("{HEAD}[[analysis]]\n{analysis}");
+        let at = text.lines().position(|l| l.starts_with(setting)).unwrap() + 1;
+        let p = read::checked(&text).unwrap_err();
+        assert!(p.iter().all(|p| p.line == Some(at)), "{p:?} and not line {at}");
+    };
+    let quantiles = "kind = \"quantiles\"\nof = \"age\"\n";
+    wrong(
+        &format!("{quantiles}probabilities = [0, 1.5]\n"),
+        &[
+            "analysis.0.probabilities: the probability 0 does not lie between 0 and 1; write them like [0.25, 0.5, 0.75]",
+        ],
+    );
+    line(&format!("{quantiles}probabilities = [0.5, 1.5]\n"), "probabilities");
+    wrong(&format!("{quantiles}branching = 1\n"), &["analysis.0.branching: branching must be 2 to 64"]);
+    wrong(&format!("{quantiles}depth = 30\n"), &["analysis.0.depth: the tree has no level, or more than a million"]);
+    let ranks = "kind = \"rank_sum\"\nof = \"age\"\nby = \"sex\"\n";
+    wrong(&format!("{ranks}bins = 4000000000\n"), &["analysis.0.bins: bins must be 2 to 65,536"]);
+    // A value of another type: the analysis' kind is read first, and the line is that of the value all the same.
+    let survival = "kind = \"survival\"\ntime = \"days\"\nevent = \"ended\"\n";
+    wrong(&format!("{survival}tau = \"x\"\n"), &["analysis.0.tau: invalid type: string \"x\""]);
+    line(&format!("{survival}tau = \"x\"\n"), "tau");
+    wrong(
+        &format!("{survival}horizon = 400\nweight = \"fleming\"\n"),
+        &["analysis.0.weight: unknown variant `fleming`"],
+    );
+    line(&format!("{survival}horizon = 400\nweight = \"fleming\"\n"), "weight");
+    let text = format!("{HEAD}[[analysis]]\nkind = \"count\"\n").replace("horizon = 365", "horizon = \"a year\"");
+    let said = read::checked(&text).unwrap_err();
+    assert!(said[0].path.ends_with(".horizon") && said[0].path.starts_with("features."), "{said:?}");
+    let text = format!("{HEAD}[[analysis]]\nkind = \"count\"\n").replace("\"first\"", "\"second\"");
+    let said = read::checked(&text).unwrap_err();
+    assert_eq!(said[0].path, "cohorts.target.entry.occurrence");
+    assert!(said[0].message.contains("\"first\", \"last\", \"any\" or a number from 1"), "{said:?}");
+    for which in ["\"last\"", "\"any\"", "3"] {
+        let text = format!("{HEAD}[[analysis]]\nkind = \"count\"\n").replace("\"first\"", which);
+        assert!(read::checked(&text).is_ok(), "{which}");
+    }
+    // A number that does not read back names its place.
+    let text = format!("{HEAD}[[analysis]]\nkind = \"count\"\nshare = 0.12345678901234568\n");
+    if let Err(p) = Plan::new("f", read::checked(&text).unwrap()) {
+        assert_eq!(p[0].path, "analysis.0.share");
+    }
+    // An arm that is none is said once, however many analyses have it.
+    let arms = "[cohorts.a]\nentry = { table = \"visit\" }\n[cohorts.b]\nentry = { table = \"condition\" }\n\
+                [cohorts.both]\narms = [\"a\", \"b\"]\n[features.which]\nkind = \"arm\"\nlevels = [\"a\", \"c\"]\n";
+    let one = |name: &str| {
+        format!("[[analysis]]\nname = \"{name}\"\nkind = \"count\"\ncohort = \"both\"\nby = [\"which\"]\n")
+    };
+    let text = format!("{HEAD}{arms}{}{}{}", one("x"), one("y"), one("z"));
+    let said = read::checked(&text).unwrap_err();
+    assert_eq!(said.iter().filter(|p| p.message.contains("'c' is no arm")).count(), 1, "{said:?}");
+}
+
+/// A model of women alone can't tell what sex does; nor can one of a subgroup.
+#[test]
+fn a_level_that_a_cohort_rules_out() {
+    let model = "[[analysis]]\nkind = \"cox\"\ntime = \"days\"\nevent = \"ended\"\nfeatures = [\"age\", \"sex\"]\n";
+    let said = |cohort: &str, rest: &str| {
+        let text = HEAD.replacen("occurrence = \"first\" }", &format!("occurrence = \"first\" }}\n{cohort}"), 1);
+        match read::checked(&format!("{text}{model}{rest}")) {
+            Ok(_) => String::new(),
+            Err(p) => p.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        }
+    };
+    let none = "analysis.0.features: nobody of the cohort 'target' has sex = M";
+    for cohort in [
+        "inclusion = [{ sex = [\"F\"] }]",
+        "exclusion = [{ sex = [\"M\"] }]",
+        "inclusion = [{ all_of = [{ age = [20, 60] }, { sex = [\"F\", \"U\"] }] }]",
+        "inclusion = [{ any_of = [{ sex = [\"U\"] }, { sex = [\"F\"] }] }]",
+    ] {
+        assert!(said(cohort, "").contains(none), "{cohort}: {}", said(cohort, ""));
+    }
+    for cohort in [
+        "",
+        "inclusion = [{ sex = [\"F\", \"M\"] }]",
+        "inclusion = [{ any_of = [{ age = [20, 60] }, { sex = [\"F\"] }] }]",
+    ] {
+        assert_eq!(said(cohort, ""), "", "{cohort}");
+    }
+    let women = "subgroups = [\"women\"]\n[subgroups.women]\ninclusion = [{ sex = [\"F\"] }]\n";
+    assert!(said("", women).contains("nobody of the subgroup 'women' has sex = M"), "{}", said("", women));
+}
+
+/// What would not be told is in the plan with its reason, and what was known of no interval is not left out.
+#[test]
+fn the_plan_says_what_is_withheld() {
+    let cost = |analysis: &str, patients: usize| {
+        let text = format!("{HEAD}[[analysis]]\n{analysis}");
+        let plan = Plan::new("f", read::checked(&text).unwrap()).unwrap();
+        planner::cost(&plan, 3, patients).unwrap().analyses.remove(0)
+    };
+    let model = "kind = \"logistic\"\noutcome = \"died\"\nfeatures = [\"age\", \"sex\"]\n";
+    let few = cost(model, 60);
+    let age = few.withheld.iter().find(|w| w.term == "age" && w.statistic == "coefficient").unwrap();
+    assert!(age.reason.contains("too noisy") || age.reason.contains("not converged"), "{age:?}");
+    let many = cost(model, 20_000);
+    assert!(many.withheld.is_empty() && many.expected.iter().any(|e| e.term == "age"), "{:?}", many.withheld);
+    let moments = cost("kind = \"moments\"\nof = \"age\"\n", 20_000);
+    assert!(moments.expected.iter().any(|e| e.statistic == "sd" && e.half_width > 0.0));
+    // Models of counts and of ratios are rehearsed with what they suppose.
+    for kind in ["poisson", "negative_binomial", "gamma"] {
+        let fitted = cost(&format!("kind = \"{kind}\"\noutcome = \"visits\"\nfeatures = [\"age\"]\n"), 20_000);
+        let age = fitted.expected.iter().find(|e| e.term == "age" && e.statistic == "coefficient");
+        assert!(age.is_some_and(|e| e.half_width > e.half_width_privacy), "{kind}: {:?}", fitted.withheld);
+    }
+}
+
+/// What is no mistake but should be known.
+#[test]
+fn notes() {
+    let notes = |analysis: &str| {
+        let text = format!("{HEAD}[[analysis]]\n{analysis}");
+        let said = study::check::notes(&read::checked(&text).unwrap());
+        said.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let gamma = notes("kind = \"gamma\"\noutcome = \"visits\"\nfeatures = [\"age\"]\n");
+    assert!(gamma.contains("analysis.0.outcome: patients whose 'visits' is not above 0 are left out"), "{gamma}");
+    let calendar = "from = \"2020-01-01\"\nto = \"2022-01-01\"\nevery = \"year\"\n";
+    let prevalence = format!("kind = \"prevalence\"\ntable = \"condition\"\nset = \"hf\"\n{calendar}");
+    assert!(notes(&prevalence).contains("the prevalence is 1"), "{}", notes(&prevalence));
+    assert_eq!(notes(&format!("{prevalence}lookback = 365\n")), "");
+    assert_eq!(notes(&prevalence.replace("condition", "visit").replace("set = \"hf\"\n", "")), "");
+}

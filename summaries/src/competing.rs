@@ -17,6 +17,7 @@ use crate::interval::normal_p;
 use crate::lanes::{Lanes, Layout, MergedRelease, Sensitivity};
 use crate::quantiles::ascending;
 use crate::statistic::{AccumulateError, Input, Statistic, level, real};
+use crate::survival::curve::reached;
 use crate::survival::log_rank::{Weight, test};
 use crate::survival::{Course, Grid};
 
@@ -106,8 +107,9 @@ impl Competing {
         let (mut free, mut incidence) = (1.0f64, 0.0f64);
         let (mut sampling, mut noise) = (Squares::default(), Squares::default());
         let mut reach = (0.0f64, 0.0f64);
-        for (cell, n) in history.risk.iter().copied().enumerate() {
-            if n <= 0.5 || n <= 3.0 * (levels * (cells - cell) as f64 * variance).sqrt() {
+        let end = reached(&history.risk, levels * variance).len();
+        for (cell, n) in history.risk.iter().copied().enumerate().take(end) {
+            if n <= 0.5 {
                 break;
             }
             let at = |level: &Vec<f64>| level.get(cell).copied().unwrap_or(0.0);

@@ -37,6 +37,11 @@ pub fn normal_p(z: f64) -> f64 {
     (2.0 * Normal::standard().sf(z.abs())).min(1.0)
 }
 
+/// 1 / (1 + e^(−z)), without overflow.
+pub fn logistic(z: f64) -> f64 {
+    if z >= 0.0 { 1.0 / (1.0 + (-z).exp()) } else { z.exp() / (1.0 + z.exp()) }
+}
+
 /// Degrees of freedom in words, without a fraction.
 pub fn degrees_of_freedom(df: f64) -> String {
     format!("{df:.0} degree{} of freedom", if df.round() == 1.0 { "" } else { "s" })

@@ -171,39 +171,99 @@ pub fn analyse(own: &[Own], confidence: f64) -> Option<Meta> {
 }
 
 /// Quantities whose estimates are averaged as they are: their errors are symmetric on their own scale.
-const AS_THEY_ARE: &[&str] =
-    &["coefficient", "mean", "difference", "proportion", "restricted mean", "risk difference", "smd"];
+const AS_THEY_ARE: &[&str] = &["coefficient", "mean", "difference", "risk difference", "smd"];
 
-/// Whether hospitals' estimates of a quantity may be averaged: as they are, or by their logarithms ([`is_logarithmic`]).
+/// Quantities that lie between 0 and something.
+const SHARES: &[&str] = &["proportion", "restricted mean"];
+
+/// Whether hospitals' estimates of a quantity may be averaged: as they are, or on a scale that keeps them in their range.
 pub fn is_averaged(quantity: &str) -> bool {
-    AS_THEY_ARE.contains(&quantity) || is_logarithmic(quantity)
+    AS_THEY_ARE.contains(&quantity) || SHARES.contains(&quantity) || is_logarithmic(quantity)
 }
 
-/// A hospital's row as what [`analyse`] takes: the logarithm of a ratio or a rate, with the logarithm's error. `None` where the row
-/// shows no estimate with an error.
+/// The scale on which a quantity is averaged. What is told lies in the quantity's range, whatever the interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scale {
+    /// Its own.
+    Own,
+    /// The logarithm's: of ratios and rates.
+    Log,
+    /// The logit's of the share of a most: of a proportion, of 1; of a restricted mean, of its end.
+    Logit(f64),
+    /// Its own, cut at ± so much: of a difference of proportions.
+    Cut(f64),
+}
+
+impl Scale {
+    fn of(term: &str, quantity: &str) -> Scale {
+        match quantity {
+            "proportion" => Scale::Logit(1.0),
+            "restricted mean" => crate::survival::curve::end_of(term).map_or(Scale::Log, Scale::Logit),
+            "risk difference" => Scale::Cut(1.0),
+            q if is_logarithmic(q) => Scale::Log,
+            _ => Scale::Own,
+        }
+    }
+
+    /// An estimate and its error, by the delta method. A share of nothing or of all counts as half its error away from there.
+    fn to(self, estimate: f64, se: f64) -> Own {
+        match self {
+            Scale::Own | Scale::Cut(_) => Own { estimate, se },
+            Scale::Log => Own { estimate: estimate.ln(), se: se / estimate },
+            Scale::Logit(most) => {
+                let away = (se / most / 2.0).min(0.5);
+                let p = (estimate / most).clamp(away, 1.0 - away);
+                Own { estimate: (p / (1.0 - p)).ln(), se: se / most / (p * (1.0 - p)) }
+            }
+        }
+    }
+
+    fn back(self, v: f64) -> f64 {
+        match self {
+            Scale::Own => v,
+            Scale::Cut(most) => v.clamp(-most, most),
+            Scale::Log => v.exp(),
+            Scale::Logit(most) => most * crate::interval::logistic(v),
+        }
+    }
+
+    /// How much of an error on this scale is one of the quantity's, at a value of it.
+    fn slope(self, value: f64) -> f64 {
+        match self {
+            Scale::Own | Scale::Cut(_) => 1.0,
+            Scale::Log => value,
+            Scale::Logit(most) => value * (1.0 - value / most),
+        }
+    }
+
+    fn between(self) -> &'static str {
+        match self {
+            Scale::Own | Scale::Cut(_) => "variance between hospitals, REML",
+            Scale::Log => "variance of the logarithm between hospitals, REML",
+            Scale::Logit(_) => "variance of the logit between hospitals, REML",
+        }
+    }
+}
+
+/// A hospital's row as what [`analyse`] takes: on the quantity's scale, such as the logarithm of a ratio with the logarithm's error. `None`
+/// where the row shows no estimate with an error.
 pub fn own(row: &Row) -> Option<Own> {
-    let (estimate, se) = (row.estimate?, row.se?);
-    let own = if is_logarithmic(&row.statistic) {
-        Own { estimate: estimate.ln(), se: se / estimate }
-    } else {
-        Own { estimate, se }
-    };
+    let own = Scale::of(&row.term, &row.statistic).to(row.estimate?, row.se?);
     (!row.suppressed && own.estimate.is_finite() && own.se > 0.0 && own.se.is_finite()).then_some(own)
 }
 
-/// A meta-analysis as rows of a term and a quantity. `sites` names the hospitals in the order of [`Meta::without`]. Ratios and rates
-/// are told on their own scale, with the variance between hospitals as that of the logarithm.
+/// A meta-analysis as rows of a term and a quantity. `sites` names the hospitals in the order of [`Meta::without`]. What is averaged by its
+/// logarithm or logit is told on its own scale, with the variance between hospitals as that of the logarithm or logit.
 pub fn rows(term: &str, quantity: &str, meta: &Meta, sites: &[String]) -> Vec<Row> {
-    let log = is_logarithmic(quantity);
-    let back = |v: f64| if log { v.exp() } else { v };
+    let scale = Scale::of(term, quantity);
+    let back = |v: f64| scale.back(v);
     let pooled = |name: &str, p: &Pooled, note: &str| Row {
         lower: Some(back(p.interval.0)),
         upper: Some(back(p.interval.1)),
-        se: Some(if log { back(p.estimate) * p.se } else { p.se }),
+        se: Some(scale.slope(back(p.estimate)) * p.se),
         ..Row::test(term, &format!("{quantity}, {name}"), back(p.estimate), note)
     };
-    let between =
-        if log { "variance of the logarithm between hospitals, REML" } else { "variance between hospitals, REML" };
+    let between = scale.between();
     let k = sites.len();
     let free = degrees_of_freedom((k - 1) as f64);
     let mut out = vec![
@@ -326,6 +386,39 @@ mod tests {
         assert!((fixed.estimate.unwrap() - 1.0).abs() < 1e-12 && (low * high - 1.0).abs() < 1e-12);
         assert!((high.ln() - 1.959_964 * 0.5 / 2f64.sqrt()).abs() < 1e-6);
         assert!(is_averaged("incidence rate") && is_averaged("hazard ratio") && !is_averaged("likelihood ratio chi2"));
+    }
+
+    /// Proportions near 0, restricted means near their end and risk differences: nothing out of range is told, whatever the interval.
+    #[test]
+    fn what_is_told_lies_in_its_range() {
+        type Case<'a> = (&'a str, &'a str, &'a [(f64, f64)], f64, f64);
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let told = |term: &str, quantity: &str, own_rows: &[(f64, f64)]| {
+            let own = own_rows.iter().map(|(e, s)| own(&Row::normal(term, quantity, *e, *s, 0.0, 1.96)).unwrap());
+            let own: Vec<Own> = own.collect();
+            rows(term, quantity, &analyse(&own, 0.95).unwrap(), names.get(..own.len()).unwrap())
+        };
+        let cases: [Case<'_>; 4] = [
+            ("smoker=yes", "proportion", &[(0.02, 0.02), (0.2, 0.03)], 0.0, 1.0),
+            ("smoker=yes", "proportion", &[(0.0, 0.01), (0.03, 0.02), (0.9, 0.1)], 0.0, 1.0),
+            ("arm=a, up to 365", "restricted mean", &[(12.0, 9.0), (350.0, 8.0), (100.0, 40.0)], 0.0, 365.0),
+            ("x", "risk difference", &[(-0.6, 0.2), (0.7, 0.1)], -1.0, 1.0),
+        ];
+        for (term, quantity, own, low, high) in cases {
+            let rows = told(term, quantity, own);
+            let scaled = |s: &str| !["tau2", "I2", "Q", "Q p"].iter().any(|e| s.ends_with(&format!(", {e}")));
+            for r in rows.iter().filter(|r| scaled(&r.statistic)) {
+                for v in [r.estimate, r.lower, r.upper].into_iter().flatten() {
+                    assert!((low..=high).contains(&v), "{r:?}");
+                }
+            }
+        }
+        // Hospitals alike are averaged to what each says.
+        let rows = told("x=y", "proportion", &[(0.3, 0.02), (0.3, 0.05)]);
+        let fixed = rows.iter().find(|r| r.statistic == "proportion, fixed effect").unwrap();
+        assert!((fixed.estimate.unwrap() - 0.3).abs() < 1e-12);
+        let se = (1.0 / (1.0 / 0.02f64.powi(2) + 1.0 / 0.05f64.powi(2))).sqrt();
+        assert!((fixed.se.unwrap() - se).abs() < 1e-12);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::estimate::{Estimate, Reporting, Row, patients};
 use crate::lanes::{FIXED_POINT, Lanes, Layout, MergedRelease, Sensitivity, encode};
 use crate::statistic::{AccumulateError, Input, Statistic, real};
 
+/// A variance below so many standard errors of its noise is not told: one that is told only where the noise has made it large is too large.
+const FAR_FROM_NOISE: f64 = 5.0;
+
 /// n, mean and variance.
 #[derive(Clone, Copy, Debug)]
 pub struct Moments {
@@ -82,19 +85,16 @@ impl Statistic for Moments {
             Row::normal(name, "mean", self.middle() + h * y, h * (variance / n).sqrt(), h * mean_noise, z)
                 .within(self.lower, self.upper),
         );
-        // Delta method for q − y²: ∂/∂a₂ = 1/n, ∂/∂a₁ = −2y/n, ∂/∂a₀ = (2y² − q)/n; sampling by the normal's 2σ⁴/n.
+        // Delta method for q − y²: ∂/∂a₂ = 1/n, ∂/∂a₁ = −2y/n, ∂/∂a₀ = (2y² − q)/n. Sampling would need the fourth moment; the normal's 2σ⁴/n is
+        // wrong for what is not normal, so that no interval is told.
         let gradient = 1.0 + 4.0 * y * y + (2.0 * y * y - q).powi(2);
         let variance_noise = (v * gradient).sqrt() / n;
         let sd = variance.sqrt();
-        if sd > 0.0 && variance > 2.0 * variance_noise {
-            let sampling = h * sd / (2.0 * n).sqrt();
-            rows.push(
-                Row::normal(name, "sd", h * sd, sampling, h * variance_noise / (2.0 * sd), z)
-                    .within(0.0, f64::INFINITY)
-                    .note("the interval supposes a normal distribution"),
-            );
+        if sd > 0.0 && variance > FAR_FROM_NOISE * variance_noise {
+            let row = Row::test(name, "sd", h * sd, "");
+            rows.push(Row { dp_se: Some(h * variance_noise / (2.0 * sd)), ..row });
         } else if v == 0.0 {
-            rows.push(Row::normal(name, "sd", 0.0, 0.0, 0.0, z));
+            rows.push(Row { dp_se: Some(0.0), ..Row::test(name, "sd", 0.0, "") });
         } else {
             rows.push(Row::withheld(name, "sd", "too noisy to report"));
         }
@@ -106,6 +106,25 @@ impl Statistic for Moments {
 mod tests {
     use super::*;
     use crate::batch::Column;
+
+    /// An SD that only much noise has made large is withheld, and no interval of it is told: it would suppose a normal distribution.
+    #[test]
+    fn an_sd_has_to_stand_out_of_its_noise() {
+        let s = Moments::new(-1.0, 1.0).unwrap();
+        let reporting = Reporting { confidence: 0.95, min_cell: 0, names: vec!["x".into()], levels: vec![vec![]] };
+        let (n, sd) = (1000.0, 8.0);
+        let told = |variance: f64| {
+            let lanes = vec![encode(n), 0, encode(n * variance), 0];
+            let noise_variance = (sd * FIXED_POINT).powi(2);
+            let e = s.estimate(&MergedRelease { lanes, noise_variance, unit: 1.0, sites: 1, shared: 1 }, &reporting);
+            e.rows.into_iter().find(|r| r.statistic == "sd").unwrap()
+        };
+        // The noise's error of the variance is near 8/1000.
+        assert!(told(0.025).suppressed && !told(0.045).suppressed);
+        let row = told(0.09);
+        assert!((row.estimate.unwrap() - 0.3).abs() < 1e-3 && row.dp_se.unwrap() > 0.0);
+        assert!(row.lower.is_none() && row.upper.is_none() && row.se.is_none());
+    }
 
     #[test]
     fn exact_without_noise() {

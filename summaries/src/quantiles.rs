@@ -21,6 +21,9 @@ pub struct Quantiles {
     reports_n: bool,
 }
 
+/// Levels nearer than this are one.
+const ALMOST: f64 = 1e-12;
+
 /// Variance and covariance of a prefix sum P and the total T of a subtree, in units of the noise variance.
 #[derive(Clone, Copy)]
 struct Spread {
@@ -143,6 +146,15 @@ impl Quantiles {
         self.lower + (self.upper - self.lower) * bins / self.bins() as f64
     }
 
+    /// The edges, counted in bins, of where the distribution function reaches a level: those of the bin in which it passes it, and up to the
+    /// next bin with patients where it stays at it. A level that is none may be anywhere up to the bounds.
+    fn reaches(&self, cdf: &[f64], level: f64) -> (f64, f64) {
+        let all = cdf.len();
+        let first = if level <= 0.0 { 0 } else { cdf.iter().position(|f| *f >= level - ALMOST).unwrap_or(all) };
+        let last = if level >= 1.0 { all } else { cdf.iter().position(|f| *f > level + ALMOST).map_or(all, |i| i + 1) };
+        (first as f64, last as f64)
+    }
+
     /// Where the distribution function first reaches `p`, linear within a bin.
     fn invert(&self, cdf: &[f64], p: f64) -> f64 {
         let mut before = 0.0;
@@ -234,19 +246,11 @@ impl Statistic for Quantiles {
         for &p in &self.probabilities {
             let x = self.invert(&cdf, p);
             let (sampling, noise) = errors(p, self.bin(x));
-            // Woodruff's interval: the levels p ± z·se, read back through the distribution function, and half a bin's width.
+            // Woodruff's interval: the levels p ± z·se, read back through the distribution function. Where in a bin its patients are is not
+            // known, and all may have one value: so the interval ends at the bins' outer edges.
             let se = sampling.hypot(noise);
-            let half_bin = (self.upper - self.lower) / self.bins() as f64 / 2.0;
-            let read = |q: f64| {
-                if q <= 0.0 {
-                    self.lower
-                } else if q >= 1.0 {
-                    self.upper
-                } else {
-                    self.invert(&cdf, q)
-                }
-            };
-            let (lower, upper) = (read(p - z * se) - half_bin, read(p + z * se) + half_bin);
+            let (lower, upper) =
+                (self.edge(self.reaches(&cdf, p - z * se).0), self.edge(self.reaches(&cdf, p + z * se).1));
             let width = (upper - lower) / (2.0 * z);
             let share = if se > 0.0 { noise / se } else { 0.0 };
             rows.push(Row {
@@ -310,6 +314,30 @@ mod tests {
         assert!((median.estimate.unwrap() - 500.0).abs() <= 1.0);
         // Binomial order statistics: 500 ± 1.96·√(1000/4) = 469 … 531, and half a bin.
         assert!((median.lower.unwrap() - 469.0).abs() < 2.0 && (median.upper.unwrap() - 531.0).abs() < 2.0);
+    }
+
+    /// Whole numbers, many of them one, in bins that are not theirs: without noise the interval holds what the data say.
+    #[test]
+    fn the_interval_holds_the_exact_value_of_tied_numbers() {
+        let reporting = Reporting { confidence: 0.95, min_cell: 0, names: vec!["x".into()], levels: vec![vec![]] };
+        let probabilities = vec![0.05, 0.25, 0.5, 0.75, 0.9];
+        for (upper, zeros) in [(84.0, 0.7), (100.0, 0.3), (11.0, 0.55), (37.5, 0.0)] {
+            let s = Quantiles::new(0.0, upper, 4, 5, probabilities.clone()).unwrap();
+            let n = 20_000usize;
+            let place = |i: usize| (i as f64 + 0.5) * 2f64.sqrt() % 1.0;
+            let value = |u: f64| if u < zeros { 0.0 } else { ((u - zeros) / (1.0 - zeros) * upper).floor() };
+            let mut xs: Vec<f64> = (0..n).map(|i| value(place(i))).collect();
+            let mut lanes = Lanes::zeros(s.layout().lanes);
+            s.accumulate(&PatientBatch::new(n, vec![Column::Real(xs.clone())]).unwrap(), &mut lanes).unwrap();
+            let merged =
+                MergedRelease { lanes: lanes.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1, shared: 1 };
+            xs.sort_by(f64::total_cmp);
+            for (p, row) in probabilities.iter().zip(s.estimate(&merged, &reporting).rows.iter().skip(1)) {
+                let exact = xs[((p * n as f64).ceil() as usize).saturating_sub(1)];
+                assert!(row.lower.unwrap() <= exact && exact <= row.upper.unwrap(), "{p}: {exact} {row:?}");
+                assert!((row.estimate.unwrap() - exact).abs() <= upper / 1024.0, "{p}: {exact} {row:?}");
+            }
+        }
     }
 
     /// The variance recursion against the estimator itself: unit noise through `consistent`, a linear map, column by column.

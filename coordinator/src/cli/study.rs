@@ -138,8 +138,10 @@ pub(super) async fn run(a: &Arguments, verb: &StudyVerb) -> anyhow::Result<ExitC
         }
         StudyVerb::Check { file } => match analyst::read(file, "federation").await? {
             Ok(plan) => {
-                let value = json!({ "study": plan.study.id, "problems": [] });
-                say(a.json, &value, &format!("{}: {} has no problems", file.display(), plan.study.id))?;
+                let notes = study::check::notes(&plan.study);
+                let value = json!({ "study": plan.study.id, "problems": [], "notes": notes });
+                let listed: String = notes.iter().map(|n| format!("\nnote: {n}")).collect();
+                say(a.json, &value, &format!("{}: {} has no problems{listed}", file.display(), plan.study.id))?;
             }
             Err(problems) => return problems_found(a, file, &problems),
         },
@@ -275,6 +277,9 @@ fn plan_text(cost: &study::planner::Cost) -> String {
                 shown(e.half_width_local),
                 shown(e.half_width_secure)
             );
+        }
+        for w in a.withheld.iter().take(40) {
+            out += &format!("  {:<40} {:<14} withheld: {}\n", w.term, w.statistic, w.reason);
         }
     }
     out += &format!(

@@ -190,6 +190,8 @@ fn wider(row: &Row) -> String {
             }
         }
         (Some(_), Some(_), Some(_)) => "all of it".to_owned(),
+        // A number without an interval: what the noise may be off by.
+        (None, None, Some(noise)) if noise > 0.0 => format!("error {}", number(noise, Style::Value)),
         _ => "–".to_owned(),
     }
 }

@@ -7,7 +7,7 @@
 //! (g₁ − hᵀ S⁻¹ r)/a. A hospital whose a is lost in the noise says nothing and is left out.
 //!
 //! The noise's part: with P = (−h/a, I) of a hospital and s its whole step, r has the variance Σ P (σ_g² I + Var(Z s)) Pᵀ, between two
-//! S⁻¹. The noise of h and a lowers S by (σ_h²/2) I/a and h hᵀ σ_h²/a³ on average, which are added.
+//! S⁻¹. The noise of h and a lowers S by (σ_h²/2) I/a and h hᵀ σ_h²/a³ on average, and r by h g₁ σ_h²/a³, which are added.
 //!
 //! Where the first round shows that the slopes are lost in the noise, the model goes on with one intercept for all, and says so: the sum of all
 //! releases holds more than its parts.
@@ -17,11 +17,16 @@
 use std::collections::BTreeMap;
 
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
-use summaries::{Estimate, MergedRound, OfSite, PartWork, Program, ProgramError, Row, Statistic, Step};
+use summaries::{Estimate, MergedRelease, MergedRound, OfSite, PartWork, Program, ProgramError, Row, Statistic, Step};
 
 use super::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, Glm, sums, tell};
-use crate::ascent::{Ascent, CONVERGED, Fit, LONGEST_STEP, Past, SEPARATED, STILL, Sums, every, is_rising, spread};
+use crate::ascent::{
+    Ascent, CONVERGED, Fit, LONGEST_STEP, Past, SEPARATED, STILL, Sums, every, flat, is_long, is_rising, spread,
+    steps_needed,
+};
+use crate::design::Design;
 use crate::family::Family;
+use crate::level::leveled;
 use crate::newton::{Curvature, Gradient};
 
 /// A generalised linear model with an intercept for each hospital.
@@ -30,6 +35,8 @@ pub struct ByHospital {
     site: Option<f64>,
     last: Option<Told>,
     past: Past,
+    /// How many steps still mattered.
+    long: u32,
     /// Whether the first round has shown that an intercept for each hospital is lost in the noise.
     common: bool,
 }
@@ -37,7 +44,8 @@ pub struct ByHospital {
 /// What the last step said: of the slopes, and of how many hospitals.
 struct Told {
     fit: Fit,
-    hospitals: usize,
+    /// The tags of those that are in.
+    hospitals: Vec<f64>,
     left_out: usize,
 }
 
@@ -50,6 +58,9 @@ const WHY: [&str; 6] = [
     "too noisy to report: the curvature is lost in the noise; fewer features take less of it",
     "no step was taken",
 ];
+
+/// The place of the reason that has columns.
+const COLLINEAR: usize = 3;
 
 /// The places of the reasons that noise is.
 const LOST: [usize; 2] = [2, 4];
@@ -67,18 +78,20 @@ fn tag(site: &str) -> f64 {
 }
 
 /// A hospital's sums with the intercept taken out.
-struct Part {
+pub(crate) struct Part {
     tag: f64,
     /// h/a.
     lean: DVector<f64>,
     /// g₁ and a.
     intercept: (f64, f64),
     sums: Sums,
+    /// How far the intercept was moved to where the hospital's mean is, before the step.
+    shift: f64,
 }
 
 impl Part {
     /// `None` where the intercept's curvature is nothing, or lost in the noise.
-    fn of(tag: f64, sums: Sums) -> Option<Part> {
+    pub(crate) fn of(tag: f64, sums: Sums, shift: f64) -> Option<Part> {
         let a = sums.curvature[(0, 0)];
         let floor = (4.0 * sums.curvature_variance.sqrt()).max(1e-9 * sums.curvature.diagonal().max());
         if a <= floor || a <= f64::MIN_POSITIVE {
@@ -86,10 +99,10 @@ impl Part {
         }
         let p = sums.gradient.len() - 1;
         let lean = DVector::from_fn(p, |i, _| sums.curvature[(0, i + 1)] / a);
-        Some(Part { tag, lean, intercept: (sums.gradient[0], a), sums })
+        Some(Part { tag, lean, intercept: (sums.gradient[0], a), sums, shift })
     }
 
-    fn curvature(&self) -> DMatrix<f64> {
+    pub(crate) fn curvature(&self) -> DMatrix<f64> {
         let (p, (_, a), v) = (self.lean.len(), self.intercept, self.sums.curvature_variance);
         let outer = &self.lean * self.lean.transpose();
         self.sums.curvature.view((1, 1), (p, p)) - &outer * a
@@ -97,17 +110,23 @@ impl Part {
             + outer * (v / a)
     }
 
-    fn gradient(&self) -> DVector<f64> {
-        self.sums.gradient.rows(1, self.lean.len()) - &self.lean * self.intercept.0
+    pub(crate) fn gradient(&self) -> DVector<f64> {
+        let ((first, a), v) = (self.intercept, self.sums.curvature_variance);
+        self.sums.gradient.rows(1, self.lean.len()) - &self.lean * (first * (1.0 - v / (a * a)))
+    }
+
+    /// The squared norm of the noise of a lane of the curvature, with what the intercept's lanes add.
+    pub(crate) fn loud(&self) -> f64 {
+        self.sums.curvature_variance * (1.0 + self.lean.norm_squared()).powi(2)
     }
 
     /// How far the intercept moves with the slopes.
-    fn moves(&self, slopes: &DVector<f64>) -> f64 {
+    pub(crate) fn moves(&self, slopes: &DVector<f64>) -> f64 {
         self.intercept.0 / self.intercept.1 - self.lean.dot(slopes)
     }
 
     /// The noise's variance of the gradient without the intercept, less the curvature, a mean of so many rounds, times the step.
-    fn noise(&self, slopes: &DVector<f64>, rounds: f64) -> DMatrix<f64> {
+    pub(crate) fn noise(&self, slopes: &DVector<f64>, rounds: f64) -> DMatrix<f64> {
         let p = self.lean.len();
         let whole = slopes.clone().insert_row(0, self.moves(slopes));
         let noise = DMatrix::identity(p + 1, p + 1) * self.sums.gradient_variance
@@ -120,10 +139,29 @@ impl Part {
     }
 }
 
+/// The sum of the first part over some of the sites; `None` where all are among them, or none.
+fn of_those(all: &MergedRelease, sites: &[OfSite], is_in: impl Fn(&OfSite) -> bool) -> Option<MergedRelease> {
+    let (some, others): (Vec<&OfSite>, Vec<&OfSite>) = sites.iter().partition(|s| is_in(s));
+    if some.is_empty() || others.is_empty() {
+        return None;
+    }
+    let mut out = all.clone();
+    for other in others.into_iter().filter_map(|s| s.round.parts.first()) {
+        // Releases may lie on grids of different fineness.
+        let finer = out.unit / other.unit;
+        for (sum, lane) in out.lanes.iter_mut().zip(&other.lanes) {
+            *sum = sum.saturating_sub((*lane as f64 * finer).round() as i64);
+        }
+        out.noise_variance = (out.noise_variance - other.noise_variance * finer * finer).max(0.0);
+        out.sites = out.sites.saturating_sub(1);
+    }
+    Some(out)
+}
+
 impl ByHospital {
     /// Of a model with one intercept.
     pub fn new(glm: Glm) -> ByHospital {
-        ByHospital { glm, site: None, last: None, past: Past::default(), common: false }
+        ByHospital { glm, site: None, last: None, past: Past::default(), long: 0, common: false }
     }
 
     fn width(&self) -> usize {
@@ -163,8 +201,7 @@ impl ByHospital {
         let curvature = parts.iter().fold(DMatrix::zeros(p, p), |sum, k| sum + k.curvature());
         let gradient = parts.iter().fold(DVector::zeros(p), |sum, k| sum + k.gradient());
         // The spectral norm of the noise, as of a common intercept, with what the intercept's lanes add.
-        let loud = |k: &Part| k.sums.curvature_variance * (1.0 + k.lean.norm_squared()).powi(2);
-        let loud = parts.iter().map(loud).sum::<f64>() * 2.0 * p as f64;
+        let loud = parts.iter().map(Part::loud).sum::<f64>() * 2.0 * p as f64;
         let (curvature, loud, rounds) =
             if exact { (curvature, loud, 1.0) } else { self.past.mean(round, curvature, loud) };
         let floor = loud.sqrt();
@@ -201,14 +238,14 @@ impl ByHospital {
             (true, true) => Fit::Reached(next, inverse, privacy),
             (true, false) => Fit::Withheld(SEPARATED),
             (false, _) if exact && far => Fit::Withheld(SEPARATED),
-            (false, _) if exact => Fit::Withheld(WHY[3]),
+            (false, _) if exact => Fit::Collinear(flat(&eigen, floor)),
             (false, _) => Fit::Withheld(WHY[4]),
         };
         (step, fit)
     }
 
-    /// The slopes' rows; without an intercept.
-    fn tell(&self, dispersion: f64) -> Estimate {
+    /// The slopes' design, without an intercept, and their fit.
+    fn slopes(&self) -> (Design, Option<Fit>) {
         let design = self.glm.design.clone().without_intercept();
         // Rows without an intercept are divided by another number.
         let scale = design.norm() / self.glm.design.norm();
@@ -219,10 +256,9 @@ impl ByHospital {
                 privacy * scale.powi(2),
             ),
             Fit::Withheld(why) => Fit::Withheld(why),
+            Fit::Collinear(columns) => Fit::Collinear(columns.clone()),
         });
-        let family = self.glm.likelihood.family;
-        let unit = (self.glm.likelihood.unit(), dispersion);
-        tell(&design, fit.as_ref(), unit, family.ratio(), &self.glm.reporting)
+        (design, fit)
     }
 }
 
@@ -245,11 +281,16 @@ impl Program for ByHospital {
         }
         let Some(told) = &self.last else { return Vec::new() };
         let mut out = self.past.numbers(self.width() - 1);
-        out.extend([told.hospitals as f64, told.left_out as f64]);
+        out.extend([told.left_out as f64, f64::from(self.long), told.hospitals.len() as f64]);
+        out.extend(&told.hospitals);
         match &told.fit {
             Fit::Reached(theta, inverse, privacy) => {
                 out.push(-1.0);
                 out.extend(theta.iter().chain(inverse.iter()).chain(privacy.iter()));
+            }
+            Fit::Collinear(columns) => {
+                out.push(COLLINEAR as f64);
+                out.extend(columns.iter().map(|c| *c as f64));
             }
             Fit::Withheld(why) => out.push(WHY.iter().position(|w| w == why).unwrap_or(WHY.len() - 1) as f64),
         }
@@ -262,8 +303,13 @@ impl Program for ByHospital {
         let Some((past, rest)) = Past::of(memory, p) else { return };
         self.past = past;
         self.last = match rest {
-            [hospitals, left_out, kind, rest @ ..] => {
+            [left_out, long, many, rest @ ..] => {
+                self.long = *long as u32;
+                let Some((hospitals, [kind, rest @ ..])) = rest.split_at_checked(*many as usize) else { return };
                 let fit = match WHY.get(*kind as usize).filter(|_| *kind >= 0.0) {
+                    Some(_) if *kind as usize == COLLINEAR => {
+                        Some(Fit::Collinear(rest.iter().map(|c| *c as usize).collect()))
+                    }
                     Some(why) => Some(Fit::Withheld(why)),
                     None if rest.len() == p + 2 * p * p => {
                         let (theta, rest) = rest.split_at(p);
@@ -272,7 +318,7 @@ impl Program for ByHospital {
                     }
                     None => None,
                 };
-                fit.map(|fit| Told { fit, hospitals: *hospitals as usize, left_out: *left_out as usize })
+                fit.map(|fit| Told { fit, hospitals: hospitals.to_vec(), left_out: *left_out as usize })
             }
             _ => None,
         };
@@ -325,11 +371,13 @@ impl Program for ByHospital {
         if round >= self.glm.steps {
             let [last] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
             let theta = self.theta(parameters, None)?;
-            let evaluation = self.glm.evaluation(self.glm.design.clone(), theta).estimate(last, &self.glm.reporting);
-            let mut out = match self.glm.dispersion(&evaluation) {
-                Some(d) => self.tell(d),
-                None => self.glm.without_dispersion(&self.glm.design.clone().without_intercept()),
-            };
+            // The model is not of the patients of a hospital that the last step has left out.
+            let is_in = |s: &OfSite| self.last.as_ref().is_some_and(|t| t.hospitals.contains(&tag(&s.site)));
+            let of_the_model = of_those(last, sites, is_in);
+            let evaluation = self.glm.evaluation(self.glm.design.clone(), theta);
+            let evaluation = evaluation.estimate(of_the_model.as_ref().unwrap_or(last), &self.glm.reporting);
+            let (design, fit) = self.slopes();
+            let mut out = self.glm.beside(&design, fit.as_ref(), evaluation);
             if let Some(t) = &self.last {
                 let note = match t.left_out {
                     0 => "an intercept for each hospital".to_owned(),
@@ -337,15 +385,16 @@ impl Program for ByHospital {
                         "an intercept for each hospital; {n} more have too few patients, or are lost in the noise"
                     ),
                 };
-                out.rows.push(Row::test("model", "baselines", t.hospitals as f64, &note));
+                out.rows.push(Row::test("model", "baselines", t.hospitals.len() as f64, &note));
             }
-            out.rows.extend(evaluation.rows);
-            out.curves.extend(evaluation.curves);
+            out.rows.extend(merged.exact().then(|| steps_needed(self.long)));
             return Ok(Step::Done(out));
         }
         let mut parts = Vec::with_capacity(sites.len());
         for s in sites {
-            parts.extend(Part::of(tag(&s.site), self.sums(&s.round)?));
+            let mut sums = self.sums(&s.round)?;
+            let shift = leveled(&self.glm.design, self.glm.likelihood.family, &mut sums);
+            parts.extend(Part::of(tag(&s.site), sums, shift));
         }
         let slopes =
             DVector::from_iterator(self.width() - 1, parameters.iter().skip(1).take(self.width() - 1).copied());
@@ -354,10 +403,11 @@ impl Program for ByHospital {
         let start = parameters.first().copied().unwrap_or(0.0);
         let mut length = step.norm();
         for k in &parts {
-            let moves = k.moves(&step).clamp(-longest, longest);
+            let moves = (k.shift + k.moves(&step)).clamp(-longest, longest);
             length = length.max(moves.abs());
             *intercepts.entry(k.tag as u64).or_insert(start) += moves;
         }
+        self.long += u32::from(is_long(length, slopes.norm()));
         // All hospitals were at one intercept in the first round, so that the common model can go on from it.
         if round == 0
             && sites.len() > 1
@@ -366,7 +416,8 @@ impl Program for ByHospital {
             self.common = true;
             return self.next(round, parameters, merged);
         }
-        self.last = Some(Told { fit, hospitals: parts.len(), left_out: sites.len() - parts.len() });
+        let hospitals: Vec<f64> = parts.iter().map(|k| k.tag).collect();
+        self.last = Some(Told { fit, hospitals, left_out: sites.len() - parts.len() });
         // A hospital that comes later begins in the middle of those that are known.
         let known = intercepts.len().max(1) as f64;
         let middle = if intercepts.is_empty() { start } else { intercepts.values().sum::<f64>() / known };

@@ -7,9 +7,9 @@ use summaries::{
 };
 
 use super::{HazardCurvature, HazardGradient, Intervals, PersonTime};
-use crate::ascent::{Ascent, CONVERGED, Fit, Sums};
+use crate::ascent::{Ascent, CONVERGED, Fit, Sums, steps_needed};
 use crate::coefficients::{Coefficients, withheld};
-use crate::glm::{EVALUATION_WEIGHT, GRADIENT_WEIGHT};
+use crate::glm::{self, EVALUATION_WEIGHT, GRADIENT_WEIGHT};
 
 /// A piecewise exponential regression over rounds.
 pub struct PiecewiseExponential {
@@ -39,15 +39,27 @@ impl PiecewiseExponential {
         if fits { Ok(()) } else { Err(ProgramError::Parameters { given: given.len(), needed }) }
     }
 
+    /// Of columns, the first of which are the intervals'.
+    fn collinear(&self, columns: &[usize]) -> String {
+        let n = self.model.ends.len();
+        let own: Vec<usize> = columns.iter().filter_map(|c| c.checked_sub(n)).collect();
+        glm::collinear(&self.model.design, &own)
+    }
+
     fn finish(&self, fit: Fit) -> Estimate {
         let n = self.model.ends.len();
         let design = &self.model.design;
         let mut rows = self.crude.clone();
         let (theta, inverse, privacy) = match fit {
             Fit::Reached(theta, inverse, privacy) => (DVector::from_vec(theta), inverse / self.model.cap, privacy),
-            Fit::Withheld(why) => {
-                let intervals = (0..n).map(|j| Row::withheld(&self.model.name(j), "hazard", why));
-                rows.extend(intervals.chain(withheld(design, why)));
+            other => {
+                let why = match other {
+                    Fit::Collinear(columns) => self.collinear(&columns),
+                    Fit::Withheld(why) => why.to_owned(),
+                    Fit::Reached(..) => String::new(),
+                };
+                let intervals = (0..n).map(|j| Row::withheld(&self.model.name(j), "hazard", &why));
+                rows.extend(intervals.chain(withheld(design, &why)));
                 return Estimate { rows, curves: Vec::new() };
             }
         };
@@ -167,9 +179,11 @@ impl Program for PiecewiseExponential {
             sums.curvature.column_mut(*j).fill(0.0);
             sums.curvature[(*j, *j)] = largest;
         }
-        let (theta, length, fit) = self.ascent.step(parameters, sums);
+        let (theta, length, fit) = self.ascent.step_from(parameters, 0.0, sums);
         if round == self.steps || (merged.exact() && length < CONVERGED) {
-            return Ok(Step::Done(self.finish(fit)));
+            let mut out = self.finish(fit);
+            out.rows.extend(merged.exact().then(|| steps_needed(self.ascent.long)));
+            return Ok(Step::Done(out));
         }
         Ok(Step::Continue { round: round + 1, parameters: theta })
     }

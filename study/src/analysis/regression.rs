@@ -103,7 +103,7 @@ impl What {
             Some(Regression { outcome, formula, beside: beside.clone(), steps, clip })
         };
         match self {
-            What::Linear { outcome, formula, weights, clip } => {
+            What::Linear { outcome, formula, weights, clip, .. } => {
                 of(outcome, formula, &Beside { offset: None, weights: weights.clone() }, None, *clip)
             }
             What::Logistic { outcome, formula, beside, fitting, .. }

@@ -1,6 +1,6 @@
 //! What is wrong with a study's analyses: names, features that do not fit, settings out of range.
 
-use super::{Checker, distinct, near, regressions, times};
+use super::{Checker, distinct, fixed, near, regressions, times};
 use crate::analysis::{Analysis, MOST_DAYS, What};
 use crate::compile;
 use crate::feature::Shape;
@@ -53,6 +53,7 @@ impl Checker<'_> {
             times::check(&mut place, a);
             regressions::check(&mut place, &a.what);
             regressions::propensity(&mut place, &a.what);
+            fixed::check(&mut place, a);
             if before == self.problems.len()
                 && self.problems.is_empty()
                 && let Err(e) = compile::program(study, i)
@@ -151,6 +152,10 @@ fn of_its_kind(place: &mut Place<'_, '_>, what: &What) {
         What::Histogram { bins, .. } if *bins == 0 || *bins > 100_000 => {
             place.say("bins", "bins must be 1 to 100,000", "20 is usual");
         }
+        What::RankSum { bins, .. } if !(2..=65_536).contains(bins) => {
+            place.say("bins", "bins must be 2 to 65,536", "1000 is usual");
+        }
+        What::Quantiles { probabilities, branching, depth, .. } => tree(place, probabilities, *branching, *depth),
         What::Competing { cause, .. } => {
             let several = |s: &Shape| matches!(s, Shape::Level { levels } if levels.len() > 2);
             let what = "a category whose first level is free of all causes and that has two causes or more";
@@ -180,6 +185,22 @@ fn of_its_kind(place: &mut Place<'_, '_>, what: &What) {
             }
         }
         _ => {}
+    }
+}
+
+/// Says what is wrong with a tree of quantiles.
+fn tree(place: &mut Place<'_, '_>, probabilities: &[f64], branching: u32, depth: u32) {
+    if let Some(p) = probabilities.iter().find(|p| !(**p > 0.0 && **p < 1.0)) {
+        let message = format!("the probability {p} does not lie between 0 and 1");
+        place.say("probabilities", message, "write them like [0.25, 0.5, 0.75]");
+    }
+    if !(2..=64).contains(&branching) {
+        place.say("branching", "branching must be 2 to 64", "4 is usual");
+    }
+    let bins = branching.checked_pow(depth).filter(|b| *b <= 1 << 20);
+    if depth == 0 || bins.is_none() {
+        let message = "the tree has no level, or more than a million intervals";
+        place.say("depth", message, "5 levels of 4 are 1,024 intervals, which is usual");
     }
 }
 

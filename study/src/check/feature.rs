@@ -1,5 +1,7 @@
 //! What is wrong with a feature.
 
+use std::collections::BTreeSet;
+
 use schema::tables::Table;
 
 use super::{Checker, distinct, near};
@@ -108,11 +110,12 @@ impl Checker<'_> {
             Feature::Arm { levels } => {
                 let study = self.study;
                 let uses = |a: &&crate::analysis::Analysis| a.what.features().iter().any(|f| f == name);
-                for a in study.analysis.iter().filter(uses) {
-                    let arms = study.cohorts.get(&a.cohort).map(|c| c.arms.as_slice()).unwrap_or_default();
+                let cohorts: BTreeSet<&str> = study.analysis.iter().filter(uses).map(|a| a.cohort.as_str()).collect();
+                for cohort in cohorts {
+                    let arms = study.cohorts.get(cohort).map(|c| c.arms.as_slice()).unwrap_or_default();
                     let known: Vec<&str> = arms.iter().map(String::as_str).collect();
                     for l in levels.iter().filter(|l| !arms.contains(l)) {
-                        let message = format!("'{l}' is no arm of the cohort '{}'", a.cohort);
+                        let message = format!("'{l}' is no arm of the cohort '{cohort}'");
                         let remedy = if known.is_empty() {
                             "give the cohort arms = [\"...\", \"...\"]".to_owned()
                         } else {

@@ -4,7 +4,9 @@ use learning::cox::Model;
 use learning::glm::ByHospital;
 use learning::piecewise::Intervals;
 use learning::spline::Basis;
-use learning::{Cox, Design, Family, Glm, Likelihood, Linear, NegativeBinomial, PiecewiseExponential, Term};
+use learning::{
+    Cox, Design, Family, Glm, Likelihood, Linear, LinearByHospital, NegativeBinomial, PiecewiseExponential, Term,
+};
 use summaries::program::{OneShot, PartPlan};
 use summaries::{Program, Reporting};
 
@@ -85,18 +87,21 @@ pub(super) fn program(
     };
     // A secure sum can't be taken apart, and a feature that names the hospitals has taken the baselines already.
     let has_hospital = names.iter().any(|n| matches!(study.features.get(n), Some(Feature::Hospital { .. })));
-    let apart = study.privacy.aggregation == Aggregation::Local && !has_hospital;
+    // Windows are told of the sum.
+    let apart = study.privacy.aggregation == Aggregation::Local && !has_hospital && study.stream.is_none();
     let of = |glm: Glm, baseline: Baseline| -> Box<dyn Program> {
         if apart && baseline.is_hospital() { Box::new(ByHospital::new(glm)) } else { Box::new(glm) }
     };
     let bad = || "the bounds or settings of the regression do not fit".to_owned();
     Ok(Some(match what {
-        What::Linear { outcome, .. } => {
+        What::Linear { outcome, baseline, .. } => {
             let (lower, upper) = bounds(study, outcome)?;
             let heaviest = parts.beside.weights.as_ref().map(|w| most(study, w)).transpose()?;
             let linear = Linear::new(design, lower, upper).ok_or_else(bad)?.weighted(heaviest);
-            let plan =
-                PartPlan { name: "linear".into(), make: made(linear), columns: all.clone(), weight: 1.0, reporting };
+            if apart && baseline.is_hospital() {
+                return Ok(Some(Box::new(LinearByHospital::new(linear, all, reporting))));
+            }
+            let plan = PartPlan { name: "linear".into(), make: made(linear), columns: all, weight: 1.0, reporting };
             Box::new(OneShot::new(vec![plan]))
         }
         What::Poisson { outcome, exposure, baseline, .. } => {

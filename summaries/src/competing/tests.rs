@@ -78,7 +78,7 @@ fn the_noise_does_what_is_said() {
         ("arm=b, cause=y, time 60", "cumulative incidence"),
         ("arm=b − a, cause=x, time 60", "difference"),
     ];
-    noise_is_as_said(&coarse(), &exact, 8.0, &named(), &rows);
+    noise_is_as_said(&coarse(), &exact, 5.0, &named(), &rows);
 }
 
 /// Of 1,000 draws of data and noise the intervals hold the truth, and equal groups are told apart, as often as they should, within 3.5

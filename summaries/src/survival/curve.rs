@@ -9,6 +9,39 @@ use super::{Course, Grid};
 use crate::estimate::{Curve, Estimate, Reporting, Row, patients};
 use crate::quantiles::ascending;
 
+/// Numbers at risk below so many standard errors of their noise are too few.
+const FAR_FROM_NOISE: f64 = 6.0;
+
+/// The cells that a curve has, of the numbers at risk and the noise's variance that each cell adds to them: up to where nobody is at risk, or
+/// too few to be told from noise. Of each: by how much those at risk may have to be fewer, since it is told.
+///
+/// Those at risk fall from cell to cell, so the noisy numbers are replaced by the closest falling ones before they are asked. Were the end
+/// where they first seem too few, the curve would go on where the noise has made them many, and be too high there. The numbers must be so far
+/// above their noise that it moves no hazard by much.
+///
+/// Of a cell that is only just told it is to be feared that it is told because the noise has made its number large. A number that is d standard
+/// errors above the threshold, d below [`LUCK`], may have to be LUCK − d smaller, and lower ends allow for it: those that are further above are
+/// told whatever the noise.
+pub(crate) fn reached(risk: &[f64], variance: f64) -> Vec<f64> {
+    if variance == 0.0 {
+        return risk.iter().take_while(|n| **n > 0.5).map(|_| 0.0).collect();
+    }
+    let falling = ascending(risk.iter().map(|n| -n)).into_iter().map(|n| -n).enumerate();
+    let mut out = Vec::new();
+    for (cell, n) in falling {
+        let noise = ((risk.len() - cell) as f64 * variance).sqrt();
+        let above = n / noise - FAR_FROM_NOISE;
+        if above <= 0.0 || n <= 0.5 {
+            break;
+        }
+        out.push((LUCK - above).max(0.0) * noise);
+    }
+    out
+}
+
+/// A number further than this above the threshold, in standard errors, is not told by luck.
+const LUCK: f64 = 2.5;
+
 /// What is told of a group.
 pub(super) struct Told<'a> {
     pub(super) term: &'a str,
@@ -31,6 +64,8 @@ pub(super) struct Point {
     /// Variances of log S.
     greenwood: f64,
     noise: f64,
+    /// How far log S may have to be lower, since it is told.
+    luck: f64,
 }
 
 /// Slopes of log S within a cell: for the number at risk, and for the events.
@@ -40,20 +75,16 @@ struct Slope {
 }
 
 impl Told<'_> {
-    /// Whether so many at risk can be told from noise, in a cell with so many after it.
-    fn holds(&self, risk: f64, cell: usize) -> bool {
-        let left = 2.0 * (self.grid.cells() - cell) as f64;
-        risk > 0.5 && (self.variance == 0.0 || risk > 3.0 * (left * self.variance).sqrt())
-    }
-
     /// The curve up to where nobody is at risk, or too few to be told from noise.
     pub(super) fn points(&self) -> (Vec<Point>, Vec<f64>) {
         let (mut out, mut slopes) = (Vec::new(), Vec::<Slope>::new());
         let (mut log, mut greenwood) = (0.0f64, 0.0);
         let (mut reach, mut squares) = (0.0f64, 0.0);
         let cells = self.course.risk.len();
-        for (cell, (n, d)) in self.course.risk.iter().zip(&self.course.events).enumerate() {
-            if !self.holds(*n, cell) {
+        let told = reached(&self.course.risk, 2.0 * self.variance);
+        let mut luck = 0.0f64;
+        for (cell, (n, d)) in self.course.risk.iter().zip(&self.course.events).enumerate().take(told.len()) {
+            if *n <= 0.5 {
                 break;
             }
             // Events below 0 are noise, and stay: cut off, the noise would lift every sum over cells.
@@ -68,6 +99,7 @@ impl Told<'_> {
             let rest = rest.max(0.5);
             let slope = Slope { risk: 1.0 / rest - 1.0 / n, event: -1.0 / rest };
             reach += slope.risk;
+            luck = luck.max(reach * told.get(cell).copied().unwrap_or(0.0));
             // The two lanes of this cell, were they the last: those of later cells have the slope `reach` alone.
             squares += reach * reach + (reach + slope.event).powi(2);
             let later = 2.0 * (cells - cell - 1) as f64 * reach * reach;
@@ -77,9 +109,10 @@ impl Told<'_> {
                 survival: log.exp(),
                 greenwood: greenwood.max(0.0),
                 noise: self.variance * (squares + later),
+                luck,
             });
         }
-        let areas = self.areas(&out, &slopes);
+        let areas = self.areas(&out, &slopes, &told);
         if self.variance > 0.0 {
             // Noise lets the curve rise: the closest that does not.
             let falling = ascending(out.iter().map(|p| -p.survival));
@@ -90,8 +123,8 @@ impl Told<'_> {
         (out, areas)
     }
 
-    /// The restricted mean, its sampling variance and its noise's.
-    fn areas(&self, points: &[Point], slopes: &[Slope]) -> Vec<f64> {
+    /// The restricted mean, its sampling variance and its noise's, and how much lower it may have to be, since it is told.
+    fn areas(&self, points: &[Point], slopes: &[Slope], told: &[f64]) -> Vec<f64> {
         let Some(tau) = self.tau else { return Vec::new() };
         let reached = points.last().map_or(0.0, |p| p.time);
         let last_event = points.last().is_some_and(|p| p.survival <= 0.0);
@@ -114,11 +147,13 @@ impl Told<'_> {
         let whole = area + end.min(tau);
         let (mut sampling, mut noise, mut reach) = (0.0, 0.0, 0.0);
         let (mut before, mut used) = (0.0, 0);
-        for ((p, slope), a) in points.iter().zip(slopes).zip(&after) {
+        let mut luck = 0.0f64;
+        for (((p, slope), a), fewer) in points.iter().zip(slopes).zip(&after).zip(told) {
             if p.time <= tau {
                 sampling += (a * a * (p.greenwood - before)).max(0.0);
                 before = p.greenwood;
                 reach += a * slope.risk;
+                luck = luck.max(reach * fewer);
                 noise += reach * reach + (reach + a * slope.event).powi(2);
                 used += 1;
             }
@@ -126,8 +161,18 @@ impl Told<'_> {
         // Every cell behind τ moves the numbers at risk before it.
         let later = self.course.risk.len().saturating_sub(used) as f64;
         noise += 2.0 * later * reach * reach;
-        vec![whole, sampling, self.variance * noise]
+        vec![whole, sampling, self.variance * noise, luck]
     }
+}
+
+/// The term of a restricted mean of a group.
+fn up_to(term: &str, tau: f64) -> String {
+    format!("{term}, up to {tau}")
+}
+
+/// Where the restricted mean of a term ends.
+pub(crate) fn end_of(term: &str) -> Option<f64> {
+    term.rsplit_once(", up to ")?.1.parse().ok().filter(|t| *t > 0.0)
 }
 
 /// The first time at which a curve is at or below a half; midway to its next step where it is a half exactly, as R has it.
@@ -159,7 +204,7 @@ pub(super) fn tell(told: &Told<'_>, out: &mut Estimate) {
     let (points, areas) = told.points();
     let interval = |p: &Point| -> (f64, f64) {
         let half = z * (p.greenwood + p.noise).sqrt();
-        (p.survival * (-half).exp(), (p.survival * half.exp()).min(1.0))
+        (p.survival * (-half - p.luck).exp(), (p.survival * half.exp()).min(1.0))
     };
     for time in told.at {
         let cell = grid.reached(*time);
@@ -191,10 +236,11 @@ pub(super) fn tell(told: &Told<'_>, out: &mut Estimate) {
         None => out.rows.push(Row::withheld(term, "median survival", "the curve does not reach one half")),
     }
     if let Some(tau) = told.tau {
-        let label = format!("{term}, up to {tau}");
+        let label = up_to(term, tau);
         out.rows.push(match areas.as_slice() {
-            [mean, sampling, noise] => {
-                Row::normal(&label, "restricted mean", *mean, sampling.sqrt(), noise.sqrt(), z).within(0.0, tau)
+            [mean, sampling, noise, luck] => {
+                let row = Row::normal(&label, "restricted mean", *mean, sampling.sqrt(), noise.sqrt(), z);
+                Row { lower: row.lower.map(|l| l - luck), ..row }.within(0.0, tau)
             }
             _ => Row::withheld(&label, "restricted mean", "the curve does not reach so far"),
         });

@@ -7,6 +7,8 @@
 //! * [`log_rank`]: the test between groups, within strata, weighted.
 
 pub mod curve;
+#[cfg(test)]
+mod late;
 pub mod log_rank;
 #[cfg(test)]
 mod sparse;

@@ -55,7 +55,7 @@ pub(crate) fn federation(table: &Table, study: &str) -> Value {
                 [privacy]\nepsilon = 1.0\n";
     // R's answers are of all patients as one hospital's.
     let mut study = study.to_owned();
-    for kind in ["logistic", "poisson", "gamma", "cox"] {
+    for kind in ["linear", "logistic", "poisson", "gamma", "cox"] {
         let line = format!("kind = \"{kind}\"\n");
         study = study.replace(&line, &format!("{line}baseline = \"common\"\n"));
     }

@@ -61,14 +61,18 @@ fn model(steps: u32) -> ByHospital {
 /// Runs the program over hospitals with noise of a standard deviation in units of a lane's sensitivity; after each round the program is
 /// made anew, with its memory.
 fn run(steps: u32, batches: &[PatientBatch], sd: f64, draws: &mut Draws) -> Estimate {
-    let mut program = model(steps);
+    run_of(&|| model(steps), batches, sd, draws)
+}
+
+fn run_of(model: &dyn Fn() -> ByHospital, batches: &[PatientBatch], sd: f64, draws: &mut Draws) -> Estimate {
+    let mut program = model();
     let (mut round, mut parameters) = (0, program.first());
     let mut past = Vec::new();
     loop {
         let asked = (round, parameters.clone());
         let mut sites = Vec::new();
         for (place, batch) in batches.iter().enumerate() {
-            let mut here = model(steps);
+            let mut here = model();
             here.at_site(&format!("s-{place}"));
             let mut parts = Vec::new();
             for work in here.work(round, &parameters).unwrap() {
@@ -95,7 +99,7 @@ fn run(steps: u32, batches: &[PatientBatch], sd: f64, draws: &mut Draws) -> Esti
         }
         past.push((asked.0, asked.1, merged));
         let memory = program.memory();
-        program = model(steps);
+        program = model();
         program.remember(&memory);
         if !program.apart() {
             for (round, parameters, merged) in &past {
@@ -203,6 +207,54 @@ fn where_the_intercepts_are_lost_there_is_one() {
     let baselines = e.rows.iter().find(|r| r.statistic == "baselines").unwrap();
     assert!(baselines.estimate == Some(1.0) && baselines.note.contains("one for all"), "{baselines:?}");
     assert!(e.rows.iter().any(|r| r.term == "(intercept)"));
+}
+
+/// A hospital that the model leaves out is not in its evaluation: everybody has the outcome there, whatever their x.
+#[test]
+fn a_hospital_that_is_left_out_is_not_evaluated() {
+    let mut sites = batches(&[900, 700], 9);
+    let all_yes = |n: usize| {
+        let x: Vec<f64> = (0..n).map(|i| if i % 2 == 0 { -3.0 } else { 3.0 }).collect();
+        PatientBatch::new(n, vec![Column::Real(x), Column::Real(vec![0.0; n]), Column::Level(vec![1; n])]).unwrap()
+    };
+    let value = |e: &Estimate, name: &str| {
+        let row = e.rows.iter().find(|r| r.term == "model" && r.statistic == name).unwrap();
+        row.estimate.unwrap_or_else(|| panic!("{name}: {}", row.note))
+    };
+    // Without noise a hospital's intercept goes on for ever, and its curvature to nothing; with it a small one is lost at once.
+    let without = run(4, &sites, 0.5, &mut Draws(8));
+    sites.push(all_yes(12));
+    let with = run(4, &sites, 0.5, &mut Draws(8));
+    assert!(with.rows.iter().any(|r| r.statistic == "baselines" && r.note.contains("1 more")), "{:?}", with.rows);
+    let draws = |sites: &[PatientBatch], seed: u64| value(&run(4, sites, 0.5, &mut Draws(seed)), "auc");
+    let mean = |sites: &[PatientBatch]| (0..30).map(|s| draws(sites, 100 + s)).sum::<f64>() / 30.0;
+    let (a, b) = (mean(&sites[..2]), mean(&sites));
+    assert!((a - b).abs() < 0.004, "{a} without and {b} with");
+    assert!(value(&without, "accuracy") > 0.5);
+}
+
+/// Gammas whose hospitals' means are far from the first guess, each its own way.
+#[test]
+fn hospitals_far_from_the_first_guess_are_reached() {
+    let mut draws = Draws(4);
+    let mut of = |mean: f64| {
+        let x: Vec<f64> = (0..2000).map(|_| draws.normal().clamp(-3.0, 3.0)).collect();
+        let y = x.iter().map(|x| -mean / 2.0 * (SLOPE * x).exp() * (draws.uniform().ln() + draws.uniform().ln()));
+        let y = Column::Real(y.collect());
+        PatientBatch::new(2000, vec![Column::Real(x), y]).unwrap()
+    };
+    let sites = [of(3.0), of(40.0), of(600.0)];
+    for sd in [0.0, 0.7] {
+        let make = || {
+            let steps = if sd > 0.0 { 4 } else { 50 };
+            let glm = Glm::new(Design::new(vec![number("x")]), Family::Gamma, vec![0, 1], steps, reporting());
+            ByHospital::new(glm.starting_at(50f64.ln()))
+        };
+        let e = run_of(&make, &sites, sd, &mut Draws(2));
+        let row = coefficient(&e, "x");
+        assert!(row.estimate.is_some_and(|b| (b - SLOPE).abs() < 4.0 * row.se.unwrap()), "{row:?}");
+        assert_eq!(e.rows.iter().any(|r| r.statistic == "steps" && r.estimate.is_some_and(|s| s <= 7.0)), sd == 0.0);
+    }
 }
 
 #[test]
