@@ -13,7 +13,7 @@ use crate::analysis::What;
 use crate::budget;
 use crate::compile;
 use crate::plan::Plan;
-use crate::spec::Aggregation;
+use crate::spec::{Aggregation, Study};
 
 /// What an analysis costs and how well it will be known.
 #[derive(Clone, Debug, Serialize)]
@@ -97,6 +97,9 @@ pub struct Cost {
     pub analyses: Vec<AnalysisCost>,
     /// Cohorts: a site that asks for a least number of patients charges for one check of each, by its own settings.
     pub cohorts: usize,
+    /// Of a continuous study: its windows, and in how many of them a patient counts at most. The errors are those of each window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<[u32; 2]>,
     /// What the study's data-quality gate costs at each site, beside that, as ε; 0 without one.
     pub gate_epsilon: f64,
 }
@@ -117,7 +120,9 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
             let rounds = budget::allocate(&other)?;
             rehearse(&other, i, rounds.get(i).map(Vec::as_slice).unwrap_or_default(), sites, patients)
         };
-        let (local, secure) = (under(Aggregation::Local)?, under(Aggregation::Secure)?);
+        let local = under(Aggregation::Local)?;
+        // Windows have local noise.
+        let secure = if plan.study.stream.is_some() { Vec::new() } else { under(Aggregation::Secure)? };
         let wide = |rows: &[Row], r: &Row| Some(z * spread(find(rows, &r.term, &r.statistic)?)?);
         let expected = rows
             .iter()
@@ -153,6 +158,10 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
         sites,
         patients,
         analyses,
+        windows: crate::schedule::Schedule::of(&plan.study).map(|s| {
+            let most = plan.study.stream.as_ref().and_then(|s| s.windows_per_patient);
+            [s.windows(), most.unwrap_or(s.windows())]
+        }),
         gate_epsilon: plan.study.dq_gate.as_ref().map_or(0.0, |g| g.epsilon),
         cohorts: plan.study.analysis.iter().map(|a| a.cohort.as_str()).collect::<std::collections::BTreeSet<_>>().len(),
     })
@@ -207,14 +216,16 @@ pub fn needed(plan: &Plan, sites: usize, patients: usize, wanted: Wanted) -> Res
         }
         Ok(Some(high.exp()))
     };
-    let (epsilon_local, epsilon_secure) = (least(Aggregation::Local)?, least(Aggregation::Secure)?);
+    let epsilon_local = least(Aggregation::Local)?;
+    let epsilon_secure = if plan.study.stream.is_some() { None } else { least(Aggregation::Secure)? };
     Ok(Needed { wanted, epsilon_local, epsilon_secure })
 }
 
-/// Runs one analysis over the made-up patients and returns its rows.
+/// Runs one analysis over the made-up patients and returns its rows; of a continuous study, for one window with these patients.
 fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients: usize) -> Result<Vec<Row>, String> {
     let text = |e: ProgramError| e.to_string();
-    let mut program = compile::program(&plan.study, analysis).map_err(|e| e.to_string())?;
+    let window = Study { stream: None, ..plan.study.clone() };
+    let mut program = compile::program(&window, analysis).map_err(|e| e.to_string())?;
     if let Some(What::Distinct { .. }) = plan.study.analysis.get(analysis).map(|a| &a.what) {
         return distinct(plan, analysis, rounds, sites, patients);
     }

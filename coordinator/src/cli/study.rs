@@ -261,6 +261,14 @@ fn plan_text(cost: &study::planner::Cost) -> String {
         "at each site: ε {:.3} at δ {:e} (ρ {}), {} sites, about {} patients of the cohort at each\n",
         cost.epsilon.0, cost.delta, cost.rho, cost.sites, cost.patients
     );
+    if let Some([windows, most]) = cost.windows {
+        out += &format!(
+            "{windows} windows, a patient in {most} of them at most; the errors are of each window with so many patients in it\n"
+        );
+        if most == windows && windows > 1 {
+            out += "windows_per_patient in [stream] makes the noise smaller, where patients come in few windows\n";
+        }
+    }
     for a in &cost.analyses {
         out += &format!("\n{}: {} round(s), ρ {}\n", a.analysis, a.rounds, a.rho);
         out += &format!(

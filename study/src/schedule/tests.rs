@@ -96,3 +96,18 @@ fn a_plan_of_windows_reads_back_and_pays_for_each_telling() {
     // Another study's answer is none for windows.
     assert_eq!(crate::question::of_plan(&plan).unwrap(), []);
 }
+
+#[test]
+fn the_planner_tells_of_one_window_and_a_cap_makes_it_more_precise() {
+    let of = |cap: &str| {
+        let study = surveillance(|t| t.replace("window = ", &format!("{cap}window = "))).unwrap();
+        crate::planner::cost(&crate::Plan::new("f", study).unwrap(), 40, 500).unwrap()
+    };
+    let (all, four) = (of(""), of("windows_per_patient = 4\n"));
+    assert_eq!((all.windows, four.windows), (Some([52, 52]), Some([52, 4])));
+    assert_eq!((all.rho, all.analyses[0].rho.nano() >= all.rho.nano() - 104), (four.rho, true));
+    let width =
+        |c: &crate::planner::Cost| c.analyses[0].expected.iter().map(|e| e.half_width_privacy).collect::<Vec<_>>();
+    let ([one], [other]) = (width(&all).try_into().unwrap(), width(&four).try_into().unwrap());
+    assert!(((one / other) - 13f64.sqrt()).abs() < 0.01, "{one} and {other}");
+}
