@@ -16,7 +16,7 @@ use crate::design::Design;
 use crate::family::Family;
 
 /// Within this of 1, either way, Newton's step is as good.
-const NEAR: f64 = 1.6;
+const NEAR: f64 = 1.2;
 /// Where the noise's error of log m is larger than this, the intercept alone is moved: the noise of a mean that is much too large would throw
 /// the slopes far.
 const LOUD: f64 = 0.05;

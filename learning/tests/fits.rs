@@ -121,8 +121,9 @@ fn a_mean_far_from_the_first_guess_is_reached() {
 /// The same of counts, whose first guess is the geometric middle between 1 and the most.
 #[test]
 fn counts_far_from_the_first_guess_are_reached() {
-    for (most, mean) in [(50.0, 0.2), (400.0, 0.5), (60.0, 20.0), (1_000.0, 3.0)] {
-        for steps in [3, 4] {
+    for (most, mean) in [(50.0, 0.2), (400.0, 0.5), (200.0, 20.0), (1_000.0, 3.0)] {
+        // An error as small as that of 20,000 means of 20 takes the fourth step.
+        for steps in if mean < 10.0 { 3..=4 } else { 4..=4 } {
             let mut rng = ChaCha8Rng::seed_from_u64(8);
             let draw = |rng: &mut ChaCha8Rng, arm: f64, x: f64| count(rng, mean * (0.4 * arm - 0.3 * x).exp());
             let columns = drawn(20_000, &mut rng, draw);
