@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::harness::{program, run, text};
 
-/// About 50 intervals of 95 %; fewer than 75 % inside has a chance below 1e-6 where they are right.
+/// About 37 intervals of 95 %, fewer where noise withholds some; of 22, fewer than 60 % inside has a chance below 1e-6 where they are right.
 #[test]
 fn eight_hospitals() {
     let dir = tempfile::tempdir().unwrap();
@@ -14,7 +14,7 @@ fn eight_hospitals() {
     assert!(out.status.success(), "{}", text(&out));
     let v: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
     let (covered, compared) = (v["covered"].as_u64().unwrap(), v["compared"].as_u64().unwrap());
-    assert!(compared >= 30, "{compared} compared");
-    assert!(covered * 4 >= compared * 3, "{covered} of {compared}");
+    assert!(compared >= 22, "{compared} compared");
+    assert!(covered * 5 >= compared * 3, "{covered} of {compared}");
     assert!(dir.path().join("out/report.html").is_file());
 }
