@@ -40,6 +40,7 @@ svg.swatch{display:inline-block;width:1.75rem;min-width:0;height:.5rem;vertical-
 linear-gradient(to left,var(--paper) 30%,transparent) 100% 0,linear-gradient(to right,var(--soft),transparent),
 linear-gradient(to left,var(--soft),transparent) 100% 0;background-size:2.4rem 100%,2.4rem 100%,.5rem 100%,.5rem 100%;
 background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}}
+@media screen and (max-width:48rem){td:last-child:not(.number):not(.suppressed){min-width:13rem}}
 @media(max-width:30rem){body{padding:1rem .7rem 3rem}svg{min-width:27rem}td,th{padding-right:.5rem}table{font-size:.84rem}}
 svg text{fill:var(--ink)}
 svg line,svg path{fill:none;stroke-width:1}
