@@ -8,62 +8,27 @@
     clippy::cast_possible_truncation
 )]
 
+mod drawn;
+
+use drawn::{normal, reporting, run, uniform};
 use learning::cox::Model;
 use learning::piecewise::Intervals;
 use learning::propensity::{Cuts, Plan, Propensity};
 use learning::weighting::{Kind, Outcome};
 use learning::{Cox, Design, Family, Glm, Linear, NegativeBinomial, PiecewiseExponential, Term, Ties};
-use rand::{RngExt as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use summaries::interval::normal_quantile;
 use summaries::program::{OneShot, PartPlan};
 use summaries::survival::Grid;
-use summaries::{Column, Lanes, MergedRelease, MergedRound, PatientBatch, Program, Reporting, Row, Step};
+use summaries::{Column, PatientBatch, Program, Reporting};
 
 const PATIENTS: usize = 3_000;
-
-fn uniform(rng: &mut ChaCha8Rng) -> f64 {
-    (f64::from(rng.random::<u32>()) + 0.5) / 4_294_967_296.0
-}
-
-fn normal(rng: &mut ChaCha8Rng) -> f64 {
-    normal_quantile(uniform(rng))
-}
-
-fn reporting() -> Reporting {
-    Reporting { confidence: 0.95, min_cell: 0, names: vec!["x".into(); 9], levels: vec![vec![]; 9] }
-}
 
 fn design() -> Design {
     Design::new(vec![
         Term::Level { name: "arm".into(), levels: vec!["a".into(), "b".into()] },
         Term::Real { name: "x".into(), lower: 0.0, upper: 1.0 },
     ])
-}
-
-/// Runs a program with noise of a standard deviation, in units of one patient's longest part.
-fn run(mut program: Box<dyn Program>, batch: &PatientBatch, noise: f64, rng: &mut ChaCha8Rng) -> Vec<Row> {
-    let (mut round, mut parameters) = (0, program.first());
-    loop {
-        let mut parts = Vec::new();
-        for work in program.work(round, &parameters).unwrap() {
-            let mut lanes = Lanes::zeros(work.statistic.layout().lanes);
-            work.statistic.accumulate(&batch.select(&work.columns).unwrap(), &mut lanes).unwrap();
-            let sd = noise * work.statistic.sensitivity().l2;
-            let noisy = lanes.values().iter().map(|v| v + (sd * normal(rng)).round() as i64);
-            parts.push(MergedRelease {
-                lanes: noisy.collect(),
-                noise_variance: sd * sd,
-                unit: 1.0,
-                sites: 1,
-                shared: 1,
-            });
-        }
-        match program.next(round, &parameters, &MergedRound { parts, sites: 1 }).unwrap() {
-            Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),
-            Step::Done(estimate) => return estimate.rows,
-        }
-    }
 }
 
 /// The share of seeds whose interval of a coefficient holds the truth.
@@ -88,7 +53,7 @@ fn coverage(
             })
             .collect();
         let batch = PatientBatch::new(PATIENTS, join(rows)).unwrap();
-        let rows = run(program(), &batch, noise, &mut rng);
+        let rows = run(program(), &batch, noise, &mut rng).rows;
         let row = rows.iter().find(|r| r.term == term && r.statistic == "coefficient").unwrap();
         if let (Some(low), Some(high), Some(se), Some(sampling)) = (row.lower, row.upper, row.se, row.sampling_se) {
             told += 1;
@@ -254,7 +219,7 @@ fn propensity_weights_and_strata() {
             }
             let batch =
                 PatientBatch::new(PATIENTS, vec![Column::Real(xs), Column::Level(arms), Column::Real(ys)]).unwrap();
-            let rows = run(program(kind), &batch, 2.0, &mut rng);
+            let rows = run(program(kind), &batch, 2.0, &mut rng).rows;
             let row = rows.iter().find(|r| r.statistic == "weighted mean difference").unwrap();
             held += u32::from(row.lower.unwrap() <= 0.5 && 0.5 <= row.upper.unwrap());
         }

@@ -7,23 +7,17 @@
     clippy::cast_possible_truncation
 )]
 
+mod drawn;
+
+use drawn::{reporting, uniform};
 use learning::cox::Model;
 use learning::piecewise::Intervals;
 use learning::{Cox, Design, Family, Glm, Linear, NegativeBinomial, PiecewiseExponential, Term, Ties};
-use rand::{RngExt as _, SeedableRng as _};
+use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use summaries::interval::normal_quantile;
 use summaries::program::{OneShot, PartPlan};
 use summaries::survival::Grid;
-use summaries::{Column, Estimate, Lanes, MergedRelease, MergedRound, PatientBatch, Program, Reporting, Row, Step};
-
-fn uniform(rng: &mut ChaCha8Rng) -> f64 {
-    (f64::from(rng.random::<u32>()) + 0.5) / 4_294_967_296.0
-}
-
-fn reporting() -> Reporting {
-    Reporting { confidence: 0.95, min_cell: 0, names: vec!["x".into(); 9], levels: vec![vec![]; 9] }
-}
+use summaries::{Column, Estimate, PatientBatch, Program, Row};
 
 fn arm() -> Term {
     Term::Level { name: "arm".into(), levels: vec!["a".into(), "b".into()] }
@@ -33,25 +27,9 @@ fn design() -> Design {
     Design::new(vec![arm(), Term::Real { name: "x".into(), lower: 0.0, upper: 1.0 }])
 }
 
-/// Runs a program with noise of a standard deviation, in units of one patient's longest part.
-fn run(mut program: Box<dyn Program>, columns: &[Column], noise: f64, rng: &mut ChaCha8Rng) -> Estimate {
+fn run(program: Box<dyn Program>, columns: &[Column], noise: f64, rng: &mut ChaCha8Rng) -> Estimate {
     let batch = PatientBatch::new(columns[0].len(), columns.to_vec()).unwrap();
-    let (mut round, mut parameters) = (0, program.first());
-    loop {
-        let mut parts = Vec::new();
-        for work in program.work(round, &parameters).unwrap() {
-            let mut lanes = Lanes::zeros(work.statistic.layout().lanes);
-            work.statistic.accumulate(&batch.select(&work.columns).unwrap(), &mut lanes).unwrap();
-            let sd = noise * work.statistic.sensitivity().l2;
-            let mut noisy = |v: &i64| v + (sd * normal_quantile(uniform(rng))).round() as i64;
-            let lanes = lanes.values().iter().map(|v| if sd > 0.0 { noisy(v) } else { *v }).collect();
-            parts.push(MergedRelease { lanes, noise_variance: sd * sd, unit: 1.0, sites: 1, shared: 1 });
-        }
-        match program.next(round, &parameters, &MergedRound { parts, sites: 1 }).unwrap() {
-            Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),
-            Step::Done(estimate) => return estimate,
-        }
-    }
+    drawn::run(program, &batch, noise, rng)
 }
 
 fn row<'a>(e: &'a Estimate, term: &str, statistic: &str) -> &'a Row {

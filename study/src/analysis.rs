@@ -15,7 +15,7 @@ use summaries::survival::log_rank::Weight;
 use crate::cohort::Where;
 
 pub use baseline::Baseline;
-pub use calendar::{Calendar, Every, MOST_DAYS, year};
+pub use calendar::{Calendar, Every, MOST_DAYS, day, year};
 pub use regression::{Beside, Fitting, Formula, Regression, Spline};
 
 /// An analysis.

@@ -445,7 +445,7 @@ impl Running {
             updated_micros: now.0,
             ..self.state.clone()
         };
-        let so_far = program.so_far();
+        let so_far = matches!(step, summaries::Step::Continue { .. }).then(|| program.so_far()).flatten();
         let result;
         let mut program = None;
         let mut event = Event::Advanced;

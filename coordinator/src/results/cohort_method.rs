@@ -364,14 +364,14 @@ const OUT_OF_BALANCE: f64 = 0.1;
 
 /// The largest standardised difference after weighting, and what it says; nothing where one is withheld.
 fn diagnosed(a: &AnalysisResult) -> Vec<Cell> {
-    let after = || a.estimate.rows.iter().filter(|r| r.statistic == "smd after");
-    let most = after().map(|r| shown(Some(r)).map(f64::abs)).try_fold(0.0, |most: f64, d| d.map(|d| most.max(d)));
-    // What the noise could have done decides nothing.
+    // Each difference with how far the noise reaches: what the noise could have done decides nothing.
     let reach = |r: &Row| normal_quantile(0.975) * r.dp_se.unwrap_or(0.0);
-    let all: Vec<(f64, f64)> = after().filter_map(|r| Some((shown(Some(r))?.abs(), reach(r)))).collect();
-    let said = match most {
-        Some(_) if all.iter().any(|(d, noise)| d - noise > OUT_OF_BALANCE) => "FAIL",
-        Some(_) if all.iter().all(|(d, noise)| d + noise <= OUT_OF_BALANCE) => "PASS",
+    let after = a.estimate.rows.iter().filter(|r| r.statistic == "smd after");
+    let all: Option<Vec<(f64, f64)>> = after.map(|r| Some((shown(Some(r))?.abs(), reach(r)))).collect();
+    let most = all.as_ref().map(|all| all.iter().fold(0.0, |most: f64, (d, _)| most.max(*d)));
+    let said = match all {
+        Some(all) if all.iter().any(|(d, noise)| d - noise > OUT_OF_BALANCE) => "FAIL",
+        Some(all) if all.iter().all(|(d, noise)| d + noise <= OUT_OF_BALANCE) => "PASS",
         _ => "NOT EVALUATED",
     };
     vec![Cell::Float(most), Cell::Text(said.to_owned())]

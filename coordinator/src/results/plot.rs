@@ -66,7 +66,7 @@ impl Svg {
     fn days_below(&mut self, across: (f64, f64), x: &Scale, axis: f64) {
         for k in 0..5 {
             let year = across.0 + (across.1 - across.0) * f64::from(k) / 4.0;
-            let Some(day) = day(year) else { continue };
+            let Some(day) = study::analysis::day(year) else { continue };
             let at = x.at(year);
             self.line("axis", (at, axis), (at, axis + 4.0));
             let anchor = ["start", "middle", "middle", "middle", "end"].get(k as usize).copied().unwrap_or("middle");
@@ -172,13 +172,6 @@ pub(super) fn range(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 /// The label of an axis of years whose ticks are days.
 const DAY: &str = "day";
 
-/// The day that a year with its part is nearest to, where it is one.
-fn day(year: f64) -> Option<chrono::NaiveDate> {
-    let first = chrono::NaiveDate::from_ymd_opt(year.floor() as i32, 1, 1)?;
-    let length = if first.leap_year() { 366.0 } else { 365.0 };
-    first.checked_add_days(chrono::Days::new(((year - year.floor()) * length).round() as u64))
-}
-
 /// Two axes with labels and grid; the drawing, the scale across and the scale up.
 pub(super) fn axes(title: &str, across: (f64, f64), up: (f64, f64), labels: (&str, &str)) -> (Svg, Scale, Scale) {
     let (top, bottom) = (10.0, 10.0 + PLOT_HEIGHT);
@@ -217,14 +210,6 @@ mod tests {
         assert_eq!(Scale::log((0.4, 12.0), 0.0, 1.0).ticks(5), [0.5, 1.0, 2.0, 5.0, 10.0]);
         assert!(Scale::linear((3.0, 3.0), 0.0, 1.0).ticks(5).len() >= 2);
         assert!(Scale::log((0.95, 1.05), 0.0, 1.0).ticks(5).len() >= 3);
-    }
-
-    #[test]
-    fn a_part_of_a_year_is_a_day() {
-        let of = |year| day(year).map(|d| d.to_string());
-        assert_eq!(of(2023.0).as_deref(), Some("2023-01-01"));
-        assert_eq!(of(2024.0 + 59.0 / 366.0).as_deref(), Some("2024-02-29"));
-        assert_eq!((of(2023.9999).as_deref(), of(1e18)), (Some("2024-01-01"), None));
     }
 
     #[test]

@@ -67,6 +67,13 @@ pub fn year(day: NaiveDate) -> f64 {
     f64::from(day.year()) + f64::from(day.ordinal0()) / length
 }
 
+/// The day that a year with its fraction is nearest to, where it is one: the inverse of [`year`].
+pub fn day(year: f64) -> Option<NaiveDate> {
+    let first = NaiveDate::from_ymd_opt(year.floor() as i32, 1, 1)?;
+    let length = if first.leap_year() { 366.0 } else { 365.0 };
+    first.checked_add_days(chrono::Days::new(((year - year.floor()) * length).round() as u64))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +81,14 @@ mod tests {
     fn days(from: &str, to: &str, every: Every) -> Option<Vec<String>> {
         let calendar = Calendar { from: from.to_owned(), to: to.to_owned(), every };
         calendar.days().map(|d| d.iter().map(NaiveDate::to_string).collect())
+    }
+
+    #[test]
+    fn a_part_of_a_year_is_a_day() {
+        let of = |year| day(year).map(|d| d.to_string());
+        assert_eq!(of(2023.0).as_deref(), Some("2023-01-01"));
+        assert_eq!(of(2024.0 + 59.0 / 366.0).as_deref(), Some("2024-02-29"));
+        assert_eq!((of(2023.9999).as_deref(), of(1e18)), (Some("2024-01-01"), None));
     }
 
     #[test]

@@ -15,7 +15,6 @@ use crate::round::Decision;
 const KEPT: usize = 20;
 
 /// The calendar of a continuous study, and what was told of it last.
-#[derive(Default)]
 pub(super) struct Windows {
     schedule: Option<Schedule>,
     told: VecDeque<WindowStatus>,
