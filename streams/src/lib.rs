@@ -1,37 +1,32 @@
-//! Event time, for live studies.
+//! Event time, for what a hospital tells while it happens.
 //!
-//! Events come out of order, twice, and after a restart. A window still closes once, with the sum that a batch over the
-//! same events would give.
+//! Events come out of order, twice, late, and after a restart. A window still closes once, with the sum that a batch over
+//! the same events would give.
 //!
-//! ```text
-//!  source ─► Event ─► WindowOperator ─┬─ row per (pane, patient) ─► StateBackend ─┐
-//!  (position)             │           ├─ late, implausible: side output ──────────┤ checkpoint: one synced
-//!                         ▼           ├─ source positions, watermark ─────────────┤ transaction
-//!                     Watermarks ─────┴─ closed: PatientBatch ─Statistic─► Lanes ─┘
-//!                                              │
-//!                                              └─► Pending ─► the caller's own transaction (charge and release)
-//! ```
+//! * [`batch`], [`source`]: events in columns, from sources that can be read again from a position.
+//! * [`watermark`]: how far event time has come, by channel; [`window`]: stretches of it.
+//! * [`operator`]: windows, sessions, joins; what they keep of a pane is an [`aggregate`].
+//! * [`keyed`] state over a [`backend`], which is written at checkpoints alone.
+//! * [`job`]: holds all of it together; [`sink`]: where answers go; [`savepoint`]: state that moves; [`metrics`].
 //!
-//! Three things make it exactly-once. A patient's row in a pane is a maximum (or minimum) over an order of rows, so
-//! neither order nor copies matter. A window closes when the watermark crosses its line, and the watermark never goes
-//! back. Positions, rows, watermark and output commit together or not at all.
+//! Why it is exactly-once: a checkpoint is one commit of positions, watermark and state, and answers are seen only after
+//! it. Why the batches don't matter: a row is judged by the watermark that it met, sums are of whole numbers, and sketches
+//! forget the order of rows.
 //!
-//! What the caller still owes to privacy: every window is a charge of its own, and windows are released by the calendar.
-//! A window in which nobody was seen never appears here; it is released as zeros, not skipped.
+//! Nothing here is private. A window that leaves the hospital is a study's, with its noise and its charge; and when it is
+//! told follows the calendar, since a watermark moves with a single patient's event.
 
-pub mod event;
+pub mod aggregate;
+pub mod backend;
+pub mod batch;
+pub mod job;
+pub mod keyed;
+pub mod keys;
+pub mod metrics;
 pub mod operator;
-pub mod state;
+pub mod out;
+pub mod savepoint;
+pub mod sink;
+pub mod source;
 pub mod watermark;
 pub mod window;
-
-#[cfg(test)]
-mod oracle;
-
-pub use event::{Event, NotOnePatient};
-pub use operator::{
-    ClosedWindow, OperatorError, Outcome, Participation, Pending, Settings, SideEvent, Why, WindowOperator,
-};
-pub use state::{StateBackend, StateError, StoreState};
-pub use watermark::{Channel, Watermarks};
-pub use window::{Sliding, Tumbling, Window, WindowAssigner};

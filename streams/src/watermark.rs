@@ -3,18 +3,18 @@
 //! Each channel, a kind of event from a source, has its own bound on how far out of order its events come. The watermark
 //! is the minimum over the channels that are not idle. It never goes back.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use platform::Micros;
 use serde::{Deserialize, Serialize};
 
-use crate::window::micros;
+use crate::batch::ChannelId;
+use crate::window::{TIME_RANGE, micros};
 
 /// A kind of event from a source, such as laboratory results from one hospital system.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Channel {
-    /// Who sends. A source numbers its events with one rising position.
+    /// Who sends.
     pub source: String,
     /// What kind of event.
     pub kind: String,
@@ -22,83 +22,130 @@ pub struct Channel {
 
 #[derive(Clone, Debug)]
 struct Progress {
+    channel: Channel,
     bound: i64,
     highest: Option<i64>,
     heard: Micros,
+    ended: bool,
 }
 
 /// What a checkpoint keeps of the watermarks.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Snapshot {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
     current: Option<i64>,
     highest: Vec<(Channel, i64)>,
+}
+
+impl Reached {
+    /// The watermark, in microseconds; the least number before there is one.
+    pub fn watermark(&self) -> i64 {
+        self.current.unwrap_or(i64::MIN)
+    }
 }
 
 /// The watermark over all channels.
 #[derive(Clone, Debug)]
 pub struct Watermarks {
-    channels: BTreeMap<Channel, Progress>,
+    channels: Vec<Progress>,
     idle_after: i64,
-    current: Option<Micros>,
+    current: i64,
 }
 
 impl Watermarks {
     /// Over these channels, each with its bound on out-of-orderness. A channel that is silent for `idle_after` of
     /// processing time no longer holds the watermark back. Silence counts from `now`.
-    pub fn new(
-        channels: impl IntoIterator<Item = (Channel, Duration)>,
-        idle_after: Duration,
-        now: Micros,
-    ) -> Watermarks {
-        let start = |bound| Progress { bound: micros(bound), highest: None, heard: now };
-        let channels = channels.into_iter().map(|(channel, bound)| (channel, start(bound))).collect();
-        Watermarks { channels, idle_after: micros(idle_after), current: None }
+    pub fn new(channels: impl IntoIterator<Item = (Channel, Duration)>, idle_after: Duration, now: Micros) -> Watermarks {
+        let start = |(channel, bound)| Progress { channel, bound: micros(bound), highest: None, heard: now, ended: false };
+        let channels = channels.into_iter().map(start).collect();
+        Watermarks { channels, idle_after: micros(idle_after), current: i64::MIN }
     }
 
-    /// Whether it was told of this channel.
-    pub fn knows(&self, channel: &Channel) -> bool {
-        self.channels.contains_key(channel)
-    }
-
-    /// No event at or before this instant is expected any more; `None` before every active channel has spoken.
-    pub fn current(&self) -> Option<Micros> {
+    /// No event at or before this instant is expected any more; the least number before every active channel has spoken.
+    pub fn current(&self) -> i64 {
         self.current
     }
 
-    /// Notes an event, heard at `now` of processing time, and gives the watermark. An unknown channel is ignored.
-    pub fn observe(&mut self, channel: &Channel, time: Micros, now: Micros) -> Option<Micros> {
-        if let Some(p) = self.channels.get_mut(channel) {
-            p.highest = p.highest.max(Some(time.0));
+    /// Notes the events of a batch, heard at `now` of processing time. `before` becomes the watermark that each event met: that
+    /// of all events before it. An unknown channel moves nothing. An event beyond all range moves nothing either.
+    pub fn through(&mut self, channel: ChannelId, times: &[i64], now: Micros, before: &mut Vec<i64>) {
+        before.clear();
+        before.reserve(times.len());
+        if let Some(p) = self.channels.get_mut(usize::from(channel)) {
             p.heard = p.heard.max(now);
         }
-        self.tick(now)
+        // The least of the others stands still meanwhile; `None` where one has not spoken.
+        let mut others = Some(i64::MAX);
+        for (i, p) in self.channels.iter().enumerate() {
+            if i != usize::from(channel) && !Self::is_idle(p, self.idle_after, now) {
+                others = others.zip(p.highest).map(|(least, h)| least.min(Self::line(h, p.bound)));
+            }
+        }
+        let Some(p) = self.channels.get_mut(usize::from(channel)) else {
+            before.resize(times.len(), self.current);
+            return;
+        };
+        let (mut highest, mut current) = (p.highest.unwrap_or(i64::MIN), self.current);
+        for time in times {
+            before.push(current);
+            if (-TIME_RANGE..=TIME_RANGE).contains(time) {
+                highest = highest.max(*time);
+            }
+            if let (Some(others), true) = (others, highest > i64::MIN) {
+                current = current.max(others.min(Self::line(highest, p.bound)));
+            }
+        }
+        p.highest = (highest > i64::MIN).then_some(highest);
+        self.current = current;
+    }
+
+    fn line(highest: i64, bound: i64) -> i64 {
+        highest.saturating_sub(bound).saturating_sub(1)
+    }
+
+    fn is_idle(p: &Progress, idle_after: i64, now: Micros) -> bool {
+        p.ended || now.0.saturating_sub(p.heard.0) >= idle_after
     }
 
     /// Notes that processing time is `now`, and gives the watermark. If all channels are idle it stands still.
-    pub fn tick(&mut self, now: Micros) -> Option<Micros> {
-        let active = self.channels.values().filter(|p| now.0.saturating_sub(p.heard.0) < self.idle_after);
+    pub fn tick(&mut self, now: Micros) -> i64 {
+        let active = self.channels.iter().filter(|p| !Self::is_idle(p, self.idle_after, now));
         // `None` is the least: a channel that has not spoken holds the minimum back.
-        let lowest = active.map(|p| p.highest.map(|h| Micros(h.saturating_sub(p.bound).saturating_sub(1)))).min();
-        self.current = self.current.max(lowest.flatten());
+        let lowest = active.map(|p| p.highest.map(|h| Self::line(h, p.bound))).min();
+        self.current = self.current.max(lowest.flatten().unwrap_or(i64::MIN));
         self.current
     }
 
-    /// The sources have ended: moves the watermark to the end of time.
+    /// How far a channel is ahead of the one furthest behind, in microseconds: the job reads on where it is small.
+    pub fn ahead(&self, channel: ChannelId, now: Micros) -> i64 {
+        let Some(own) = self.channels.get(usize::from(channel)).and_then(|p| p.highest) else { return 0 };
+        let active = self.channels.iter().filter(|p| !Self::is_idle(p, self.idle_after, now));
+        active.filter_map(|p| p.highest).min().map_or(0, |least| own.saturating_sub(least).max(0))
+    }
+
+    /// A channel has ended: it holds nothing back any more.
+    pub fn end(&mut self, channel: ChannelId) {
+        if let Some(p) = self.channels.get_mut(usize::from(channel)) {
+            p.ended = true;
+        }
+    }
+
+    /// All sources have ended: moves the watermark to the end of time.
     pub fn finish(&mut self) {
-        self.current = Some(Micros(i64::MAX));
+        self.current = i64::MAX;
     }
 
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        let highest = self.channels.iter().filter_map(|(c, p)| Some((c.clone(), p.highest?))).collect();
-        Snapshot { current: self.current.map(|t| t.0), highest }
+    /// What a checkpoint keeps.
+    pub fn reached(&self) -> Reached {
+        let highest = self.channels.iter().filter_map(|p| Some((p.channel.clone(), p.highest?))).collect();
+        Reached { current: (self.current > i64::MIN).then_some(self.current), highest }
     }
 
-    /// Takes up a snapshot. Channels it does not name start afresh; the watermark does not go back for them.
-    pub(crate) fn restore(&mut self, snapshot: Snapshot) {
-        self.current = self.current.max(snapshot.current.map(Micros));
-        for (channel, highest) in snapshot.highest {
-            if let Some(p) = self.channels.get_mut(&channel) {
-                p.highest = p.highest.max(Some(highest));
+    /// Takes up what a checkpoint kept. Channels it does not name start afresh; the watermark does not go back for them.
+    pub fn restore(&mut self, reached: &Reached) {
+        self.current = self.current.max(reached.watermark());
+        for (channel, highest) in &reached.highest {
+            if let Some(p) = self.channels.iter_mut().find(|p| p.channel == *channel) {
+                p.highest = p.highest.max(Some(*highest));
             }
         }
     }
@@ -110,51 +157,57 @@ mod tests {
 
     use super::*;
 
-    fn channel(i: usize) -> Channel {
-        Channel { source: "his".into(), kind: format!("kind{i}") }
+    fn three(idle_after: u64) -> Watermarks {
+        let channel = |i: u64| Channel { source: "his".into(), kind: format!("kind{i}") };
+        let bounds = (0..3).map(|i| (channel(i), Duration::from_micros(10 * i)));
+        Watermarks::new(bounds, Duration::from_micros(idle_after), Micros(0))
     }
 
-    fn three(idle_after: u64) -> Watermarks {
-        let bounds = (0..3).map(|i| (channel(i), Duration::from_micros(10 * i as u64)));
-        Watermarks::new(bounds, Duration::from_micros(idle_after), Micros(0))
+    fn observe(w: &mut Watermarks, channel: ChannelId, time: i64, now: i64) -> i64 {
+        w.through(channel, &[time], Micros(now), &mut Vec::new());
+        w.current()
     }
 
     #[test]
     fn a_silent_channel_holds_until_it_is_idle() {
         let mut w = three(100);
-        assert_eq!(w.observe(&channel(0), Micros(500), Micros(50)), None);
-        assert_eq!(w.observe(&channel(1), Micros(400), Micros(60)), None);
-        assert_eq!(w.tick(Micros(100)), Some(Micros(389)));
-        assert_eq!(
-            w.observe(&channel(2), Micros(7), Micros(110)),
-            Some(Micros(389)),
-            "back from idle, not back in time"
-        );
-        assert_eq!(w.tick(Micros(10_000)), Some(Micros(389)), "all idle");
-        assert_eq!(w.observe(&channel(9), Micros(i64::MAX), Micros(110)), Some(Micros(389)), "unknown");
+        assert_eq!(observe(&mut w, 0, 500, 50), i64::MIN);
+        assert_eq!(observe(&mut w, 1, 400, 60), i64::MIN);
+        assert_eq!(w.tick(Micros(100)), 389);
+        assert_eq!(observe(&mut w, 2, 7, 110), 389, "back from idle, not back in time");
+        assert_eq!(w.ahead(0, Micros(110)), 493);
+        assert_eq!(w.tick(Micros(10_000)), 389, "all idle");
+        assert_eq!(observe(&mut w, 9, i64::MAX, 110), 389, "unknown");
+        assert_eq!(observe(&mut w, 0, i64::MAX, 110), 389, "out of range");
     }
 
     proptest! {
+        /// However the events are cut into batches, each meets the same watermark: the minimum, and never back.
         #[test]
-        fn it_never_goes_back_and_is_the_minimum(
-            events in prop::collection::vec((0usize..3, -1000i64..1000, 0i64..40), 0..60),
+        fn batches_do_not_matter(
+            events in prop::collection::vec((0u16..3, prop::collection::vec(-1000i64..1000, 1..8), 0i64..40), 0..30),
             idle_after in prop_oneof![Just(30u64), Just(u64::MAX)],
         ) {
-            let (mut w, mut now, mut before) = (three(idle_after), 0, None);
+            let (mut whole, mut single, mut now, mut met) = (three(idle_after), three(idle_after), 0, Vec::new());
             let mut highest = [None::<i64>; 3];
-            for (i, t, wait) in events {
+            for (channel, times, wait) in events {
                 now += wait;
-                let after = w.observe(&channel(i), Micros(t), Micros(now));
-                prop_assert!(after >= before);
-                before = after;
-                highest[i] = highest[i].max(Some(t));
-                if idle_after == u64::MAX {
-                    let least = (0..3).map(|i| highest[i].map(|h| Micros(h - 10 * i as i64 - 1))).min().flatten();
-                    prop_assert_eq!(after, least);
+                whole.through(channel, &times, Micros(now), &mut met);
+                prop_assert!(met.is_sorted());
+                for (time, met) in times.iter().zip(&met) {
+                    prop_assert_eq!(single.current(), *met);
+                    let c = usize::from(channel);
+                    observe(&mut single, channel, *time, now);
+                    highest[c] = highest[c].max(Some(*time));
+                    if idle_after == u64::MAX {
+                        let least = (0..3).map(|i| highest[i].map(|h| h - 10 * i as i64 - 1)).min().flatten();
+                        prop_assert_eq!(single.current(), least.unwrap_or(i64::MIN));
+                    }
                 }
+                prop_assert_eq!(whole.current(), single.current());
                 let mut again = three(idle_after);
-                again.restore(w.snapshot());
-                prop_assert_eq!(again.current(), after);
+                again.restore(&whole.reached());
+                prop_assert_eq!(again.reached(), whole.reached());
             }
         }
     }

@@ -1,10 +1,14 @@
-//! Windows of event time, and the panes they are made of.
+//! Windows of event time over panes, and what is summed in them.
 //!
-//! Sliding windows overlap. An event is kept once, in its pane; a window is the union of its panes.
+//! Sliding windows overlap. A row is kept once, in its pane; a window is the union of its panes, so that a day that slides
+//! by the hour costs no more than its hours.
 
 use std::time::Duration;
 
 use platform::Micros;
+use platform::store::merge;
+
+use crate::keyed::Value;
 
 /// Event times lie within plus and minus this, some 73,000 years, so that window arithmetic can't overflow.
 pub(crate) const TIME_RANGE: i64 = i64::MAX / 4;
@@ -18,87 +22,88 @@ pub struct Window {
     pub end: Micros,
 }
 
-impl Window {
-    /// The last instant inside.
-    pub fn last(self) -> Micros {
-        Micros(self.end.0.saturating_sub(1))
-    }
-
-    /// Whether an instant is inside.
-    pub fn contains(self, t: Micros) -> bool {
-        self.start <= t && t < self.end
-    }
-}
-
-/// Which windows an event belongs to.
-pub trait WindowAssigner: Send + Sync {
-    /// The windows that hold this instant, in order of time.
-    fn assign(&self, t: Micros) -> Vec<Window>;
-    /// The one pane that holds this instant.
-    fn pane(&self, t: Micros) -> Window;
-    /// The panes of a window, in order of time.
-    fn panes(&self, window: Window) -> Vec<Window>;
-}
-
-/// Windows of one size, a slide apart, aligned to 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug)]
-pub struct Sliding {
-    slide: i64,
+/// Windows of one length, a step apart, the step a whole part of the length. With one pane they stand end to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    step: i64,
     panes: i64,
+    offset: i64,
 }
 
-impl Sliding {
-    /// `None` unless the slide is at least a microsecond and the size is a whole multiple of it.
-    pub fn new(size: Duration, slide: Duration) -> Option<Sliding> {
-        let (size, slide) = (micros(size), micros(slide));
-        let fits = slide > 0 && (slide..=TIME_RANGE).contains(&size) && size % slide == 0;
-        fits.then(|| Sliding { slide, panes: size / slide })
+impl Windows {
+    /// Windows of length `size`, a `step` apart, aligned to 1970-01-01T00:00:00Z and `offset` after. `None` unless the step is
+    /// at least a microsecond and the size a whole multiple of it.
+    pub fn sliding(size: Duration, step: Duration, offset: Duration) -> Option<Windows> {
+        let (size, step, offset) = (micros(size), micros(step), micros(offset));
+        let fits = step > 0 && (step..=TIME_RANGE).contains(&size) && size % step == 0 && offset <= TIME_RANGE;
+        fits.then(|| Windows { step, panes: size / step, offset: offset % step })
     }
 
-    fn stretch(start: i64, length: i64) -> Window {
-        Window { start: Micros(start), end: Micros(start.saturating_add(length)) }
+    /// Windows end to end.
+    pub fn tumbling(size: Duration, offset: Duration) -> Option<Windows> {
+        Windows::sliding(size, size, offset)
+    }
+
+    /// Their length, in microseconds.
+    pub fn size(self) -> i64 {
+        self.step * self.panes
+    }
+
+    /// How many panes a window has.
+    pub fn panes(self) -> i64 {
+        self.panes
+    }
+
+    /// The pane of an instant, counted from 1970.
+    pub fn pane(self, t: i64) -> i64 {
+        (t - self.offset).div_euclid(self.step)
+    }
+
+    /// The first instant of a pane.
+    pub fn start(self, pane: i64) -> i64 {
+        pane * self.step + self.offset
+    }
+
+    /// The window that ends with this pane.
+    pub fn ending(self, pane: i64) -> Window {
+        Window { start: Micros(self.start(pane + 1 - self.panes)), end: Micros(self.start(pane + 1)) }
+    }
+
+    /// The last window, by its last pane, that is closed when no row at or before `watermark` comes any more and windows stay
+    /// open `lateness` longer.
+    pub fn closed(self, watermark: i64, lateness: i64) -> i64 {
+        // Closed: end - 1 + lateness <= watermark.
+        self.pane(watermark.saturating_sub(lateness).saturating_add(1).clamp(-TIME_RANGE, TIME_RANGE)) - 1
     }
 }
 
-impl WindowAssigner for Sliding {
-    fn assign(&self, t: Micros) -> Vec<Window> {
-        let newest = self.pane(t).start.0;
-        let size = self.slide * self.panes;
-        (0..self.panes).rev().map(|k| Self::stretch(newest.saturating_sub(k * self.slide), size)).collect()
-    }
-
-    fn pane(&self, t: Micros) -> Window {
-        // The Euclidean remainder floors below zero too.
-        Self::stretch(t.0.saturating_sub(t.0.rem_euclid(self.slide)), self.slide)
-    }
-
-    fn panes(&self, window: Window) -> Vec<Window> {
-        (0..self.panes).map(|k| Self::stretch(window.start.0.saturating_add(k * self.slide), self.slide)).collect()
-    }
+/// A count and a sum: of numbers in a fixed point, so that their order doesn't matter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// How many rows.
+    pub count: i64,
+    /// The sum of their values. It wraps.
+    pub sum: i64,
 }
 
-/// Windows of one size, end to end: each instant is in exactly one, and the window is its own pane.
-#[derive(Clone, Copy, Debug)]
-pub struct Tumbling(Sliding);
+impl Value for Sums {
+    const KIND: &'static str = "sums";
+    const JOINS: bool = true;
 
-impl Tumbling {
-    /// `None` for a size under a microsecond.
-    pub fn new(size: Duration) -> Option<Tumbling> {
-        Sliding::new(size, size).map(Tumbling)
-    }
-}
-
-impl WindowAssigner for Tumbling {
-    fn assign(&self, t: Micros) -> Vec<Window> {
-        self.0.assign(t)
+    fn write(&self) -> Vec<u8> {
+        merge::sums(&[self.count, self.sum])
     }
 
-    fn pane(&self, t: Micros) -> Window {
-        self.0.pane(t)
+    fn read(bytes: &[u8]) -> Option<Sums> {
+        match merge::read_sums(bytes)?.as_slice() {
+            [count, sum] => Some(Sums { count: *count, sum: *sum }),
+            _ => None,
+        }
     }
 
-    fn panes(&self, window: Window) -> Vec<Window> {
-        self.0.panes(window)
+    fn join(&mut self, other: &Sums) {
+        self.count = self.count.wrapping_add(other.count);
+        self.sum = self.sum.wrapping_add(other.sum);
     }
 }
 
@@ -114,35 +119,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn negative_times_floor_and_odd_sizes_are_refused() {
-        let day = Tumbling::new(Duration::from_micros(10)).unwrap();
-        let starts: Vec<_> = [-11, -10, -1, 0, 9, 10].map(|t| day.pane(Micros(t)).start.0).to_vec();
-        assert_eq!(starts, [-20, -10, -10, 0, 0, 10]);
-        let sliding = |size, slide| Sliding::new(Duration::from_micros(size), Duration::from_micros(slide));
+    fn odd_sizes_are_refused() {
+        let us = Duration::from_micros;
+        let sliding = |size, step| Windows::sliding(us(size), us(step), us(0));
         assert!(sliding(10, 3).is_none() && sliding(10, 0).is_none() && sliding(5, 10).is_none());
-        assert!(Tumbling::new(Duration::ZERO).is_none() && Tumbling::new(Duration::MAX).is_none());
+        assert!(Windows::tumbling(Duration::MAX, us(0)).is_none());
     }
 
     proptest! {
         #[test]
-        fn an_event_is_in_one_tumbling_window(t in -TIME_RANGE..TIME_RANGE, size in 1u64..1_000_000_000) {
-            let windows = Tumbling::new(Duration::from_micros(size)).unwrap().assign(Micros(t));
-            prop_assert_eq!(windows.len(), 1);
-            prop_assert!(windows.iter().all(|w| w.contains(Micros(t)) && w.start.0.rem_euclid(size as i64) == 0));
+        fn an_instant_is_in_its_panes_windows_alone(
+            t in -TIME_RANGE..TIME_RANGE, step in 1u64..1_000_000, n in 1i64..20, offset in 0u64..2_000_000, ahead in -25i64..25,
+        ) {
+            let us = Duration::from_micros;
+            let windows = Windows::sliding(us(step * n as u64), us(step), us(offset)).unwrap();
+            let pane = windows.pane(t);
+            prop_assert!(windows.start(pane) <= t && t < windows.start(pane + 1));
+            let window = windows.ending(pane + ahead);
+            prop_assert_eq!(window.start.0 <= t && t < window.end.0, (0..n).contains(&ahead));
+            prop_assert_eq!(window.end.0 - window.start.0, step as i64 * n);
         }
 
         #[test]
-        fn an_event_is_in_size_over_slide_windows(t in -TIME_RANGE..TIME_RANGE, slide in 1u64..1_000_000, n in 1u64..20) {
-            let sliding =
-                Sliding::new(Duration::from_micros(slide * n), Duration::from_micros(slide)).unwrap();
-            let (t, pane) = (Micros(t), sliding.pane(Micros(t)));
-            let windows = sliding.assign(t);
-            prop_assert_eq!(windows.len() as u64, n);
-            prop_assert!(windows.windows(2).all(|w| w[0] < w[1]));
-            for w in windows {
-                prop_assert!(w.contains(t) && (w.end.0 - w.start.0) as u64 == slide * n);
-                prop_assert!(sliding.panes(w).contains(&pane));
-            }
+        fn a_window_is_closed_from_its_last_instant_on(wm in -1000i64..1000, step in 1u64..50, n in 1u64..4, lateness in 0i64..90, offset in 0u64..50) {
+            let us = Duration::from_micros;
+            let windows = Windows::sliding(us(step * n), us(step), us(offset)).unwrap();
+            let last = windows.closed(wm, lateness);
+            prop_assert!(windows.ending(last).end.0 - 1 + lateness <= wm);
+            prop_assert!(windows.ending(last + 1).end.0 - 1 + lateness > wm);
         }
     }
 }

@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("study", &["proto", "schema", "summaries", "privacy", "learning"]),
     ("query", &["schema", "study"]),
     ("adapters", &["schema"]),
-    ("streams", &["platform", "summaries"]),
+    ("streams", &["platform"]),
     (
         "site-agent",
         &[

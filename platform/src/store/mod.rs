@@ -4,13 +4,16 @@
 //! whole or not at all, and says whether it must be on disk before `commit` returns.
 
 mod memory;
+pub mod merge;
 mod rocks;
+mod table;
 
 #[cfg(test)]
 mod conformance;
 
 pub use memory::MemoryStore;
 pub use rocks::RocksStore;
+pub use table::{Table, TableChange, clone_checkpoint};
 
 use std::sync::Arc;
 

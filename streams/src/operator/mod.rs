@@ -1,207 +1,123 @@
-//! The window operator: one row a patient and window, closed once.
+//! Operators: what is done with rows, as their windows open and close.
 //!
-//! A row is kept in its pane. When the watermark passes a window's last instant plus the allowed lateness, the window's
-//! panes are joined, one row a patient, and summed by the statistic. Then the window is closed: what comes later goes to
-//! the side output, and the sum is never revised.
+//! An operator is told of rows with the watermark that each met, and of the watermark as it passes. Between two calls no
+//! window of it closes: the job cuts a batch where one would, by [`Operator::deadline`]. So a row is judged by the watermark
+//! it met, whatever the batches.
 
-mod closing;
-mod output;
+mod distinct;
+mod global;
+mod join;
+mod session;
+mod windowed;
 
-pub use output::{ClosedWindow, Outcome, Pending, SideEvent, Why};
+use std::ops::Range;
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+pub use distinct::{Distinct, MOST_PANES};
+pub use global::{Global, Trigger};
+pub use join::Join;
+pub use session::{Session, Sessions, Span};
+pub use windowed::{By, Windowed};
 
-use platform::{Micros, Transaction};
-use summaries::{AccumulateError, Statistic};
+use crate::backend::{StateError, TableChange};
+use crate::batch::EventBatch;
+use crate::keyed::TableSpec;
+use crate::out::Out;
 
-use self::output::{closed_record, decode, encode, side_record};
-use crate::event::{Event, Row};
-use crate::state::{StateBackend, StateError};
-use crate::watermark::Watermarks;
-use crate::window::{TIME_RANGE, Window, WindowAssigner, micros};
-
-const WATERMARK: &[u8] = b"watermark";
-
-/// Which of a patient's rows in a window counts. Either way it is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Participation {
-    /// The row with the latest event time.
-    LastValue,
-    /// The row with the earliest event time.
-    FirstEvent,
-}
-
-impl Participation {
-    fn prefers(self, new: &Row, old: &Row) -> bool {
-        match self {
-            Participation::LastValue => new > old,
-            Participation::FirstEvent => new < old,
-        }
-    }
-}
-
-/// How an operator treats its events.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Which of a patient's rows counts.
-    pub participation: Participation,
-    /// How long after its end, by the watermark, a window still takes events in.
-    pub allowed_lateness: Duration,
-    /// How far ahead of processing time an event may claim to be. One date of 9999 must not close every window.
-    pub ahead: Duration,
-}
-
-/// What an operator could not do. The text names no patient.
+/// An operator can't go on.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// State failed.
+    /// Its state failed.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The statistic refused a window.
-    #[error(transparent)]
-    Statistic(#[from] AccumulateError),
+    /// Its settings make no sense.
+    #[error("{0}")]
+    Settings(String),
 }
 
-/// Events in, closed windows out. See the module and the crate.
-pub struct WindowOperator {
-    statistic: Box<dyn Statistic>,
-    assigner: Box<dyn WindowAssigner>,
-    settings: Settings,
-    watermarks: Watermarks,
-    state: Box<dyn StateBackend>,
-    panes: BTreeSet<Window>,
-    /// The watermark up to which windows are closed.
-    passed: Option<Micros>,
+/// The rows of a batch that an operator is to take.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    /// The batch.
+    pub batch: &'a EventBatch,
+    /// Which rows of it, rising.
+    pub rows: &'a [u32],
+    /// The watermark before each row of the batch.
+    pub watermarks: &'a [i64],
 }
 
-impl WindowOperator {
-    /// Takes up where the state's last checkpoint left off. The statistic, windows and settings must be those that
-    /// wrote the state: a study with others takes another operator name.
-    ///
-    /// # Errors
-    /// The state can't be read.
-    pub fn open(
-        statistic: Box<dyn Statistic>,
-        assigner: Box<dyn WindowAssigner>,
-        settings: Settings,
-        mut watermarks: Watermarks,
-        state: Box<dyn StateBackend>,
-    ) -> Result<WindowOperator, OperatorError> {
-        if let Some(bytes) = state.record(WATERMARK)? {
-            watermarks.restore(decode(&bytes, "watermark")?);
-        }
-        let (panes, passed) = (state.windows()?, watermarks.current());
-        Ok(WindowOperator { statistic, assigner, settings, watermarks, state, panes, passed })
-    }
-
-    /// Takes in an event at `now` of processing time. A source's events come in the order of their positions; one at or
-    /// before the last position changes nothing. After an error, bring the event again.
-    ///
-    /// # Errors
-    /// The state failed, or the statistic refused a window that closed.
-    pub fn process(&mut self, event: &Event, now: Micros) -> Result<Outcome, OperatorError> {
-        let source = &event.channel().source;
-        if self.state.position(source)?.is_some_and(|p| event.position() <= p) {
-            self.advance(now)?;
-            return Ok(Outcome::Replayed);
-        }
-        let outcome = match self.refusal(event, now) {
-            None => self.keep(event)?,
-            Some(why) => {
-                self.state.set_record(&side_record(event), encode(&(event.record(), &why), "side output")?);
-                Outcome::Side(why)
+impl Rows<'_> {
+    /// Calls with each row's place and the watermark it met.
+    pub fn each(&self, mut each: impl FnMut(usize, i64)) {
+        for row in self.rows {
+            if let Some(watermark) = self.watermarks.get(*row as usize) {
+                each(*row as usize, *watermark);
             }
-        };
-        self.state.advance(source, event.position());
-        if outcome != Outcome::Side(Why::Implausible) {
-            self.watermarks.observe(event.channel(), event.time(), now);
         }
-        self.advance(now)?;
-        Ok(outcome)
     }
+}
 
-    /// Notes processing time, so that idle channels are found, and closes the windows that are due.
-    ///
-    /// # Errors
-    /// As for [`WindowOperator::process`].
-    pub fn advance(&mut self, now: Micros) -> Result<(), OperatorError> {
-        self.watermarks.tick(now);
-        self.close_due()
-    }
+/// How rows come to the shards of an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// All rows of a patient to one shard, in their order.
+    ByPatient,
+    /// All rows of a group to one shard.
+    ByGroup,
+}
 
-    /// The sources have ended: closes every window.
-    ///
-    /// # Errors
-    /// As for [`WindowOperator::process`].
-    pub fn finish(&mut self) -> Result<(), OperatorError> {
-        self.watermarks.finish();
-        self.close_due()
-    }
+/// A part of a job: it has state of its own, for a range of key groups.
+pub trait Operator: Send {
+    /// How rows are spread over its shards.
+    fn spread(&self) -> Spread;
 
-    /// Commits positions, rows, watermark and output in one synced transaction, and gives the output not yet taken.
-    ///
-    /// # Errors
-    /// As for [`WindowOperator::process`]; nothing was committed unless reading the output back failed.
-    pub fn checkpoint(&mut self) -> Result<Pending, OperatorError> {
-        self.close_due()?;
-        let snapshot = encode(&self.watermarks.snapshot(), "watermark")?;
-        self.state.set_record(WATERMARK, snapshot);
-        self.state.commit()?;
-        Ok(Pending::read(&*self.state)?)
-    }
+    /// The least watermark at which something of it closes that a later row must not touch.
+    fn deadline(&self) -> Option<i64>;
 
-    /// Adds to the caller's transaction that a closed window was taken, so that taking and paying commit together.
-    pub fn take_closed(&self, closed: &ClosedWindow, transaction: &mut Transaction) {
-        self.state.discard(&closed_record(closed.window), transaction);
-    }
-
-    /// Adds to the caller's transaction that an event of the side output was taken.
-    pub fn take_side(&self, side: &SideEvent, transaction: &mut Transaction) {
-        self.state.discard(&side_record(&side.event), transaction);
-    }
-
-    /// The last position taken in from a source, committed or not. After opening, it is where to replay from.
+    /// Takes rows in. None of their watermarks reaches the deadline.
     ///
     /// # Errors
     /// The state failed.
-    pub fn position(&self, source: &str) -> Result<Option<u64>, OperatorError> {
-        Ok(self.state.position(source)?)
-    }
+    fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError>;
 
-    /// The watermark.
-    pub fn watermark(&self) -> Option<Micros> {
-        self.watermarks.current()
-    }
+    /// No row at or before `watermark` is expected any more.
+    ///
+    /// # Errors
+    /// The state failed.
+    fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), OperatorError>;
 
-    fn refusal(&self, event: &Event, now: Micros) -> Option<Why> {
-        let time = event.time();
-        let latest = now.0.saturating_add(micros(self.settings.ahead)).min(TIME_RANGE);
-        if !self.watermarks.knows(event.channel()) {
-            return Some(Why::UnknownChannel);
-        }
-        if !(-TIME_RANGE..=latest).contains(&time.0) {
-            return Some(Why::Implausible);
-        }
-        if let Some(place) = event.row().misfit(&self.statistic.inputs()) {
-            return Some(Why::Misfit { place });
-        }
-        let passed = self.passed?;
-        let late = self.assigner.assign(time).into_iter().all(|w| self.due(w, Some(passed)));
-        late.then_some(Why::Late { watermark: passed.0 })
-    }
+    /// The changes of its state since the last checkpoint, or all of it.
+    ///
+    /// # Errors
+    /// The state failed.
+    fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError>;
 
-    fn keep(&mut self, event: &Event) -> Result<Outcome, OperatorError> {
-        let pane = self.assigner.pane(event.time());
-        let old: Option<Row> = match self.state.get(pane, event.key())? {
-            Some(bytes) => Some(decode(&bytes, "row")?),
-            None => None,
-        };
-        if old.is_none_or(|old| self.settings.participation.prefers(event.row(), &old)) {
-            self.state.put(pane, event.key(), encode(event.row(), "row")?);
-            self.panes.insert(pane);
-        }
-        let windows = self.assigner.assign(event.time()).into_iter();
-        Ok(Outcome::Kept { missed: windows.filter(|w| self.due(*w, self.passed)).collect() })
-    }
+    /// The changes were committed.
+    fn kept(&mut self);
+
+    /// How many values changed since the last checkpoint.
+    fn changed(&self) -> usize;
+
+    /// How many values it holds in memory.
+    fn in_memory(&self) -> usize;
+
+    /// Its tables.
+    fn tables(&self) -> Vec<TableSpec>;
 }
+
+/// Where a shard of an operator finds its state.
+#[derive(Clone)]
+pub struct Place {
+    /// The number of the first of its tables; an operator has at most four.
+    pub table: u8,
+    /// Its key groups.
+    pub groups: Range<u16>,
+    /// The backend.
+    pub backend: crate::keyed::SharedBackend,
+    /// About how many values may stay in memory where the backend is not all in memory.
+    pub most: usize,
+    /// The watermark of the last checkpoint, or the least number.
+    pub watermark: i64,
+}
+
+/// Makes an operator's shard out of what the last checkpoint has.
+pub type Maker = Box<dyn Fn(&Place) -> Result<Box<dyn Operator>, OperatorError> + Send + Sync>;

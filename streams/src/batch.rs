@@ -1,0 +1,73 @@
+//! A batch of events, in columns: what one reading of a source gives.
+
+use crate::source::Position;
+
+/// A patient, by pseudonym. It never leaves the site.
+pub type Key = u128;
+
+/// Which channel a batch came by: its place among those that the job was told of.
+pub type ChannelId = u16;
+
+/// Rows of one channel, in the order in which they came. It has no `Debug`: its rows are patients' events.
+#[derive(Clone, Default)]
+pub struct EventBatch {
+    /// Which channel.
+    pub channel: ChannelId,
+    /// Event time of each row, in microseconds since 1970.
+    pub time: Vec<i64>,
+    /// The patient of each row.
+    pub key: Vec<Key>,
+    /// What each row counts for, such as its code or its ward, as a number of [`names`](Self::names).
+    pub group: Vec<u32>,
+    /// A whole number of each row: its value in a fixed point, or the end of what lasts.
+    pub value: Vec<i64>,
+    /// `1` adds a row, `-1` takes back one that was added before. Empty where all rows add.
+    pub sign: Vec<i8>,
+    /// Groups seen for the first time. They follow those of all batches before, so that a group is a place in one list.
+    pub names: Vec<String>,
+    /// The source's position after the last row.
+    pub end: Option<Position>,
+}
+
+impl EventBatch {
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.time.len()
+    }
+
+    /// Whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.time.is_empty()
+    }
+
+    /// Whether every column has a cell for every row.
+    pub fn is_whole(&self) -> bool {
+        let n = self.len();
+        self.key.len() == n
+            && self.group.len() == n
+            && self.value.len() == n
+            && (self.sign.is_empty() || self.sign.len() == n)
+    }
+
+    /// `1`, or `-1` for a row that is taken back.
+    pub fn sign_of(&self, row: usize) -> i64 {
+        self.sign.get(row).map_or(1, |s| i64::from(*s))
+    }
+
+    /// A batch of some of the rows, with all else as it was.
+    pub fn rows(&self, rows: &[usize]) -> EventBatch {
+        fn of<T: Copy>(column: &[T], rows: &[usize]) -> Vec<T> {
+            rows.iter().filter_map(|r| column.get(*r).copied()).collect()
+        }
+        EventBatch {
+            channel: self.channel,
+            time: of(&self.time, rows),
+            key: of(&self.key, rows),
+            group: of(&self.group, rows),
+            value: of(&self.value, rows),
+            sign: of(&self.sign, rows),
+            names: self.names.clone(),
+            end: self.end.clone(),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A job: sources, operators, a sink, and checkpoints that hold them together.
+//!
+//! ```text
+//!  Source ─thread─► bounded channel ─► Watermarks ─► Shard 0 ┐
+//!  Source ─thread─► bounded channel ─►    │      ─► Shard 1 ┴─► Out ─► Sink (unseen)
+//!                                         ▼
+//!                      checkpoint: positions, watermark, names, state: one commit; then the sink's rows are seen
+//! ```
+//!
+//! A job that is killed goes on from its last checkpoint: sources go back to their positions, state to what it was, and
+//! what the sink had of a later epoch is removed. So each row counts once.
+
+mod reader;
+mod record;
+mod shard;
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use platform::{Clock, Micros};
+
+pub(crate) use record::{RECORDS, Record};
+pub use shard::first_table;
+
+use crate::backend::{StateError, TableChange};
+use crate::batch::EventBatch;
+use crate::keyed::{SharedBackend, TableSpec};
+use crate::metrics::Metrics;
+use crate::operator::{Maker, OperatorError};
+use crate::out::{Out, Why};
+use crate::sink::{Sink, SinkError};
+use crate::source::{Source, SourceError};
+use crate::watermark::{Channel, Watermarks};
+use crate::window::{TIME_RANGE, micros};
+use reader::{Heard, Readers};
+use shard::Shards;
+
+/// Why a job stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// A source can't be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// State failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// An operator failed.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    /// An answer can't be written.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// A thread of the job died.
+    #[error("a thread of the stream job ended before its work; start the job again, it goes on from its last checkpoint")]
+    Thread,
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All sources have ended and every window is closed.
+    Done,
+    /// It was told to stop; it goes on where it is run again.
+    Stopped,
+}
+
+/// A job's settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The channels, each with how far out of order its events come. A batch names one by its place.
+    pub channels: Vec<(Channel, Duration)>,
+    /// After how long without events a channel holds the watermark back no longer.
+    pub idle_after: Duration,
+    /// How often a checkpoint is taken. One is also taken when about [`most_values`](Self::most_values) have changed.
+    pub checkpoint_every: Duration,
+    /// About how many values of state stay in memory where the backend is not all in memory.
+    pub most_values: usize,
+    /// How many shards work at a time.
+    pub shards: u16,
+    /// How far one channel's events may be ahead of another's before the job waits for the other.
+    pub most_drift: Option<Duration>,
+    /// How far ahead of the clock an event may be; what is further goes to the side output.
+    pub most_ahead: Option<Duration>,
+    /// About how many rows are read at a time.
+    pub batch_rows: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            channels: Vec::new(),
+            idle_after: Duration::from_secs(600),
+            checkpoint_every: Duration::from_secs(10),
+            most_values: 1 << 20,
+            shards: 1,
+            most_drift: None,
+            most_ahead: None,
+            batch_rows: 1 << 15,
+        }
+    }
+}
+
+/// A job.
+pub struct Job {
+    settings: Settings,
+    makers: Vec<Maker>,
+    backend: SharedBackend,
+    sink: Box<dyn Sink>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+}
+
+impl Job {
+    /// A job of these operators, over this state. Operators are known by their place: a job that is changed needs a savepoint
+    /// that fits.
+    pub fn new(settings: Settings, makers: Vec<Maker>, backend: SharedBackend, sink: Box<dyn Sink>, clock: Arc<dyn Clock>) -> Job {
+        Job { settings, makers, backend, sink, clock, metrics: Arc::default() }
+    }
+
+    /// Its counters.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.metrics.clone()
+    }
+
+    /// The tables of its operators, for savepoints.
+    ///
+    /// # Errors
+    /// The state failed.
+    pub fn tables(&self) -> Result<Vec<TableSpec>, JobError> {
+        Shards::open(&self.makers, &self.backend, &self.settings, i64::MIN).map(|s| s.tables())
+    }
+
+    /// Runs until its sources end, or `stop` is set.
+    ///
+    /// # Errors
+    /// A source, the state or the sink failed. What is before the last checkpoint stands; running it again goes on from there.
+    pub fn run(&mut self, mut sources: Vec<Box<dyn Source>>, stop: &AtomicBool) -> Result<Ended, JobError> {
+        let mut record = Record::read(&self.backend)?;
+        let number = self.backend.read().unwrap_or_else(PoisonError::into_inner).number();
+        self.sink.recover(number)?;
+        let mut watermarks = Watermarks::new(self.settings.channels.clone(), self.settings.idle_after, self.clock.now());
+        watermarks.restore(&record.reached);
+        let mut shards = Shards::open(&self.makers, &self.backend, &self.settings, record.reached.watermark())?;
+        for source in &mut sources {
+            let id = source.id().to_owned();
+            source.seek(record.positions.get(&id), record.names_of(&id))?;
+        }
+        let (begun, mut last) = (self.clock.now(), self.clock.now());
+        let names: Vec<String> = sources.iter().map(|s| s.id().to_owned()).collect();
+        let (metrics, settings, clock) = (self.metrics.clone(), self.settings.clone(), self.clock.clone());
+        std::thread::scope(|scope| {
+            let mut readers = Readers::start(scope, sources, &settings, &clock, &metrics);
+            let (mut met, mut out) = (Vec::new(), Out::default());
+            loop {
+                let now = clock.now();
+                metrics.running_micros.store(now.0.saturating_sub(begun.0).max(0) as u64, Relaxed);
+                let heard = match stop.load(Relaxed) {
+                    true => Heard::Stop,
+                    false => readers.next(&watermarks, settings.most_drift.map(micros), now)?,
+                };
+                let over = match heard {
+                    Heard::Done => Some(Ended::Done),
+                    Heard::Stop => Some(Ended::Stopped),
+                    _ => None,
+                };
+                match heard {
+                    Heard::Batch(source, batch) => {
+                        let batch = record.take(&names[source], batch);
+                        let batch = self.plausible(batch, now, &mut out);
+                        watermarks.through(batch.channel, &batch.time, now, &mut met);
+                        metrics.rows.fetch_add(batch.len() as u64, Relaxed);
+                        metrics.newest.fetch_max(batch.time.iter().copied().max().unwrap_or(i64::MIN), Relaxed);
+                        shards.rows(batch, &mut met, watermarks.tick(now), &mut out)?;
+                    }
+                    Heard::Nothing => shards.passed(watermarks.tick(now), &mut out)?,
+                    Heard::Ended(channels) => channels.into_iter().for_each(|c| watermarks.end(c)),
+                    Heard::Done => {
+                        watermarks.finish();
+                        shards.passed(i64::MAX, &mut out)?;
+                    }
+                    Heard::Stop => {}
+                }
+                self.give(&mut out, &record)?;
+                metrics.watermark.store(watermarks.current(), Relaxed);
+                let due = now.0.saturating_sub(last.0) >= micros(settings.checkpoint_every);
+                if over.is_some() || due || shards.changed() > settings.most_values {
+                    record.reached = watermarks.reached();
+                    self.checkpoint(&mut shards, &mut record)?;
+                    last = clock.now();
+                }
+                if let Some(over) = over {
+                    return Ok(over);
+                }
+            }
+        })
+    }
+
+    /// Takes out the rows that can't be: out of all range, or too far ahead of the clock.
+    fn plausible(&self, batch: EventBatch, now: Micros, out: &mut Out) -> EventBatch {
+        let most = self.settings.most_ahead.map_or(TIME_RANGE, |a| now.0.saturating_add(micros(a)).min(TIME_RANGE));
+        let fits = |t: &i64| (-TIME_RANGE..=most).contains(t);
+        if batch.time.iter().all(fits) {
+            return batch;
+        }
+        let keep: Vec<usize> = (0..batch.len()).filter(|i| batch.time.get(*i).is_some_and(fits)).collect();
+        for row in (0..batch.len()).filter(|i| keep.binary_search(i).is_err()) {
+            out.aside(&batch, row, Why::Implausible, i64::MIN);
+        }
+        batch.rows(&keep)
+    }
+
+    fn give(&mut self, out: &mut Out, record: &Record) -> Result<(), JobError> {
+        if !out.is_empty() {
+            self.metrics.aside.fetch_add(out.late.len() as u64, Relaxed);
+            self.metrics.closed.fetch_add(out.closed.len() as u64, Relaxed);
+            self.sink.take(out, record.groups())?;
+            out.closed.clear();
+            out.late.clear();
+        }
+        Ok(())
+    }
+
+    /// One commit of everything; the sink's rows are seen after it.
+    fn checkpoint(&mut self, shards: &mut Shards, record: &mut Record) -> Result<(), JobError> {
+        let begun = self.clock.now();
+        let (number, all) = {
+            let backend = self.backend.read().unwrap_or_else(PoisonError::into_inner);
+            (backend.number() + 1, backend.wants_all())
+        };
+        self.sink.prepare(number)?;
+        let mut changes: Vec<TableChange> = record.changes(all)?;
+        shards.changes(all, &mut changes)?;
+        let written = self.backend.write().unwrap_or_else(PoisonError::into_inner).commit(&changes, all)?;
+        self.sink.commit(number)?;
+        record.kept();
+        shards.kept();
+        let m = &self.metrics;
+        m.checkpoints.fetch_add(1, Relaxed);
+        m.checkpoint_bytes.store(written.bytes, Relaxed);
+        m.bytes.fetch_add(written.bytes, Relaxed);
+        m.values.store(shards.in_memory() as u64, Relaxed);
+        m.checkpoint_micros.store(self.clock.now().0.saturating_sub(begun.0).max(0) as u64, Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! Shards: each has every operator, for a range of key groups, and works on the rows of those.
+
+use std::ops::Range;
+
+use super::{JobError, Settings};
+use crate::backend::{StateError, TableChange};
+use crate::batch::EventBatch;
+use crate::keyed::{SharedBackend, TableSpec};
+use crate::keys::{KEY_GROUPS, key_group};
+use crate::operator::{Maker, Operator, OperatorError, Place, Rows, Spread};
+use crate::out::Out;
+
+/// The number of an operator's first table. Each has four.
+pub fn first_table(operator: usize) -> u8 {
+    u8::try_from(1 + 4 * operator).unwrap_or(u8::MAX - 3)
+}
+
+/// How many operators a job may have, so that their tables have numbers.
+const MOST_OPERATORS: usize = 60;
+
+/// A batch as the shards see it.
+struct Work<'a> {
+    batch: &'a EventBatch,
+    /// The watermark that each row met.
+    met: &'a [i64],
+    /// The watermark after the batch.
+    after: i64,
+    /// The rows by patient and by group, for this shard.
+    by_patient: &'a [u32],
+    by_group: &'a [u32],
+}
+
+struct Shard {
+    operators: Vec<Box<dyn Operator>>,
+}
+
+impl Shard {
+    fn work(&mut self, work: &Work<'_>, out: &mut Out) -> Result<(), OperatorError> {
+        for (i, operator) in self.operators.iter_mut().enumerate() {
+            let rows = match operator.spread() {
+                Spread::ByPatient => work.by_patient,
+                Spread::ByGroup => work.by_group,
+            };
+            let (closed, late) = (out.closed.len(), out.late.len());
+            let met = |row: &u32| work.met.get(*row as usize).copied().unwrap_or(work.after);
+            let mut rest = rows;
+            while let Some(first) = rest.first() {
+                // Windows that close between two rows close between them here too.
+                if operator.deadline().is_some_and(|d| met(first) >= d) {
+                    operator.passed(met(first), out)?;
+                    continue;
+                }
+                let until = match operator.deadline() {
+                    Some(deadline) => rest.partition_point(|row| met(row) < deadline),
+                    None => rest.len(),
+                };
+                let (now, later) = rest.split_at(until);
+                operator.rows(Rows { batch: work.batch, rows: now, watermarks: work.met }, out)?;
+                rest = later;
+            }
+            operator.passed(work.after, out)?;
+            mark(i, closed, late, out);
+        }
+        Ok(())
+    }
+
+    fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), OperatorError> {
+        for (i, operator) in self.operators.iter_mut().enumerate() {
+            let (closed, late) = (out.closed.len(), out.late.len());
+            operator.passed(watermark, out)?;
+            mark(i, closed, late, out);
+        }
+        Ok(())
+    }
+}
+
+/// Says of what came since that it is this operator's.
+fn mark(operator: usize, closed: usize, late: usize, out: &mut Out) {
+    let operator = operator as u32;
+    out.closed.iter_mut().skip(closed).for_each(|c| c.operator = operator);
+    out.late.iter_mut().skip(late).for_each(|l| l.operator = operator);
+}
+
+pub(super) struct Shards {
+    shards: Vec<Shard>,
+    /// The rows of each shard, kept for their memory.
+    by_patient: Vec<Vec<u32>>,
+    by_group: Vec<Vec<u32>>,
+}
+
+impl Shards {
+    pub(super) fn open(makers: &[Maker], backend: &SharedBackend, settings: &Settings, watermark: i64) -> Result<Shards, JobError> {
+        if makers.is_empty() || makers.len() > MOST_OPERATORS {
+            let message = format!("a stream job has 1 to {MOST_OPERATORS} operators, not {}", makers.len());
+            return Err(OperatorError::Settings(message).into());
+        }
+        let n = settings.shards.clamp(1, KEY_GROUPS);
+        let open = |groups: Range<u16>| {
+            let most = settings.most_values / usize::from(n) / makers.len();
+            let place = |i| Place { table: first_table(i), groups: groups.clone(), backend: backend.clone(), most, watermark };
+            let operators = makers.iter().enumerate().map(|(i, make)| make(&place(i))).collect::<Result<_, _>>()?;
+            Ok::<_, OperatorError>(Shard { operators })
+        };
+        let shards = (0..n).map(|s| open(Self::groups(s, n))).collect::<Result<Vec<_>, _>>()?;
+        let lists = || vec![Vec::new(); usize::from(n)];
+        Ok(Shards { shards, by_patient: lists(), by_group: lists() })
+    }
+
+    /// The key groups of a shard: an even range.
+    fn groups(shard: u16, of: u16) -> Range<u16> {
+        let at = |s: u16| (u32::from(s) * u32::from(KEY_GROUPS) / u32::from(of)) as u16;
+        at(shard)..at(shard + 1)
+    }
+
+    pub(super) fn rows(&mut self, batch: EventBatch, met: &mut Vec<i64>, after: i64, out: &mut Out) -> Result<(), JobError> {
+        let n = self.shards.len();
+        let shard_of: Vec<u8> = match n {
+            1 => Vec::new(),
+            _ => (0..KEY_GROUPS).map(|g| (0..n as u16).position(|s| Self::groups(s, n as u16).contains(&g)).unwrap_or_default() as u8).collect(),
+        };
+        let shard = |group: u16| shard_of.get(usize::from(group)).map_or(0, |s| usize::from(*s));
+        self.by_patient.iter_mut().chain(&mut self.by_group).for_each(Vec::clear);
+        for row in 0..batch.len() as u32 {
+            let i = row as usize;
+            let (patient, group) = match n {
+                1 => (0, 0),
+                _ => (shard(key_group(batch.key[i])), shard(key_group(u128::from(batch.group[i])))),
+            };
+            self.by_patient[patient].push(row);
+            self.by_group[group].push(row);
+        }
+        let works = self.by_patient.iter().zip(&self.by_group);
+        let works = works.map(|(by_patient, by_group)| Work { batch: &batch, met, after, by_patient, by_group });
+        if n == 1 {
+            for (shard, work) in self.shards.iter_mut().zip(works) {
+                shard.work(&work, out)?;
+            }
+            return Ok(());
+        }
+        let outs = std::thread::scope(|scope| {
+            let run = |(shard, work): (_, Work<'_>)| run(shard, &work);
+            let threads: Vec<_> = self.shards.iter_mut().zip(works).map(|both| scope.spawn(move || run(both))).collect();
+            threads.into_iter().map(|t| t.join().map_err(|_| JobError::Thread)).collect::<Vec<_>>()
+        });
+        join(outs, out)
+    }
+
+    pub(super) fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), JobError> {
+        let each = |shard: &mut Shard| {
+            let mut out = Out::default();
+            shard.passed(watermark, &mut out).map(|()| out)
+        };
+        let outs = self.shards.iter_mut().map(|s| Ok(each(s))).collect();
+        join(outs, out)
+    }
+
+    pub(super) fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
+        self.shards.iter().flat_map(|s| &s.operators).try_for_each(|o| o.changes(all, into))
+    }
+
+    pub(super) fn kept(&mut self) {
+        self.shards.iter_mut().flat_map(|s| &mut s.operators).for_each(|o| o.kept());
+    }
+
+    pub(super) fn changed(&self) -> usize {
+        self.shards.iter().flat_map(|s| &s.operators).map(|o| o.changed()).sum()
+    }
+
+    pub(super) fn in_memory(&self) -> usize {
+        self.shards.iter().flat_map(|s| &s.operators).map(|o| o.in_memory()).sum()
+    }
+
+    pub(super) fn tables(&self) -> Vec<TableSpec> {
+        self.shards.first().map(|s| s.operators.iter().flat_map(|o| o.tables()).collect()).unwrap_or_default()
+    }
+}
+
+fn run(shard: &mut Shard, work: &Work<'_>) -> Result<Out, OperatorError> {
+    let mut out = Out::default();
+    shard.work(work, &mut out)?;
+    Ok(out)
+}
+
+/// What the shards told of one window and group is one row.
+fn join(outs: Vec<Result<Result<Out, OperatorError>, JobError>>, out: &mut Out) -> Result<(), JobError> {
+    let mut several = Out::default();
+    let many = outs.len() > 1;
+    for part in outs {
+        let mut part = part??;
+        several.closed.append(&mut part.closed);
+        several.late.append(&mut part.late);
+    }
+    if many {
+        several.closed.sort_by(|a, b| (a.operator, a.window.end, a.window, a.group, a.key, a.emission).cmp(&(b.operator, b.window.end, b.window, b.group, b.key, b.emission)));
+        several.closed.dedup_by(|b, a| {
+            let same = a.key == 0 && (a.operator, a.window, a.group, a.key, a.emission) == (b.operator, b.window, b.group, b.key, b.emission);
+            if same {
+                a.count = a.count.wrapping_add(b.count);
+                a.sum = a.sum.wrapping_add(b.sum);
+            }
+            same
+        });
+        several.late.sort_unstable();
+    }
+    out.closed.append(&mut several.closed);
+    out.late.append(&mut several.late);
+    Ok(())
+}

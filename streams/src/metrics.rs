@@ -1,0 +1,111 @@
+//! What a job tells of itself: counts, times and sizes, for the hospital's own eyes.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use serde::Serialize;
+
+/// A job's counters, shared by its threads.
+#[derive(Default)]
+pub struct Metrics {
+    pub(crate) rows: AtomicU64,
+    pub(crate) aside: AtomicU64,
+    pub(crate) closed: AtomicU64,
+    pub(crate) watermark: AtomicI64,
+    pub(crate) newest: AtomicI64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) checkpoint_micros: AtomicU64,
+    pub(crate) checkpoint_bytes: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) values: AtomicU64,
+    pub(crate) blocked_micros: AtomicU64,
+    pub(crate) running_micros: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Measured {
+    /// Rows taken in.
+    pub rows: u64,
+    /// Rows that went to the side output.
+    pub aside: u64,
+    /// Rows of answers.
+    pub closed: u64,
+    /// The watermark, in microseconds since 1970; the least number before there is one.
+    pub watermark: i64,
+    /// The newest event time seen.
+    pub newest: i64,
+    /// Checkpoints taken.
+    pub checkpoints: u64,
+    /// How long the last one took.
+    pub checkpoint_micros: u64,
+    /// How many bytes the last one wrote.
+    pub checkpoint_bytes: u64,
+    /// How many bytes all of them wrote.
+    pub bytes: u64,
+    /// Values of state in memory.
+    pub values: u64,
+    /// For how long sources waited for the operators: backpressure.
+    pub blocked_micros: u64,
+    /// For how long the job has run.
+    pub running_micros: u64,
+}
+
+impl Metrics {
+    /// The counters now.
+    pub fn measured(&self) -> Measured {
+        Measured {
+            rows: self.rows.load(Relaxed),
+            aside: self.aside.load(Relaxed),
+            closed: self.closed.load(Relaxed),
+            watermark: self.watermark.load(Relaxed),
+            newest: self.newest.load(Relaxed),
+            checkpoints: self.checkpoints.load(Relaxed),
+            checkpoint_micros: self.checkpoint_micros.load(Relaxed),
+            checkpoint_bytes: self.checkpoint_bytes.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            values: self.values.load(Relaxed),
+            blocked_micros: self.blocked_micros.load(Relaxed),
+            running_micros: self.running_micros.load(Relaxed),
+        }
+    }
+}
+
+impl Measured {
+    /// How far event time is behind the newest event, in microseconds.
+    pub fn lag(&self) -> i64 {
+        self.newest.saturating_sub(self.watermark).max(0)
+    }
+
+    /// The share of time in which sources waited.
+    pub fn backpressure(&self) -> f64 {
+        match self.running_micros {
+            0 => 0.0,
+            running => (self.blocked_micros as f64 / running as f64).min(1.0),
+        }
+    }
+
+    /// As Prometheus reads it (text format 0.0.4), with the job's name as a label.
+    pub fn prometheus(&self, job: &str) -> String {
+        let mut out = String::new();
+        let seconds = |micros: u64| micros as f64 / 1e6;
+        let rows: [(&str, &str, f64); 11] = [
+            ("rows_total", "counter", self.rows as f64),
+            ("aside_total", "counter", self.aside as f64),
+            ("answers_total", "counter", self.closed as f64),
+            ("watermark_seconds", "gauge", self.watermark as f64 / 1e6),
+            ("lag_seconds", "gauge", self.lag() as f64 / 1e6),
+            ("checkpoints_total", "counter", self.checkpoints as f64),
+            ("checkpoint_seconds", "gauge", seconds(self.checkpoint_micros)),
+            ("checkpoint_bytes", "gauge", self.checkpoint_bytes as f64),
+            ("written_bytes_total", "counter", self.bytes as f64),
+            ("state_values", "gauge", self.values as f64),
+            ("backpressure_ratio", "gauge", self.backpressure()),
+        ];
+        let job: String = job.chars().filter(|c| !matches!(c, '"' | '\\' | '\n')).collect();
+        for (name, kind, value) in rows {
+            let _ = writeln!(out, "# TYPE insitu_stream_{name} {kind}\ninsitu_stream_{name}{{job=\"{job}\"}} {value}");
+        }
+        out
+    }
+}

@@ -1,0 +1,197 @@
+//! Interval join: each row of one channel with the rows of the same patient in another that come within a stretch before
+//! or after it, such as a laboratory value in the fortnight after a drug.
+
+use std::collections::BTreeMap;
+
+use platform::Micros;
+
+use super::{Operator, OperatorError, Place, Rows, Spread};
+use crate::backend::{StateError, TableChange};
+use crate::batch::{ChannelId, Key};
+use crate::keyed::{Keyed, TableSpec, Value};
+use crate::keys::SlotKey;
+use crate::out::{Closed, Emission, Out, Why};
+use crate::window::{TIME_RANGE, Window};
+
+/// A row that waits for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    time: i64,
+    right: bool,
+    group: u32,
+    value: i64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Buffer(Vec<Waiting>);
+
+impl Value for Buffer {
+    const KIND: &'static str = "join";
+
+    fn write(&self) -> Vec<u8> {
+        let bytes = |w: &Waiting| [w.time, i64::from(w.right), i64::from(w.group), w.value];
+        self.0.iter().flat_map(bytes).flat_map(i64::to_le_bytes).collect()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Buffer> {
+        let (numbers, rest) = bytes.as_chunks::<8>();
+        let numbers: Vec<_> = numbers.iter().map(|b| i64::from_le_bytes(*b)).collect();
+        let (rows, over) = numbers.as_chunks::<4>();
+        let row = |[time, right, group, value]: &[i64; 4]| {
+            Some(Waiting { time: *time, right: *right != 0, group: u32::try_from(*group).ok()?, value: *value })
+        };
+        (rest.is_empty() && over.is_empty()).then(|| rows.iter().map(row).collect::<Option<_>>().map(Buffer))?
+    }
+}
+
+/// Joins the rows of two channels by patient and time. Told is each pair, at once: the window from the left row's time to the
+/// right one's, the left one's group, its value as `count`, the right one's value as `sum`, and its group as the one more number.
+pub struct Join {
+    left: ChannelId,
+    right: ChannelId,
+    lower: i64,
+    upper: i64,
+    rows: Keyed<Buffer>,
+    timers: BTreeMap<i64, Vec<Key>>,
+    watermark: i64,
+}
+
+impl Join {
+    /// Pairs with `lower ≤ right − left ≤ upper` microseconds.
+    ///
+    /// # Errors
+    /// `lower` above `upper`, one channel twice, or the state failed.
+    pub fn open(left: ChannelId, right: ChannelId, lower: i64, upper: i64, place: &Place) -> Result<Join, OperatorError> {
+        if lower > upper || left == right {
+            let message = "a join needs two channels and a lower bound that is not above the upper one".to_owned();
+            return Err(OperatorError::Settings(message));
+        }
+        let (lower, upper) = (lower.max(-TIME_RANGE), upper.min(TIME_RANGE));
+        let rows = Keyed::open(place.table, "rows", place.groups.clone(), place.backend.clone(), place.most)?;
+        let mut join = Join { left, right, lower, upper, rows, timers: BTreeMap::new(), watermark: place.watermark };
+        let mut timers = BTreeMap::<i64, Vec<Key>>::new();
+        join.rows.each(&mut |k, buffer: &Buffer| {
+            if let Some(until) = buffer.0.iter().map(|w| join.until(w)).min() {
+                timers.entry(until).or_default().push(k.key);
+            }
+            true
+        })?;
+        join.timers = timers;
+        Ok(join)
+    }
+
+    /// The last instant at which a row of the other side may come that is joined to this one.
+    fn until(&self, row: &Waiting) -> i64 {
+        until(row, self.lower, self.upper)
+    }
+}
+
+fn until(row: &Waiting, lower: i64, upper: i64) -> i64 {
+    match row.right {
+        false => row.time.saturating_add(upper.max(0)),
+        true => row.time.saturating_sub(lower.min(0)),
+    }
+}
+
+impl Operator for Join {
+    fn spread(&self) -> Spread {
+        Spread::ByPatient
+    }
+
+    fn deadline(&self) -> Option<i64> {
+        None
+    }
+
+    fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError> {
+        let right = match rows.batch.channel {
+            c if c == self.left => false,
+            c if c == self.right => true,
+            _ => return Ok(()),
+        };
+        for row in rows.rows {
+            let row = *row as usize;
+            let (Some(time), Some(key), Some(group), Some(value), Some(watermark)) = (
+                rows.batch.time.get(row),
+                rows.batch.key.get(row),
+                rows.batch.group.get(row),
+                rows.batch.value.get(row),
+                rows.watermarks.get(row),
+            ) else {
+                continue;
+            };
+            let time = (*time).clamp(-TIME_RANGE, TIME_RANGE);
+            // Late is what lies at or before the watermark: what it would be joined to may be gone.
+            if time <= *watermark || rows.batch.sign_of(row) < 0 {
+                let why = if time <= *watermark { Why::Late } else { Why::CannotForget };
+                out.aside(rows.batch, row, why, *watermark);
+                continue;
+            }
+            let new = Waiting { time, right, group: *group, value: *value };
+            let (lower, upper, until) = (self.lower, self.upper, self.until(&new));
+            let first = self.rows.update(SlotKey { window: 0, group: 0, key: *key }, |buffer| {
+                let buffer = buffer.get_or_insert_default();
+                for other in buffer.0.iter().filter(|w| w.right != right) {
+                    let (l, r) = if right { (other, &new) } else { (&new, other) };
+                    if (lower..=upper).contains(&(r.time - l.time)) {
+                        let window = Window { start: Micros(l.time), end: Micros(r.time) };
+                        let more = vec![i64::from(r.group)];
+                        let (group, key) = (l.group, *key);
+                        out.closed.push(Closed { operator: 0, window, group, key, emission: Emission::First, count: l.value, sum: r.value, more });
+                    }
+                }
+                let place = buffer.0.partition_point(|w| *w < new);
+                buffer.0.insert(place, new);
+                buffer.0.len() == 1
+            })?;
+            if first || self.timers.first_key_value().is_none_or(|(at, _)| until < *at) {
+                self.timers.entry(until).or_default().push(*key);
+            }
+        }
+        Ok(())
+    }
+
+    fn passed(&mut self, watermark: i64, _: &mut Out) -> Result<(), OperatorError> {
+        if watermark <= self.watermark {
+            return Ok(());
+        }
+        self.watermark = watermark;
+        let (lower, upper) = (self.lower, self.upper);
+        let until = |w: &Waiting| until(w, lower, upper);
+        while let Some((at, _)) = self.timers.first_key_value().filter(|(at, _)| **at <= watermark) {
+            let at = *at;
+            for key in self.timers.remove(&at).unwrap_or_default() {
+                let slot = SlotKey { window: 0, group: 0, key };
+                let Some(buffer) = self.rows.get(slot)? else { continue };
+                let left: Vec<_> = buffer.0.iter().copied().filter(|w| until(w) > watermark).collect();
+                let next = left.iter().map(until).min();
+                if left.len() != buffer.0.len() {
+                    self.rows.update(slot, |buffer| *buffer = (!left.is_empty()).then_some(Buffer(left)))?;
+                }
+                if let Some(next) = next {
+                    self.timers.entry(next).or_default().push(key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
+        self.rows.changes(all, into)
+    }
+
+    fn kept(&mut self) {
+        self.rows.kept();
+    }
+
+    fn changed(&self) -> usize {
+        self.rows.changed()
+    }
+
+    fn in_memory(&self) -> usize {
+        self.rows.in_memory()
+    }
+
+    fn tables(&self) -> Vec<TableSpec> {
+        vec![self.rows.spec()]
+    }
+}
