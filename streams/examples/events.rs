@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use platform::SystemClock;
@@ -36,6 +36,8 @@ struct Events {
     rows: u64,
     die_after: u64,
     over: bool,
+    /// When the first row was read, after the state.
+    first: Arc<Mutex<Option<Instant>>>,
 }
 
 const CHUNK: usize = 1 << 20;
@@ -80,9 +82,10 @@ impl Source for Events {
 
     fn poll(&mut self, _: usize) -> Result<Polled, SourceError> {
         let failed = |e: std::io::Error| SourceError { source_id: "events".to_owned(), reason: e.to_string() };
+        self.first.lock().map_err(|_| failed(std::io::Error::other("lock")))?.get_or_insert_with(Instant::now);
         if self.die_after > 0 && self.rows >= self.die_after {
             // As kill -9: nothing is said, nothing is closed.
-            rustix_kill();
+            die();
         }
         if !self.over {
             let had = self.buffer.len();
@@ -138,7 +141,7 @@ impl Source for Events {
     }
 }
 
-fn rustix_kill() -> ! {
+fn die() -> ! {
     let me = std::process::id().to_string();
     let _ = std::process::Command::new("kill").args(["-9", &me]).status();
     std::process::abort()
@@ -237,6 +240,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if query == "q5" {
         sinks.push(Box::new(Files::open(&out.join("late"), "csv", Late)?));
     }
+    let first = Arc::new(Mutex::new(None));
     let source = Events {
         file: File::open(events)?,
         buffer: Vec::new(),
@@ -247,11 +251,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         rows: 0,
         die_after: option("--die-after").map_or(Ok(0), |n| n.parse())?,
         over: false,
+        first: first.clone(),
     };
     let mut job = Job::new(settings, makers, Arc::new(RwLock::new(backend)), Box::new(Sinks(sinks)), Arc::new(SystemClock));
     let metrics = job.metrics();
-    let recovered = begun.elapsed();
     job.run(vec![Box::new(source)], &AtomicBool::new(false))?;
+    let recovered = first.lock().map_err(|_| "lock")?.map_or(Duration::ZERO, |t| t - begun);
     let (m, wall) = (metrics.measured(), begun.elapsed().as_secs_f64());
     let status = std::fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());

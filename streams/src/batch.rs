@@ -23,6 +23,10 @@ pub struct EventBatch {
     pub value: Vec<i64>,
     /// `1` adds a row, `-1` takes back one that was added before. Empty where all rows add.
     pub sign: Vec<i8>,
+    /// What each row is, over its revisions; empty where rows have no identity.
+    pub id: Vec<u128>,
+    /// Which revision each row is; a later one takes the place of an earlier one.
+    pub rev: Vec<u32>,
     /// Groups seen for the first time. They follow those of all batches before, so that a group is a place in one list.
     pub names: Vec<String>,
     /// The source's position after the last row.
@@ -47,6 +51,8 @@ impl EventBatch {
             && self.group.len() == n
             && self.value.len() == n
             && (self.sign.is_empty() || self.sign.len() == n)
+            && (self.id.is_empty() || self.id.len() == n)
+            && self.rev.len() == self.id.len()
     }
 
     /// `1`, or `-1` for a row that is taken back.
@@ -66,6 +72,8 @@ impl EventBatch {
             group: of(&self.group, rows),
             value: of(&self.value, rows),
             sign: of(&self.sign, rows),
+            id: of(&self.id, rows),
+            rev: of(&self.rev, rows),
             names: self.names.clone(),
             end: self.end.clone(),
         }

@@ -113,29 +113,32 @@ impl<V: Value> Keyed<V> {
     fn stored(&self, each: &mut dyn FnMut(SlotKey, V) -> bool) -> Result<(), StateError> {
         let backend = self.backend.read().unwrap_or_else(PoisonError::into_inner);
         let mut damaged = false;
-        for group in self.groups.clone() {
-            let prefix = [&[self.table][..], &group.to_be_bytes()].concat();
-            let mut goes_on = true;
-            backend.scan(&prefix, &mut |key, value| {
-                match (SlotKey::read(key), V::read(value)) {
-                    (Some(key), Some(value)) => goes_on = each(key, value),
-                    _ => damaged = true,
+        // One reading of the table: a backend may have to read its files for each.
+        backend.scan(&[self.table], &mut |key, value| {
+            let Some(key) = SlotKey::read(key) else {
+                damaged = true;
+                return false;
+            };
+            if !self.groups.contains(&key.key_group()) {
+                return key.key_group() < self.groups.end;
+            }
+            match V::read(value) {
+                Some(value) => each(key, value),
+                None => {
+                    damaged = true;
+                    false
                 }
-                goes_on && !damaged
-            })?;
-            if damaged {
-                return Err(StateError::Damaged { what: self.name });
             }
-            if !goes_on {
-                break;
-            }
+        })?;
+        if damaged {
+            return Err(StateError::Damaged { what: self.name });
         }
         Ok(())
     }
 
     fn fetch(&self, key: SlotKey) -> Result<Option<V>, StateError> {
         let backend = self.backend.read().unwrap_or_else(PoisonError::into_inner);
-        match backend.get(&key.bytes(self.table))? {
+        match backend.get(&key.bytes_of(self.table))? {
             Some(bytes) => V::read(&bytes).map(Some).ok_or(StateError::Damaged { what: self.name }),
             None => Ok(None),
         }
@@ -259,16 +262,16 @@ impl<V: Value> Keyed<V> {
         let from = into.len();
         if all {
             self.each(&mut |key, value| {
-                into.push(TableChange::Put(key.bytes(self.table), value.write()));
+                into.push(TableChange::Put(key.bytes_of(self.table), value.write()));
                 true
             })?;
         } else {
             for key in &self.dirty {
                 let Some(slot) = self.slots.get(key) else { continue };
                 match (&slot.value, slot.partial, slot.stored) {
-                    (Some(value), true, _) => into.push(TableChange::Merge(key.bytes(self.table), value.write())),
-                    (Some(value), false, _) => into.push(TableChange::Put(key.bytes(self.table), value.write())),
-                    (None, _, true) => into.push(TableChange::Delete(key.bytes(self.table))),
+                    (Some(value), true, _) => into.push(TableChange::Merge(key.bytes_of(self.table), value.write())),
+                    (Some(value), false, _) => into.push(TableChange::Put(key.bytes_of(self.table), value.write())),
+                    (None, _, true) => into.push(TableChange::Delete(key.bytes_of(self.table))),
                     (None, _, false) => {}
                 }
             }

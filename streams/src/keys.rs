@@ -43,7 +43,7 @@ impl SlotKey {
     }
 
     /// Its bytes in the table.
-    pub(crate) fn bytes(&self, table: u8) -> Vec<u8> {
+    pub fn bytes_of(&self, table: u8) -> Vec<u8> {
         let mut out = Vec::with_capacity(31);
         out.push(table);
         out.extend(self.key_group().to_be_bytes());
@@ -92,6 +92,10 @@ impl Hasher for Spread {
         }
     }
 
+    fn write_u16(&mut self, n: u16) {
+        self.write_u64(u64::from(n));
+    }
+
     fn write_u32(&mut self, n: u32) {
         self.write_u64(u64::from(n));
     }
@@ -129,9 +133,9 @@ mod tests {
         fn bytes_keep_the_slot_and_its_order(a: (i64, u32, u128), b: (i64, u32, u128)) {
             let slot = |(window, group, key): (i64, u32, u128)| SlotKey { window, group, key };
             let (a, b) = (slot(a), slot(b));
-            prop_assert!(SlotKey::read(&a.bytes(1)) == Some(a));
+            prop_assert!(SlotKey::read(&a.bytes_of(1)) == Some(a));
             if a.key_group() == b.key_group() {
-                prop_assert_eq!(a < b, a.bytes(1) < b.bytes(1));
+                prop_assert_eq!(a < b, a.bytes_of(1) < b.bytes_of(1));
             }
         }
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 #[derive(Default)]
 pub struct Metrics {
     pub(crate) rows: AtomicU64,
+    pub(crate) again: AtomicU64,
     pub(crate) aside: AtomicU64,
     pub(crate) closed: AtomicU64,
     pub(crate) watermark: AtomicI64,
@@ -27,6 +28,8 @@ pub struct Metrics {
 pub struct Measured {
     /// Rows taken in.
     pub rows: u64,
+    /// Rows that had come before, in this revision or a later one.
+    pub again: u64,
     /// Rows that went to the side output.
     pub aside: u64,
     /// Rows of answers.
@@ -56,6 +59,7 @@ impl Metrics {
     pub fn measured(&self) -> Measured {
         Measured {
             rows: self.rows.load(Relaxed),
+            again: self.again.load(Relaxed),
             aside: self.aside.load(Relaxed),
             closed: self.closed.load(Relaxed),
             watermark: self.watermark.load(Relaxed),
@@ -89,8 +93,9 @@ impl Measured {
     pub fn prometheus(&self, job: &str) -> String {
         let mut out = String::new();
         let seconds = |micros: u64| micros as f64 / 1e6;
-        let rows: [(&str, &str, f64); 11] = [
+        let rows: [(&str, &str, f64); 12] = [
             ("rows_total", "counter", self.rows as f64),
+            ("again_total", "counter", self.again as f64),
             ("aside_total", "counter", self.aside as f64),
             ("answers_total", "counter", self.closed as f64),
             ("watermark_seconds", "gauge", self.watermark as f64 / 1e6),

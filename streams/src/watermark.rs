@@ -119,7 +119,8 @@ impl Watermarks {
     pub fn ahead(&self, channel: ChannelId, now: Micros) -> i64 {
         let Some(own) = self.channels.get(usize::from(channel)).and_then(|p| p.highest) else { return 0 };
         let active = self.channels.iter().filter(|p| !Self::is_idle(p, self.idle_after, now));
-        active.filter_map(|p| p.highest).min().map_or(0, |least| own.saturating_sub(least).max(0))
+        // A channel that has not spoken is behind all others, until it is idle.
+        active.map(|p| p.highest.unwrap_or(i64::MIN)).min().map_or(0, |least| own.saturating_sub(least).max(0))
     }
 
     /// A channel has ended: it holds nothing back any more.

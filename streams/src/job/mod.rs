@@ -12,6 +12,7 @@
 
 mod reader;
 mod record;
+mod revisions;
 mod shard;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -34,6 +35,7 @@ use crate::source::{Source, SourceError};
 use crate::watermark::{Channel, Watermarks};
 use crate::window::{TIME_RANGE, micros};
 use reader::{Heard, Readers};
+use revisions::Revisions;
 use shard::Shards;
 
 /// Why a job stopped.
@@ -82,6 +84,8 @@ pub struct Settings {
     pub most_drift: Option<Duration>,
     /// How far ahead of the clock an event may be; what is further goes to the side output.
     pub most_ahead: Option<Duration>,
+    /// How long a row is remembered, so that it counts once and a later revision takes it back; `None`: rows have no identity.
+    pub remembered: Option<Duration>,
     /// About how many rows are read at a time.
     pub batch_rows: usize,
 }
@@ -96,6 +100,7 @@ impl Default for Settings {
             shards: 1,
             most_drift: None,
             most_ahead: None,
+            remembered: None,
             batch_rows: 1 << 15,
         }
     }
@@ -128,7 +133,14 @@ impl Job {
     /// # Errors
     /// The state failed.
     pub fn tables(&self) -> Result<Vec<TableSpec>, JobError> {
-        Shards::open(&self.makers, &self.backend, &self.settings, i64::MIN).map(|s| s.tables())
+        let mut tables = Shards::open(&self.makers, &self.backend, &self.settings, i64::MIN)?.tables();
+        tables.extend(self.revisions()?.map(|r| r.spec()));
+        Ok(tables)
+    }
+
+    fn revisions(&self) -> Result<Option<Revisions>, StateError> {
+        let open = |horizon| Revisions::open(&self.backend, self.settings.most_values / 2, micros(horizon));
+        self.settings.remembered.map(open).transpose()
     }
 
     /// Runs until its sources end, or `stop` is set.
@@ -142,6 +154,7 @@ impl Job {
         let mut watermarks = Watermarks::new(self.settings.channels.clone(), self.settings.idle_after, self.clock.now());
         watermarks.restore(&record.reached);
         let mut shards = Shards::open(&self.makers, &self.backend, &self.settings, record.reached.watermark())?;
+        let mut revisions = self.revisions()?;
         for source in &mut sources {
             let id = source.id().to_owned();
             source.seek(record.positions.get(&id), record.names_of(&id))?;
@@ -167,9 +180,14 @@ impl Job {
                 match heard {
                     Heard::Batch(source, batch) => {
                         let batch = record.take(&names[source], batch);
-                        let batch = self.plausible(batch, now, &mut out);
-                        watermarks.through(batch.channel, &batch.time, now, &mut met);
+                        let mut batch = self.plausible(batch, now, &mut out);
                         metrics.rows.fetch_add(batch.len() as u64, Relaxed);
+                        if let Some(revisions) = &mut revisions {
+                            let (rest, again) = revisions.through(batch)?;
+                            metrics.again.fetch_add(again, Relaxed);
+                            batch = rest;
+                        }
+                        watermarks.through(batch.channel, &batch.time, now, &mut met);
                         metrics.newest.fetch_max(batch.time.iter().copied().max().unwrap_or(i64::MIN), Relaxed);
                         shards.rows(batch, &mut met, watermarks.tick(now), &mut out)?;
                     }
@@ -181,12 +199,16 @@ impl Job {
                     }
                     Heard::Stop => {}
                 }
+                if let Some(revisions) = &mut revisions {
+                    revisions.passed(watermarks.current())?;
+                }
                 self.give(&mut out, &record)?;
                 metrics.watermark.store(watermarks.current(), Relaxed);
                 let due = now.0.saturating_sub(last.0) >= micros(settings.checkpoint_every);
-                if over.is_some() || due || shards.changed() > settings.most_values {
+                let changed = shards.changed() + revisions.as_ref().map_or(0, Revisions::changed);
+                if over.is_some() || due || changed > settings.most_values {
                     record.reached = watermarks.reached();
-                    self.checkpoint(&mut shards, &mut record)?;
+                    self.checkpoint(&mut shards, &mut revisions, &mut record)?;
                     last = clock.now();
                 }
                 if let Some(over) = over {
@@ -222,7 +244,7 @@ impl Job {
     }
 
     /// One commit of everything; the sink's rows are seen after it.
-    fn checkpoint(&mut self, shards: &mut Shards, record: &mut Record) -> Result<(), JobError> {
+    fn checkpoint(&mut self, shards: &mut Shards, revisions: &mut Option<Revisions>, record: &mut Record) -> Result<(), JobError> {
         let begun = self.clock.now();
         let (number, all) = {
             let backend = self.backend.read().unwrap_or_else(PoisonError::into_inner);
@@ -231,15 +253,22 @@ impl Job {
         self.sink.prepare(number)?;
         let mut changes: Vec<TableChange> = record.changes(all)?;
         shards.changes(all, &mut changes)?;
+        if let Some(revisions) = &*revisions {
+            revisions.changes(all, &mut changes)?;
+        }
         let written = self.backend.write().unwrap_or_else(PoisonError::into_inner).commit(&changes, all)?;
         self.sink.commit(number)?;
         record.kept();
         shards.kept();
+        if let Some(revisions) = revisions {
+            revisions.kept();
+        }
+        let values = shards.in_memory() + revisions.as_ref().map_or(0, Revisions::in_memory);
         let m = &self.metrics;
         m.checkpoints.fetch_add(1, Relaxed);
         m.checkpoint_bytes.store(written.bytes, Relaxed);
         m.bytes.fetch_add(written.bytes, Relaxed);
-        m.values.store(shards.in_memory() as u64, Relaxed);
+        m.values.store(values as u64, Relaxed);
         m.checkpoint_micros.store(self.clock.now().0.saturating_sub(begun.0).max(0) as u64, Relaxed);
         Ok(())
     }

@@ -11,7 +11,7 @@ use super::windowed::Mark;
 use super::{Operator, OperatorError, Place, Rows, Spread};
 use crate::backend::{StateError, TableChange};
 use crate::keyed::{Keyed, TableSpec, Value};
-use crate::keys::{SlotKey, Spread as Hashed, key_group};
+use crate::keys::{KEY_GROUPS, SlotKey, Spread as Hashed, key_group};
 use crate::out::{Closed, Emission, Out, Why};
 use crate::window::{Sums, TIME_RANGE, Windows};
 
@@ -69,6 +69,10 @@ pub struct Distinct {
     swept: i64,
 }
 
+/// What a batch adds: by group and, in a list, key group, from each window on (counted from the floor) how many patients more
+/// or fewer than in the one before.
+type Counts = HashMap<u32, Vec<[i32; 129]>, Hashed>;
+
 /// A count's slot carries its key group in place of a patient.
 fn counted(window: i64, group: u32, of: u16) -> SlotKey {
     SlotKey { window, group, key: crate::keys::marked(of) }
@@ -108,7 +112,7 @@ impl Distinct {
     }
 
     /// Takes one row of a patient in a pane that an open window has.
-    fn take(&mut self, group: u32, key: u128, pane: i64, counts: &mut HashMap<SlotKey, i64, Hashed>) -> Result<(), StateError> {
+    fn take(&mut self, group: u32, key: u128, pane: i64, counts: &mut Counts) -> Result<(), StateError> {
         let (floor, panes) = (self.floor(), self.windows.panes());
         let place = pane - floor;
         if place >= 64 {
@@ -130,22 +134,39 @@ impl Distinct {
         if let Some(mut new) = new {
             // Of a pane below the first open window's last, only the windows that are open.
             new &= u128::MAX << (panes - 1);
-            let of = key_group(key);
+            if new == 0 {
+                return Ok(());
+            }
+            let groups = counts.entry(group).or_insert_with(|| vec![[0; 129]; usize::from(KEY_GROUPS)]);
+            let Some(steps) = groups.get_mut(usize::from(key_group(key))) else { return Ok(()) };
             while new != 0 {
-                let window = floor + i64::from(new.trailing_zeros());
-                *counts.entry(counted(window, group, of)).or_default() += 1;
-                new &= new - 1;
+                // A run of windows is a step up and a step down.
+                let from = new.trailing_zeros();
+                let until = from + (new >> from).trailing_ones();
+                steps[from as usize] += 1;
+                steps[until as usize] -= 1;
+                new = new.checked_shr(until).map_or(0, |rest| rest << until);
             }
         }
         Ok(())
     }
 
-    fn add(&mut self, counts: HashMap<SlotKey, i64, Hashed>) -> Result<(), StateError> {
-        for (slot, n) in counts {
-            self.counts.add(slot, &Sums { count: n, sum: 0 })?;
-            let groups = self.open.entry(slot.window).or_default().entry(slot.group).or_default();
-            if let Err(place) = groups.binary_search(&slot.key_group()) {
-                groups.insert(place, slot.key_group());
+    fn add(&mut self, counts: Counts) -> Result<(), StateError> {
+        let floor = self.floor();
+        for (group, groups) in counts {
+            for (of, steps) in (0..).zip(groups) {
+                let mut n = 0;
+                for (window, step) in (floor..).zip(steps) {
+                    n += i64::from(step);
+                    if n == 0 {
+                        continue;
+                    }
+                    self.counts.add(counted(window, group, of), &Sums { count: n, sum: 0 })?;
+                    let groups = self.open.entry(window).or_default().entry(group).or_default();
+                    if let Err(place) = groups.binary_search(&of) {
+                        groups.insert(place, of);
+                    }
+                }
             }
         }
         Ok(())

@@ -14,7 +14,8 @@ use crate::window::{Sums, TIME_RANGE, Window};
 pub enum Trigger {
     /// At every so many rows of a group.
     Count(i64),
-    /// Whenever the watermark passes a multiple of so many microseconds, for each group that changed since.
+    /// Whenever the watermark passes a multiple of so many microseconds, for each group that changed since. Told is all that was
+    /// seen by then, rows ahead of the watermark too.
     Every(i64),
 }
 

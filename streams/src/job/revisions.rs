@@ -1,0 +1,157 @@
+//! Rows that have an identity come once, however often they are sent; a later revision takes back the one before it.
+//!
+//! What is remembered of a row is forgotten when its time is further behind the watermark than a horizon, which should be no
+//! shorter than any window with its lateness. A row sent again after that is late everywhere.
+
+use std::collections::BTreeMap;
+
+use crate::backend::{StateError, TableChange};
+use crate::batch::{EventBatch, Key};
+use crate::keyed::{Keyed, SharedBackend, TableSpec, Value};
+use crate::keys::{KEY_GROUPS, SlotKey};
+use crate::window::TIME_RANGE;
+
+/// The table's number: after those of all operators.
+const TABLE: u8 = 250;
+
+/// A row as it was last told.
+#[derive(Clone, Copy)]
+struct Row {
+    rev: u32,
+    /// It was taken back, and is remembered so that an older revision does not bring it back.
+    gone: bool,
+    time: i64,
+    key: Key,
+    group: u32,
+    value: i64,
+}
+
+impl Value for Row {
+    const KIND: &'static str = "row";
+
+    fn write(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(41);
+        out.extend(self.rev.to_le_bytes());
+        out.push(u8::from(self.gone));
+        out.extend(self.time.to_le_bytes());
+        out.extend(self.key.to_le_bytes());
+        out.extend(self.group.to_le_bytes());
+        out.extend(self.value.to_le_bytes());
+        out
+    }
+
+    fn read(bytes: &[u8]) -> Option<Row> {
+        let bytes: &[u8; 41] = bytes.try_into().ok()?;
+        Some(Row {
+            rev: u32::from_le_bytes(bytes[..4].try_into().ok()?),
+            gone: bytes[4] != 0,
+            time: i64::from_le_bytes(bytes[5..13].try_into().ok()?),
+            key: Key::from_le_bytes(bytes[13..29].try_into().ok()?),
+            group: u32::from_le_bytes(bytes[29..33].try_into().ok()?),
+            value: i64::from_le_bytes(bytes[33..].try_into().ok()?),
+        })
+    }
+}
+
+/// The rows of a job by identity.
+pub(super) struct Revisions {
+    rows: Keyed<Row>,
+    horizon: i64,
+    /// Rows by the slot of time in which they are forgotten.
+    over: BTreeMap<i64, Vec<SlotKey>>,
+}
+
+impl Revisions {
+    pub(super) fn open(backend: &SharedBackend, most: usize, horizon: i64) -> Result<Revisions, StateError> {
+        let rows = Keyed::open(TABLE, "rows", 0..KEY_GROUPS, backend.clone(), most)?;
+        let horizon = horizon.clamp(1, TIME_RANGE);
+        let mut over = BTreeMap::<i64, Vec<SlotKey>>::new();
+        rows.each(&mut |k, row: &Row| {
+            over.entry(slot(row.time, horizon)).or_default().push(k);
+            true
+        })?;
+        Ok(Revisions { rows, horizon, over })
+    }
+
+    /// The batch without rows that came before, and with what later revisions take back. Gives how many came before.
+    pub(super) fn through(&mut self, batch: EventBatch) -> Result<(EventBatch, u64), StateError> {
+        if batch.id.len() != batch.len() || batch.rev.len() != batch.len() {
+            return Ok((batch, 0));
+        }
+        let mut out = EventBatch { channel: batch.channel, names: Vec::new(), ..EventBatch::default() };
+        let mut push = |row: &Row, sign: i8| {
+            out.time.push(row.time);
+            out.key.push(row.key);
+            out.group.push(row.group);
+            out.value.push(row.value);
+            out.sign.push(sign);
+        };
+        let mut again = 0;
+        for i in 0..batch.len() {
+            let row = Row {
+                rev: batch.rev[i],
+                gone: batch.sign_of(i) < 0,
+                time: batch.time[i],
+                key: batch.key[i],
+                group: batch.group[i],
+                value: batch.value[i],
+            };
+            let at = SlotKey { window: 0, group: 0, key: batch.id[i] };
+            let before = self.rows.get(at)?.copied();
+            if before.is_some_and(|b| b.rev >= row.rev) {
+                again += 1;
+                continue;
+            }
+            self.rows.update(at, |held| *held = Some(row))?;
+            self.over.entry(slot(row.time, self.horizon)).or_default().push(at);
+            if let Some(before) = before.filter(|b| !b.gone) {
+                push(&before, -1);
+            }
+            if !row.gone {
+                push(&row, 1);
+            }
+        }
+        Ok((out, again))
+    }
+
+    /// Forgets what is further behind than the horizon.
+    pub(super) fn passed(&mut self, watermark: i64) -> Result<(), StateError> {
+        let horizon = self.horizon;
+        while let Some((at, _)) = self.over.first_key_value().filter(|(at, _)| **at <= watermark) {
+            let at = *at;
+            for key in self.over.remove(&at).unwrap_or_default() {
+                // A later revision may have another time, and stands in the slot of that.
+                if self.rows.get(key)?.is_some_and(|row| slot(row.time, horizon) <= at) {
+                    self.rows.take(key)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
+        self.rows.changes(all, into)
+    }
+
+    pub(super) fn kept(&mut self) {
+        self.rows.kept();
+    }
+
+    pub(super) fn changed(&self) -> usize {
+        self.rows.changed()
+    }
+
+    pub(super) fn in_memory(&self) -> usize {
+        self.rows.in_memory()
+    }
+
+    pub(super) fn spec(&self) -> TableSpec {
+        self.rows.spec()
+    }
+}
+
+/// The end of the slot, a sixteenth of the horizon wide, in which a row is forgotten.
+fn slot(time: i64, horizon: i64) -> i64 {
+    let width = (horizon / 16).max(1);
+    ((time.clamp(-TIME_RANGE, TIME_RANGE) + horizon).div_euclid(width) + 1) * width
+}
