@@ -118,6 +118,8 @@ pub struct Agent {
     counting: tokio::sync::Mutex<()>,
     /// Where that is kept.
     store: SharedStore,
+    /// The hospital's own streams.
+    pub jobs: Arc<crate::streaming::Jobs>,
     /// A decision and a seal never overlap: after a pause is told, nothing more is sealed.
     gate: Mutex<()>,
     /// The plan that was last answered, with what each of its rounds costs: rounds of one study come one after the other.
@@ -157,6 +159,7 @@ impl Agent {
             feeds.extend(Feed::open(&config, source, &clock, entropy.as_ref())?);
         }
         Ok(Agent {
+            jobs: Arc::new(crate::streaming::Jobs::new(&config, &lake, clock.clone())),
             lake,
             feeds,
             engine: Engine::new(clock.clone()),

@@ -25,7 +25,8 @@ use crate::control::{self, Command};
 use crate::linkage::verbs::{self, LinkageVerb};
 use crate::source::{self, SourceVerb};
 use crate::studies::Decision;
-use crate::{enroll, feed, show, uplink};
+use crate::streaming::verbs::{SavepointVerb, StreamsVerb, inspect};
+use crate::{enroll, feed, show, streaming, uplink};
 
 /// The agent of a hospital in a federation: patients' rows stay here, noised sums leave.
 #[derive(Parser)]
@@ -105,6 +106,18 @@ enum Verb {
     /// Check the data's quality; exact, and for this site alone. Ends with 3 where a check fails
     #[command(after_help = "Example:\n  site-agent quality\n  site-agent --json quality > quality.json")]
     Quality,
+    /// What the hospital counts for itself while it happens: the jobs of [[streams.job]] in site.toml
+    #[command(after_help = "Example:\n  site-agent streams show")]
+    Streams {
+        #[command(subcommand)]
+        verb: StreamsVerb,
+    },
+    /// The state of a stream in one file: for another machine, another backend, a later version
+    #[command(after_help = "Example:\n  site-agent savepoint create labs-by-hour")]
+    Savepoint {
+        #[command(subcommand)]
+        verb: SavepointVerb,
+    },
     /// How far codes are mapped: by table, by concept set, and which codes are left
     #[command(after_help = "Example:\n  site-agent terminology")]
     Terminology,
@@ -283,6 +296,9 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         Verb::Lake => Command::Lake,
         Verb::Quality => Command::Quality,
         Verb::Terminology => Command::Terminology,
+        Verb::Streams { verb } => Command::Streams { ask: verb.ask() },
+        Verb::Savepoint { verb: SavepointVerb::Inspect { file } } => return inspect(file, arguments.json).map(done),
+        Verb::Savepoint { verb } => Command::Streams { ask: verb.ask()? },
         Verb::Ledger { verb: LedgerVerb::Show } => Command::Ledger,
         Verb::Ledger { verb: LedgerVerb::Verify } => Command::LedgerVerify,
         Verb::Ledger { verb: LedgerVerb::Export } => Command::LedgerExport,
@@ -423,6 +439,14 @@ async fn serve(config: Config, mechanism: Box<dyn Mechanism>) -> anyhow::Result<
     let socket = tokio::spawn(control::serve(agent.clone()));
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut feeds = tokio::spawn(feed::run(agent.clone(), stopped));
+    agent.jobs.start_all(&tokio::runtime::Handle::current());
+    let told = agent.config.streams.metrics.map(|address| tokio::spawn(streaming::serve_metrics(agent.jobs.clone(), address)));
+    let mut told = std::pin::pin!(async move {
+        match told {
+            Some(told) => told.await,
+            None => std::future::pending().await,
+        }
+    });
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         () = uplink::run(agent.clone()) => {}
@@ -432,11 +456,16 @@ async fn serve(config: Config, mechanism: Box<dyn Mechanism>) -> anyhow::Result<
         failed = &mut feeds => {
             failed??;
         }
+        failed = &mut told => {
+            failed??;
+        }
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
     // Whoever sends a message that has begun hears that it is on disk, or sends it again to the next agent.
     let _ = stop.send(true);
+    let jobs = agent.jobs.clone();
+    let _ = tokio::task::spawn_blocking(move || jobs.stop_all()).await;
     let _ = tokio::time::timeout(Duration::from_secs(8), feeds).await;
     // A seal under way is one transaction: it is on disk, or it is not.
     tokio::time::sleep(Duration::from_millis(50)).await;

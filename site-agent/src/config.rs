@@ -353,19 +353,41 @@ impl Budget {
     }
 }
 
-/// How the windows of continuous studies are answered.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+/// How the windows of continuous studies are answered, and what the hospital counts for itself.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Streams {
     /// Whether the agent reads its sources by itself when a window is due. Without it a window waits for `site-agent ingest`.
     pub read_sources: bool,
     /// After how many seconds sources that could not be read are tried again.
     pub retry_seconds: u64,
+    /// Where the counters of the jobs are told to a Prometheus of the hospital: an address on this machine alone, such as
+    /// `127.0.0.1:9464`.
+    pub metrics: Option<std::net::SocketAddr>,
+    /// What the hospital counts for itself. It stays here.
+    pub job: Vec<crate::streaming::JobSettings>,
+}
+
+impl Streams {
+    fn check(&self) -> Result<(), (String, String)> {
+        if let Some(address) = self.metrics.filter(|a| !a.ip().is_loopback()) {
+            return Err(("metrics".to_owned(), format!("{address} can be reached from elsewhere; give an address of this machine, such as 127.0.0.1:9464")));
+        }
+        for (at, job) in self.job.iter().enumerate() {
+            if let Some(reason) = job.objection() {
+                return Err((format!("job '{}'", job.name), reason));
+            }
+            if self.job.iter().skip(at + 1).any(|other| other.name == job.name) {
+                return Err((format!("job '{}'", job.name), "two jobs have this name".to_owned()));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Default for Streams {
     fn default() -> Streams {
-        Streams { read_sources: true, retry_seconds: 300 }
+        Streams { read_sources: true, retry_seconds: 300, metrics: None, job: Vec::new() }
     }
 }
 
@@ -442,6 +464,16 @@ pub enum ConfigError {
         /// What, and the remedy.
         reason: String,
     },
+    /// A stream is not as it should be.
+    #[error("{path}, [streams] {job}: {reason}")]
+    Stream {
+        /// Where.
+        path: String,
+        /// The job, or the setting.
+        job: String,
+        /// What, and the remedy.
+        reason: String,
+    },
     /// There is no time zone.
     #[error(
         "{path} gives no time_zone; set the hospital's IANA zone, such as time_zone = \"Europe/Berlin\". \
@@ -498,6 +530,7 @@ impl Config {
                 return Err(ConfigError::PulledSource { path, name, reason });
             }
         }
+        config.streams.check().map_err(|(job, reason)| ConfigError::Stream { path, job, reason })?;
         Ok(config)
     }
 

@@ -20,7 +20,7 @@ use crate::identity::{self, Pins};
 use crate::lake::Standards;
 use crate::ledger::export;
 use crate::studies::Decision;
-use crate::{coverage, preview, quality};
+use crate::{coverage, preview, quality, streaming};
 
 /// A command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,6 +85,11 @@ pub enum Command {
     Quality,
     /// How far codes are mapped.
     Terminology,
+    /// The hospital's own streams.
+    Streams {
+        /// What is asked of them.
+        ask: streaming::verbs::Ask,
+    },
 }
 
 /// The coordinator's copy of a ledger, as `coordinator site ledger` writes it.
@@ -191,6 +196,11 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
             let plans = studies.iter().filter_map(|r| agent.plan(&r.study).ok());
             let studies: Vec<study::Study> = plans.map(|(plan, _)| plan.study).collect();
             json!(coverage::run(&agent.config, &agent.lake, &standards, &studies).await?)
+        }
+        Command::Streams { ask } => {
+            let jobs = agent.jobs.clone();
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || ask.answer(&jobs, &runtime)).await??
         }
         Command::Lake => {
             let feeds: BTreeMap<&str, _> =

@@ -45,5 +45,6 @@ pub mod releases;
 pub mod secure;
 pub mod show;
 mod source;
+pub mod streaming;
 pub mod studies;
 pub mod uplink;

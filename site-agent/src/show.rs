@@ -406,6 +406,7 @@ pub fn text(command: &Command, value: &Value) -> String {
         Command::ReleasesVerify => {
             let _ = writeln!(out, "{} release(s) fit the ledger and their bytes", text_of(value, "verified"));
         }
+        Command::Streams { ask } => ask.text(value, &mut out),
         Command::Study { .. } | Command::Lake => {
             out = serde_json::to_string_pretty(value).unwrap_or_default() + "\n";
         }

@@ -27,6 +27,12 @@ pub struct EventBatch {
     pub id: Vec<u128>,
     /// Which revision each row is; a later one takes the place of an earlier one.
     pub rev: Vec<u32>,
+    /// Set on the last batch of a whole reading: rows of this channel that it did not bring, of an earlier revision than this and
+    /// not before this time, are gone.
+    pub whole: Option<(u32, i64)>,
+    /// More rows follow that were known at the same moment, such as those of one version of a table: the watermark stands still until
+    /// a batch without this.
+    pub holds: bool,
     /// Groups seen for the first time. They follow those of all batches before, so that a group is a place in one list.
     pub names: Vec<String>,
     /// The source's position after the last row.
@@ -74,6 +80,8 @@ impl EventBatch {
             sign: of(&self.sign, rows),
             id: of(&self.id, rows),
             rev: of(&self.rev, rows),
+            whole: self.whole,
+            holds: self.holds,
             names: self.names.clone(),
             end: self.end.clone(),
         }

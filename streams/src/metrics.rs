@@ -88,29 +88,35 @@ impl Measured {
             running => (self.blocked_micros as f64 / running as f64).min(1.0),
         }
     }
+}
 
-    /// As Prometheus reads it (text format 0.0.4), with the job's name as a label.
-    pub fn prometheus(&self, job: &str) -> String {
-        let mut out = String::new();
-        let seconds = |micros: u64| micros as f64 / 1e6;
-        let rows: [(&str, &str, f64); 12] = [
-            ("rows_total", "counter", self.rows as f64),
-            ("again_total", "counter", self.again as f64),
-            ("aside_total", "counter", self.aside as f64),
-            ("answers_total", "counter", self.closed as f64),
-            ("watermark_seconds", "gauge", self.watermark as f64 / 1e6),
-            ("lag_seconds", "gauge", self.lag() as f64 / 1e6),
-            ("checkpoints_total", "counter", self.checkpoints as f64),
-            ("checkpoint_seconds", "gauge", seconds(self.checkpoint_micros)),
-            ("checkpoint_bytes", "gauge", self.checkpoint_bytes as f64),
-            ("written_bytes_total", "counter", self.bytes as f64),
-            ("state_values", "gauge", self.values as f64),
-            ("backpressure_ratio", "gauge", self.backpressure()),
-        ];
-        let job: String = job.chars().filter(|c| !matches!(c, '"' | '\\' | '\n')).collect();
-        for (name, kind, value) in rows {
-            let _ = writeln!(out, "# TYPE insitu_stream_{name} {kind}\ninsitu_stream_{name}{{job=\"{job}\"}} {value}");
+/// What Prometheus is told: a name, its kind, and how it is read of a job.
+type Gauge = (&'static str, &'static str, fn(&Measured) -> f64);
+
+const GAUGES: [Gauge; 12] = [
+    ("rows_total", "counter", |m| m.rows as f64),
+    ("again_total", "counter", |m| m.again as f64),
+    ("aside_total", "counter", |m| m.aside as f64),
+    ("answers_total", "counter", |m| m.closed as f64),
+    ("watermark_seconds", "gauge", |m| m.watermark as f64 / 1e6),
+    ("lag_seconds", "gauge", |m| m.lag() as f64 / 1e6),
+    ("checkpoints_total", "counter", |m| m.checkpoints as f64),
+    ("checkpoint_seconds", "gauge", |m| m.checkpoint_micros as f64 / 1e6),
+    ("checkpoint_bytes", "gauge", |m| m.checkpoint_bytes as f64),
+    ("written_bytes_total", "counter", |m| m.bytes as f64),
+    ("state_values", "gauge", |m| m.values as f64),
+    ("backpressure_ratio", "gauge", Measured::backpressure),
+];
+
+/// The counters of jobs as Prometheus reads them (text format 0.0.4), with each job's name as a label.
+pub fn prometheus(jobs: &[(&str, Measured)]) -> String {
+    let mut out = String::new();
+    for (name, kind, read) in GAUGES {
+        let _ = writeln!(out, "# TYPE insitu_stream_{name} {kind}");
+        for (job, measured) in jobs {
+            let job: String = job.chars().filter(|c| !matches!(c, '"' | '\\' | '\n')).collect();
+            let _ = writeln!(out, "insitu_stream_{name}{{job=\"{job}\"}} {}", read(measured));
         }
-        out
     }
+    out
 }

@@ -143,7 +143,8 @@ pub fn inspect(from: &Path) -> Result<Header, SavepointError> {
     read(from, &mut |_, _| Ok(()))
 }
 
-/// Puts a savepoint's state into a backend, as its next checkpoint, in place of all that it had. Tables of an older version
+/// Puts a savepoint's state into a backend, as the checkpoint it was made from, in place of all that it had. Answers of later
+/// checkpoints are taken back when the job goes on. Tables of an older version
 /// are migrated; a table that the job does not have, or of another kind, is refused, and nothing is changed.
 ///
 /// # Errors
@@ -180,7 +181,7 @@ pub fn restore(from: &Path, tables: &[TableSpec], backend: &SharedBackend) -> Re
         changes.push(TableChange::Put(key.to_vec(), value));
         Ok(())
     })?;
-    backend.write().unwrap_or_else(PoisonError::into_inner).commit(&changes, true)?;
+    backend.write().unwrap_or_else(PoisonError::into_inner).reset(header.checkpoint, &changes)?;
     Ok(header)
 }
 

@@ -53,6 +53,10 @@ pub trait Sink: Send {
 pub trait Rows: Send {
     /// Writes those of `out` that are its kind.
     fn write(&mut self, out: &Out, names: &[String], into: &mut Vec<u8>);
+    /// Ends a file: what a form needs that can't be written row by row.
+    fn finish(&mut self, _: &mut Vec<u8>) {}
+    /// Forgets what was not finished.
+    fn forget(&mut self) {}
 }
 
 /// A folder of files, `part-<checkpoint>.<ending>`. An epoch without rows has no file.
@@ -85,16 +89,9 @@ impl<R: Rows> Files<R> {
     fn running(&self) -> PathBuf {
         self.folder.join(".running")
     }
-}
 
-fn failed(path: &Path, reason: &dyn std::fmt::Display) -> SinkError {
-    SinkError { path: path.display().to_string(), reason: reason.to_string() }
-}
-
-impl<R: Rows> Sink for Files<R> {
-    fn take(&mut self, out: &Out, names: &[String]) -> Result<(), SinkError> {
-        self.buffer.clear();
-        self.rows.write(out, names, &mut self.buffer);
+    /// Adds what is in the buffer to the running file, which is opened with its first byte.
+    fn append(&mut self) -> Result<(), SinkError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
@@ -108,8 +105,23 @@ impl<R: Rows> Sink for Files<R> {
         };
         file.write_all(&self.buffer).map_err(|e| failed(&path, &e))
     }
+}
+
+fn failed(path: &Path, reason: &dyn std::fmt::Display) -> SinkError {
+    SinkError { path: path.display().to_string(), reason: reason.to_string() }
+}
+
+impl<R: Rows> Sink for Files<R> {
+    fn take(&mut self, out: &Out, names: &[String]) -> Result<(), SinkError> {
+        self.buffer.clear();
+        self.rows.write(out, names, &mut self.buffer);
+        self.append()
+    }
 
     fn prepare(&mut self, number: u64) -> Result<(), SinkError> {
+        self.buffer.clear();
+        self.rows.finish(&mut self.buffer);
+        self.append()?;
         let Some(file) = self.open.take() else { return Ok(()) };
         let (running, prepared) = (self.running(), self.prepared(number));
         let file = file.into_inner().map_err(|e| failed(&running, &e))?;
@@ -130,6 +142,7 @@ impl<R: Rows> Sink for Files<R> {
 
     fn recover(&mut self, number: u64) -> Result<(), SinkError> {
         self.open = None;
+        self.rows.forget();
         self.commit(number)?;
         for file in fs::read_dir(&self.folder).map_err(|e| failed(&self.folder, &e))? {
             let path = file.map_err(|e| failed(&self.folder, &e))?.path();

@@ -25,6 +25,8 @@ struct Progress {
     channel: Channel,
     bound: i64,
     highest: Option<i64>,
+    /// The highest of rows that are still held, see [`EventBatch::holds`](crate::batch::EventBatch::holds).
+    held: Option<i64>,
     heard: Micros,
     ended: bool,
 }
@@ -55,7 +57,7 @@ impl Watermarks {
     /// Over these channels, each with its bound on out-of-orderness. A channel that is silent for `idle_after` of
     /// processing time no longer holds the watermark back. Silence counts from `now`.
     pub fn new(channels: impl IntoIterator<Item = (Channel, Duration)>, idle_after: Duration, now: Micros) -> Watermarks {
-        let start = |(channel, bound)| Progress { channel, bound: micros(bound), highest: None, heard: now, ended: false };
+        let start = |(channel, bound)| Progress { channel, bound: micros(bound), highest: None, held: None, heard: now, ended: false };
         let channels = channels.into_iter().map(start).collect();
         Watermarks { channels, idle_after: micros(idle_after), current: i64::MIN }
     }
@@ -94,8 +96,27 @@ impl Watermarks {
                 current = current.max(others.min(Self::line(highest, p.bound)));
             }
         }
+        if let Some(held) = p.held.take() {
+            // The rows of this batch belong to those that were held: they meet what those met.
+            before.fill(self.current);
+            highest = highest.max(held);
+            if let Some(others) = others {
+                current = current.max(others.min(Self::line(highest, p.bound)));
+            }
+        }
         p.highest = (highest > i64::MIN).then_some(highest);
         self.current = current;
+    }
+
+    /// The same for events of one moment that others will follow: the watermark stands still for them.
+    pub fn held(&mut self, channel: ChannelId, times: &[i64], now: Micros, before: &mut Vec<i64>) {
+        before.clear();
+        before.resize(times.len(), self.current);
+        if let Some(p) = self.channels.get_mut(usize::from(channel)) {
+            p.heard = p.heard.max(now);
+            let within = times.iter().copied().filter(|t| (-TIME_RANGE..=TIME_RANGE).contains(t));
+            p.held = p.held.max(within.max());
+        }
     }
 
     fn line(highest: i64, bound: i64) -> i64 {
@@ -180,6 +201,19 @@ mod tests {
         assert_eq!(w.tick(Micros(10_000)), 389, "all idle");
         assert_eq!(observe(&mut w, 9, i64::MAX, 110), 389, "unknown");
         assert_eq!(observe(&mut w, 0, i64::MAX, 110), 389, "out of range");
+    }
+
+    #[test]
+    fn what_is_known_at_one_moment_meets_one_watermark() {
+        let (mut w, mut met) = (three(100), Vec::new());
+        for channel in [1, 2] {
+            observe(&mut w, channel, 10_000, 0);
+        }
+        assert_eq!(observe(&mut w, 0, 100, 0), 99);
+        w.held(0, &[900, 50], Micros(1), &mut met);
+        assert_eq!((met.as_slice(), w.tick(Micros(1))), ([99, 99].as_slice(), 99));
+        w.through(0, &[40], Micros(1), &mut met);
+        assert_eq!((met.as_slice(), w.current()), ([99].as_slice(), 899));
     }
 
     proptest! {

@@ -205,6 +205,7 @@ impl<'a> Newest<'a> {
 }
 
 /// The lake of a site.
+#[derive(Clone)]
 pub struct Lake {
     root: PathBuf,
     store: SharedStore,

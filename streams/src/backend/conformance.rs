@@ -80,6 +80,15 @@ proptest! {
                         let refused = matches!(backend.restore(none), Err(StateError::NoCheckpoint { .. }));
                         prop_assert!(refused);
                     }
+                    3 => {
+                        // As checkpoint 2: what was before it is unknown from then on.
+                        let mut whole = BTreeMap::new();
+                        let puts: Vec<_> = changes.iter().filter(|c| matches!(c, TableChange::Put(..))).cloned().collect();
+                        puts.iter().for_each(|c| apply(&mut whole, c));
+                        backend.reset(2, &puts).unwrap();
+                        prop_assert_eq!(backend.kept().unwrap(), [2]);
+                        history = vec![BTreeMap::new(), BTreeMap::new(), whole];
+                    }
                     2 => {
                         let mut whole = BTreeMap::new();
                         let puts: Vec<_> = changes.iter().filter(|c| !matches!(c, TableChange::Delete(_))).cloned().collect();

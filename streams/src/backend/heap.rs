@@ -32,6 +32,7 @@ impl HeapBackend {
         fs::create_dir_all(folder).map_err(|e| StateError::file(folder, &e))?;
         let mut backend =
             HeapBackend { folder: folder.to_owned(), keep: keep.max(1), number: 0, base: 0, base_bytes: 0, delta_bytes: 0 };
+        backend.finish_reset()?;
         let newest = backend.files()?.last().map(|(n, _)| *n).unwrap_or_default();
         backend.at(newest)?;
         Ok(backend)
@@ -53,6 +54,22 @@ impl HeapBackend {
 
     fn path(&self, number: u64, base: bool) -> PathBuf {
         self.folder.join(format!("{}-{number:012}", if base { "base" } else { "delta" }))
+    }
+
+    /// Puts what a reset wrote in the place of all else; a crash after it was written ends here too.
+    fn finish_reset(&self) -> Result<(), StateError> {
+        for file in fs::read_dir(&self.folder).map_err(|e| StateError::file(&self.folder, &e))? {
+            let path = file.map_err(|e| StateError::file(&self.folder, &e))?.path();
+            let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("reset-"));
+            let Some(number) = name.and_then(|n| n.parse().ok()) else { continue };
+            for (n, base) in self.files()?.into_iter().rev() {
+                let old = self.path(n, base);
+                fs::remove_file(&old).map_err(|e| StateError::file(&old, &e))?;
+            }
+            fs::rename(&path, self.path(number, true)).map_err(|e| StateError::file(&path, &e))?;
+            sync_folder(&self.folder).map_err(|e| StateError::file(&self.folder, &e))?;
+        }
+        Ok(())
     }
 
     /// Stands at a checkpoint whose files are there.
@@ -166,6 +183,13 @@ impl Backend for HeapBackend {
             _ => 1,
         };
         Ok((first.max(self.number.saturating_sub(self.keep as u64 - 1))..=self.number).filter(|n| *n > 0).collect())
+    }
+
+    fn reset(&mut self, number: u64, entries: &[TableChange]) -> Result<(), StateError> {
+        let path = self.folder.join(format!("reset-{number:012}"));
+        write_atomic(&path, &write(entries)).map_err(|e| StateError::file(&path, &e))?;
+        self.finish_reset()?;
+        self.at(number)
     }
 
     fn restore(&mut self, number: u64) -> Result<(), StateError> {

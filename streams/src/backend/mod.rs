@@ -104,6 +104,13 @@ pub trait Backend: Send + Sync {
     /// The store failed.
     fn kept(&self) -> Result<Vec<u64>, StateError>;
 
+    /// Becomes checkpoint `number` with these entries and nothing else; what it had, older checkpoints too, is gone. Killed on the
+    /// way it is either as it was or as it should be.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn reset(&mut self, number: u64, entries: &[TableChange]) -> Result<(), StateError>;
+
     /// Goes back to a kept checkpoint; later ones are gone. Numbers go on from it.
     ///
     /// # Errors

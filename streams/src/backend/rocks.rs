@@ -58,6 +58,16 @@ impl RocksBackend {
         self.table.as_ref().ok_or(StateError::Damaged { what: "table, whose restoring failed" })
     }
 
+    /// Puts a table's folder in the place of the live one.
+    fn take_over(&mut self, next: &Path) -> Result<(), StateError> {
+        let live = self.folder.join("live");
+        self.table = None;
+        fs::remove_dir_all(&live).map_err(|e| StateError::file(&live, &e))?;
+        fs::rename(next, &live).map_err(|e| StateError::file(next, &e))?;
+        sync_folder(&self.folder).map_err(|e| StateError::file(&self.folder, &e))?;
+        self.open_live()
+    }
+
     fn checkpoint(&self, number: u64) -> PathBuf {
         self.folder.join(format!("checkpoint-{number:012}"))
     }
@@ -131,28 +141,42 @@ impl Backend for RocksBackend {
         Ok(kept)
     }
 
+    fn reset(&mut self, number: u64, entries: &[TableChange]) -> Result<(), StateError> {
+        let next = self.folder.join("restored");
+        if next.exists() {
+            fs::remove_dir_all(&next).map_err(|e| StateError::file(&next, &e))?;
+        }
+        let table = Table::open(&next, self.memory)?;
+        for part in entries.chunks(10_000) {
+            table.write(part)?;
+        }
+        table.write(&[TableChange::Put(NUMBER.to_vec(), number.to_be_bytes().to_vec())])?;
+        drop(table);
+        let kept = self.kept()?;
+        self.take_over(&next)?;
+        for old in kept {
+            let folder = self.checkpoint(old);
+            fs::remove_dir_all(&folder).map_err(|e| StateError::file(&folder, &e))?;
+        }
+        self.table()?.link_to(&self.checkpoint(number))?;
+        Ok(())
+    }
+
     fn restore(&mut self, number: u64) -> Result<(), StateError> {
         let kept = self.kept()?;
         if !kept.contains(&number) {
             return Err(StateError::NoCheckpoint { asked: number, kept });
         }
-        let (live, next) = (self.folder.join("live"), self.folder.join("restored"));
-        let file = |path: &Path| {
-            let path = path.to_owned();
-            move |e: std::io::Error| StateError::file(&path, &e)
-        };
+        let next = self.folder.join("restored");
         if next.exists() {
-            fs::remove_dir_all(&next).map_err(file(&next))?;
+            fs::remove_dir_all(&next).map_err(|e| StateError::file(&next, &e))?;
         }
-        clone_checkpoint(&self.checkpoint(number), &next).map_err(file(&next))?;
-        self.table = None;
-        fs::remove_dir_all(&live).map_err(file(&live))?;
-        fs::rename(&next, &live).map_err(file(&next))?;
-        sync_folder(&self.folder).map_err(file(&self.folder))?;
+        clone_checkpoint(&self.checkpoint(number), &next).map_err(|e| StateError::file(&next, &e))?;
+        self.take_over(&next)?;
         for later in kept.into_iter().filter(|n| *n > number) {
             let folder = self.checkpoint(later);
             fs::remove_dir_all(&folder).map_err(|e| StateError::file(&folder, &e))?;
         }
-        self.open_live()
+        Ok(())
     }
 }

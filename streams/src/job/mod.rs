@@ -86,6 +86,8 @@ pub struct Settings {
     pub most_ahead: Option<Duration>,
     /// How long a row is remembered, so that it counts once and a later revision takes it back; `None`: rows have no identity.
     pub remembered: Option<Duration>,
+    /// Whether the job stops, as if it were told to, once every source has nothing more for now.
+    pub until_idle: bool,
     /// About how many rows are read at a time.
     pub batch_rows: usize,
 }
@@ -101,6 +103,7 @@ impl Default for Settings {
             most_drift: None,
             most_ahead: None,
             remembered: None,
+            until_idle: false,
             batch_rows: 1 << 15,
         }
     }
@@ -170,6 +173,7 @@ impl Job {
                 metrics.running_micros.store(now.0.saturating_sub(begun.0).max(0) as u64, Relaxed);
                 let heard = match stop.load(Relaxed) {
                     true => Heard::Stop,
+                    false if settings.until_idle && readers.are_idle() => Heard::Stop,
                     false => readers.next(&watermarks, settings.most_drift.map(micros), now)?,
                 };
                 let over = match heard {
@@ -187,7 +191,10 @@ impl Job {
                             metrics.again.fetch_add(again, Relaxed);
                             batch = rest;
                         }
-                        watermarks.through(batch.channel, &batch.time, now, &mut met);
+                        match batch.holds {
+                            true => watermarks.held(batch.channel, &batch.time, now, &mut met),
+                            false => watermarks.through(batch.channel, &batch.time, now, &mut met),
+                        }
                         metrics.newest.fetch_max(batch.time.iter().copied().max().unwrap_or(i64::MIN), Relaxed);
                         shards.rows(batch, &mut met, watermarks.tick(now), &mut out)?;
                     }

@@ -38,7 +38,16 @@ struct Reader {
     from: Receiver<Sent>,
     waiting: Option<EventBatch>,
     ended: bool,
+    idle: bool,
     channels: BTreeSet<ChannelId>,
+}
+
+impl Reader {
+    fn take(&mut self, batch: EventBatch) {
+        self.channels.insert(batch.channel);
+        self.idle = false;
+        self.waiting = Some(batch);
+    }
 }
 
 pub(super) struct Readers(Vec<Reader>);
@@ -62,9 +71,14 @@ impl Readers {
                     }
                 }
             });
-            Reader { from, waiting: None, ended: false, channels: BTreeSet::new() }
+            Reader { from, waiting: None, ended: false, idle: false, channels: BTreeSet::new() }
         };
         Readers(sources.into_iter().map(start).collect())
+    }
+
+    /// Whether every source said last that it has nothing for now, and nothing of it waits.
+    pub(super) fn are_idle(&self) -> bool {
+        self.0.iter().all(|r| r.waiting.is_none() && (r.idle || r.ended))
     }
 
     /// What comes next: of the sources that have a batch, the one furthest behind.
@@ -72,11 +86,9 @@ impl Readers {
         let mut ended = BTreeSet::new();
         for reader in self.0.iter_mut().filter(|r| r.waiting.is_none() && !r.ended) {
             match reader.from.try_recv() {
-                Ok(Ok(Polled::Batch(batch))) => {
-                    reader.channels.insert(batch.channel);
-                    reader.waiting = Some(batch);
-                }
-                Ok(Ok(Polled::Idle)) | Err(TryRecvError::Empty) => {}
+                Ok(Ok(Polled::Batch(batch))) => reader.take(batch),
+                Ok(Ok(Polled::Idle)) => reader.idle = true,
+                Err(TryRecvError::Empty) => {}
                 Ok(Ok(Polled::End)) => {
                     reader.ended = true;
                     ended.append(&mut reader.channels);
@@ -103,10 +115,8 @@ impl Readers {
                 // Waits on a source that has nothing; a short while, since time itself may close a window.
                 let reader = self.0.iter_mut().find(|r| r.waiting.is_none() && !r.ended);
                 match reader.map(|r| (r.from.recv_timeout(REST), r)) {
-                    Some((Ok(Ok(Polled::Batch(batch))), reader)) => {
-                        reader.channels.insert(batch.channel);
-                        reader.waiting = Some(batch);
-                    }
+                    Some((Ok(Ok(Polled::Batch(batch))), reader)) => reader.take(batch),
+                    Some((Ok(Ok(Polled::Idle)), reader)) => reader.idle = true,
                     Some((Ok(Ok(Polled::End)), reader)) => reader.ended = true,
                     Some((Ok(Err(e)), _)) => return Err(e.into()),
                     _ => {}

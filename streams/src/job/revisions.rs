@@ -18,6 +18,8 @@ const TABLE: u8 = 250;
 #[derive(Clone, Copy)]
 struct Row {
     rev: u32,
+    /// The channel it came by.
+    channel: u16,
     /// It was taken back, and is remembered so that an older revision does not bring it back.
     gone: bool,
     time: i64,
@@ -30,8 +32,9 @@ impl Value for Row {
     const KIND: &'static str = "row";
 
     fn write(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(41);
+        let mut out = Vec::with_capacity(43);
         out.extend(self.rev.to_le_bytes());
+        out.extend(self.channel.to_le_bytes());
         out.push(u8::from(self.gone));
         out.extend(self.time.to_le_bytes());
         out.extend(self.key.to_le_bytes());
@@ -41,15 +44,23 @@ impl Value for Row {
     }
 
     fn read(bytes: &[u8]) -> Option<Row> {
-        let bytes: &[u8; 41] = bytes.try_into().ok()?;
+        let bytes: &[u8; 43] = bytes.try_into().ok()?;
         Some(Row {
             rev: u32::from_le_bytes(bytes[..4].try_into().ok()?),
-            gone: bytes[4] != 0,
-            time: i64::from_le_bytes(bytes[5..13].try_into().ok()?),
-            key: Key::from_le_bytes(bytes[13..29].try_into().ok()?),
-            group: u32::from_le_bytes(bytes[29..33].try_into().ok()?),
-            value: i64::from_le_bytes(bytes[33..].try_into().ok()?),
+            channel: u16::from_le_bytes(bytes[4..6].try_into().ok()?),
+            gone: bytes[6] != 0,
+            time: i64::from_le_bytes(bytes[7..15].try_into().ok()?),
+            key: Key::from_le_bytes(bytes[15..31].try_into().ok()?),
+            group: u32::from_le_bytes(bytes[31..35].try_into().ok()?),
+            value: i64::from_le_bytes(bytes[35..].try_into().ok()?),
         })
+    }
+}
+
+impl Row {
+    /// Whether two revisions say the same.
+    fn says(&self) -> (bool, i64, Key, u32, i64) {
+        (self.gone, self.time, self.key, self.group, self.value)
     }
 }
 
@@ -75,10 +86,10 @@ impl Revisions {
 
     /// The batch without rows that came before, and with what later revisions take back. Gives how many came before.
     pub(super) fn through(&mut self, batch: EventBatch) -> Result<(EventBatch, u64), StateError> {
-        if batch.id.len() != batch.len() || batch.rev.len() != batch.len() {
+        if batch.whole.is_none() && (batch.id.len() != batch.len() || batch.rev.len() != batch.len()) {
             return Ok((batch, 0));
         }
-        let mut out = EventBatch { channel: batch.channel, names: Vec::new(), ..EventBatch::default() };
+        let mut out = EventBatch { channel: batch.channel, holds: batch.holds, ..EventBatch::default() };
         let mut push = |row: &Row, sign: i8| {
             out.time.push(row.time);
             out.key.push(row.key);
@@ -87,9 +98,10 @@ impl Revisions {
             out.sign.push(sign);
         };
         let mut again = 0;
-        for i in 0..batch.len() {
+        for i in 0..batch.len().min(batch.id.len()).min(batch.rev.len()) {
             let row = Row {
                 rev: batch.rev[i],
+                channel: batch.channel,
                 gone: batch.sign_of(i) < 0,
                 time: batch.time[i],
                 key: batch.key[i],
@@ -103,12 +115,29 @@ impl Revisions {
                 continue;
             }
             self.rows.update(at, |held| *held = Some(row))?;
+            if before.is_some_and(|b| b.says() == row.says()) {
+                again += 1;
+                continue;
+            }
             self.over.entry(slot(row.time, self.horizon)).or_default().push(at);
             if let Some(before) = before.filter(|b| !b.gone) {
                 push(&before, -1);
             }
             if !row.gone {
                 push(&row, 1);
+            }
+        }
+        if let Some((rev, since)) = batch.whole {
+            let mut gone = Vec::new();
+            self.rows.each(&mut |k, row| {
+                let left_out = row.channel == batch.channel && row.rev < rev && row.time >= since && !row.gone;
+                gone.extend(left_out.then_some((k, *row)));
+                true
+            })?;
+            gone.sort_unstable_by_key(|(k, row)| (row.time, *k));
+            for (at, row) in gone {
+                self.rows.update(at, |held| *held = Some(Row { rev, gone: true, ..row }))?;
+                push(&row, -1);
             }
         }
         Ok((out, again))

@@ -15,6 +15,7 @@ mod equal_question;
 mod feed_killed;
 mod flamby;
 mod harness;
+mod hospital_streams;
 mod heart_disease;
 mod i2b2_lung;
 mod ingested_twice;
