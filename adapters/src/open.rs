@@ -51,22 +51,35 @@ pub fn open_linking(
     mapping_name: &str,
     linkage_system: Option<&str>,
 ) -> Result<Box<dyn Adapter>, AdapterError> {
-    open_identifying(format, mapping_toml, mapping_name, linkage_system, &[])
+    open_with(format, mapping_toml, mapping_name, Settings { linkage_system, ..Settings::default() })
 }
 
-/// The same, with the authorities whose identifiers are the patients', for HL7 v2: `AUTHORITY`, `AUTHORITY^TYPE`, or `*`.
+/// What a source says beside its format and its mapping.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings<'a> {
+    /// See [`open_linking`].
+    pub linkage_system: Option<&'a str>,
+    /// The authorities whose identifiers are the patients', for HL7 v2: `AUTHORITY`, `AUTHORITY^TYPE`, or `*`.
+    pub authorities: &'a [String],
+    /// Whether messages of training and debugging (MSH-11 = T, D) are patients' too, for HL7 v2.
+    pub training: bool,
+}
+
+/// The same, with everything that a source may say.
 ///
 /// # Errors
-/// As [`open_linking`]; or the format takes no authorities.
-pub fn open_identifying(
+/// As [`open_linking`]; or the format does not take a setting.
+pub fn open_with(
     format: &str,
     mapping_toml: Option<&str>,
     mapping_name: &str,
-    linkage_system: Option<&str>,
-    authorities: &[String],
+    settings: Settings<'_>,
 ) -> Result<Box<dyn Adapter>, AdapterError> {
-    if !authorities.is_empty() && format != "hl7v2" {
-        return Err(AdapterError::NoAuthorities { format: format.to_owned() });
+    let Settings { linkage_system, authorities, training } = settings;
+    for (setting, given) in [("authorities", !authorities.is_empty()), ("training", training)] {
+        if given && format != "hl7v2" {
+            return Err(AdapterError::OfHl7 { format: format.to_owned(), setting });
+        }
     }
     if linkage_system.is_some() && !matches!(format, "fhir" | "fhir-ndjson" | "hl7v2" | "ccda") {
         return Err(AdapterError::NoLinkageSystem { format: format.to_owned() });
@@ -75,7 +88,7 @@ pub fn open_identifying(
         ("csv" | "parquet", Some(text)) => Ok(Box::new(Tabular::new(format, text, mapping_name)?)),
         ("csv" | "parquet", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
         ("fhir" | "fhir-ndjson", None) => Ok(Box::new(Fhir::new(linkage_system))),
-        ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system, authorities))),
+        ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system, authorities, training))),
         ("ccda", None) => Ok(Box::new(Ccda::new(linkage_system))),
         ("fhir" | "fhir-ndjson" | "hl7v2" | "ccda", Some(_)) => Err(AdapterError::Mapping {
             file: mapping_name.to_owned(),

@@ -335,11 +335,13 @@ pub enum AdapterError {
         /// The format.
         format: String,
     },
-    /// A format whose identifiers have no authorities that could be chosen from.
-    #[error("format \"{format}\" takes no authorities; they are for hl7v2")]
-    NoAuthorities {
+    /// A setting that is for HL7 v2 alone.
+    #[error("format \"{format}\" takes no {setting}; it is for hl7v2")]
+    OfHl7 {
         /// The format.
         format: String,
+        /// The setting's name.
+        setting: &'static str,
     },
     /// There is no such format.
     #[error("format \"{format}\" is not known; there are: {known}")]

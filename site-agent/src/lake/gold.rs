@@ -414,15 +414,15 @@ impl Lake {
         for table in Table::SOURCED {
             let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
             merged.register(&ctx)?;
-            if !merged.is_empty() && gold.merged.is_none() {
-                let file = format!("{folder}/merged.parquet");
-                let all = "SELECT old_key, new_key FROM merged";
-                write(&ctx, all, &super::merge::schema(), &self.root.join(&file), Ok).await?;
-                gold.merged = Some(file);
-            }
             let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
             session::register_silver(&ctx, "read", table, &self.silver_of(table)?).await.map_err(|e| step(&e))?;
             parts::view(&ctx, table, "read", "raw").await?;
+            if table == Table::Patient {
+                let file = format!("{folder}/merged.parquet");
+                let all = super::merge::all(!merged.is_empty());
+                let rows = write(&ctx, &all, &super::merge::schema(), &self.root.join(&file), Ok).await?;
+                gold.merged = (rows > 0).then_some(file);
+            }
             moved.view(&ctx, table).await?;
             let file = format!("{folder}/{}.parquet", table.name());
             let folded = spill.join(format!("folded-{}.parquet", table.name()));
