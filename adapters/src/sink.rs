@@ -241,12 +241,12 @@ pub trait Adapter: Send + Sync {
         Ok(())
     }
 
-    /// Takes up what [`Adapter::learned`] gave after earlier files of the source; `None` where none was read yet.
-    fn recall(&self, _known: Option<&str>) {}
-
-    /// What the next files of the source are to be read with.
-    fn learned(&self) -> Option<String> {
-        None
+    /// The same, with the extract's place.
+    ///
+    /// # Errors
+    /// As [`Adapter::survey`].
+    fn survey_at(&self, extract: Extract<'_>, _place: Place<'_>) -> Result<(), AdapterError> {
+        self.survey(extract)
     }
 
     /// Reads one extract to its end.

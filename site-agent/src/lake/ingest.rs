@@ -243,13 +243,21 @@ impl<'a> OpenSource<'a> {
         below.display().to_string()
     }
 
-    /// Shows the adapter every file that others depend on, also those whose rows are there already.
-    pub(super) fn survey(&self, files: &[PathBuf]) -> Result<(), LakeError> {
+    /// Shows the adapter every file that others depend on, also those whose rows are there already. One that can't be read is told of
+    /// when it is read for its rows, and costs no other.
+    pub(super) fn survey(&self, files: &[PathBuf]) {
+        let lent = self.lent(files);
         for path in files {
             let name = self.name_of(path);
-            if self.adapter.surveys(&name) && self.accepts(&name, path) {
-                let reader = self.reader(path).map_err(|e| file_error(path, &e))?;
-                self.adapter.survey(Extract { name: &name, reader })?;
+            if self.adapter.surveys(&name)
+                && self.accepts(&name, path)
+                && let Ok(reader) = self.reader(path)
+            {
+                let beside = self.neighbours(&name, &lent);
+                let place = Place { path: Some(path), beside: &beside };
+                if self.adapter.survey_at(Extract { name: &name, reader }, place).is_err() {
+                    tracing::debug!(source = %self.source.name, "a file could not be looked through");
+                }
             }
         }
     }
@@ -503,7 +511,7 @@ impl Lake {
                 continue;
             }
             if !surveyed {
-                open.survey(&all).map_err(of_source)?;
+                open.survey(&all);
                 surveyed = true;
             }
             let kept = open.keep(&self.root, path, &hash, links)?;
