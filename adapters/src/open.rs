@@ -1,10 +1,10 @@
 //! Which format is read by what, and how a file is opened.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::ccda::Ccda;
 use crate::fhir::Fhir;
@@ -103,6 +103,32 @@ pub fn open_with(
     }
 }
 
+/// The members of a gzip, one after the other. Zeros behind a member are padding, as tapes and block devices leave it.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let n = member.read(buf)?;
+            if n > 0 || buf.is_empty() {
+                return Ok(n);
+            }
+            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else { break };
+            loop {
+                let zeros = rest.fill_buf()?.iter().take_while(|b| **b == 0).count();
+                if zeros == 0 {
+                    break;
+                }
+                rest.consume(zeros);
+            }
+            if !rest.fill_buf()?.is_empty() {
+                self.0 = Some(GzDecoder::new(rest));
+            }
+        }
+        Ok(0)
+    }
+}
+
 /// Opens a file, plain or gzip (also of several members). Gzip is told by its first two bytes, not by its name.
 ///
 /// # Errors
@@ -110,7 +136,7 @@ pub fn open_with(
 pub fn reader(path: &Path) -> io::Result<Box<dyn BufRead>> {
     let mut plain = BufReader::with_capacity(BUFFER, File::open(path)?);
     if plain.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(plain))));
+        return Ok(Box::new(BufReader::with_capacity(BUFFER, Members(Some(GzDecoder::new(plain))))));
     }
     Ok(Box::new(plain))
 }
@@ -119,6 +145,30 @@ pub fn reader(path: &Path) -> io::Result<Box<dyn BufRead>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn zeros_behind_a_gzip_are_padding_and_anything_else_breaks_it_off() {
+        use std::io::Write as _;
+        let dir = tempfile::tempdir().unwrap();
+        let member = |text: &str| {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            out.write_all(text.as_bytes()).unwrap();
+            out.finish().unwrap()
+        };
+        let read = |bytes: &[u8]| {
+            let path = dir.path().join("a.gz");
+            std::fs::write(&path, bytes).unwrap();
+            let mut text = String::new();
+            reader(&path).unwrap().read_to_string(&mut text).map(|_| text)
+        };
+        let two = [member("one "), vec![0; 700], member("two"), vec![0; 300_000]].concat();
+        assert_eq!(read(&two).unwrap(), "one two");
+        assert_eq!(read(&[member("one "), member("two")].concat()).unwrap(), "one two");
+        let cut = member("a longer text that is cut");
+        for bad in [&cut[..cut.len() - 6], &[cut.clone(), b"\0\0rest of something".to_vec()].concat()] {
+            assert!(crate::lines::broken(&read(bad).unwrap_err()));
+        }
+    }
 
     #[test]
     fn an_unknown_format_says_what_there_is() {
