@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::relink::LinkageReport;
 use super::silver::Silver;
 use super::standards::Standards;
-use super::{Ingested, Lake, LakeError, bronze, data_error, file_error};
+use super::{Ingested, Lake, LakeError, bronze, data_error, file_error, is_unread};
 use crate::config::{Config, Source, SourceKind};
 use crate::feed;
 
@@ -39,6 +39,9 @@ pub struct FileReport {
     pub skipped: u64,
     /// Where the rejected ones are listed.
     pub quarantine: Option<String>,
+    /// Whether nothing of the file was taken and something should have been, also where that was so when these bytes were ingested.
+    #[serde(default)]
+    pub unread: bool,
 }
 
 /// A source, or a file of one, that could not be read.
@@ -498,6 +501,7 @@ impl Lake {
             let known = self.entry(&key)?.filter(|e| newest.get(&name).is_none_or(|run| *run <= e.run));
             if let Some(known) = known {
                 open.leave(path)?;
+                let unread = is_unread(known.records, known.skipped, known.quarantined);
                 report.files.push(FileReport {
                     source: source.name.clone(),
                     file: name,
@@ -506,7 +510,8 @@ impl Lake {
                     records: 0,
                     quarantined: 0,
                     skipped: 0,
-                    quarantine: None,
+                    quarantine: known.quarantine.filter(|_| unread).map(|q| self.root.join(q).display().to_string()),
+                    unread,
                 });
                 continue;
             }
@@ -570,6 +575,7 @@ impl Lake {
                 quarantined: read.quarantined,
                 skipped: read.skipped,
                 quarantine: written.quarantine.map(|q| self.root.join(q).display().to_string()),
+                unread: is_unread(read.records, read.skipped, read.quarantined),
             });
         }
         if report.files.len() == before && !open.is_feed() {
