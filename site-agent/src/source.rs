@@ -198,6 +198,9 @@ fn profile_text(file: &FileProfile) -> String {
     for (kind, n) in &file.holds {
         let _ = writeln!(out, "  {kind:<40} {n:>10}");
     }
+    if let Some(contents) = &file.contents {
+        contents_text(&mut out, contents);
+    }
     if !file.columns.is_empty() {
         let _ = writeln!(out, "  {:<32} {:>9} {:>9} {:>9}  guess", "column", "filled", "empty", "distinct");
     }
@@ -214,6 +217,30 @@ fn profile_text(file: &FileProfile) -> String {
     }
     out.push('\n');
     out
+}
+
+/// What resources, messages and documents hold.
+fn contents_text(out: &mut String, contents: &profile::ContentProfile) {
+    for kind in &contents.kinds {
+        let _ = writeln!(out, "  {:<40} {:>10}", kind.name, kind.items);
+        for field in &kind.fields {
+            let _ = writeln!(out, "    {:<38} {:>10} {:>6.1} %", field.name, field.filled, field.share * 100.0);
+        }
+    }
+    let all = [
+        ("code systems", &contents.systems),
+        ("units", &contents.units),
+        ("patients' numbers of", &contents.authorities),
+    ];
+    for (what, counts) in all.into_iter().filter(|(_, counts)| !counts.is_empty()) {
+        let _ = writeln!(out, "  {what}");
+        for (text, n) in counts {
+            let _ = writeln!(out, "    {text:<60} {n:>10}");
+        }
+    }
+    if let Some((first, last)) = &contents.dates {
+        let _ = writeln!(out, "  events from {first} to {last}");
+    }
 }
 
 fn understood(what: &str, u: Understood) -> String {

@@ -24,6 +24,7 @@ mod immunization;
 mod index;
 mod manifest;
 mod observation;
+mod parts;
 mod patient;
 mod procedure;
 mod quick;
@@ -35,6 +36,7 @@ mod version;
 mod wire;
 mod written;
 
+pub(crate) use self::parts::{Part, Parts};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::BufRead;
@@ -130,7 +132,10 @@ impl Adapter for Fhir {
     }
 
     fn takes(&self, kind: crate::profile::Kind) -> bool {
-        matches!(kind, crate::profile::Kind::FhirNdjson | crate::profile::Kind::FhirBundle)
+        matches!(
+            kind,
+            crate::profile::Kind::FhirNdjson | crate::profile::Kind::FhirBundle | crate::profile::Kind::FhirJson
+        )
     }
 
     fn links(&self, _file: &str) -> bool {

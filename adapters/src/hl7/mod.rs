@@ -41,7 +41,8 @@ pub(crate) use self::framing::{Bounds, Frame, Frames};
 use self::identity::{Authorities, Plain};
 use self::message::{Header, Told};
 use self::quick::Results;
-use self::scan::{Fields, Separators};
+use self::scan::Fields;
+pub(crate) use self::scan::Separators;
 use self::segment::{Raw, Segment};
 use self::walk::Walk;
 use crate::envelope::Envelope;
@@ -228,6 +229,26 @@ impl Hl7 {
         }
         Ok(())
     }
+}
+
+/// What the words begin with that messages of training and debugging are counted under.
+const PROCESSING: &str = "MSH-11";
+
+/// What a message is counted as that is of no patient: one of training or debugging, by MSH-11.
+/// Each such word begins with [`PROCESSING`].
+fn processing(id: &[u8]) -> Option<&'static str> {
+    match id {
+        b"T" | b"t" => Some("MSH-11 = T (training)"),
+        b"D" | b"d" => Some("MSH-11 = D (debugging)"),
+        _ => None,
+    }
+}
+
+/// The fields of a segment, its name first. MSH-1 is the separator itself, so MSH's are numbered one higher.
+pub(crate) fn fields_of(segment: &[u8], seps: Separators) -> impl Iterator<Item = &[u8]> {
+    let first = segment.starts_with(b"MSH").then_some(b"".as_slice());
+    let mut parts = segment.split(move |b| *b == seps.field);
+    parts.next().into_iter().chain(first).chain(parts)
 }
 
 /// The type of a message by its header, as `ADT^A01`; `None` where there is none.
