@@ -84,7 +84,7 @@ pub(crate) fn unread_of(report: &Value) -> Vec<String> {
 }
 
 fn source_unread(source: &str, reason: &str) -> String {
-    format!("source '{source}' can't be read: {reason}")
+    format!("source '{source}' can't be read: {reason}; put it right, or correct path, format and mapping in site.toml")
 }
 
 fn file_unread(source: &str, file: &str, why: &str) -> String {
@@ -195,7 +195,8 @@ fn profile_text(file: &FileProfile) -> String {
     if !file.shipped.is_empty() {
         let _ = writeln!(out, "  a file of this name is read by the shipped mapping: {}", file.shipped.join(", "));
     }
-    for (kind, n) in &file.holds {
+    let told = |kind: &String| file.contents.iter().flat_map(|c| &c.kinds).any(|k| k.name == *kind);
+    for (kind, n) in file.holds.iter().filter(|(kind, _)| !told(kind)) {
         let _ = writeln!(out, "  {kind:<40} {n:>10}");
     }
     if let Some(contents) = &file.contents {
@@ -263,6 +264,9 @@ fn file_text(f: &FileRehearsal) -> String {
     out += &understood("units of numbers", f.units);
     if f.skipped > 0 {
         let _ = writeln!(out, "    {} item(s) have no place in the schema", f.skipped);
+    }
+    for (kind, n) in &f.left_out {
+        let _ = writeln!(out, "        {kind:<40} {n:>10}");
     }
     for (reason, r) in &f.rejected {
         let _ =

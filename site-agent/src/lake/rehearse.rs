@@ -52,6 +52,8 @@ pub struct FileRehearsal {
     pub records: BTreeMap<&'static str, u64>,
     /// Items that were understood and have no place in the schema, of a file that was read to its end.
     pub skipped: u64,
+    /// The same by their kind, where they have one: a type of resource, or of message.
+    pub left_out: BTreeMap<String, u64>,
     /// Items that would be rejected, by reason.
     pub rejected: BTreeMap<&'static str, Rejected>,
     /// Codes of records: of a code system that is known here, of another, or none.
@@ -144,6 +146,13 @@ impl Sink for Counter<'_> {
             detail: item.detail.clone(),
         });
         Ok(())
+    }
+
+    fn skipped(&mut self, kind: &str) {
+        // Words of a standard: what else stands there is one kind.
+        let room = self.out.left_out.len() < 64 || self.out.left_out.contains_key(kind);
+        let kind = if room && kind.len() <= 40 { kind } else { "other" };
+        *self.out.left_out.entry(kind.to_owned()).or_default() += 1;
     }
 
     fn progress(&mut self, bytes: u64) {
