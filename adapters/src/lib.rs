@@ -43,6 +43,6 @@ mod time;
 mod visits;
 
 pub use hl7::ack;
-pub use open::{FORMATS, open, open_identifying, open_linking, reader};
+pub use open::{FORMATS, Settings, open, open_linking, open_with, reader};
 pub use sink::{Adapter, AdapterError, Context, Extract, Neighbour, Place, Quarantined, Read, Reason, Sink};
 pub use tabular::{SHIPPED, fits_glob, shipped};

@@ -1,10 +1,10 @@
 //! Which format is read by what, and how a file is opened.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::ccda::Ccda;
 use crate::fhir::Fhir;
@@ -51,22 +51,35 @@ pub fn open_linking(
     mapping_name: &str,
     linkage_system: Option<&str>,
 ) -> Result<Box<dyn Adapter>, AdapterError> {
-    open_identifying(format, mapping_toml, mapping_name, linkage_system, &[])
+    open_with(format, mapping_toml, mapping_name, Settings { linkage_system, ..Settings::default() })
 }
 
-/// The same, with the authorities whose identifiers are the patients', for HL7 v2: `AUTHORITY`, `AUTHORITY^TYPE`, or `*`.
+/// What a source says beside its format and its mapping.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings<'a> {
+    /// See [`open_linking`].
+    pub linkage_system: Option<&'a str>,
+    /// The authorities whose identifiers are the patients', for HL7 v2: `AUTHORITY`, `AUTHORITY^TYPE`, or `*`.
+    pub authorities: &'a [String],
+    /// Whether messages of training and debugging (MSH-11 = T, D) are patients' too, for HL7 v2.
+    pub training: bool,
+}
+
+/// The same, with everything that a source may say.
 ///
 /// # Errors
-/// As [`open_linking`]; or the format takes no authorities.
-pub fn open_identifying(
+/// As [`open_linking`]; or the format does not take a setting.
+pub fn open_with(
     format: &str,
     mapping_toml: Option<&str>,
     mapping_name: &str,
-    linkage_system: Option<&str>,
-    authorities: &[String],
+    settings: Settings<'_>,
 ) -> Result<Box<dyn Adapter>, AdapterError> {
-    if !authorities.is_empty() && format != "hl7v2" {
-        return Err(AdapterError::NoAuthorities { format: format.to_owned() });
+    let Settings { linkage_system, authorities, training } = settings;
+    for (setting, given) in [("authorities", !authorities.is_empty()), ("training", training)] {
+        if given && format != "hl7v2" {
+            return Err(AdapterError::OfHl7 { format: format.to_owned(), setting });
+        }
     }
     if linkage_system.is_some() && !matches!(format, "fhir" | "fhir-ndjson" | "hl7v2" | "ccda") {
         return Err(AdapterError::NoLinkageSystem { format: format.to_owned() });
@@ -75,7 +88,7 @@ pub fn open_identifying(
         ("csv" | "parquet", Some(text)) => Ok(Box::new(Tabular::new(format, text, mapping_name)?)),
         ("csv" | "parquet", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
         ("fhir" | "fhir-ndjson", None) => Ok(Box::new(Fhir::new(linkage_system))),
-        ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system, authorities))),
+        ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system, authorities, training))),
         ("ccda", None) => Ok(Box::new(Ccda::new(linkage_system))),
         ("fhir" | "fhir-ndjson" | "hl7v2" | "ccda", Some(_)) => Err(AdapterError::Mapping {
             file: mapping_name.to_owned(),
@@ -90,6 +103,32 @@ pub fn open_identifying(
     }
 }
 
+/// The members of a gzip, one after the other. Zeros behind a member are padding, as tapes and block devices leave it.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let n = member.read(buf)?;
+            if n > 0 || buf.is_empty() {
+                return Ok(n);
+            }
+            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else { break };
+            loop {
+                let zeros = rest.fill_buf()?.iter().take_while(|b| **b == 0).count();
+                if zeros == 0 {
+                    break;
+                }
+                rest.consume(zeros);
+            }
+            if !rest.fill_buf()?.is_empty() {
+                self.0 = Some(GzDecoder::new(rest));
+            }
+        }
+        Ok(0)
+    }
+}
+
 /// Opens a file, plain or gzip (also of several members). Gzip is told by its first two bytes, not by its name.
 ///
 /// # Errors
@@ -97,7 +136,7 @@ pub fn open_identifying(
 pub fn reader(path: &Path) -> io::Result<Box<dyn BufRead>> {
     let mut plain = BufReader::with_capacity(BUFFER, File::open(path)?);
     if plain.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(plain))));
+        return Ok(Box::new(BufReader::with_capacity(BUFFER, Members(Some(GzDecoder::new(plain))))));
     }
     Ok(Box::new(plain))
 }
@@ -106,6 +145,30 @@ pub fn reader(path: &Path) -> io::Result<Box<dyn BufRead>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn zeros_behind_a_gzip_are_padding_and_anything_else_breaks_it_off() {
+        use std::io::Write as _;
+        let dir = tempfile::tempdir().unwrap();
+        let member = |text: &str| {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            out.write_all(text.as_bytes()).unwrap();
+            out.finish().unwrap()
+        };
+        let read = |bytes: &[u8]| {
+            let path = dir.path().join("a.gz");
+            std::fs::write(&path, bytes).unwrap();
+            let mut text = String::new();
+            reader(&path).unwrap().read_to_string(&mut text).map(|_| text)
+        };
+        let two = [member("one "), vec![0; 700], member("two"), vec![0; 300_000]].concat();
+        assert_eq!(read(&two).unwrap(), "one two");
+        assert_eq!(read(&[member("one "), member("two")].concat()).unwrap(), "one two");
+        let cut = member("a longer text that is cut");
+        for bad in [&cut[..cut.len() - 6], &[cut.clone(), b"\0\0rest of something".to_vec()].concat()] {
+            assert!(crate::lines::broken(&read(bad).unwrap_err()));
+        }
+    }
 
     #[test]
     fn an_unknown_format_says_what_there_is() {

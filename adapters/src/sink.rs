@@ -241,12 +241,12 @@ pub trait Adapter: Send + Sync {
         Ok(())
     }
 
-    /// Takes up what [`Adapter::learned`] gave after earlier files of the source; `None` where none was read yet.
-    fn recall(&self, _known: Option<&str>) {}
-
-    /// What the next files of the source are to be read with.
-    fn learned(&self) -> Option<String> {
-        None
+    /// The same, with the extract's place.
+    ///
+    /// # Errors
+    /// As [`Adapter::survey`].
+    fn survey_at(&self, extract: Extract<'_>, _place: Place<'_>) -> Result<(), AdapterError> {
+        self.survey(extract)
     }
 
     /// Reads one extract to its end.
@@ -335,11 +335,13 @@ pub enum AdapterError {
         /// The format.
         format: String,
     },
-    /// A format whose identifiers have no authorities that could be chosen from.
-    #[error("format \"{format}\" takes no authorities; they are for hl7v2")]
-    NoAuthorities {
+    /// A setting that is for HL7 v2 alone.
+    #[error("format \"{format}\" takes no {setting}; it is for hl7v2")]
+    OfHl7 {
         /// The format.
         format: String,
+        /// The setting's name.
+        setting: &'static str,
     },
     /// There is no such format.
     #[error("format \"{format}\" is not known; there are: {known}")]

@@ -159,6 +159,8 @@ pub(crate) struct Parts {
     pub(crate) micro: Option<u32>,
     pub(crate) fine: bool,
     pub(crate) offset_min: Option<i32>,
+    /// Whether the year is of two digits.
+    pub(crate) short: bool,
 }
 
 /// The last year that is a year: research extracts move dates by up to three centuries.
@@ -363,6 +365,8 @@ fn fhir_parts(text: &str) -> Option<Parts> {
 enum Step {
     Byte(u8),
     Year,
+    /// Of two digits: the last such year that had begun when the data were taken.
+    ShortYear,
     Month,
     MonthName,
     Day,
@@ -375,7 +379,7 @@ enum Step {
     Offset,
 }
 
-/// A date format in the spelling of strftime: `%Y %m %d %H %M %S %f %z`, and `%b`, `%I`, `%p`.
+/// A date format in the spelling of strftime: `%Y %m %d %H %M %S %f %z`, and `%b`, `%I`, `%p`; `%y` with `%b`, as Oracle writes dates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DateFormat(Vec<Step>);
 
@@ -402,6 +406,7 @@ impl DateFormat {
                 Some(b'f') => Step::Fraction,
                 Some(b'z') => Step::Offset,
                 Some(b'%') => Step::Byte(b'%'),
+                Some(b'y') if text.contains("%b") => Step::ShortYear,
                 Some(b'y') => return Err("%y is ambiguous; have the extract write four digits and use %Y".to_owned()),
                 _ => {
                     return Err("a date format knows %Y %m %b %d %H %I %p %M %S %f %z and %%, and any other character"
@@ -410,7 +415,7 @@ impl DateFormat {
             });
         }
         let has = |s: Step| steps.contains(&s);
-        if !has(Step::Year) {
+        if !has(Step::Year) && !has(Step::ShortYear) {
             return Err("a date format needs %Y".to_owned());
         }
         let hour = has(Step::Hour) || (has(Step::Hour12) && has(Step::Half));
@@ -431,9 +436,16 @@ impl DateFormat {
         }
     }
 
-    /// The time a text names under this format, or `None`.
-    pub(crate) fn parse(&self, text: &str, zone: Tz) -> Option<When> {
-        self.parts(text)?.when(zone)
+    /// The time a text names under this format, or `None`. `taken` is when the data were taken, in microseconds since 1970: a year of
+    /// two digits is the last such one that had begun by then.
+    pub(crate) fn parse(&self, text: &str, zone: Tz, taken: i64) -> Option<When> {
+        let mut parts = self.parts(text)?;
+        if parts.short {
+            let now = u32::try_from(DateTime::from_timestamp_micros(taken)?.with_timezone(&zone).year()).ok()?;
+            let year = parts.year? + now - now % 100;
+            parts.year = Some(if year > now { year - 100 } else { year });
+        }
+        parts.when(zone)
     }
 
     /// Whether a text under this format is a day that never comes, as `9999-12-31`.
@@ -453,6 +465,7 @@ impl DateFormat {
                     }
                 }
                 Step::Year => p.year = Some(c.digits(4, 4)?),
+                Step::ShortYear => (p.year, p.short) = (Some(c.digits(2, 2)?), true),
                 Step::Month => p.month = Some(c.digits(1, 2)?),
                 Step::MonthName => p.month = Some(c.month_name()?),
                 Step::Day => p.day = Some(c.digits(1, 2)?),

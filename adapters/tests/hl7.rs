@@ -59,7 +59,9 @@ fn context(revision: u32) -> Context {
 fn read(bytes: &[u8]) -> (Kept, Read) {
     let ctx = context(3);
     let mut kept = Kept::default();
-    let adapter = adapters::open("hl7v2", None, "").unwrap();
+    let authorities = ["HOSP", "H", "*"].map(str::to_owned);
+    let settings = adapters::Settings { authorities: &authorities, ..adapters::Settings::default() };
+    let adapter = adapters::open_with("hl7v2", None, "", settings).unwrap();
     // A small buffer, so that everything lies across its edges.
     let reader = Box::new(BufReader::with_capacity(7, Cursor::new(bytes.to_vec())));
     let read = adapter.read(&ctx, Extract { name: "a.hl7", reader }, &mut kept).unwrap();

@@ -17,7 +17,7 @@ struct Seen {
 impl Sink for Seen {
     fn record(&mut self, r: Record) -> Result<(), AdapterError> {
         self.said += &format!("{r:?}");
-        if r.table() == Table::Patient {
+        if r.table() == Table::Patient && r.get("status") != &Cell::from("preliminary") {
             self.patients.push(r);
         }
         Ok(())

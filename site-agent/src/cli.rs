@@ -269,7 +269,7 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
     let done = |()| ExitCode::SUCCESS;
     // A file can be looked at before there is a site.
     if let Verb::Source { verb: verb @ (SourceVerb::Profile { .. } | SourceVerb::Mapping { .. }) } = &arguments.verb {
-        return source::look(verb, arguments.json, &bar(true)).map(done);
+        return source::look(verb, arguments.json, &bar(true));
     }
     let config = Config::read(&arguments.home)?;
     let study = |s: &str| StudyId::parse(s).map_err(anyhow::Error::from);
@@ -289,9 +289,9 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         Verb::Run => return serve(config, mechanism).await.map(done),
         Verb::Ingest { dry_run: false } => Command::Ingest,
         Verb::Ingest { dry_run: true } => {
-            return source::rehearse(&config, None, None, arguments.json, &bar(true)).map(done);
+            return source::rehearse(&config, None, None, arguments.json, &bar(true));
         }
-        Verb::Source { verb } => return source::run(&config, verb, arguments.json, &bar(true)).map(done),
+        Verb::Source { verb } => return source::run(&config, verb, arguments.json, &bar(true)),
         Verb::Preview { study: s } => Command::Preview { study: study(s)? },
         Verb::Lake => Command::Lake,
         Verb::Quality => Command::Quality,
@@ -350,25 +350,14 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         }
     };
     bar.finish_and_clear();
+    if matches!(command, Command::Ingest) {
+        let (text, unread) = (show::text(&command, &value), source::unread_of(&value));
+        return source::finish(arguments.json, value, text.trim_end(), &unread);
+    }
     print(&command, &value, arguments.json)?;
     // So that a nightly run of the checks is told from one that could not run.
     let failed = matches!(command, Command::Quality) && value.get("state").and_then(Value::as_str) == Some("fail");
-    let unread = matches!(command, Command::Ingest) && unread(&value);
-    Ok(match (failed, unread) {
-        (true, _) => ExitCode::from(3),
-        (_, true) => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
-    })
-}
-
-/// Whether an ingestion left a source or a file of one wholly unread.
-fn unread(report: &Value) -> bool {
-    let list = |key: &str| report.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let refused = |file: &Value| {
-        let number = |key: &str| file.get(key).and_then(Value::as_u64).unwrap_or_default();
-        number("quarantined") > 0 && number("records") == 0 && number("skipped") == 0
-    };
-    !list("failed").is_empty() || !list("empty").is_empty() || list("files").iter().any(refused)
+    Ok(if failed { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 
 /// A text without control characters, so that it can't rewrite a screen.

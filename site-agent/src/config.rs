@@ -107,10 +107,13 @@ pub struct Source {
     /// type, for HL7 v2. A CSV mapping names its column itself.
     #[serde(default)]
     pub linkage_system: Option<String>,
-    /// The authorities whose identifiers are the patients', for HL7 v2: `AUTHORITY`, `AUTHORITY^TYPE` (CX.4 and CX.5), or `*` where
-    /// each number counts together with its authority. Without any, the first authority that comes is the only one.
-    #[serde(default)]
+    /// The authorities whose identifiers are the patients', for HL7 v2: `AUTHORITY`, `AUTHORITY^TYPE` (CX.4 and CX.5), or `*` for
+    /// all others, whose numbers count together with their authority. Without any, each number counts together with its authority.
+    #[serde(default, alias = "authority", deserialize_with = "one_or_more")]
     pub authorities: Vec<String>,
+    /// Whether messages of training and debugging (MSH-11 = T, D) are patients' too, for HL7 v2. Else they are counted and left out.
+    #[serde(default)]
+    pub training: bool,
 }
 
 /// One text, or a list of them.

@@ -1,5 +1,7 @@
 //! Answers of commands as text for people.
 
+mod lake;
+
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -407,7 +409,8 @@ pub fn text(command: &Command, value: &Value) -> String {
             let _ = writeln!(out, "{} release(s) fit the ledger and their bytes", text_of(value, "verified"));
         }
         Command::Streams { ask } => ask.text(value, &mut out),
-        Command::Study { .. } | Command::Lake => {
+        Command::Lake => out = lake::text(value),
+        Command::Study { .. } => {
             out = serde_json::to_string_pretty(value).unwrap_or_default() + "\n";
         }
     }

@@ -2,7 +2,9 @@
 //! nothing is told to a running agent, and nothing leaves the terminal.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use adapters::profile::{self, FileProfile};
 use anyhow::Context as _;
@@ -10,7 +12,7 @@ use clap::Subcommand;
 use indicatif::ProgressBar;
 use platform::terminal::say;
 use platform::{OsEntropy, SystemClock};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::lake::rehearse::{FileRehearsal, Rehearsal, Understood};
@@ -54,8 +56,43 @@ pub(crate) enum SourceVerb {
     },
 }
 
+/// Prints one answer, and what could not be read on the error stream as well; in JSON that is the answer's `error`. Fails where there is
+/// any of it.
+pub(crate) fn finish(json: bool, mut value: Value, text: &str, unread: &[String]) -> anyhow::Result<ExitCode> {
+    if let (false, Value::Object(answer)) = (unread.is_empty(), &mut value) {
+        answer.insert("error".to_owned(), unread.join("; ").into());
+    }
+    say(json, &value, text)?;
+    for line in unread {
+        writeln!(std::io::stderr(), "site-agent: {line}")?;
+    }
+    Ok(if unread.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What an ingestion could not read, and the remedy: sources, sources without a file, and files of which nothing was taken.
+pub(crate) fn unread_of(report: &Value) -> Vec<String> {
+    let list = |key: &str| report.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let text = |v: &Value, key: &str| v.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let failed = list("failed").iter().map(|f| source_unread(&text(f, "source"), &text(f, "reason")));
+    let empty = list("empty").iter().filter_map(Value::as_str).map(nothing_read);
+    let is = |f: &&Value| f.get("unread").and_then(Value::as_bool) == Some(true);
+    let files = list("files").iter().filter(is).map(|f| {
+        let (source, file, listed) = (text(f, "source"), text(f, "file"), text(f, "quarantine"));
+        file_unread(&source, &file, &format!("nothing of it is taken; {listed} says why"))
+    });
+    failed.chain(empty).chain(files).collect()
+}
+
+fn source_unread(source: &str, reason: &str) -> String {
+    format!("source '{source}' can't be read: {reason}; put it right, or correct path, format and mapping in site.toml")
+}
+
+fn file_unread(source: &str, file: &str, why: &str) -> String {
+    format!("{source} / {file}: {why}; mend the file or site.toml, or move the file away")
+}
+
 /// Looks at files that need no settings.
-pub(crate) fn look(verb: &SourceVerb, json: bool, bar: &ProgressBar) -> anyhow::Result<()> {
+pub(crate) fn look(verb: &SourceVerb, json: bool, bar: &ProgressBar) -> anyhow::Result<ExitCode> {
     match verb {
         SourceVerb::Profile { path, rows, draft } => {
             let files = profile_all(path, *rows, bar)?;
@@ -67,20 +104,21 @@ pub(crate) fn look(verb: &SourceVerb, json: bool, bar: &ProgressBar) -> anyhow::
                     .with_context(|| format!("{} can't be written", to.display()))?;
                 let _ = writeln!(text, "the beginning of a mapping was written to {}", to.display());
             }
-            Ok(say(json, &json!({ "files": files, "draft": draft }), text.trim_end())?)
+            let failed = files.iter().filter_map(|f| Some(format!("{} can't be read: {}", f.file, f.failed.as_ref()?)));
+            finish(json, json!({ "files": files, "draft": draft }), text.trim_end(), &failed.collect::<Vec<_>>())
         }
         SourceVerb::Mapping { format } => {
             let text = adapters::shipped(format).with_context(|| {
                 format!("no mapping is shipped for '{format}'; there are: {}", adapters::SHIPPED.join(", "))
             })?;
-            Ok(say(json, &json!({ "format": format, "mapping": text }), text.trim_end())?)
+            finish(json, json!({ "format": format, "mapping": text }), text.trim_end(), &[])
         }
-        SourceVerb::Map { .. } => Ok(()),
+        SourceVerb::Map { .. } => Ok(ExitCode::SUCCESS),
     }
 }
 
 /// Carries a command on the sources out.
-pub(crate) fn run(config: &Config, verb: &SourceVerb, json: bool, bar: &ProgressBar) -> anyhow::Result<()> {
+pub(crate) fn run(config: &Config, verb: &SourceVerb, json: bool, bar: &ProgressBar) -> anyhow::Result<ExitCode> {
     match verb {
         SourceVerb::Map { source, .. } => rehearse(config, source.as_deref(), Some(CHECKED), json, bar),
         other => look(other, json, bar),
@@ -94,7 +132,7 @@ pub(crate) fn rehearse(
     most: Option<u64>,
     json: bool,
     bar: &ProgressBar,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     let mut progress = |what: &str, done: u64, of: u64| {
         bar.set_length(of.max(done));
         bar.set_position(done);
@@ -102,13 +140,12 @@ pub(crate) fn rehearse(
     };
     let found = lake_rehearse::rehearse(config, only, most, (&SystemClock, &OsEntropy), &mut progress)?;
     bar.finish_and_clear();
-    say(json, &json!(found), rehearsal_text(&found, most).trim_end())?;
-    // The mapping is wrong where a file can't be read under it; rejected items are the files' own.
-    let failed = found.files.iter().filter(|f| f.failed.is_some()).count();
-    anyhow::ensure!(failed == 0, "{failed} file(s) can't be read as site.toml says");
-    anyhow::ensure!(found.failed.is_empty(), "{} source(s) can't be read", found.failed.len());
-    anyhow::ensure!(found.empty.is_empty(), "no file is read of: {}", found.empty.join(", "));
-    Ok(())
+    // The mapping is wrong where nothing of a file is taken under it; other rejected items are the files' own.
+    let failed = found.failed.iter().map(|f| source_unread(&f.source, &f.reason));
+    let empty = found.empty.iter().map(|source| nothing_read(source));
+    let files = found.files.iter().filter_map(|f| Some(file_unread(&f.source, &f.file, f.failed.as_ref()?)));
+    let unread: Vec<String> = failed.chain(empty).chain(files).collect();
+    finish(json, json!(found), rehearsal_text(&found, most).trim_end(), &unread)
 }
 
 fn profile_all(path: &Path, rows: u64, bar: &ProgressBar) -> anyhow::Result<Vec<FileProfile>> {
@@ -122,8 +159,11 @@ fn profile_all(path: &Path, rows: u64, bar: &ProgressBar) -> anyhow::Result<Vec<
         let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
         bar.set_message(name.clone());
         bar.set_length(std::fs::metadata(&file).map(|m| m.len()).unwrap_or_default());
-        let found = profile::profile(&file, &name, rows, &mut |bytes| bar.set_position(bytes));
-        out.push(found.with_context(|| format!("{} can't be read", file.display()))?);
+        // One file that can't be read stops no other.
+        out.push(match profile::profile(&file, &name, rows, &mut |bytes| bar.set_position(bytes)) {
+            Ok(found) => found,
+            Err(e) => FileProfile { file: name, failed: Some(e.to_string()), ..FileProfile::default() },
+        });
     }
     anyhow::ensure!(!out.is_empty(), "{} holds no file", path.display());
     Ok(out)
@@ -134,6 +174,9 @@ fn word(value: &impl serde::Serialize) -> String {
 }
 
 fn profile_text(file: &FileProfile) -> String {
+    if let Some(why) = &file.failed {
+        return format!("{}: can't be read: {why}\n\n", file.file);
+    }
     let mut out = format!("{}: {}", file.file, word(&file.kind));
     if let Some(encoding) = file.encoding {
         let _ = write!(out, ", {encoding}");
@@ -152,8 +195,12 @@ fn profile_text(file: &FileProfile) -> String {
     if !file.shipped.is_empty() {
         let _ = writeln!(out, "  a file of this name is read by the shipped mapping: {}", file.shipped.join(", "));
     }
-    for (kind, n) in &file.holds {
+    let told = |kind: &String| file.contents.iter().flat_map(|c| &c.kinds).any(|k| k.name == *kind);
+    for (kind, n) in file.holds.iter().filter(|(kind, _)| !told(kind)) {
         let _ = writeln!(out, "  {kind:<40} {n:>10}");
+    }
+    if let Some(contents) = &file.contents {
+        contents_text(&mut out, contents);
     }
     if !file.columns.is_empty() {
         let _ = writeln!(out, "  {:<32} {:>9} {:>9} {:>9}  guess", "column", "filled", "empty", "distinct");
@@ -171,6 +218,30 @@ fn profile_text(file: &FileProfile) -> String {
     }
     out.push('\n');
     out
+}
+
+/// What resources, messages and documents hold.
+fn contents_text(out: &mut String, contents: &profile::ContentProfile) {
+    for kind in &contents.kinds {
+        let _ = writeln!(out, "  {:<40} {:>10}", kind.name, kind.items);
+        for field in &kind.fields {
+            let _ = writeln!(out, "    {:<38} {:>10} {:>6.1} %", field.name, field.filled, field.share * 100.0);
+        }
+    }
+    let all = [
+        ("code systems", &contents.systems),
+        ("units", &contents.units),
+        ("patients' numbers of", &contents.authorities),
+    ];
+    for (what, counts) in all.into_iter().filter(|(_, counts)| !counts.is_empty()) {
+        let _ = writeln!(out, "  {what}");
+        for (text, n) in counts {
+            let _ = writeln!(out, "    {text:<60} {n:>10}");
+        }
+    }
+    if let Some((first, last)) = &contents.dates {
+        let _ = writeln!(out, "  events from {first} to {last}");
+    }
 }
 
 fn understood(what: &str, u: Understood) -> String {
@@ -193,6 +264,9 @@ fn file_text(f: &FileRehearsal) -> String {
     out += &understood("units of numbers", f.units);
     if f.skipped > 0 {
         let _ = writeln!(out, "    {} item(s) have no place in the schema", f.skipped);
+    }
+    for (kind, n) in &f.left_out {
+        let _ = writeln!(out, "        {kind:<40} {n:>10}");
     }
     for (reason, r) in &f.rejected {
         let _ =

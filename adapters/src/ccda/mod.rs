@@ -32,9 +32,11 @@ mod procedure;
 mod template;
 mod text;
 mod value;
+mod walk;
 mod when;
 mod xml;
 
+pub(crate) use self::walk::{Walked, walk};
 use std::io;
 
 use schema::Record;

@@ -59,8 +59,8 @@ fn verification<'c>(condition: &'c Condition<'_>) -> &'c str {
     match mark.next() {
         Some("A") => "refuted",
         Some("V") => "provisional",
-        Some("G" | "Z") => "confirmed",
-        _ => "unknown",
+        // Who says nothing of it tells a diagnosis, as formats do that have no place for it.
+        _ => "confirmed",
     }
 }
 

@@ -24,6 +24,7 @@ mod immunization;
 mod index;
 mod manifest;
 mod observation;
+mod parts;
 mod patient;
 mod procedure;
 mod quick;
@@ -33,7 +34,9 @@ mod survey;
 mod told;
 mod version;
 mod wire;
+mod written;
 
+pub(crate) use self::parts::{Part, Parts};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::BufRead;
@@ -129,7 +132,10 @@ impl Adapter for Fhir {
     }
 
     fn takes(&self, kind: crate::profile::Kind) -> bool {
-        matches!(kind, crate::profile::Kind::FhirNdjson | crate::profile::Kind::FhirBundle)
+        matches!(
+            kind,
+            crate::profile::Kind::FhirNdjson | crate::profile::Kind::FhirBundle | crate::profile::Kind::FhirJson
+        )
     }
 
     fn links(&self, _file: &str) -> bool {
@@ -435,6 +441,11 @@ impl<'t> Json<'t> {
         }
     }
 
+    /// The resource's own text.
+    fn resource(&self) -> &'t str {
+        if self.held { written::member(self.text, "resource").unwrap_or_default() } else { self.text }
+    }
+
     /// Parses the resource.
     fn parse<T: Deserialize<'t>>(&self) -> Result<T, No> {
         if self.held { parse::<Holding<T>>(self.text).map(|h| h.resource) } else { parse(self.text) }
@@ -457,7 +468,8 @@ fn rows(kind: &str, json: &Json<'_>, told: &Told<'_>) -> Rows {
             versioned(r.meta.as_ref(), told, condition::rows(&r, told))
         }
         "Observation" => {
-            let r: observation::Observation<'_> = json.parse()?;
+            let mut r: observation::Observation<'_> = json.parse()?;
+            r.look_up(json.resource());
             versioned(r.meta.as_ref(), told, observation::rows(&r, told))
         }
         "MedicationRequest" => {
@@ -490,7 +502,10 @@ fn rows(kind: &str, json: &Json<'_>, told: &Told<'_>) -> Rows {
         }
         "DiagnosticReport" => {
             let r: report::Report<'_> = json.parse()?;
-            let results = if r.has_results() { Some(json.parse::<report::Results<'_>>()?) } else { None };
+            let mut results = if r.has_results() { Some(json.parse::<report::Results<'_>>()?) } else { None };
+            if let Some(results) = &mut results {
+                results.look_up(json.resource());
+            }
             versioned(r.meta.as_ref(), told, report::rows(&r, results, told))
         }
         // The kind is the sender's text; only one that can be a type is repeated.

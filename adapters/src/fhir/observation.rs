@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::told::{Told, set_known, set_status};
 use super::wire::{CodeableConcept, Contained, Meta, Modifiers, Period, Quantity, Range, Reference, Text, of};
-use super::{No, Rows, code, death, delete};
+use super::{No, Rows, code, death, delete, written};
 use crate::envelope;
 use crate::measurement::{self, Comparator};
 use crate::time::When;
@@ -102,6 +102,18 @@ impl Ratio<'_> {
 }
 
 impl Observation<'_> {
+    /// Looks up how its numbers are written, in the text that it was parsed from.
+    pub(super) fn look_up(&mut self, text: &str) {
+        if let Some(quantity) = &mut self.value_quantity {
+            let value = written::member(text, "valueQuantity").and_then(|q| written::member(q, "value"));
+            quantity.decimals = value.and_then(written::decimals);
+        }
+        if self.component.iter().any(|c| c.value_quantity.is_some()) {
+            let texts = written::elements(written::member(text, "component"));
+            self.component.iter_mut().zip(texts).for_each(|(component, text)| component.look_up(text));
+        }
+    }
+
     fn has_value(&self) -> bool {
         self.value_quantity.is_some()
             || self.value_codeable_concept.is_some()
@@ -318,6 +330,9 @@ fn set_value(row: &mut Record, component: &Observation<'_>) {
             None => (Comparator::Eq, true),
             Some(sign) => Comparator::parse(sign).map_or((Comparator::Eq, false), |c| (c, true)),
         };
+        if quantity.value.is_some() && known {
+            row.set("value_scale", quantity.decimals);
+        }
         // A value under a sign that is not understood is no value.
         measurement::fill(row, quantity.value.filter(|_| known), comparator, quantity.unit());
     } else if let Some((comparator, value, decimals)) = component.number_in_words() {
@@ -333,6 +348,7 @@ fn set_value(row: &mut Record, component: &Observation<'_>) {
     } else {
         #[allow(clippy::cast_precision_loss)]
         let whole = component.value_integer.map(|v| v as f64);
+        row.set("value_scale", whole.map(|_| 0i64));
         measurement::fill(row, whole, Comparator::Eq, None);
     }
 }

@@ -47,6 +47,18 @@ pub(super) struct Results<'a> {
     contained: Vec<Lenient<Observation<'a>>>,
 }
 
+impl Results<'_> {
+    /// Looks up how numbers are written, in the report's text.
+    pub(super) fn look_up(&mut self, text: &str) {
+        let texts = super::written::elements(super::written::member(text, "contained"));
+        for (result, text) in self.contained.iter_mut().zip(texts) {
+            if let Lenient::Fits(result) = result {
+                result.look_up(text);
+            }
+        }
+    }
+}
+
 impl Report<'_> {
     fn contains(&self) -> impl Iterator<Item = bool> {
         self.contained.iter().map(|c| of(&c.resource_type) == Some("Observation"))

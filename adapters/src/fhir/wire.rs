@@ -108,6 +108,9 @@ pub(crate) struct Period<'a> {
 #[derive(Deserialize)]
 pub(crate) struct Quantity<'a> {
     pub(crate) value: Option<f64>,
+    /// With how many decimals the value is written, where that was looked up.
+    #[serde(skip)]
+    pub(crate) decimals: Option<i64>,
     #[serde(borrow)]
     pub(crate) comparator: Option<Text<'a>>,
     #[serde(borrow)]

@@ -6,9 +6,11 @@
 //! | the content is at fault, or could not be stored | AE | CE | AE |
 //! | the structure is at fault, or the type has no place here | AR | CR | AR |
 //!
-//! A message asks for enhanced mode by MSH-15 or MSH-16. There an empty one of the two is `NE`. An answer repeats the sender's
+//! A message asks for enhanced mode by MSH-15 or MSH-16, where one of them is of table 0155, in letters of either case; any other text says
+//! nothing. There an empty one of the two is `NE`. An answer repeats the sender's
 //! separators, version, processing id, character set and control id byte for byte, and holds nothing else of the message.
 
+use super::framing::{Bounds, Frame, Frames};
 use super::scan::{Fields, Separators};
 use crate::sink::{Adapter, AdapterError, Context, Extract, Quarantined, Reason, Sink};
 
@@ -42,6 +44,12 @@ impl Verdict {
         }
     }
 
+    /// Whether the message is kept: what is at fault goes to quarantine. What has no place here is not this hospital's to keep, and what
+    /// no answer can name comes again.
+    pub fn is_kept(self) -> bool {
+        !self.fault().is_some_and(|fault| [NO_PLACE, TRAINING, NO_ID, BROKEN].contains(&fault))
+    }
+
     /// What is at fault.
     pub fn fault(self) -> Option<Fault> {
         match self {
@@ -57,16 +65,47 @@ pub const NOT_STORED: Fault = Fault { code: 207, text: "not stored; send it agai
 pub const UNFRAMED: Fault = Fault { code: 100, text: "bytes outside an MLLP frame" };
 /// A frame over the limit.
 pub const TOO_LONG: Fault = Fault { code: 102, text: "the message is over the limit of this receiver" };
+/// A frame that another one began in: the sender broke off, and sends the message again.
+pub const BROKEN: Fault = Fault { code: 100, text: "the frame is not finished; send the message again" };
+/// A message without a control id: no answer could name it.
+pub const NO_ID: Fault = Fault { code: 101, text: "MSH-10 is empty" };
+/// A message of training or debugging.
+pub const TRAINING: Fault = Fault { code: 202, text: "messages of training and debugging are not taken here" };
 /// Nothing that begins with a readable MSH.
 const NO_HEADER: Fault = Fault { code: 100, text: "no readable MSH" };
 /// A type that has no place in the schema.
 pub const NO_PLACE: Fault = Fault { code: 200, text: "messages of this type are not taken here" };
+
+/// The messages of a frame that is a batch (FHS, BHS), or that holds several: each is answered by itself, as one in a frame of its own
+/// is. None where the frame is one message, or nothing that is one.
+pub fn each_of(frame: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let more = |start: &[u8; 4]| memchr::memmem::find(frame, start).is_some();
+    let head = frame.trim_ascii_start();
+    let batch = head.starts_with(b"FHS") || head.starts_with(b"BHS");
+    if !batch && !more(b"\rMSH") && !more(b"\nMSH") {
+        return None;
+    }
+    let (mut frames, mut out) = (Frames::new(frame, Bounds::default()), Vec::new());
+    loop {
+        match frames.advance() {
+            Ok(Frame::Message) => {
+                let (bytes, spans) = frames.message();
+                let segments = spans.iter().filter_map(|s| bytes.get(s.start..s.end));
+                out.push(segments.flat_map(|s| s.iter().copied().chain([b'\r'])).collect());
+            }
+            Ok(Frame::Stray | Frame::Over(_)) => out.push(Vec::new()),
+            Ok(Frame::End | Frame::Truncated) | Err(_) => break,
+        }
+    }
+    (out.len() > 1 || (batch && !out.is_empty())).then_some(out)
+}
 
 /// Counts what an adapter makes of one message.
 #[derive(Default)]
 struct Count {
     records: u64,
     first: Option<Reason>,
+    training: bool,
 }
 
 impl Sink for Count {
@@ -78,12 +117,17 @@ impl Sink for Count {
         self.first.get_or_insert(item.reason);
         Ok(())
     }
+    fn skipped(&mut self, kind: &str) {
+        self.training |= kind.starts_with(super::PROCESSING);
+    }
 }
 
 /// What an HL7 adapter would make of a message: the same that it makes of it later, with nothing stored.
 pub fn examine(adapter: &dyn Adapter, ctx: &Context, message: &[u8]) -> Verdict {
-    if Asked::of(message).is_none() {
-        return Verdict::Reject(NO_HEADER);
+    match Asked::of(message) {
+        None => return Verdict::Reject(NO_HEADER),
+        Some(asked) if matches!(asked.field(10), b"" | b"\"\"") => return Verdict::Reject(NO_ID),
+        Some(_) => {}
     }
     let mut count = Count::default();
     let read = adapter.read(ctx, Extract { name: "message", reader: Box::new(message) }, &mut count);
@@ -102,6 +146,7 @@ pub fn examine(adapter: &dyn Adapter, ctx: &Context, message: &[u8]) -> Verdict 
             Reason::UnknownLevel | Reason::UnknownCharset => error(103, "a value is in no table that is known here"),
             _ => error(102, "a value does not fit its type"),
         },
+        (Ok(_), Count { training: true, .. }) => Verdict::Reject(TRAINING),
         (Ok(read), _) if read.skipped > 0 => Verdict::Reject(NO_PLACE),
         (Ok(_), _) => reject(100, "the message holds nothing"),
     }
@@ -117,12 +162,14 @@ enum Wants {
 }
 
 impl Wants {
-    fn of(field: &[u8]) -> Wants {
-        match field {
-            b"AL" => Wants::Always,
-            b"ER" => Wants::OnError,
-            b"SU" => Wants::OnSuccess,
-            _ => Wants::Never,
+    /// None for a text that the table does not have.
+    fn of(field: &[u8]) -> Option<Wants> {
+        match field.trim_ascii().to_ascii_uppercase().as_slice() {
+            b"AL" => Some(Wants::Always),
+            b"NE" => Some(Wants::Never),
+            b"ER" => Some(Wants::OnError),
+            b"SU" => Some(Wants::OnSuccess),
+            _ => None,
         }
     }
 
@@ -174,13 +221,12 @@ impl Asked {
     /// The answers that the sender wants, in order: one in original mode; in enhanced mode the accept acknowledgement, then the
     /// application's. `time` is MSH-7 and `id` the answer's own MSH-10, both in letters and digits.
     pub fn answers(&self, verdict: Verdict, time: &str, id: &str) -> Vec<Vec<u8>> {
-        let (accept, application) = (self.field(15), self.field(16));
-        let given = |f: &[u8]| !f.is_empty() && f != b"\"\"";
-        if !given(accept) && !given(application) {
+        let (accept, application) = (Wants::of(self.field(15)), Wants::of(self.field(16)));
+        if accept.is_none() && application.is_none() {
             return vec![self.answer(b'A', verdict, time, id)];
         }
-        let modes = [(b'C', Wants::of(accept), "C"), (b'A', Wants::of(application), "A")];
-        let wanted = modes.into_iter().filter(|(_, wants, _)| wants.this(verdict));
+        let modes = [(b'C', accept, "C"), (b'A', application, "A")];
+        let wanted = modes.into_iter().filter(|(_, wants, _)| wants.unwrap_or(Wants::Never).this(verdict));
         wanted.map(|(mode, _, mark)| self.answer(mode, verdict, time, &format!("{id}{mark}"))).collect()
     }
 
@@ -293,6 +339,22 @@ mod tests {
         assert_eq!(codes("ER", "SU", error), ["CE"]);
         assert_eq!(codes("NE", "NE", error), Vec::<String>::new());
         assert_eq!(codes("\"\"", "", taken), ["AA"]);
+        // Letters of either case; a word that the table does not have asks for nothing.
+        assert_eq!(codes("al", "er", taken), ["CA"]);
+        assert_eq!(codes("YES", "", taken), ["AA"]);
+        assert_eq!(codes("YES", "Al", error), ["AE"]);
+    }
+
+    #[test]
+    fn a_batch_in_a_frame_is_its_messages() {
+        let message = |id: &str| format!("MSH|^~\\&|L||E||||ADT^A01|{id}|P|2.4\rPID|1||7\r");
+        let batch = format!("FHS|^~\\&|L\rBHS|^~\\&|L\r{}{}BTS|2\rFTS|1\r", message("1"), message("2"));
+        let told: Vec<String> = each_of(batch.as_bytes()).unwrap().iter().map(|m| text(m)).collect();
+        assert_eq!(told, [message("1"), message("2")]);
+        assert_eq!(each_of(format!("{}{}", message("1"), message("2")).as_bytes()).unwrap().len(), 2);
+        let one = format!("BHS|^~\\&|L\n{}BTS|1", message("1").replace('\r', "\n"));
+        assert_eq!(each_of(one.as_bytes()).unwrap().len(), 1);
+        assert!(each_of(message("1").as_bytes()).is_none() && each_of(b"FHS|^~\\&|L\r").is_none());
     }
 
     #[test]

@@ -12,9 +12,9 @@ use crate::envelope;
 
 /// What a diagnosis or a procedure belongs to: the visit, else the person.
 fn home<'v>(visit: &'v Visit, person: &'v Person) -> [&'v str; 2] {
-    match &visit.id {
+    match visit.id.as_ref().map(|n| n.id.as_str()) {
         Some(id) => ["visit", id],
-        None => ["person", &person.id],
+        None => ["person", &person.number.id],
     }
 }
 
@@ -40,7 +40,7 @@ fn set(visit: &str, told: &Told<'_>) -> schema::Key {
 pub(crate) fn snapshot(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, told: &Told<'_>) -> Option<Record> {
     let plain = dg1.field(20).component(1).is_empty() && dg1.field(21).component(1).is_empty();
     let id = visit.id.as_ref().filter(|_| plain)?;
-    let row = told.retracts(Table::Condition, person.key, set(id, told));
+    let row = told.retracts(Table::Condition, person.key, set(&id.id, told));
     Some(row.with("role", "secondary").with("verification", "confirmed"))
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn condition(dg1: &Segment<'_, 27>, visit: &Visit, person: &Person, t
     };
     let mut row = told.at_once(Table::Condition, person.key, key).with("code", coded).with("code_system", system);
     if let (None, Some(id)) = (&own, &visit.id) {
-        row = row.told_with(set(id, told));
+        row = row.told_with(set(&id.id, told));
     }
     let rank = rank(dg1, 15)?;
     if rank.is_some() || dg1.field(15).is_null() {

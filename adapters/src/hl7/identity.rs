@@ -1,10 +1,17 @@
 //! Whose number it is: the patient's identifier among those of a message, and the visit's, by the authority that assigned it (CX.4).
 //!
-//! Two authorities may give one number to two persons. A source can name the authorities whose numbers are the patients'. Where it
-//! names none, the first that comes is the source's own; identifiers of any other are quarantined, so that two persons never become
-//! one. An identifier without an authority is the source's own. With `*` every number counts together with its authority.
+//! Two authorities may give one number to two persons, so a number counts together with its authority, whatever came before it. A source
+//! can name the authorities whose numbers are the patients': these are plain, as the numbers of every other format are, and so is a
+//! number without any authority. Numbers of others are then refused, or with `*` beside the names count together with their authority.
+//!
+//! Where nothing is named, a number without an authority says of itself that it is that of any other with the same digits: see [`Plain`].
 
-use std::sync::{Mutex, PoisonError};
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+
+use schema::Table;
 
 use super::scan::Field;
 use super::segment::{No, Segment};
@@ -16,57 +23,67 @@ struct Named {
     kind: Option<String>,
 }
 
-/// The one authority of a source that names none.
-#[derive(Default)]
-enum Home {
-    /// Nobody remembers it from one file to the next, so none is looked for.
-    #[default]
-    Ignored,
-    /// None has come yet.
-    Unknown,
-    /// The first that came.
-    Is(Vec<u8>),
-}
-
 /// How an identifier stands to the source.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
+    /// Of an authority that is named.
     Own,
+    /// Of an authority that is not, and counts together with it.
+    Other,
+    /// Without an authority.
     Silent,
+    /// Of an authority that is not named, where only those named count.
     Foreign,
+}
+
+/// A patient's number or a visit's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Number {
+    /// What its pseudonym is made of.
+    pub(crate) id: String,
+    /// The bare number, where nothing says whose a bare one is: the same as `id` for one without an authority.
+    pub(crate) plain: Option<String>,
+}
+
+/// Bare numbers of a file that were told of: a bare number is the one of that number with an authority, where there is one such alone.
+/// Whether there is, all files together say; each says once which bare ones and which whole ones it has.
+#[derive(Default)]
+pub(crate) struct Plain {
+    hash: RandomState,
+    told: RefCell<HashSet<u64>>,
+}
+
+/// Numbers that are kept; behind them all are told anew.
+const KEPT: usize = 1 << 18;
+
+impl Plain {
+    /// Whether a number was not told yet.
+    pub(crate) fn is_new(&self, table: Table, number: &Number) -> bool {
+        let mut told = self.told.borrow_mut();
+        if told.len() >= KEPT {
+            told.clear();
+        }
+        told.insert(self.hash.hash_one((table.name(), &number.id, &number.plain)))
+    }
 }
 
 /// The authorities of a source.
 pub(crate) struct Authorities {
     named: Vec<Named>,
+    /// Whether numbers of authorities that are not named count too.
     each: bool,
-    home: Mutex<Home>,
 }
 
 impl Authorities {
-    /// Of the settings: `AUTHORITY`, `AUTHORITY^TYPE`, or `*`.
+    /// Of the settings: `AUTHORITY`, `AUTHORITY^TYPE`, or `*` for any other.
     pub(crate) fn new(settings: &[String]) -> Authorities {
         let named = |text: &String| match text.split_once('^') {
             Some((authority, kind)) => Named { authority: bare(authority), kind: Some(kind.to_owned()) },
             None => Named { authority: bare(text), kind: None },
         };
-        let each = settings.iter().any(|s| s == "*");
+        let each = settings.is_empty() || settings.iter().any(|s| s == "*");
         let named = settings.iter().filter(|s| *s != "*").map(named).collect();
-        Authorities { named, each, home: Mutex::default() }
-    }
-
-    /// Takes up what was learned of earlier files.
-    pub(crate) fn recall(&self, known: Option<&str>) {
-        let home = known.map_or(Home::Unknown, |k| Home::Is(k.as_bytes().to_vec()));
-        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = home;
-    }
-
-    /// The authority that was the first, where none is named.
-    pub(crate) fn learned(&self) -> Option<String> {
-        match &*self.home.lock().unwrap_or_else(PoisonError::into_inner) {
-            Home::Is(authority) => Some(String::from_utf8_lossy(authority).into_owned()),
-            _ => None,
-        }
+        Authorities { named, each }
     }
 
     fn is_named(&self, field: &Field<'_>) -> bool {
@@ -80,25 +97,29 @@ impl Authorities {
     }
 
     fn standing(&self, field: &Field<'_>) -> Standing {
-        let authority = authority(field);
-        if authority.is_empty() {
-            return Standing::Silent;
+        if authority(field).is_empty() {
+            Standing::Silent
+        } else if self.is_named(field) {
+            Standing::Own
+        } else if self.each {
+            Standing::Other
+        } else {
+            Standing::Foreign
         }
-        if self.each {
-            return Standing::Own;
-        }
-        if !self.named.is_empty() {
-            return if self.is_named(field) { Standing::Own } else { Standing::Foreign };
-        }
-        match &*self.home.lock().unwrap_or_else(PoisonError::into_inner) {
-            Home::Is(home) if home.as_slice() != authority => Standing::Foreign,
-            _ => Standing::Own,
+    }
+
+    /// The number, and what its authority makes of it.
+    fn number(&self, id: &str, field: &Field<'_>, counts: bool) -> Number {
+        let plain = self.named.is_empty().then(|| id.to_owned());
+        match (counts, authority(field)) {
+            (true, whose @ [_, ..]) => Number { id: with_authority(id, &String::from_utf8_lossy(whose)), plain },
+            _ => Number { id: id.to_owned(), plain },
         }
     }
 
     /// The patient's identifier among the repetitions of PID-3, PID-2 or MRG-1: of the source's own the medical record number, else
     /// the hospital's own patient number, else another. The order of the repetitions makes no difference.
-    pub(crate) fn patient<'m, const N: usize>(&self, segment: &Segment<'m, N>, n: usize) -> Result<Option<String>, No> {
+    pub(crate) fn patient<'m, const N: usize>(&self, segment: &Segment<'m, N>, n: usize) -> Result<Option<Number>, No> {
         let named = |f: &Field<'m>| !f.component(1).is_empty() && !f.component(1).is_null();
         let ranked = segment.field(n).repetitions().filter(named).map(|field| {
             let rank = match field.component(5).bytes() {
@@ -110,35 +131,45 @@ impl Authorities {
             (field, self.standing(&field), rank)
         });
         let chosen = ranked.min_by(|(a, how_a, rank_a), (b, how_b, rank_b)| {
-            let key = |how: &Standing, rank: &i32| (*how == Standing::Foreign, *rank, *how == Standing::Silent);
+            let other = |how: &Standing| *how == Standing::Other && !self.named.is_empty();
+            let key =
+                |how: &Standing, rank: &i32| (*how == Standing::Foreign, other(how), *rank, *how == Standing::Silent);
             let words = |f: &Field<'m>| (authority(f), f.component(1).bytes());
             key(how_a, rank_a).cmp(&key(how_b, rank_b)).then_with(|| words(a).cmp(&words(b)))
         });
         let Some((field, standing, _)) = chosen else { return Ok(None) };
         let Some(id) = segment.read(n, field.component(1))? else { return Ok(None) };
         if standing == Standing::Foreign {
-            let remedy = if self.named.is_empty() {
-                "the number is of another authority than those before it, and may be another person's; name the source's own in `authorities`"
-            } else {
-                "no number of an authority that the source names; have the sender set it, or add its authority to `authorities`"
-            };
+            let remedy = "no number of an authority that the source names; have the sender set it, or add its authority, or \"*\", to \
+                          `authorities`";
             return Err(segment.bad(n, Reason::OtherAuthority, remedy));
         }
-        if standing == Standing::Own && self.named.is_empty() && !self.each {
-            let mut home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-            if matches!(*home, Home::Unknown) {
-                *home = Home::Is(authority(&field).to_vec());
+        Ok(Some(self.number(&id, &field, standing == Standing::Other)))
+    }
+
+    /// The identifier of a patient who is merged into one who stays. Without an authority it is of the authority of the one who stays.
+    pub(crate) fn merged<const N: usize>(
+        &self,
+        segment: &Segment<'_, N>,
+        n: usize,
+        stays: &Number,
+    ) -> Result<Option<Number>, No> {
+        let old = self.patient(segment, n)?;
+        let whose = stays.plain.as_deref().and_then(|plain| stays.id.strip_prefix(plain)?.strip_prefix("^^^"));
+        let bare = segment.field(n).repetitions().all(|f| authority(&f).is_empty());
+        Ok(match (old, whose) {
+            (Some(old), Some(whose)) if bare => {
+                Some(Number { id: with_authority(&old.id, whose), plain: Some(old.id) })
             }
-        }
-        Ok(Some(if self.each { with_authority(&id, &field) } else { id.into_owned() }))
+            (old, _) => old,
+        })
     }
 
     /// The number of a visit or an account. One of an authority that the source does not name counts together with it.
-    pub(crate) fn visit<const N: usize>(&self, segment: &Segment<'_, N>, n: usize) -> Result<Option<String>, No> {
+    pub(crate) fn visit<const N: usize>(&self, segment: &Segment<'_, N>, n: usize) -> Result<Option<Number>, No> {
         let Some(id) = segment.text(n)? else { return Ok(None) };
         let field = segment.field(n);
-        let other = self.each || (!self.named.is_empty() && !self.is_visit_named(&field));
-        Ok(Some(if other { with_authority(&id, &field) } else { id.into_owned() }))
+        Ok(Some(self.number(&id, &field, !self.is_visit_named(&field))))
     }
 
     fn is_visit_named(&self, field: &Field<'_>) -> bool {
@@ -154,7 +185,7 @@ fn bare(authority: &str) -> String {
 }
 
 /// CX.4: its name, else its universal id.
-fn authority<'m>(field: &Field<'m>) -> &'m [u8] {
+pub(crate) fn authority<'m>(field: &Field<'m>) -> &'m [u8] {
     let hd = field.component(4);
     match hd.sub(1).bytes() {
         b"" => hd.sub(2).bytes(),
@@ -162,9 +193,6 @@ fn authority<'m>(field: &Field<'m>) -> &'m [u8] {
     }
 }
 
-fn with_authority(id: &str, field: &Field<'_>) -> String {
-    match authority(field) {
-        b"" => id.to_owned(),
-        authority => format!("{id}^^^{}", String::from_utf8_lossy(authority)),
-    }
+fn with_authority(id: &str, authority: &str) -> String {
+    format!("{id}^^^{authority}")
 }

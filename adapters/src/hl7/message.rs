@@ -12,8 +12,9 @@
 
 use schema::{Cell, Key, Record, Table};
 
-use super::identity::Authorities;
+use super::identity::{Authorities, Number, Plain};
 use super::segment::{No, Segment};
+use super::{patient, visit};
 use crate::envelope::Envelope;
 use crate::sink::Reason;
 use crate::time::{Precision, When};
@@ -136,6 +137,12 @@ impl Header {
         self.seconds + if snapshot { SNAPSHOT } else { 0 }
     }
 
+    /// Whether it makes two numbers one, or gives one to somebody else, and so needs MRG.
+    pub(crate) fn merges(&self) -> bool {
+        let patients = self.is(patient::MERGES) && !self.is(patient::OF_OTHERS);
+        patients || self.is(visit::MERGES) || self.is(visit::GIVEN)
+    }
+
     /// Whether it is an ADT snapshot of a visit.
     pub(crate) fn is(&self, triggers: &[&[u8; 3]]) -> bool {
         self.kind == Kind::Adt && triggers.contains(&&self.trigger)
@@ -164,6 +171,8 @@ pub(crate) struct Told<'e> {
     pub(crate) env: &'e Envelope<'e>,
     /// Whose numbers are the patients' and the visits'.
     pub(crate) authorities: &'e Authorities,
+    /// The bare numbers that the file told of.
+    pub(crate) plain: &'e Plain,
     /// The message's header.
     pub(crate) header: Header,
 }
@@ -193,6 +202,18 @@ impl Told<'_> {
     /// A row that only names what another message tells.
     pub(crate) fn names(&self, table: Table, person: Key, record: Key) -> Record {
         self.at(self.env.row(table, person, record).patch(), false)
+    }
+
+    /// Says of a number with an authority that it is the one that a bare number may mean, and of a bare one that it is used: a retraction
+    /// of a record of the bare number's own, which no other row names, and which is never in gold. Told once of each in a file.
+    pub(crate) fn stands_for(&self, table: Table, person: Key, number: &Number) -> Option<Record> {
+        let plain = number.plain.as_deref().filter(|_| self.plain.is_new(table, number))?;
+        let (whole, bare) = match table {
+            Table::Visit => (self.env.visit(&number.id), self.env.visit(plain)),
+            _ => (person, self.env.person(plain)),
+        };
+        let row = self.names(table, person, bare).with("op", "retract").with("status", "preliminary");
+        Some(if table == Table::Visit { row.with("visit_key", whole) } else { row })
     }
 
     fn at(&self, mut row: Record, snapshot: bool) -> Record {

@@ -6,7 +6,7 @@
 //!
 //! * `framing`: messages out of any bytes. `charset`: MSH-18. `scan`: fields and their parts. `escape`: their escapes.
 //! * `message`: the kind of a message, and its place in time, which is the revision of its rows. `dtm`: times.
-//! * `identity`: whose number an identifier is.
+//! * `identity`: whose number an identifier is, and what one without an authority may mean.
 //! * `segment`: a segment that can say where it is. `code`, `value`: coded elements and observed values.
 //! * [`ack`]: what a listener answers.
 //! * `walk`: the segments in order. `patient`, `visit`, `diagnosis`, `result`, `drug`: what each becomes. `quick`: results like others.
@@ -38,10 +38,11 @@ use self::charset::Charset;
 pub(crate) use self::dtm::Times;
 use self::framing::Span;
 pub(crate) use self::framing::{Bounds, Frame, Frames};
-use self::identity::Authorities;
+use self::identity::{Authorities, Plain};
 use self::message::{Header, Told};
 use self::quick::Results;
-use self::scan::{Fields, Separators};
+use self::scan::Fields;
+pub(crate) use self::scan::Separators;
 use self::segment::{Raw, Segment};
 use self::walk::Walk;
 use crate::envelope::Envelope;
@@ -53,11 +54,13 @@ pub(crate) struct Hl7 {
     linkage_system: Option<String>,
     /// Whose numbers are the patients' and the visits'.
     authorities: Authorities,
+    /// Whether messages of training and debugging are patients' too.
+    training: bool,
 }
 
 impl Hl7 {
-    pub(crate) fn new(linkage_system: Option<&str>, authorities: &[String]) -> Hl7 {
-        Hl7 { linkage_system: linkage_system.map(str::to_owned), authorities: Authorities::new(authorities) }
+    pub(crate) fn new(linkage_system: Option<&str>, authorities: &[String], training: bool) -> Hl7 {
+        Hl7 { linkage_system: linkage_system.map(str::to_owned), authorities: Authorities::new(authorities), training }
     }
 }
 
@@ -80,19 +83,12 @@ impl Adapter for Hl7 {
         self.linkage_system.is_some()
     }
 
-    fn recall(&self, known: Option<&str>) {
-        self.authorities.recall(known);
-    }
-
-    fn learned(&self) -> Option<String> {
-        self.authorities.learned()
-    }
-
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
         let mut out = Out::new(sink, extract.name);
         let mut frames = Frames::new(extract.reader, Bounds::default());
         let envelope = Envelope::new(ctx, "hl7v2");
         let mut results = Results::default();
+        let plain = Plain::default();
         loop {
             let frame = frames.advance().map_err(|e| out.io(e))?;
             if (out.tally.items & 0xff) == 0 {
@@ -108,7 +104,7 @@ impl Adapter for Hl7 {
                         out.quarantine(line, Reason::MessageTooLong, format!("message {number}: {what}"))?;
                     }
                     let (bytes, spans) = frames.message();
-                    self.message(bytes, spans, number, &envelope, &mut results, &mut out)?;
+                    self.message((bytes, spans), number, (&envelope, &plain), &mut results, &mut out)?;
                     continue;
                 }
                 Frame::Stray => (Reason::NotHl7, "text that belongs to no message; is this an HL7 v2 file?".to_owned()),
@@ -165,10 +161,9 @@ impl Hl7 {
     /// Reads one message.
     fn message(
         &self,
-        bytes: &[u8],
-        spans: &[Span],
+        (bytes, spans): (&[u8], &[Span]),
         number: u64,
-        envelope: &Envelope<'_>,
+        (envelope, plain): (&Envelope<'_>, &Plain),
         results: &mut Results,
         out: &mut Out<'_>,
     ) -> Result<(), AdapterError> {
@@ -192,6 +187,12 @@ impl Hl7 {
         let raws = || (0..spans.len()).map(|at| Raw { bytes, spans, at });
         let Some(first) = raws().next() else { return Ok(()) };
         let msh: Segment<'_, 19> = first.fields(seps);
+        if !self.training
+            && let Some(kind) = processing(msh.field(11).component(1).bytes())
+        {
+            out.skip(kind);
+            return Ok(());
+        }
         let evn: Option<Segment<'_, 8>> = raws().find(|r| r.name() == b"EVN").map(|r| r.fields(seps));
         let header = match Header::read(&msh, evn.as_ref(), envelope) {
             Ok(Some(header)) => header,
@@ -213,14 +214,41 @@ impl Hl7 {
             };
             return out.quarantine(line, Reason::MissingPatient, detail);
         }
+        // The rest of it tells of the patient who stays, and would be taken for an update.
+        if header.merges() && !raws().any(|r| r.name() == b"MRG") {
+            let detail = format!(
+                "message {number}, MRG[1]-1: a merge that does not say of whom; have the sender add MRG and send it again"
+            );
+            return out.quarantine(line, Reason::MissingPatient, detail);
+        }
         let linkage = self.linkage_system.as_deref();
-        let told = Told { env: envelope, authorities: &self.authorities, header };
+        let told = Told { env: envelope, authorities: &self.authorities, plain, header };
         let mut walk = Walk { told, seps, linkage, number, out, results };
         if !walk.run(raws())? {
             out.tally.skipped += 1;
         }
         Ok(())
     }
+}
+
+/// What the words begin with that messages of training and debugging are counted under.
+const PROCESSING: &str = "MSH-11";
+
+/// What a message is counted as that is of no patient: one of training or debugging, by MSH-11.
+/// Each such word begins with [`PROCESSING`].
+fn processing(id: &[u8]) -> Option<&'static str> {
+    match id {
+        b"T" | b"t" => Some("MSH-11 = T (training)"),
+        b"D" | b"d" => Some("MSH-11 = D (debugging)"),
+        _ => None,
+    }
+}
+
+/// The fields of a segment, its name first. MSH-1 is the separator itself, so MSH's are numbered one higher.
+pub(crate) fn fields_of(segment: &[u8], seps: Separators) -> impl Iterator<Item = &[u8]> {
+    let first = segment.starts_with(b"MSH").then_some(b"".as_slice());
+    let mut parts = segment.split(move |b| *b == seps.field);
+    parts.next().into_iter().chain(first).chain(parts)
 }
 
 /// The type of a message by its header, as `ADT^A01`; `None` where there is none.

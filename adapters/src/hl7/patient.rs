@@ -2,6 +2,7 @@
 
 use schema::{Cell, Key, Table};
 
+use super::identity::Number;
 use super::message::Told;
 use super::segment::{No, Rows, Segment, kept, spare};
 use crate::envelope;
@@ -14,12 +15,12 @@ const OPENS: &[&[u8; 3]] = &[b"A01", b"A04", b"A05", b"A28", b"A37"];
 pub(crate) const MERGES: &[&[u8; 3]] =
     &[b"A18", b"A30", b"A34", b"A36", b"A39", b"A40", b"A43", b"A46", b"A47", b"A48"];
 /// Of them those that may change another number than the patient's, and then merge nobody.
-const OF_OTHERS: &[&[u8; 3]] = &[b"A43", b"A46", b"A48"];
+pub(crate) const OF_OTHERS: &[&[u8; 3]] = &[b"A43", b"A46", b"A48"];
 
 /// Whom a message is about.
 pub(crate) struct Person {
     /// The identifier.
-    pub(crate) id: String,
+    pub(crate) number: Number,
     /// Its pseudonym.
     pub(crate) key: Key,
 }
@@ -30,10 +31,10 @@ pub(crate) fn person(pid: &Segment<'_, 31>, told: &Told<'_>) -> Result<Person, N
         Some(id) => Some(id),
         None => told.authorities.patient(pid, 2)?,
     };
-    let id =
+    let number =
         id.ok_or_else(|| pid.bad(3, Reason::MissingPatient, "no identifier of the patient; have the sender set it"))?;
-    let key = told.env.person(&id);
-    Ok(Person { id, key })
+    let key = told.env.person(&number.id);
+    Ok(Person { number, key })
 }
 
 /// The linkage id: of the repetition whose authority (CX.4) or type (CX.5) is the one that the site named.
@@ -53,7 +54,7 @@ fn linkage_id(pid: &Segment<'_, 31>, system: &str) -> Result<Option<String>, No>
 pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, linkage: Option<&str>) -> Rows {
     let env = told.env;
     let mut fault = None;
-    let make = |table| told.says(table, person.key, env.record(table, &[&person.id]));
+    let make = |table| told.says(table, person.key, env.record(table, &[&person.number.id]));
     let mut row = make(Table::Patient);
     if !told.header.is(OPENS) && !told.header.is(MERGES) {
         row = row.update();
@@ -83,6 +84,7 @@ pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, link
         row.set("op", "retract");
     }
     let mut rows = vec![row];
+    rows.extend(told.stands_for(Table::Patient, person.key, &person.number));
     // A time that can't be read costs the time, and not the death that PID-30 tells.
     let died = spare(pid.time(29, env), &mut fault);
     let dead = pid.field(30).bytes() == b"Y";
@@ -105,7 +107,7 @@ pub(crate) fn rows(pid: &Segment<'_, 31>, person: &Person, told: &Told<'_>, link
 /// A merge: the patient of the old identifier is retracted in favour of the one that stays. The retraction carries the
 /// key of the person who stays, which says whose the old one's events are now.
 pub(crate) fn merge(mrg: &Segment<'_, 8>, stays: &Person, told: &Told<'_>) -> Rows {
-    let Some(old) = told.authorities.patient(mrg, 1)? else {
+    let Some(old) = told.authorities.merged(mrg, 1, &stays.number)? else {
         if told.header.is(OF_OTHERS) {
             return Ok(Vec::new());
         }
@@ -115,11 +117,14 @@ pub(crate) fn merge(mrg: &Segment<'_, 8>, stays: &Person, told: &Told<'_>) -> Ro
             "no identifier of the patient who is merged; have the sender set it",
         ));
     };
-    if old == stays.id {
+    if old.id == stays.number.id {
         return Ok(Vec::new());
     }
-    let record = told.env.record(Table::Patient, &[&old]);
+    let record = told.env.record(Table::Patient, &[&old.id]);
     // The old one is named, so that the record names both persons also where nothing else does.
-    let was = told.names(Table::Patient, told.env.person(&old), record);
-    Ok(vec![was, told.says(Table::Patient, stays.key, record).with("op", "retract")])
+    let key = told.env.person(&old.id);
+    let was = told.names(Table::Patient, key, record);
+    let mut rows = vec![was, told.says(Table::Patient, stays.key, record).with("op", "retract")];
+    rows.extend(told.stands_for(Table::Patient, key, &old));
+    Ok(rows)
 }

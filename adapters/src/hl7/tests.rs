@@ -46,7 +46,7 @@ fn context() -> Context {
 fn read_all(bytes: &[u8], capacity: usize) -> (Read, Count) {
     let mut count = Count::default();
     let reader = Box::new(BufReader::with_capacity(capacity, Cursor::new(bytes)));
-    let read = Hl7::new(Some("MR"), &[]).read(&context(), Extract { name: "a.hl7", reader }, &mut count).unwrap();
+    let read = Hl7::new(Some("MR"), &[], true).read(&context(), Extract { name: "a.hl7", reader }, &mut count).unwrap();
     (read, count)
 }
 

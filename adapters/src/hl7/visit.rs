@@ -3,6 +3,7 @@
 use schema::{Cell, Key, Record, Table};
 
 use super::code;
+use super::identity::Number;
 use super::message::{Kind, Told};
 use super::patient::Person;
 use super::segment::{No, Rows, Segment};
@@ -14,7 +15,7 @@ use crate::time::When;
 #[derive(Default)]
 pub(crate) struct Visit {
     /// PV1-19, else PID-18.
-    pub(crate) id: Option<String>,
+    pub(crate) id: Option<Number>,
     /// Its pseudonym.
     pub(crate) key: Option<Key>,
     /// When it began: PV1-44, else when an admission was.
@@ -58,7 +59,7 @@ pub(crate) fn visit(pv1: Option<&Segment<'_, 46>>, pid: &Segment<'_, 31>, told: 
     let (told_start, told_end) = (pv1.map(|p| p.time(44, told.env)), pv1.map(|p| end_of(p, told)));
     let start = started(told_start.and_then(Result::ok).flatten(), told);
     let end = ended(told_end.and_then(Result::ok).flatten(), told);
-    let key = id.as_deref().map(|id| told.env.visit(id));
+    let key = id.as_ref().map(|n| told.env.visit(&n.id));
     Ok(Visit { id, key, start, end })
 }
 
@@ -114,11 +115,12 @@ pub(crate) fn moved(
         return Ok(Vec::new());
     }
     let env = told.env;
-    let (was, is) = (env.record(Table::Visit, &[&old]), env.record(Table::Visit, &[&new]));
+    let (was, is) = (env.record(Table::Visit, &[&old.id]), env.record(Table::Visit, &[&new.id]));
     let named = |record, id: &str| told.names(Table::Visit, person.key, record).with("visit_key", env.visit(id));
-    let retracted = told.says(Table::Visit, person.key, was).with("visit_key", env.visit(&new)).with("op", "retract");
+    let retracted =
+        told.says(Table::Visit, person.key, was).with("visit_key", env.visit(&new.id)).with("op", "retract");
     // Both are named, so that the records say their visits also where nothing else does.
-    Ok(vec![named(was, &old), named(is, &new), retracted])
+    Ok(vec![named(was, &old.id), named(is, &new.id), retracted])
 }
 
 /// Events that give a visit (MRG-5) or an account (MRG-3) of one patient (MRG-1) to another.
@@ -139,15 +141,15 @@ pub(crate) fn given(
         None if account => told.authorities.visit(pid, 18)?,
         None => visit.id.clone(),
     };
-    let (Some(id), Some(had)) = (id, told.authorities.patient(mrg, 1)?) else {
+    let (Some(id), Some(had)) = (id, told.authorities.merged(mrg, 1, &person.number)?) else {
         let remedy = "no number of the visit, or of the patient who had it; have the sender set both";
         return Err(mrg.bad(if account { 3 } else { 5 }, Reason::MissingId, remedy));
     };
-    if had == person.id {
+    if had.id == person.number.id {
         return Ok(Vec::new());
     }
-    let (record, key) = (told.env.record(Table::Visit, &["whose", &id]), told.env.visit(&id));
-    let named = told.names(Table::Visit, told.env.person(&had), record).with("visit_key", key);
+    let (record, key) = (told.env.record(Table::Visit, &["whose", &id.id]), told.env.visit(&id.id));
+    let named = told.names(Table::Visit, told.env.person(&had.id), record).with("visit_key", key);
     let now = told.says(Table::Visit, person.key, record).with("visit_key", key);
     Ok(vec![named, now.with("op", "retract").with("status", "unknown")])
 }
@@ -182,7 +184,7 @@ pub(crate) fn rows(pv1: &Segment<'_, 46>, visit: &Visit, person: &Person, told: 
     if class.is_none() && !snapshot {
         return Ok(Vec::new());
     }
-    let record = env.record(Table::Visit, &[id]);
+    let record = env.record(Table::Visit, &[&id.id]);
     let mut row = told.says(Table::Visit, person.key, record).with("visit_key", key);
     if class.is_some() {
         row.set("class", class);

@@ -1,6 +1,6 @@
 //! The segments of a message, one after the other, and what they give to those behind them.
 
-use schema::Record;
+use schema::{Record, Table};
 
 use super::drug::{self, Order};
 use super::message::{Kind, Told};
@@ -76,6 +76,11 @@ impl<'m> Walk<'m, '_, '_> {
             }
             let got = self.segment(&raw, &mut state);
             self.put(got, raw.line())?;
+            if let (b"PID" | b"PV1", Some(person), Some(number)) = (raw.name(), &state.person, &state.visit.id)
+                && let Some(row) = self.told.stands_for(Table::Visit, person.key, number)
+            {
+                self.out.record(row, raw.line())?;
+            }
         }
         self.finish_drug(&mut state)?;
         self.finish_merge(&mut state)?;

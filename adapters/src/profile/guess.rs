@@ -69,7 +69,7 @@ pub(super) fn dates() -> Vec<(&'static str, DateFormat)> {
 
 /// Whether a text is a date of a format. The zone does not matter to that.
 pub(super) fn is_date(format: &DateFormat, text: &str) -> bool {
-    text.len() >= 8 && format.parse(text, Tz::UTC).is_some()
+    text.len() >= 8 && format.parse(text, Tz::UTC, 0).is_some()
 }
 
 fn sex(text: &str) -> bool {

@@ -3,10 +3,15 @@
 //!
 //! * `kind`: the format, by the first bytes. `guess`: what a cell could be. `column`: what all cells of a column could be.
 //! * `draft`: the beginning of a mapping.
+//! * `contents`: what resources, messages and documents hold; `fhir`, `hl7`, `cda`: how it is found.
 
+mod cda;
 mod column;
+mod contents;
 mod draft;
+mod fhir;
 mod guess;
+mod hl7;
 mod kind;
 
 use std::collections::BTreeMap;
@@ -16,12 +21,14 @@ use std::sync::OnceLock;
 
 use serde::Serialize;
 
-use crate::hl7::{Bounds, Frame, Frames, message_type};
-use crate::lines::{Line, Lines};
+use crate::fhir::{Part, Parts};
+use crate::hl7::{Bounds, Frame, Frames, Separators, message_type};
 use crate::sink::{Adapter, Place};
 use crate::tabular::{Layout, Next, Opened, SHIPPED, open_rows};
 
+use self::contents::Contents;
 pub use column::ColumnProfile;
+pub use contents::{ContentProfile, FieldProfile, KindProfile};
 pub use draft::draft;
 pub use kind::Kind;
 
@@ -33,6 +40,8 @@ const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 pub struct FileProfile {
     /// Its name, as it was given.
     pub file: String,
+    /// Why it can't be read at all.
+    pub failed: Option<String>,
     /// Its format.
     pub kind: Kind,
     /// Character encoding, of text: `utf-8`, or `windows-1252` where it is not UTF-8.
@@ -51,6 +60,8 @@ pub struct FileProfile {
     pub no_header: bool,
     /// Resource types or message types, with how many of each.
     pub holds: BTreeMap<String, u64>,
+    /// What they hold: fields, coding systems, units, dates.
+    pub contents: Option<ContentProfile>,
     /// Formats whose shipped mapping reads a file of that name.
     pub shipped: Vec<&'static str>,
 }
@@ -113,15 +124,22 @@ pub fn columns(path: &Path) -> io::Result<Vec<String>> {
 /// The file can't be opened or read.
 pub fn profile(path: &Path, name: &str, most: u64, hear: &mut dyn FnMut(u64)) -> io::Result<FileProfile> {
     let mut reader = crate::reader(path)?;
-    let (kind, encoding) = kind::of(&mut *reader)?;
+    let (mut kind, encoding) = kind::of(&mut *reader)?;
+    // What says by its name that it is JSON is no table, however it begins.
+    let lower = name.to_ascii_lowercase();
+    let bare = lower.strip_suffix(".gz").unwrap_or(&lower);
+    if kind == Kind::Delimited && [".json", ".ndjson", ".jsonl"].iter().any(|end| bare.ends_with(end)) {
+        kind = Kind::Json;
+    }
     let takes = shipped().iter().filter(|(_, adapter)| adapter.accepts(name));
     let shipped = takes.map(|(format, _)| *format).collect();
     let mut out = FileProfile { file: name.to_owned(), kind, encoding, shipped, whole: true, ..FileProfile::default() };
     match kind {
         Kind::Delimited | Kind::Parquet => table(&mut out, reader, path, most, hear)?,
-        Kind::FhirNdjson => resources(&mut out, reader, most, hear)?,
+        Kind::FhirNdjson => resources(&mut out, Parts::of_lines(reader), most, hear)?,
+        Kind::FhirBundle | Kind::FhirJson => resources(&mut out, Parts::of_pieces(reader), most, hear)?,
         Kind::Hl7v2 => messages(&mut out, reader, most, hear)?,
-        Kind::FhirBundle | Kind::Cda => out.items = 1,
+        Kind::Cda => document(&mut out, reader),
         Kind::Json | Kind::Xml | Kind::Binary | Kind::Empty => {}
     }
     Ok(out)
@@ -202,40 +220,39 @@ fn table<'a>(
     Ok(())
 }
 
-/// The type of a resource, and nothing else of it.
-#[derive(serde::Deserialize)]
-struct ResourceType<'a> {
-    #[serde(rename = "resourceType", borrow)]
-    resource_type: Option<std::borrow::Cow<'a, str>>,
-}
-
-fn resources<'a>(
-    out: &mut FileProfile,
-    reader: Box<dyn BufRead + 'a>,
-    most: u64,
-    hear: &mut dyn FnMut(u64),
-) -> io::Result<()> {
-    let mut lines = Lines::new(reader);
+fn resources(out: &mut FileProfile, mut parts: Parts<'_>, most: u64, hear: &mut dyn FnMut(u64)) -> io::Result<()> {
+    let mut contents = Contents::default();
     loop {
-        match lines.advance()? {
-            Line::End => break,
-            Line::Here if lines.bytes().iter().all(u8::is_ascii_whitespace) => {}
-            Line::Here => match serde_json::from_slice::<ResourceType<'_>>(lines.bytes()) {
-                Ok(ResourceType { resource_type: Some(kind) }) => {
-                    if !out.count(&kind, most) {
-                        break;
-                    }
+        match parts.advance()? {
+            Part::End => break,
+            Part::Bad => out.unreadable += 1,
+            Part::Resource(value) => {
+                if out.items >= most {
+                    out.whole = false;
+                    break;
                 }
-                _ => out.unreadable += 1,
-            },
-            Line::TooLong | Line::Truncated => out.unreadable += 1,
+                match fhir::take(&value, &mut contents) {
+                    Some(kind) => {
+                        out.count(&kind, most);
+                    }
+                    None => out.unreadable += 1,
+                }
+            }
         }
-        if lines.number().is_multiple_of(1024) {
-            hear(lines.read_bytes());
+        if out.items.is_multiple_of(1024) {
+            hear(parts.read_bytes());
         }
     }
-    hear(lines.read_bytes());
+    out.contents = contents.profile();
+    hear(parts.read_bytes());
     Ok(())
+}
+
+fn document(out: &mut FileProfile, reader: Box<dyn BufRead + '_>) {
+    let mut contents = Contents::default();
+    out.items = 1;
+    out.unreadable = u64::from(!cda::take(reader, &mut contents));
+    out.contents = contents.profile();
 }
 
 fn messages<'a>(
@@ -245,6 +262,7 @@ fn messages<'a>(
     hear: &mut dyn FnMut(u64),
 ) -> io::Result<()> {
     let mut frames = Frames::new(reader, Bounds::default());
+    let mut contents = Contents::default();
     loop {
         match frames.advance()? {
             Frame::End => break,
@@ -255,6 +273,12 @@ fn messages<'a>(
                 if !out.count(kind.as_deref().unwrap_or("other"), most) {
                     break;
                 }
+                match Separators::of(header) {
+                    Some(seps) => {
+                        hl7::take(spans.iter().filter_map(|s| bytes.get(s.start..s.end)), seps, &mut contents);
+                    }
+                    None => out.unreadable += 1,
+                }
             }
             Frame::Stray | Frame::Over(_) | Frame::Truncated => out.unreadable += 1,
         }
@@ -262,6 +286,7 @@ fn messages<'a>(
             hear(frames.read_bytes());
         }
     }
+    out.contents = contents.profile();
     hear(frames.read_bytes());
     Ok(())
 }

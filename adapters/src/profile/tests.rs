@@ -161,3 +161,77 @@ fn a_file_without_a_header_shows_no_cell_and_a_text_is_no_table() {
     assert!(!mapping.contains("SOURCE.md"), "{mapping}");
     assert!(!of("a.csv", b"id,2020,born\nx,1,2\n").no_header);
 }
+
+fn kind<'f>(file: &'f FileProfile, name: &str) -> &'f KindProfile {
+    let contents = file.contents.as_ref().unwrap();
+    contents.kinds.iter().find(|k| k.name == name).unwrap_or_else(|| panic!("{name} in {contents:?}"))
+}
+
+fn filled(file: &FileProfile, name: &str, field: &str) -> u64 {
+    kind(file, name).fields.iter().find(|f| f.name == field).map_or(0, |f| f.filled)
+}
+
+#[test]
+fn what_is_in_bundles_lists_and_resources_over_several_lines() {
+    let patient = r#"{"resourceType":"Patient","id":"1","birthDate":"1950-01-01","identifier":[{"system":"http://h/mrn","value":"20200101"}]}"#;
+    let observation = |value: &str| {
+        format!(
+            r#"{{"resourceType":"Observation","code":{{"coding":[{{"system":"http://loinc.org","code":"2160-0"}}]}},"effectiveDateTime":"2021-03-0{value}T10:00:00Z","valueQuantity":{{"value":{value}.5,"unit":"mg/dL","system":"http://unitsofmeasure.org","code":"mg/dL"}}}}"#
+        )
+    };
+    let all = [patient.to_owned(), observation("1"), observation("4")];
+    let entries: Vec<String> = all.iter().map(|r| format!("{{\"fullUrl\":\"urn:x\",\"resource\":{r}}}")).collect();
+    let bundle =
+        format!("{{\n\"resourceType\":\"Bundle\",\"type\":\"collection\",\n\"entry\":[{}]}}", entries.join(",\n"));
+    let pretty: serde_json::Value = serde_json::from_str(&all[1]).unwrap();
+    let pretty = serde_json::to_string_pretty(&pretty).unwrap();
+    for (text, want, n) in [
+        (bundle, Kind::FhirBundle, 3),
+        (format!("[\n{}]", all.join(",\n")), Kind::FhirJson, 3),
+        (all.join("\n"), Kind::FhirNdjson, 3),
+        (pretty, Kind::FhirJson, 1),
+    ] {
+        let file = of("x.json", text.as_bytes());
+        assert_eq!((file.kind, file.items, file.unreadable), (want, n, 0));
+        assert_eq!(filled(&file, "Observation", "valueQuantity"), n.min(2), "{want:?}");
+        let contents = file.contents.as_ref().unwrap();
+        assert_eq!(contents.systems.get("http://loinc.org"), Some(&n.min(2)));
+        assert_eq!(contents.units.get("mg/dL"), Some(&n.min(2)));
+        let last = if n == 3 { "2021-03-04" } else { "2021-03-01" };
+        assert_eq!(contents.dates, Some(("2021-03-01".to_owned(), last.to_owned())), "no birth, no number");
+        assert_eq!(contents.authorities.get("http://h/mrn").copied(), (n == 3).then_some(1));
+    }
+    // Neither is a table: by its bytes, or by its name.
+    assert_eq!(of("x.json", b"\xfe\xff\0{\0\"\0a\0\"\0:\0,").kind, Kind::Json);
+    assert_eq!(of("x.ndjson", b"broken, {\"a\": 1}\n").kind, Kind::Json);
+}
+
+#[test]
+fn what_is_in_messages_and_documents() {
+    let message = "MSH|^~\\&|A|B|C|D|202101011200||ORU^R01|1|P|2.5\rPID|1||7^^^HOSP^MR~8^^^SSA^SS||X^Y\rOBR|1||F1|P|||20210301\r\
+                   OBX|1|NM|2160-0^C^LN||1.5|mg/dL|||||F\rOBX|2|NM|1^C^L|||mg/dL|||||F\r";
+    let file = of("x", message.repeat(12).as_bytes());
+    assert_eq!(
+        (kind(&file, "OBX").items, filled(&file, "OBX", "OBX-05"), filled(&file, "PID", "PID-03")),
+        (24, 12, 12)
+    );
+    assert_eq!(filled(&file, "MSH", "MSH-10"), 12);
+    let contents = file.contents.unwrap();
+    assert_eq!((contents.systems.get("http://loinc.org"), contents.systems.get("L")), (Some(&12), Some(&12)));
+    assert_eq!((contents.units.get("mg/dL"), contents.authorities.get("HOSP")), (Some(&24), Some(&12)));
+    assert_eq!(contents.dates.unwrap().0, "2021-03-01");
+    let document = r#"<ClinicalDocument xmlns="urn:hl7-org:v3"><recordTarget><patientRole><id root="1.2.3" extension="7"/></patientRole>
+        </recordTarget><component><structuredBody><component><section><templateId root="2.16.1" extension="2015"/>
+        <code code="30954-2" codeSystem="2.16.840.1.113883.6.1"/><entry><observation><effectiveTime value="20200102"/>
+        <value unit="mg/dL" value="1"/></observation></entry></section></component></structuredBody></component></ClinicalDocument>"#;
+    let file = of("x.xml", document.as_bytes());
+    assert_eq!((file.kind, file.unreadable, kind(&file, "section 30954-2").items), (Kind::Cda, 0, 1));
+    assert_eq!((kind(&file, "template 2.16.1:2015").items, kind(&file, "observation").items), (1, 1));
+    let contents = file.contents.unwrap();
+    assert_eq!(
+        (contents.systems.get("http://loinc.org"), contents.authorities.get("urn:oid:1.2.3")),
+        (Some(&1), Some(&1))
+    );
+    assert_eq!((contents.units.get("mg/dL"), contents.dates.unwrap().1.as_str()), (Some(&1), "2020-01-02"));
+    assert_eq!(of("x.xml", &document.as_bytes()[..300]).unreadable, 1);
+}

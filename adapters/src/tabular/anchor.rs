@@ -5,11 +5,11 @@
 //! means anything, and its precision says so.
 
 use chrono::{Duration, NaiveDate, NaiveDateTime, NaiveTime};
-use chrono_tz::Tz;
 
 use super::cells::Cells;
 use super::columns::{Columns, Slot};
 use super::toml_doc::{Section, Text};
+use crate::envelope::Envelope;
 use crate::sink::AdapterError;
 use crate::time::{DateFormat, Precision, When};
 
@@ -113,8 +113,9 @@ impl Anchor {
         offset: (Slot, &str),
         cells: &Cells<'_, '_>,
         dates: &[DateFormat],
-        zone: Tz,
+        envelope: &Envelope<'_>,
     ) -> Result<Option<When>, Fault> {
+        let zone = envelope.zone();
         let number =
             |slot: Slot, text: &str| text.parse::<f64>().ok().filter(|v| v.abs() < 1e9).ok_or(Fault::Number(slot));
         let (base, precision) = match &self.from {
@@ -127,7 +128,8 @@ impl Anchor {
             }
             From::Date(slot) => {
                 let Some(text) = cells.get(*slot) else { return Ok(None) };
-                let when = dates.iter().find_map(|f| f.parse(text, zone)).ok_or(Fault::Date(*slot))?;
+                let when =
+                    dates.iter().find_map(|f| f.parse(text, zone, envelope.ingested())).ok_or(Fault::Date(*slot))?;
                 (when.civil(zone), when.precision)
             }
         };

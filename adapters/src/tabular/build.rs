@@ -1,6 +1,6 @@
 //! One source row to its records.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use schema::tables::Kind;
@@ -12,7 +12,7 @@ use super::lookup::Lookup;
 use super::maker::{Found, Keys, Maker, No, Repeats, RowState, never, when};
 use super::mapping::{FileMap, Person, RowMap, is_one_of};
 use super::quick::{self, Quick, Taken};
-use super::reused::Reused;
+use super::reused::{Reused, Watch};
 use super::rows::Fields;
 use super::setters::{Source, Target};
 use crate::envelope::Envelope;
@@ -33,6 +33,9 @@ pub(crate) struct Builder<'a> {
     visits: Keys,
     repeats: Repeats,
     reused: Reused,
+    watch: Watch<'a>,
+    /// The rows' mappings in the order in which they are made: whoever it is comes first.
+    order: Vec<usize>,
     rows: Vec<RowState>,
 }
 
@@ -43,6 +46,7 @@ impl<'a> Builder<'a> {
         envelope: Envelope<'a>,
         file: &'a str,
         lookups: &'a [Arc<Lookup>],
+        watch: Watch<'a>,
     ) -> Builder<'a> {
         let mut needed = vec![false; map.derived.len()];
         if let Person::Column(slot) = map.person {
@@ -51,7 +55,7 @@ impl<'a> Builder<'a> {
         let state = |row: &RowMap| {
             let mut template = envelope.row(row.table, Key::default(), Key::default());
             defaults(&mut template);
-            let quick = Quick::new(row, map);
+            let quick = Quick::new(row, map).filter(|_| !watch.is_looking());
             if let Some(quick) = &quick {
                 quick.needs(row, map, &mut needed);
             }
@@ -67,6 +71,11 @@ impl<'a> Builder<'a> {
             }
         };
         let rows = map.rows.iter().map(state).collect();
+        let is_patient = |at: &usize| map.rows.get(*at).is_some_and(|row| row.table == Table::Patient);
+        let (mut order, others): (Vec<usize>, Vec<usize>) = (0..map.rows.len()).partition(is_patient);
+        if !watch.is_looking() {
+            order.extend(others);
+        }
         let (made, planned) = (MadeCells::new(lookups), MadeCells::new(lookups));
         Builder {
             map,
@@ -80,14 +89,20 @@ impl<'a> Builder<'a> {
             visits: Keys::default(),
             repeats: Repeats::default(),
             reused: Reused::default(),
+            watch,
+            order,
             rows,
         }
     }
 
+    /// What was noted of the ids.
+    pub(crate) fn noted(self) -> HashSet<u64> {
+        self.watch.noted()
+    }
+
     /// Says for each row's mapping whether a column contradicts it, by the file's first rows.
     pub(crate) fn judge(&mut self, sample: &[&Fields]) {
-        let zone = self.envelope.zone();
-        let is_time = |text: &str, slot: Slot| when(self.map, text, self.found.typed(slot), zone).is_some();
+        let is_time = |text: &str, slot: Slot| when(self.map, text, self.found.typed(slot), &self.envelope).is_some();
         for (i, row) in self.map.rows.iter().enumerate() {
             let mut counts: HashMap<(Slot, bool), (u32, u32)> = HashMap::new();
             // Of several columns that say the same each is judged by itself: the row can do without one.
@@ -179,9 +194,19 @@ impl<'a> Builder<'a> {
                 }
             },
         };
+        let id = || match &map.person {
+            Person::Column(slot) => format!("column {}", map.column(*slot)),
+            Person::RowNumber => "the row's number".to_owned(),
+        };
+        if self.watch.refuses(person) {
+            let why = "two patients of one file have the id, with another sex or year of birth, so that nobody knows whose the \
+                       row is; give each an id of its own";
+            return out.quarantine(line, Reason::IdReused, format!("{}: {why}", id()));
+        }
         let key = self.persons.get(person, |id| self.envelope.person(id));
         let mut any = false;
-        for (row, state) in map.rows.iter().zip(&mut self.rows) {
+        for at in &self.order {
+            let (Some(row), Some(state)) = (map.rows.get(*at), self.rows.get_mut(*at)) else { continue };
             if let Some(quick) = &mut state.quick {
                 let mut maker = Maker {
                     map,
@@ -228,14 +253,11 @@ impl<'a> Builder<'a> {
                     any = true;
                     let aged = row.setters.iter().any(|s| matches!(s.source, Source::Age { .. }));
                     if row.table == Table::Patient && self.reused.is_another(key, &state.record, !aged) {
-                        let detail = match &map.person {
-                            Person::Column(slot) => format!("column {}", map.column(*slot)),
-                            Person::RowNumber => "the row's number".to_owned(),
-                        };
+                        self.watch.note(person);
+                        // What else the row says is the second one's, and not of who has the id.
                         let why = "a patient of this file had the id before, with another sex or year of birth; give each \
                                    an id of its own";
-                        out.quarantine(line, Reason::IdReused, format!("{detail}: {why}"))?;
-                        continue;
+                        return out.quarantine(line, Reason::IdReused, format!("{}: {why}", id()));
                     }
                     if let Some(quick) = state.quick.as_mut().filter(|_| state.left_out.is_empty()) {
                         quick.learn(&state.record, &mut maker);

@@ -128,10 +128,11 @@ const NO_DATE: &str = "not a date under the mapping's dates";
 const DOUBTED: &str = "many of its values contradict the mapping's dates, so that the others may be misread";
 
 /// The time a text names under the mapping; a typed column has but one reading.
-pub(super) fn when(map: &FileMap, text: &str, typed: bool, zone: chrono_tz::Tz) -> Option<When> {
+pub(super) fn when(map: &FileMap, text: &str, typed: bool, envelope: &Envelope<'_>) -> Option<When> {
+    let zone = envelope.zone();
     let found = match typed {
         true => crate::time::fhir(text, zone),
-        false => map.dates.iter().find_map(|format| format.parse(text, zone)),
+        false => map.dates.iter().find_map(|format| format.parse(text, zone, envelope.ingested())),
     };
     found.map(|when| if map.midnight_is_day { when.midnight_is_day(zone) } else { when })
 }
@@ -253,7 +254,7 @@ impl Maker<'_, '_> {
             Source::Column(column) => column,
             Source::Offset { slot, anchor } => {
                 let Some(text) = self.cells.get(*slot) else { return Ok(()) };
-                let found = anchor.at((*slot, text), self.cells, &self.map.dates, self.envelope.zone());
+                let found = anchor.at((*slot, text), self.cells, &self.map.dates, self.envelope);
                 return match found {
                     Ok(Some(when)) => {
                         set_time(setter.target, record, &when);
@@ -367,7 +368,7 @@ impl Maker<'_, '_> {
     }
 
     fn when(&self, text: &str, slot: Slot) -> Result<When, No> {
-        when(self.map, text, self.found.typed(slot), self.envelope.zone())
+        when(self.map, text, self.found.typed(slot), self.envelope)
             .ok_or_else(|| self.bad(Reason::BadDate, Some(slot), NO_DATE))
     }
 

@@ -35,7 +35,7 @@
 //! * `mapping`, `layout`, `columns`, `setters`: the language and its checks; `toml_doc`: TOML with lines; `shipped`.
 //! * `rows`, `delimited`, `parquet`, `pgcopy`: files to rows. `cells`, `derive`, `steps`, `lookup`, `anchor`: cells that a mapping
 //!   makes.
-//! * `number`: numbers; `build`, `maker`: a row to records; `quick`: rows like others.
+//! * `number`: numbers; `build`, `maker`: a row to records; `quick`: rows like others; `reused`, `survey`: ids of two people.
 
 mod anchor;
 mod build;
@@ -56,10 +56,13 @@ pub(crate) mod rows;
 mod setters;
 mod shipped;
 mod steps;
+mod survey;
 mod toml_doc;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use schema::Table;
 
 use self::build::Builder;
 use self::columns::Origin;
@@ -67,7 +70,8 @@ pub(crate) use self::layout::Layout;
 pub use self::layout::glob as fits_glob;
 use self::lookup::Lookup;
 use self::maker::Found;
-use self::mapping::{FileMap, Mapping};
+use self::mapping::{FileMap, Mapping, Person};
+use self::reused::{Doubtful, Watch};
 use self::rows::{Fields, Rows};
 pub(crate) use self::rows::{Next, Opened, open as open_rows};
 pub use self::shipped::{SHIPPED, shipped};
@@ -86,6 +90,8 @@ pub(crate) struct Tabular {
     mapping: Mapping,
     /// Lookups that were loaded, with the versions of their files.
     loaded: Mutex<HashMap<String, (String, Arc<Lookup>)>>,
+    /// The ids that stand for two people.
+    doubtful: Doubtful,
 }
 
 /// The formats of a mapping that a site writes itself. A file shows by itself whether it is text or Parquet.
@@ -97,7 +103,12 @@ impl Tabular {
         let known = OWN.iter().chain(SHIPPED.iter()).find(|f| **f == format).copied();
         let formats: &[&str] = if OWN.contains(&format) { OWN } else { &[format] };
         let mapping = Mapping::parse(text, name, formats)?;
-        Ok(Tabular { format: known.unwrap_or("csv"), mapping, loaded: Mutex::new(HashMap::new()) })
+        Ok(Tabular {
+            format: known.unwrap_or("csv"),
+            mapping,
+            loaded: Mutex::new(HashMap::new()),
+            doubtful: Doubtful::default(),
+        })
     }
 
     fn contradiction(&self, line: usize, message: String) -> AdapterError {
@@ -193,6 +204,16 @@ impl Adapter for Tabular {
             || self.mapping.lookups.iter().any(|l| l.fits(file) && l.reads(column))
     }
 
+    fn surveys(&self, file: &str) -> bool {
+        let column = |map: &&FileMap| matches!(map.person, Person::Column(_));
+        let map = self.mapping.file(file).filter(column);
+        map.is_some_and(|map| map.rows.iter().any(|row| row.table == Table::Patient))
+    }
+
+    fn survey_at(&self, extract: Extract<'_>, place: Place<'_>) -> Result<(), AdapterError> {
+        self.look_through(extract, place)
+    }
+
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
         self.read_at(ctx, extract, Place::default(), sink)
     }
@@ -225,8 +246,9 @@ impl Adapter for Tabular {
                 return Ok(out.tally);
             }
         };
+        let envelope = Envelope::new(ctx, self.format);
         let reading =
-            Reading { tabular: self, map, name, envelope: Envelope::new(ctx, self.format), lookups: &lookups };
+            Reading { tabular: self, map, name, envelope, lookups: &lookups, watch: Watch::refuse(&self.doubtful) };
         for column in rows.nested() {
             let detail =
                 format!("column \"{column}\" holds lists or structures, which no cell can be; write one value a row");
@@ -244,10 +266,12 @@ struct Reading<'a> {
     name: &'a str,
     envelope: Envelope<'a>,
     lookups: &'a [Arc<Lookup>],
+    watch: Watch<'a>,
 }
 
 impl Reading<'_> {
-    fn rows(self, mut rows: Rows<'_>, out: &mut Out<'_>) -> Result<(), AdapterError> {
+    /// Reads all rows, and gives back the ids of two people that were noted on the way.
+    fn rows(self, mut rows: Rows<'_>, out: &mut Out<'_>) -> Result<HashSet<u64>, AdapterError> {
         let Reading { tabular, map, name, .. } = self;
         let given: Option<Vec<String>> = match rows.columns() {
             Some(columns) => Some(columns.to_vec()),
@@ -262,8 +286,11 @@ impl Reading<'_> {
             }
             None => self.header(&mut rows, out, &mut row_number)?,
         };
-        let Some((found, width)) = found else { return self.without_header(&mut rows, out) };
-        let builder = Builder::new(map, &found, self.envelope, name, self.lookups);
+        let Some((found, width)) = found else {
+            self.without_header(&mut rows, out)?;
+            return Ok(HashSet::new());
+        };
+        let builder = Builder::new(map, &found, self.envelope, name, self.lookups, self.watch);
         let mut taker = Taker { builder, width, row_number };
         // The first rows wait until all of them are known.
         let (mut waiting, mut held): (Option<Vec<Item>>, usize) = (Some(Vec::new()), 0);
@@ -295,7 +322,7 @@ impl Reading<'_> {
         }
         taker.all(&waiting.unwrap_or_default(), out)?;
         out.progress(rows.read_bytes());
-        Ok(())
+        Ok(taker.builder.noted())
     }
 
     /// Reads the header. `None` where there is none that can be read.

@@ -263,7 +263,7 @@ impl Quick {
                     let map = maker.map;
                     Read::When(last.of(text, |text| {
                         let ends = *varies != Varies::End || !never(map, text, typed);
-                        ends.then(|| super::maker::when(map, text, typed, maker.envelope.zone())).flatten()
+                        ends.then(|| super::maker::when(map, text, typed, maker.envelope)).flatten()
                     })?)
                 }
             };

@@ -1,11 +1,19 @@
-//! Whether an id of a file of patients stands for two people: with two sexes, or two years of birth.
+//! Whether an id stands for two people: patients of one file with two sexes, or two years of birth.
+//!
+//! Files of patients are looked through before any file is read, so that neither of the two is taken, nor what happened to either,
+//! in whatever file it stands. Where nobody looked through them, the first of the two is, and the second row is not.
 
-use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher as _;
+use std::sync::{Mutex, PoisonError};
 
 use schema::{Cell, Key, Record};
 
 /// Patients that are compared with those before them, at most: about 35 MiB. Of more it is not known.
 const COMPARED: usize = 1 << 20;
+/// Ids of two people that are kept of a file, at most.
+const KEPT: usize = 1 << 20;
 
 /// A patient: in the lowest two bits the sex, above them the years since 1800 and one; zero where it is not known.
 type Looks = u16;
@@ -49,5 +57,81 @@ impl Reused {
         }
         *before |= sex | born << 2;
         false
+    }
+}
+
+/// The ids of a source that stand for two people, by the files of patients that say so.
+#[derive(Default)]
+pub(super) struct Doubtful {
+    hash: RandomState,
+    files: Mutex<HashMap<String, HashSet<u64>>>,
+}
+
+impl Doubtful {
+    /// Takes in what a file says, in the place of what it said before.
+    pub(super) fn learn(&self, file: &str, ids: HashSet<u64>) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        match ids.is_empty() {
+            true => files.remove(file),
+            false => files.insert(file.to_owned(), ids),
+        };
+    }
+
+    /// All of them.
+    pub(super) fn ids(&self) -> HashSet<u64> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.values().flatten().copied().collect()
+    }
+
+    /// What an id is known by.
+    pub(super) fn name(&self, id: &str) -> u64 {
+        self.hash.hash_one(id)
+    }
+}
+
+/// What one file is read with.
+pub(super) enum Watch<'a> {
+    /// Its patients are compared, and those of one id are noted.
+    Look { of: &'a Doubtful, seen: HashSet<u64> },
+    /// Rows of these ids are nobody's.
+    Refuse { of: &'a Doubtful, ids: HashSet<u64> },
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn look(of: &'a Doubtful) -> Watch<'a> {
+        Watch::Look { of, seen: HashSet::new() }
+    }
+
+    pub(super) fn refuse(of: &'a Doubtful) -> Watch<'a> {
+        Watch::Refuse { of, ids: of.ids() }
+    }
+
+    pub(super) fn is_looking(&self) -> bool {
+        matches!(self, Watch::Look { .. })
+    }
+
+    /// Whether a row of that id is nobody's.
+    pub(super) fn refuses(&self, id: &str) -> bool {
+        match self {
+            Watch::Refuse { of, ids } => !ids.is_empty() && ids.contains(&of.name(id)),
+            Watch::Look { .. } => false,
+        }
+    }
+
+    /// The ids of two people that were noted.
+    pub(super) fn noted(self) -> HashSet<u64> {
+        match self {
+            Watch::Look { seen, .. } => seen,
+            Watch::Refuse { .. } => HashSet::new(),
+        }
+    }
+
+    /// Notes an id of two people.
+    pub(super) fn note(&mut self, id: &str) {
+        if let Watch::Look { of, seen } = self
+            && seen.len() < KEPT
+        {
+            seen.insert(of.name(id));
+        }
     }
 }

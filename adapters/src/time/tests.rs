@@ -5,6 +5,8 @@ use super::*;
 use proptest::prelude::*;
 
 const BERLIN: Tz = chrono_tz::Europe::Berlin;
+/// 2026-11-29.
+const NOW: i64 = 1_795_910_400_000_000;
 const NEW_YORK: Tz = chrono_tz::America::New_York;
 
 fn utc(when: &When) -> String {
@@ -80,13 +82,13 @@ fn a_time_that_the_clock_skips_keeps_the_offset_before() {
 #[test]
 fn formats_are_strict() {
     let german = DateFormat::new("%d.%m.%Y").unwrap();
-    assert!(german.parse("31.02.2024", BERLIN).is_none());
-    assert!(german.parse("03/04/2024", BERLIN).is_none());
-    assert!(german.parse("03.04.24", BERLIN).is_none());
-    assert_eq!(german.parse("3.4.2024", BERLIN).unwrap().month(), Some(4));
+    assert!(german.parse("31.02.2024", BERLIN, NOW).is_none());
+    assert!(german.parse("03/04/2024", BERLIN, NOW).is_none());
+    assert!(german.parse("03.04.24", BERLIN, NOW).is_none());
+    assert_eq!(german.parse("3.4.2024", BERLIN, NOW).unwrap().month(), Some(4));
     let us = DateFormat::new("%m/%d/%Y %I:%M %p").unwrap();
-    assert_eq!(utc(&us.parse("07/04/2024 12:05 AM", NEW_YORK).unwrap()), "2024-07-04T04:05:00");
-    assert_eq!(utc(&us.parse("07/04/2024 01:05 PM", NEW_YORK).unwrap()), "2024-07-04T17:05:00");
+    assert_eq!(utc(&us.parse("07/04/2024 12:05 AM", NEW_YORK, NOW).unwrap()), "2024-07-04T04:05:00");
+    assert_eq!(utc(&us.parse("07/04/2024 01:05 PM", NEW_YORK, NOW).unwrap()), "2024-07-04T17:05:00");
     for wrong in ["%d.%m.%y", "%d.%m", "%Y %H:%M", "%Q", "%Y-%m-%d %I:%M"] {
         assert!(DateFormat::new(wrong).is_err(), "{wrong}");
     }
@@ -111,7 +113,7 @@ fn a_written_midnight_is_the_written_day_whatever_its_offset() {
 #[test]
 fn an_offset_may_be_hours_alone_or_a_name() {
     let format = DateFormat::new("%Y-%m-%d %H:%M:%S%z").unwrap();
-    let read = |offset: &str| format.parse(&format!("2020-01-02 09:15:00{offset}"), BERLIN).map(|when| utc(&when));
+    let read = |offset: &str| format.parse(&format!("2020-01-02 09:15:00{offset}"), BERLIN, NOW).map(|when| utc(&when));
     for offset in ["+00", "+0000", "+00:00", "Z", " UTC", " GMT", " +00"] {
         assert_eq!(read(offset).as_deref(), Some("2020-01-02T09:15:00"), "{offset}");
     }
@@ -125,7 +127,7 @@ fn an_offset_may_be_hours_alone_or_a_name() {
 #[test]
 fn a_fraction_of_zero_is_no_finer_than_a_second() {
     let format = DateFormat::new("%Y-%m-%d %H:%M:%S.%f").unwrap();
-    let precision = |text: &str| format.parse(text, BERLIN).unwrap().precision;
+    let precision = |text: &str| format.parse(text, BERLIN, NOW).unwrap().precision;
     assert_eq!(precision("2020-01-02 10:00:00.0"), Precision::Second);
     assert_eq!(precision("2020-01-02 10:00:00.5"), Precision::Milli);
 }
@@ -135,7 +137,7 @@ proptest! {
     fn never_panics(text in ".{0,40}") {
         let _ = fhir(&text, BERLIN);
         if let Ok(format) = DateFormat::new(&text) {
-            let _ = format.parse(&text, BERLIN);
+            let _ = format.parse(&text, BERLIN, NOW);
         }
     }
 
@@ -145,7 +147,7 @@ proptest! {
         let format = DateFormat::new("%d.%m.%Y %H:%M").unwrap();
         let civil = date.and_hms_opt(minute / 60, minute % 60, 0).unwrap();
         let text = civil.format("%d.%m.%Y %H:%M").to_string();
-        let when = format.parse(&text, BERLIN).unwrap();
+        let when = format.parse(&text, BERLIN, NOW).unwrap();
         prop_assert_eq!(when.date, date);
         let back = DateTime::from_timestamp_micros(when.instant.unwrap()).unwrap().with_timezone(&BERLIN);
         let sure = matches!(BERLIN.from_local_datetime(&civil), MappedLocalTime::Single(_));
@@ -159,4 +161,14 @@ proptest! {
         let when = fhir(&iso, BERLIN).unwrap();
         prop_assert_eq!(when.instant.unwrap(), civil.and_utc().timestamp_micros());
     }
+}
+
+/// Oracle's own way to write a date.
+#[test]
+fn a_year_of_two_digits_is_the_last_that_had_begun() {
+    let oracle = DateFormat::new("%d-%b-%y").unwrap();
+    let year = |text: &str| oracle.parse(text, BERLIN, NOW).map(|when| when.year());
+    assert_eq!((year("04-FEB-85"), year("31-DEC-26"), year("01-JAN-27")), (Some(1985), Some(2026), Some(1927)));
+    assert_eq!((year("04-FEB-1985"), year("31-FEB-85"), year("04-FEB-5")), (None, None, None));
+    assert!(DateFormat::new("%d.%m.%y").is_err(), "day, month and year of two digits each can't be told apart");
 }

@@ -89,8 +89,11 @@ async fn receive<R: AsyncRead + Unpin>(
         if !was_inside || !events.is_empty() {
             began = Instant::now();
         }
-        for event in events.drain(..) {
+        for event in events.drain(..).flat_map(each) {
             let next = match event {
+                Event::Broken(head) => {
+                    Due { asked: Asked::of(&head), verdict: Verdict::Reject(ack::BROKEN), stored: None }
+                }
                 Event::Junk => Due { asked: None, verdict: Verdict::Reject(ack::UNFRAMED), stored: None },
                 Event::Over(head) => {
                     reserved = None;
@@ -103,8 +106,7 @@ async fn receive<R: AsyncRead + Unpin>(
                         continue;
                     }
                     let verdict = ack::examine(feed.adapter.as_ref(), &context, &message);
-                    // What is at fault is kept too, and goes to quarantine. What has no place here is not this hospital's to keep.
-                    let keep = verdict != Verdict::Reject(ack::NO_PLACE) && !message.trim_ascii().is_empty();
+                    let keep = verdict.is_kept() && !message.trim_ascii().is_empty();
                     let room = match reserved.take() {
                         Some(room) => Some(room),
                         None => feed.room(message.len()).await,
@@ -123,6 +125,17 @@ async fn receive<R: AsyncRead + Unpin>(
         if stopping && !frames.inside() {
             return "the agent stops";
         }
+    }
+}
+
+/// A frame's messages, where it has several, each as if it came in a frame of its own.
+fn each(event: Event) -> Vec<Event> {
+    match event {
+        Event::Frame(frame) => match ack::each_of(&frame) {
+            Some(messages) => messages.into_iter().map(Event::Frame).collect(),
+            None => vec![Event::Frame(frame)],
+        },
+        other => vec![other],
     }
 }
 

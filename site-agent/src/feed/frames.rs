@@ -1,8 +1,8 @@
 //! MLLP's frames out of a stream of bytes: `0B` message `1C 0D`.
 //!
 //! White space between frames is passed over. Anything else there is told once for each stretch of it. A frame over the limit
-//! is passed over, and of it only the beginning is kept, which names the message. A start block within a frame is text: some
-//! senders let a vertical tab through.
+//! is passed over, and of it only the beginning is kept, which names the message. A start block within a frame is text, since some
+//! senders let a vertical tab through; but one with a header behind it begins a frame, and the one before it was broken off.
 
 /// What of a frame over the limit is kept.
 const HEAD: usize = 4096;
@@ -12,6 +12,8 @@ const HEAD: usize = 4096;
 pub(super) enum Event {
     /// A whole frame, without its blocks.
     Frame(Vec<u8>),
+    /// A frame that another one began in.
+    Broken(Vec<u8>),
     /// Bytes outside any frame.
     Junk,
     /// A frame over the limit: its beginning.
@@ -84,11 +86,32 @@ impl Frames {
             let Some(end) = end else { return };
             bytes = bytes.get(end + 1..).unwrap_or_default();
             let buffer = std::mem::take(&mut self.buffer);
-            out.push(if self.place == Place::Over { Event::Over(buffer) } else { Event::Frame(buffer) });
+            if self.place == Place::Over {
+                out.push(Event::Over(buffer));
+            } else {
+                parted(buffer, out);
+            }
             self.place = Place::Between;
             self.told = false;
         }
     }
+}
+
+/// The starts of a frame that no text has.
+const STARTS: [&[u8]; 3] = [b"\x0bMSH", b"\x0bFHS", b"\x0bBHS"];
+
+/// A frame, and before it those that it began in.
+fn parted(frame: Vec<u8>, out: &mut Vec<Event>) {
+    let next = |from: usize| {
+        let rest = frame.get(from..).unwrap_or_default();
+        rest.windows(4).position(|four| STARTS.contains(&four)).map(|at| from + at)
+    };
+    let mut from = 0;
+    while let Some(at) = next(from) {
+        out.push(Event::Broken(frame.get(from..at).unwrap_or_default().to_vec()));
+        from = at + 1;
+    }
+    out.push(Event::Frame(if from == 0 { frame } else { frame.get(from..).unwrap_or_default().to_vec() }));
 }
 
 #[cfg(test)]
@@ -112,6 +135,13 @@ mod tests {
         let want =
             vec![frame("ab"), frame("c\x0bd"), Event::Junk, frame(""), Event::Over(b"1234".to_vec()), Event::Junk];
         assert_eq!(got, (want, true, 9));
+    }
+
+    #[test]
+    fn a_frame_that_begins_in_another_is_one_and_the_other_is_broken() {
+        let got = all(b"\x0bMSH|1\rPID|\x0bMSH|2\x0bx\r\x1c\r", 3, 100);
+        let want = vec![Event::Broken(b"MSH|1\rPID|".to_vec()), Event::Frame(b"MSH|2\x0bx\r".to_vec())];
+        assert_eq!(got, (want, false, 0));
     }
 
     proptest! {

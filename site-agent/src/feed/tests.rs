@@ -127,6 +127,34 @@ fn pair(code: &str, id: &str) -> (String, String) {
 }
 
 #[tokio::test]
+async fn batches_broken_frames_training_and_messages_without_a_number() {
+    let site = Site::new("").await;
+    let mut a = site.connect().await;
+    // A batch in one frame: an answer for each message.
+    a.send(&format!("FHS|^~\\&|LAB\rBHS|^~\\&|LAB\r{}{}BTS|2\rFTS|1\r", oru("1", "5.5"), oru("2", "5.6"))).await;
+    for id in ["1", "2"] {
+        assert_eq!(msa(&a.answer().await.unwrap()), pair("AA", id));
+    }
+    // A frame that breaks off, and the message again on the same connection.
+    let half = oru("3", "5.5");
+    let half = &half[..half.len() / 2];
+    a.stream.write_all(&[b"\x0b", half.as_bytes()].concat()).await.unwrap();
+    a.send(&oru("3", "5.5")).await;
+    assert_eq!(msa(&a.answer().await.unwrap()), pair("AR", "3"));
+    assert_eq!(msa(&a.answer().await.unwrap()), pair("AA", "3"));
+    assert_eq!(msa(&a.ask(&oru("", "5.5")).await), pair("AR", ""));
+    let training = oru("5", "5.5").replace("|P|2.5", "|T|2.5");
+    let answer = a.ask(&training).await;
+    assert!(msa(&answer) == pair("AR", "5") && answer.contains("202^"), "{answer}");
+    // Words that ask for no mode that there is.
+    assert_eq!(msa(&a.ask(&oru("6", "5.5").replace("|P|2.5", "|P|2.5|||YES")).await), pair("AA", "6"));
+    assert_eq!(msa(&a.ask(&oru("7", "5.5").replace("|P|2.5", "|P|2.5|||al")).await), pair("CA", "7"));
+    let report = site.ingested().await;
+    let sum = |of: fn(&crate::lake::FileReport) -> u64| report.files.iter().map(of).sum::<u64>();
+    assert_eq!((sum(|f| f.items), sum(|f| f.quarantined), sum(|f| f.skipped)), (5, 0, 0), "{report:?}");
+}
+
+#[tokio::test]
 async fn each_message_is_answered_and_what_is_taken_comes_into_the_lake() {
     let site = Site::new("feed = { max_message_kib = 8 }").await;
     let mut a = site.connect().await;

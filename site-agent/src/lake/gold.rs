@@ -115,6 +115,12 @@ fn latest(table: Table, folded: bool, people: &Merged, gone: bool, starts: bool)
             latest_first(table)
         )
     };
+    if table == Table::Visit {
+        // Who tells a visit's end tells it as it was; not every format has words for that.
+        let kind = "CASE WHEN end_date IS NOT NULL THEN coalesce(end_kind, 'explicit') END AS end_kind";
+        let columns = table.columns().map(|c| if c.name == "end_kind" { kind } else { c.name });
+        from = format!("SELECT {} FROM ({from})", columns.collect::<Vec<_>>().join(", "));
+    }
     if gone {
         from = format!("SELECT * FROM ({from}) WHERE record_key NOT IN (SELECT record_key FROM gone)");
     }
@@ -180,8 +186,9 @@ fn deaths() -> String {
     )
 }
 
-/// A person's time under observation, where no source states it: from the first to the last dated event, or to a death soon after it,
-/// and never beyond a death. An event of a year or a month stands at its first day, which nobody observed; such events count only for
+/// A person's time under observation, where no source states it: from the first dated event to the last, or to the end of a visit
+/// behind it, or to a death soon after, and never beyond a death. Whoever is in the hospital is in its sight, as OMOP's convention
+/// has it; the end of a drug is mostly that of what was ordered, and of a diagnosis that of a disease, which nobody need have watched. An event of a year or a month stands at its first day, which nobody observed; such events count only for
 /// who has none that is known to the day. The basis says that it is inferred.
 fn inferred_periods() -> String {
     let dated: Vec<String> =
@@ -189,9 +196,13 @@ fn inferred_periods() -> String {
             .iter()
             .map(|t| {
                 let date = t.day();
+                let last = match t {
+                    Table::Visit => format!("greatest({date}, coalesce(end_date, {date}))"),
+                    _ => date.to_owned(),
+                };
                 format!(
-                    "SELECT person_key, record_key, source_system, t_ingest, {date} AS day, t_prec IN ('year', 'month') AS vague \
-                     FROM {} WHERE {}",
+                    "SELECT person_key, record_key, source_system, t_ingest, {date} AS day, {last} AS last_day, \
+                     t_prec IN ('year', 'month') AS vague FROM {} WHERE {}",
                     t.name(),
                     t.counts()
                 )
@@ -202,7 +213,7 @@ fn inferred_periods() -> String {
          AND CAST(d.died AS INT) - CAST(p.last_date AS INT) <= {DEATH_IN_SIGHT_DAYS} THEN d.died ELSE p.last_date END AS end_date \
          FROM (SELECT person_key, min(record_key) AS record_key, min(source_system) AS source_system, max(t_ingest) AS t_ingest, \
          coalesce(min(CASE WHEN NOT vague THEN day END), min(day)) AS start_date, \
-         coalesce(max(CASE WHEN NOT vague THEN day END), max(day)) AS last_date \
+         coalesce(max(CASE WHEN NOT vague THEN last_day END), max(last_day)) AS last_date \
          FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key) p LEFT JOIN {deaths} d ON d.person_key = p.person_key \
          WHERE d.died IS NULL OR d.died >= p.start_date) ORDER BY person_key",
         deaths = deaths(),
@@ -414,15 +425,15 @@ impl Lake {
         for table in Table::SOURCED {
             let ctx = session::context(&config.limits, &spill).map_err(|e| data_error("building gold", &e))?;
             merged.register(&ctx)?;
-            if !merged.is_empty() && gold.merged.is_none() {
-                let file = format!("{folder}/merged.parquet");
-                let all = "SELECT old_key, new_key FROM merged";
-                write(&ctx, all, &super::merge::schema(), &self.root.join(&file), Ok).await?;
-                gold.merged = Some(file);
-            }
             let step = |e: &dyn std::fmt::Display| data_error("building gold", e);
             session::register_silver(&ctx, "read", table, &self.silver_of(table)?).await.map_err(|e| step(&e))?;
             parts::view(&ctx, table, "read", "raw").await?;
+            if table == Table::Patient {
+                let file = format!("{folder}/merged.parquet");
+                let all = super::merge::all(!merged.is_empty());
+                let rows = write(&ctx, &all, &super::merge::schema(), &self.root.join(&file), Ok).await?;
+                gold.merged = (rows > 0).then_some(file);
+            }
             moved.view(&ctx, table).await?;
             let file = format!("{folder}/{}.parquet", table.name());
             let folded = spill.join(format!("folded-{}.parquet", table.name()));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use adapters::profile::Kind;
 use adapters::{Adapter, AdapterError, Context, Extract, Neighbour, Place, Quarantined, Reason, Sink as _};
-use platform::{Clock, Durability, Entropy, Transaction};
+use platform::{Clock, Entropy};
 use schema::linkage::LinkageKey;
 use schema::record::Pseudonyms;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::relink::LinkageReport;
 use super::silver::Silver;
 use super::standards::Standards;
-use super::{Ingested, Lake, LakeError, bronze, data_error, file_error};
+use super::{Ingested, Lake, LakeError, bronze, data_error, file_error, is_unread};
 use crate::config::{Config, Source, SourceKind};
 use crate::feed;
 
@@ -39,6 +39,9 @@ pub struct FileReport {
     pub skipped: u64,
     /// Where the rejected ones are listed.
     pub quarantine: Option<String>,
+    /// Whether nothing of the file was taken and something should have been, also where that was so when these bytes were ingested.
+    #[serde(default)]
+    pub unread: bool,
 }
 
 /// A source, or a file of one, that could not be read.
@@ -123,8 +126,9 @@ impl<'a> OpenSource<'a> {
         };
         let name = mapping_path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         let system = source.linkage_system.as_deref();
-        let adapter =
-            adapters::open_identifying(&source.format, mapping.as_deref(), &name, system, &source.authorities)?;
+        let given =
+            adapters::Settings { linkage_system: system, authorities: &source.authorities, training: source.training };
+        let adapter = adapters::open_with(&source.format, mapping.as_deref(), &name, given)?;
         // A shipped mapping that a new version of the program changes is another one.
         let shipped = || adapters::shipped(&source.format).map(str::to_owned);
         let mut settings = mapping.or_else(shipped).unwrap_or_default();
@@ -133,6 +137,13 @@ impl<'a> OpenSource<'a> {
         }
         for authority in &source.authorities {
             settings += &format!("\0authority\0{authority}");
+        }
+        // Files that were read when the first authority was the source's own are read again: they have other keys.
+        if source.format == "hl7v2" && source.authorities.is_empty() {
+            settings += "\0numbers with their authorities";
+        }
+        if source.training {
+            settings += "\0training";
         }
         let mapping_hash = proto::Hash::of(settings.as_bytes()).short();
         let root = match (&source.postgres, source.kind) {
@@ -235,16 +246,23 @@ impl<'a> OpenSource<'a> {
         below.display().to_string()
     }
 
-    /// Shows the adapter every file that others depend on, also those whose rows are there already.
-    pub(super) fn survey(&self, files: &[PathBuf]) -> Result<(), LakeError> {
+    /// Shows the adapter every file that others depend on, also those whose rows are there already. One that can't be read is told of
+    /// when it is read for its rows, and costs no other.
+    pub(super) fn survey(&self, files: &[PathBuf]) {
+        let lent = self.lent(files);
         for path in files {
             let name = self.name_of(path);
-            if self.adapter.surveys(&name) && self.accepts(&name, path) {
-                let reader = self.reader(path).map_err(|e| file_error(path, &e))?;
-                self.adapter.survey(Extract { name: &name, reader })?;
+            if self.adapter.surveys(&name)
+                && self.accepts(&name, path)
+                && let Ok(reader) = self.reader(path)
+            {
+                let beside = self.neighbours(&name, &lent);
+                let place = Place { path: Some(path), beside: &beside };
+                if self.adapter.survey_at(Extract { name: &name, reader }, place).is_err() {
+                    tracing::debug!(source = %self.source.name, "a file could not be looked through");
+                }
             }
         }
-        Ok(())
     }
 }
 
@@ -295,11 +313,6 @@ impl Run<'_> {
 /// The sources with something to read: not those whose first pull is not at its end yet.
 fn readable(config: &Config) -> impl Iterator<Item = &Source> {
     config.sources.iter().filter(|s| s.postgres.is_none() || crate::pull::complete(config, s).is_some())
-}
-
-/// Where the lake keeps what an adapter learned of a source's files.
-fn learned_key(source: &Source) -> Vec<u8> {
-    format!("lake/learned/{}", source.name).into_bytes()
 }
 
 /// Files below a folder, in the order of their paths; or the file itself. A folder is gone into once, by whatever links lead there.
@@ -388,7 +401,6 @@ impl Lake {
         };
         for source in config.sources.iter().filter(|s| s.kind == SourceKind::Mllp) {
             let open = OpenSource::open(config, source).map_err(|e| e.of_source(&source.name))?;
-            self.recall(&open)?;
             self.ingest_source(&mut run, &open, &mut report)?;
         }
         // Also where nothing came: silver that was entered before a crash comes into gold now.
@@ -436,9 +448,6 @@ impl Lake {
                 Err(error) => report.fail(error.of_source(&source.name))?,
             }
         }
-        for source in &sources {
-            self.recall(source)?;
-        }
         let linkage = crate::linkage::key(config)?.map(Arc::new);
         let mut run = Run { config, clock, entropy, linkage, hashes: BTreeMap::new(), taken: self.taken()?, progress };
         report.read_again = self.reread(&mut run, &sources)?;
@@ -450,24 +459,6 @@ impl Lake {
         }
         report.linkage.raw_copies = self.raw_copies(&sources)?;
         report.linkage.say();
-        Ok(())
-    }
-
-    /// Tells an adapter what it learned of the files of its source before.
-    fn recall(&self, open: &OpenSource<'_>) -> Result<(), LakeError> {
-        let known = self.store.get(&learned_key(open.source))?;
-        open.adapter.recall(known.as_deref().and_then(|k| std::str::from_utf8(k).ok()));
-        Ok(())
-    }
-
-    /// Keeps what an adapter learned, before the rows that were read with it are entered.
-    fn learn(&self, open: &OpenSource<'_>) -> Result<(), LakeError> {
-        let (key, Some(learned)) = (learned_key(open.source), open.adapter.learned()) else { return Ok(()) };
-        if self.store.get(&key)?.as_deref() != Some(learned.as_bytes()) {
-            let mut t = Transaction::new("lake/learned");
-            t.put(key, learned.into_bytes());
-            self.store.commit(t, Durability::Synced)?;
-        }
         Ok(())
     }
 
@@ -508,8 +499,9 @@ impl Lake {
             // A file that goes back to what it was takes the place of those between: it is read again as the newest, in the
             // place of its old entry.
             let known = self.entry(&key)?.filter(|e| newest.get(&name).is_none_or(|run| *run <= e.run));
-            if known.is_some() {
+            if let Some(known) = known {
                 open.leave(path)?;
+                let unread = is_unread(known.records, known.skipped, known.quarantined);
                 report.files.push(FileReport {
                     source: source.name.clone(),
                     file: name,
@@ -518,12 +510,13 @@ impl Lake {
                     records: 0,
                     quarantined: 0,
                     skipped: 0,
-                    quarantine: None,
+                    quarantine: known.quarantine.filter(|_| unread).map(|q| self.root.join(q).display().to_string()),
+                    unread,
                 });
                 continue;
             }
             if !surveyed {
-                open.survey(&all).map_err(of_source)?;
+                open.survey(&all);
                 surveyed = true;
             }
             let kept = open.keep(&self.root, path, &hash, links)?;
@@ -553,7 +546,6 @@ impl Lake {
                 bronze::unchanged(path, &hash)?;
             }
             let written = sink.finish()?;
-            self.learn(open)?;
             let ingested = Ingested {
                 source: source.name.clone(),
                 file: name.clone(),
@@ -583,6 +575,7 @@ impl Lake {
                 quarantined: read.quarantined,
                 skipped: read.skipped,
                 quarantine: written.quarantine.map(|q| self.root.join(q).display().to_string()),
+                unread: is_unread(read.records, read.skipped, read.quarantined),
             });
         }
         if report.files.len() == before && !open.is_feed() {

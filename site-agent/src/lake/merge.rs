@@ -11,6 +11,9 @@
 //! A visit that got another number is the same: its rows are revisions of the visit that stays, and what belongs to it belongs to
 //! that one.
 //!
+//! A bare number of HL7 is that of the one authority of the source that has it, where there is one alone: silver says which could be
+//! meant, and gold whether it is sure. The set of messages decides, and not their order. Of two authorities the bare number is a third.
+//!
 //! A patient whose own record is retracted, and who was not merged, is deleted: no row of theirs is in gold. Silver keeps them, so
 //! that a patient who is told of again is there again.
 //!
@@ -174,6 +177,55 @@ async fn pairs(ctx: &SessionContext, table: Table, key: &str) -> Result<BTreeMap
     Ok(keys(ctx, &sql).await?.into_iter().collect())
 }
 
+/// Rows that say of a number without an authority which ones with an authority it may be.
+const BARE: &str = "op = 'retract' AND status = 'preliminary'";
+
+/// Whom every old key stays as, for lists of persons and of what was spent: those who were merged, of the table `merged` where there is
+/// one, and of every whole number the bare one where it can be no other's. Of the table `raw` of patients.
+pub(super) fn all(is_merged: bool) -> String {
+    let sure = format!(
+        "SELECT record_key AS bare, min(person_key) AS whole FROM raw WHERE {BARE} AND record_key <> person_key GROUP BY record_key \
+         HAVING min(person_key) = max(person_key)"
+    );
+    match is_merged {
+        true => format!(
+            "SELECT old_key, new_key FROM merged UNION ALL SELECT b.bare AS old_key, coalesce(m.new_key, b.whole) AS new_key FROM \
+             ({sure}) b LEFT JOIN merged m ON b.whole = m.old_key LEFT ANTI JOIN merged o ON b.bare = o.old_key"
+        ),
+        false => format!("SELECT bare AS old_key, whole AS new_key FROM ({sure})"),
+    }
+}
+
+/// Which whole number a bare one that is used is. Retractions of the bare number's own record name each whole number that has its
+/// digits, and the bare one where it is used; where the whole ones are one, also by merges, it is that one.
+async fn bare(
+    ctx: &SessionContext,
+    key: &str,
+    direct: &BTreeMap<Person, Person>,
+) -> Result<BTreeMap<Person, Person>, LakeError> {
+    let sql = format!(
+        "SELECT DISTINCT record_key AS bare, {key} AS whole FROM silver WHERE {BARE} AND record_key <> {key} AND record_key IN \
+         (SELECT record_key FROM silver WHERE {BARE} AND record_key = {key})"
+    );
+    let ends = Merged::resolved(direct).stays;
+    let mut meant: BTreeMap<Person, BTreeSet<Person>> = BTreeMap::new();
+    for (bare, whole) in keys(ctx, &sql).await? {
+        meant.entry(bare).or_default().insert(*ends.get(&whole).unwrap_or(&whole));
+    }
+    let sure = meant.into_iter().filter(|(_, whole)| whole.len() == 1);
+    Ok(sure.filter_map(|(bare, whole)| Some((bare, whole.into_iter().next()?))).collect())
+}
+
+/// Merges that name bare numbers are those of the whole ones, and each bare number is merged into its own.
+fn with_bare(direct: &BTreeMap<Person, Person>, bare: &BTreeMap<Person, Person>) -> BTreeMap<Person, Person> {
+    let whole = |key: &Person| *bare.get(key).unwrap_or(key);
+    let mut out = bare.clone();
+    for (old, new) in direct.iter().map(|(old, new)| (whole(old), whole(new))).filter(|(old, new)| old != new) {
+        out.entry(old).or_insert(new);
+    }
+    out
+}
+
 /// Whose own record is retracted.
 async fn deleted(ctx: &SessionContext) -> Result<BTreeSet<Person>, LakeError> {
     let sql =
@@ -190,8 +242,10 @@ impl Lake {
         session::register_silver(&ctx, "read", Table::Patient, &silver).await.map_err(|e| step(&e))?;
         parts::view(&ctx, Table::Patient, "read", "silver").await?;
         let direct = pairs(&ctx, Table::Patient, "person_key").await?;
-        let mut merged = Merged::resolved(&direct);
-        merged.deleted = deleted(&ctx).await?.into_iter().filter(|p| !merged.stays.contains_key(p)).collect();
+        let bare = bare(&ctx, "person_key", &direct).await?;
+        let mut merged = Merged::resolved(&with_bare(&direct, &bare));
+        let gone = deleted(&ctx).await?.into_iter().map(|p| *bare.get(&p).unwrap_or(&p));
+        merged.deleted = gone.filter(|p| !merged.stays.contains_key(p)).collect();
         Ok(merged)
     }
 }
@@ -256,6 +310,7 @@ impl Lake {
         parts::view(&ctx, Table::Visit, "read", "silver").await?;
         let owners = owners(&ctx).await?;
         let direct = pairs(&ctx, Table::Visit, "visit_key").await?;
+        let direct = with_bare(&direct, &bare(&ctx, "visit_key", &direct).await?);
         if direct.is_empty() {
             return Ok(Moved { numbers: Vec::new(), owners });
         }
@@ -269,7 +324,8 @@ impl Lake {
         let rows = Merged::resolved(&direct)
             .stays
             .into_iter()
-            .filter_map(|(old, new)| Some([*records.get(&old)?, *records.get(&new)?, old, new]));
+            // Of a bare number no row of its own may tell: no record has its key.
+            .filter_map(|(old, new)| Some([*records.get(&old).unwrap_or(&old), *records.get(&new)?, old, new]));
         Ok(Moved { numbers: rows.collect(), owners })
     }
 }
@@ -284,5 +340,8 @@ mod tests {
         let direct = [(k(1), k(2)), (k(2), k(3)), (k(5), k(6)), (k(6), k(5)), (k(7), k(5))].into();
         let merged = Merged::resolved(&direct);
         assert_eq!(merged.stays, [(k(1), k(3)), (k(2), k(3))].into());
+        // A merge that names a bare number is one of the whole number.
+        let with = with_bare(&[(k(1), k(2)), (k(3), k(13))].into(), &[(k(1), k(11)), (k(3), k(13))].into());
+        assert_eq!(with, [(k(1), k(11)), (k(11), k(2)), (k(3), k(13))].into());
     }
 }

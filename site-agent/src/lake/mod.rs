@@ -118,6 +118,11 @@ impl LakeError {
     }
 }
 
+/// Whether nothing of a file was taken, and something should have been.
+pub(crate) fn is_unread(records: u64, skipped: u64, quarantined: u64) -> bool {
+    quarantined > 0 && records == 0 && skipped == 0
+}
+
 pub(crate) fn file_error(path: &std::path::Path, reason: &dyn std::fmt::Display) -> LakeError {
     LakeError::File { path: path.display().to_string(), reason: reason.to_string() }
 }

@@ -9,7 +9,7 @@ use schema::{Record, Table};
 use serde::Serialize;
 
 use super::ingest::OpenSource;
-use super::{LakeError, data_error, file_error};
+use super::{LakeError, data_error};
 use crate::config::{Config, Source};
 
 /// Why an item would be rejected: how many, and the first.
@@ -43,12 +43,17 @@ pub struct FileRehearsal {
     pub file: String,
     /// Whether it was read to its end.
     pub whole: bool,
-    /// Why it can't be read at all.
+    /// Why it can't be read at all, or that nothing of it was taken.
     pub failed: Option<String>,
+    /// Rows that were taken, also those that take others back.
+    #[serde(skip)]
+    taken: u64,
     /// Records, by table.
     pub records: BTreeMap<&'static str, u64>,
     /// Items that were understood and have no place in the schema, of a file that was read to its end.
     pub skipped: u64,
+    /// The same by their kind, where they have one: a type of resource, or of message.
+    pub left_out: BTreeMap<String, u64>,
     /// Items that would be rejected, by reason.
     pub rejected: BTreeMap<&'static str, Rejected>,
     /// Codes of records: of a code system that is known here, of another, or none.
@@ -104,6 +109,7 @@ impl Sink for Counter<'_> {
 
     fn row(&mut self, record: &Record) -> Result<(), AdapterError> {
         self.one_less()?;
+        self.out.taken += 1;
         // What is taken back is no row of a table, and has no code to be understood.
         if matches!(record.get("op"), Cell::Text(op) if op == "retract") {
             return Ok(());
@@ -129,7 +135,10 @@ impl Sink for Counter<'_> {
     }
 
     fn quarantine(&mut self, item: Quarantined) -> Result<(), AdapterError> {
-        self.one_less()?;
+        // A file of which nothing was taken yet is read on: whether anything is, is what is asked.
+        if self.out.taken > 0 {
+            self.one_less()?;
+        }
         let rejected = self.out.rejected.entry(item.reason.code());
         rejected.and_modify(|r| r.items += 1).or_insert_with(|| Rejected {
             items: 1,
@@ -137,6 +146,13 @@ impl Sink for Counter<'_> {
             detail: item.detail.clone(),
         });
         Ok(())
+    }
+
+    fn skipped(&mut self, kind: &str) {
+        // Words of a standard: what else stands there is one kind.
+        let room = self.out.left_out.len() < 64 || self.out.left_out.contains_key(kind);
+        let kind = if room && kind.len() <= 40 { kind } else { "other" };
+        *self.out.left_out.entry(kind.to_owned()).or_default() += 1;
     }
 
     fn progress(&mut self, bytes: u64) {
@@ -171,7 +187,7 @@ pub fn rehearse(
     for source in sources {
         let opened = OpenSource::open(config, source).and_then(|open| {
             let all = open.files()?;
-            open.survey(&all)?;
+            open.survey(&all);
             Ok((open, all))
         });
         let (open, all) = match opened {
@@ -218,7 +234,13 @@ pub fn rehearse(
                 Err(AdapterError::Sink(why)) if why == ENOUGH => {}
                 Err(e) => file.failed = Some(e.to_string()),
             }
-            file.unread = unread(path, &name, open.adapter.as_ref()).map_err(|e| file_error(path, &e))?;
+            if let (None, Some((reason, first))) = (&file.failed, file.rejected.iter().next())
+                && super::is_unread(file.taken, file.skipped, 1)
+            {
+                file.failed =
+                    Some(format!("nothing of it is taken; {reason} in line {}: {}", first.line, first.detail));
+            }
+            file.unread = unread(path, &name, open.adapter.as_ref());
             out.files.push(file);
         }
         if out.files.len() == before && source.kind == crate::config::SourceKind::Files {
@@ -228,8 +250,8 @@ pub fn rehearse(
     Ok(out)
 }
 
-/// The columns of a table that nothing reads.
-fn unread(path: &std::path::Path, name: &str, adapter: &dyn Adapter) -> std::io::Result<Vec<String>> {
-    let columns = adapters::profile::columns(path)?;
-    Ok(columns.into_iter().filter(|column| !adapter.reads(name, column)).collect())
+/// The columns of a table that nothing reads; none of a file that can't be read, which is told elsewhere.
+fn unread(path: &std::path::Path, name: &str, adapter: &dyn Adapter) -> Vec<String> {
+    let columns = adapters::profile::columns(path).unwrap_or_default();
+    columns.into_iter().filter(|column| !adapter.reads(name, column)).collect()
 }

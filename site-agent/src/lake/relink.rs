@@ -145,7 +145,7 @@ impl Lake {
                 // Under other settings the file is ingested anew, a moment later.
                 if key.ends_with(format!("/{}", beside.settings).as_bytes()) {
                     if surveyed.insert(entry.source.clone()) {
-                        source.survey(&files)?;
+                        source.survey(&files);
                     }
                     let place = Place { path: Some(path), beside: &beside.files };
                     let silver = self.read_again(run, source, &entry, place, &linkage)?;

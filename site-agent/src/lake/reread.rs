@@ -35,7 +35,7 @@ impl Lake {
                 return Err(LakeError::OldSchema { file: entry.file, schema: entry.schema });
             };
             if surveyed.insert(entry.source.clone()) {
-                source.survey(&source.files()?)?;
+                source.survey(&source.files()?);
             }
             self.read_anew(run, source, &key, entry, &path)?;
             again += 1;

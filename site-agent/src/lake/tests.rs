@@ -17,6 +17,7 @@ mod documents;
 mod fhir;
 mod formats;
 mod hl7;
+mod identity;
 mod replay;
 mod sources;
 mod standards;

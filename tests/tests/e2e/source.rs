@@ -64,3 +64,28 @@ fn a_shipped_mapping_is_printed_and_a_draft_is_written_once() {
     assert!(std::fs::read_to_string(&to).unwrap().contains("dates = [\"%Y-%m-%d\"]"));
     assert_eq!(draft().status.code(), Some(1), "what is there is not written over");
 }
+
+/// One document, with what went wrong in it, and the same exit code for the same folder until the file is read.
+#[test]
+fn what_cannot_be_read_is_said_once_and_every_time() {
+    let f = Federation::new();
+    f.make_site("s-1", 40, "");
+    std::fs::write(f.site_home("s-1").join("extract/other.csv"), "not,these,columns\n1,2,3\n").unwrap();
+    let commands: [&[&str]; 4] = [&["ingest", "--dry-run"], &["ingest"], &["ingest"], &["source", "map", "--check"]];
+    for args in commands {
+        let all = [&["--json"], args].concat();
+        let out = f.agent_command("s-1", &all);
+        assert_eq!(out.status.code(), Some(1), "{args:?}: {}", text(&out));
+        let said: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        assert!(
+            said["error"].as_str().unwrap().contains("other.csv") && said["files"].is_array(),
+            "{args:?}: {said:#}"
+        );
+        let errors = String::from_utf8_lossy(&out.stderr);
+        assert!(errors.contains("other.csv") && errors.contains("move the file away"), "{args:?}: {errors}");
+    }
+    std::fs::remove_file(f.site_home("s-1").join("extract/other.csv")).unwrap();
+    assert!(f.agent_command("s-1", &["ingest"]).status.success());
+    let lake = f.agent_command("s-1", &["lake"]);
+    assert!(lake.status.success() && !text(&lake).contains('{') && text(&lake).contains("patient"), "{}", text(&lake));
+}

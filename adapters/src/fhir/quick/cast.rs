@@ -59,6 +59,7 @@ struct RowCast {
     /// Of the line in hand.
     key: Key,
     number: f64,
+    decimals: Option<i64>,
     figures: [Option<f64>; 2],
 }
 
@@ -96,11 +97,11 @@ pub(super) struct Seen {
     updated: Last<Option<i64>>,
 }
 
-/// A number as the slow reader's parser gives it.
-fn number(text: &str) -> Option<f64> {
+/// A number as the slow reader's parser gives it, and its decimals.
+fn number(text: &str) -> Option<(f64, Option<i64>)> {
     match decimal::exact(text) {
-        Some((value, _)) => Some(value),
-        None => serde_json::from_str(text).ok(),
+        Some((value, decimals)) => Some((value, Some(decimals))),
+        None => Some((serde_json::from_str(text).ok()?, decimal::written(text).map(|(_, decimals)| decimals))),
     }
 }
 
@@ -129,7 +130,17 @@ impl RowCast {
             }
         };
         let pattern = Pattern::new(row, &varying);
-        Some(RowCast { pattern, part, value, low, high, key: Key::default(), number: 0.0, figures: [None; 2] })
+        Some(RowCast {
+            pattern,
+            part,
+            value,
+            low,
+            high,
+            key: Key::default(),
+            number: 0.0,
+            decimals: None,
+            figures: [None; 2],
+        })
     }
 }
 
@@ -185,10 +196,10 @@ impl Cast {
         }
         for row in &mut self.rows {
             if let Some((hole, _)) = &row.value {
-                row.number = number(text(*hole)?)?;
+                (row.number, row.decimals) = number(text(*hole)?)?;
             }
             let figure = |hole: Option<usize>| match hole {
-                Some(at) => number(text(at)?).map(Some),
+                Some(at) => number(text(at)?).map(|(value, _)| Some(value)),
                 None => Some(None),
             };
             row.figures = [figure(row.low)?, figure(row.high)?];
@@ -248,7 +259,7 @@ impl Cast {
                 row.put(at.result, &issued.instant_cell())?;
             }
             if let Some((_, valued)) = &cast.value {
-                valued.put(&mut row, cast.number, None)?;
+                valued.put(&mut row, cast.number, cast.decimals)?;
             }
             for (place, real) in [at.low, at.high].into_iter().zip(cast.figures) {
                 if let Some(real) = real {

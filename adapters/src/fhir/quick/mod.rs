@@ -92,7 +92,8 @@ impl Quick {
 fn observed(text: &str, told: &Told<'_>) -> Option<(Cast, Vec<Piece>)> {
     let (pieces, slots) = cut(text)?;
     let json = Json { text, held: false };
-    let resource: Observation<'_> = json.parse().ok()?;
+    let mut resource: Observation<'_> = json.parse().ok()?;
+    resource.look_up(text);
     let rows = versioned(resource.meta.as_ref(), told, observation::rows(&resource, told));
     // What had to be left out was told by the slow reader.
     let whole = told.left_out.take().is_empty();

@@ -98,6 +98,44 @@ fn a_text_that_is_a_number_is_one_also_in_lines_that_are_alike() {
     assert_eq!(of("value_scale")[1], Cell::Int(1));
 }
 
+/// As in every other format: `7.20` was measured more exactly than `7.2`.
+#[test]
+fn numbers_have_the_decimals_that_they_are_written_with() {
+    let of = |rows: &[Record]| rows.iter().map(|r| r.get("value_scale").clone()).collect::<Vec<_>>();
+    let quantity = |value: &str| format!(r#""valueQuantity":{{"value":{value},"unit":"mmol/L"}}"#);
+    for (value, decimals) in [("7.20", 2), ("7", 0), ("-0.005", 3)] {
+        assert_eq!(of(&kept(&observation(&quantity(value))).0), [Cell::Int(decimals)], "{value}");
+    }
+    assert_eq!(of(&kept(&observation(r#""valueInteger":5"#)).0), [Cell::Int(0)]);
+    let component = |code: &str, value: &str| {
+        format!(r#"{{"code":{{"coding":[{{"system":"http://loinc.org","code":"{code}"}}]}},{}}}"#, quantity(value))
+    };
+    let both = format!(r#""component":[{},{}]"#, component("8480-6", "120.0"), component("8462-4", "80"));
+    let (mut rows, _) = kept(&observation(&both));
+    rows.sort_by_key(|r| r.get("value_num") == &Cell::Real(120.0));
+    assert_eq!(of(&rows), [Cell::Int(0), Cell::Int(1)]);
+    // In lines that are alike, and in a Bundle.
+    let one =
+        |id: usize, value: &str| observation(&quantity(value)).replace(r#""id":"o""#, &format!(r#""id":"o{id}""#));
+    let lines: String = ["1.5", "1.25", "3"].iter().enumerate().map(|(i, v)| one(i, v) + "\n").collect();
+    assert_eq!(of(&read(lines.as_bytes()).0.records), [Cell::Int(1), Cell::Int(2), Cell::Int(0)]);
+    let bundle =
+        format!(r#"{{"resourceType":"Bundle","type":"collection","entry":[{{"resource":{}}}]}}"#, one(1, "2.50"));
+    assert_eq!(of(&read(bundle.as_bytes()).0.records), [Cell::Int(2)]);
+}
+
+#[test]
+fn a_diagnosis_of_which_nobody_says_how_sure_it_is_is_one() {
+    let of = |more: &str| {
+        let row = one(&format!(
+            r#"{{"resourceType":"Condition","id":"c","subject":{{"reference":"Patient/p"}},"recordedDate":"2024-01-01",{more}"code":{{"coding":[{{"system":"http://snomed.info/sct","code":"44054006"}}]}}}}"#
+        ));
+        row.get("verification").clone()
+    };
+    assert_eq!(of(""), Cell::from("confirmed"));
+    assert_eq!(of(r#""verificationStatus":{"coding":[{"code":"unconfirmed"}]},"#), Cell::from("unconfirmed"));
+}
+
 #[test]
 fn a_concept_in_words_is_a_text() {
     let (rows, _) = kept(&observation(r#""valueCodeableConcept":{"text":"positive"}"#));

@@ -44,7 +44,7 @@ impl Kept {
 fn read(text: &str) -> Kept {
     let mut kept = Kept::default();
     let reader = Box::new(Cursor::new(text.as_bytes().to_vec()));
-    Hl7::new(None, &[]).read(&context(), Extract { name: "a.hl7", reader }, &mut kept).unwrap();
+    Hl7::new(None, &["HOSP".to_owned()], true).read(&context(), Extract { name: "a.hl7", reader }, &mut kept).unwrap();
     kept
 }
 

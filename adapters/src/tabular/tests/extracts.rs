@@ -105,11 +105,13 @@ fn a_bad_birth_costs_the_field_and_not_the_patient() {
     let head = "PATIENT_NUM,SEX_CD,BIRTH_DATE\n";
     let rows = "1,F,01-MAR-70 00.00.00\n2,M,3/1/1970 0:00\n3,F,01-MAR-1970 00.00.00\n4,M,1970-03-01\n5,F,01-MAR-1970 12.00.00.000000 AM\n";
     let (seen, read) = shipped("i2b2", "patient_dimension.csv", &format!("{head}{rows}"));
-    assert_eq!((read.records, read.quarantined), (5, 1));
+    // Oracle's years of two digits are read; 31 February is none.
+    assert_eq!((read.records, read.quarantined), (5, 0));
     let born: Vec<_> = seen.records.iter().map(|r| r.get("birth_year").clone()).collect();
-    let year = Cell::Int(1970);
-    assert_eq!(born, [Cell::Null, year.clone(), year.clone(), year.clone(), year]);
+    assert_eq!(born, vec![Cell::Int(1970); 5]);
     assert_eq!(texts(&seen, "sex"), ["F", "M", "F", "M", "F"]);
+    let (seen, read) = shipped("i2b2", "patient_dimension.csv", &format!("{head}1,F,31-FEB-70\n"));
+    assert_eq!((read.records, read.quarantined, seen.records[0].get("birth_year")), (1, 1, &Cell::Null));
     let (seen, read) = shipped("omop", "person.csv", &format!("{PERSON}1,8507,70\n"));
     assert_eq!((read.records, read.quarantined, &seen.bad[0].reason), (1, 1, &Reason::BadDate));
     assert!(seen.bad[0].detail.contains("\"year_of_birth\""), "the file's own column is named: {}", seen.bad[0].detail);
@@ -253,4 +255,51 @@ fn a_file_without_a_header_is_told_without_a_cell_of_it() {
     let extract = Extract { name: "person.csv", reader: Box::new(Cursor::new(bytes)) };
     let error = adapter.read(&context(), extract, &mut Seen::default()).unwrap_err().to_string();
     assert!(error.contains("looks like data") && !error.contains("Schmidt") && !error.contains("4711"), "{error}");
+}
+
+/// A system that is not known is not one that is.
+#[test]
+fn codes_of_a_system_that_is_not_known_are_not_snomed() {
+    let head = "START,STOP,PATIENT,ENCOUNTER,SYSTEM,CODE,DESCRIPTION\n";
+    let rows: String = [
+        "http://hl7.org/fhir/sid/icd-10-cm",
+        "ICD-10-CM",
+        "ICD10CM",
+        "SNOMED-CT",
+        "http://snomed.info/sct",
+        "",
+        "local",
+    ]
+    .iter()
+    .enumerate()
+    .map(|(i, system)| format!("2020-03-0{}T10:00:00.000Z,,a,v1,{system},I10,x\n", i + 1))
+    .collect();
+    let (seen, read) = shipped("synthea-csv", "conditions.csv", &format!("{head}{rows}"));
+    let (icd, snomed) = ("http://hl7.org/fhir/sid/icd-10-cm", "http://snomed.info/sct");
+    assert_eq!(texts(&seen, "code_system"), [icd, icd, icd, snomed, snomed, snomed]);
+    assert_eq!((read.quarantined, seen.bad[0].reason), (1, Reason::UnknownCodeSystem));
+    let head = "LAB_RESULT_CM_ID,PATID,LAB_LOINC,LAB_PX,LAB_PX_TYPE,SPECIMEN_DATE,RESULT_DATE,RESULT_NUM,RESULT_MODIFIER,RESULT_UNIT\n";
+    let rows = "1,a,,80061,C4,2020-01-01,2020-01-01,5,EQ,mg/dL\n2,a,,X1,OT,2020-01-01,2020-01-01,5,EQ,mg/dL\n";
+    let (seen, _) = shipped("pcornet", "lab_result_cm.csv", &format!("{head}{rows}"));
+    assert_eq!(texts(&seen, "code_system"), ["http://www.ama-assn.org/go/cpt", "urn:insitu:pcornet-lab-px"]);
+}
+
+#[test]
+fn small_words_of_the_shipped_formats() {
+    let (seen, _) = shipped(
+        "i2b2",
+        "visit_dimension.csv",
+        "ENCOUNTER_NUM,PATIENT_NUM,START_DATE,END_DATE,INOUT_CD,LOCATION_CD\n1,1,04-FEB-85,05-FEB-85,I,@\n",
+    );
+    assert_eq!((seen.records[0].get("ward"), texts(&seen, "class")), (&Cell::Null, vec!["IP".to_owned()]));
+    assert!(seen.records[0].get("start_date") != &Cell::Null);
+    let person = "person_id,gender_concept_id,year_of_birth,month_of_birth,birth_datetime\n";
+    let rows = "1,8507,1970,,1970-05-04 00:00:00\n2,8507,1970,,1970-01-01 00:00:00\n3,8507,1970,7,1970-05-04T00:00:00\n4,8507,1970,0,\n";
+    let (seen, _) = shipped("omop", "person.csv", &format!("{person}{rows}"));
+    let months: Vec<_> = seen.records.iter().map(|r| r.get("birth_month").clone()).collect();
+    assert_eq!(months, [Cell::Int(5), Cell::Null, Cell::Int(7), Cell::Null]);
+    let head = "subject_id,hadm_id,starttime,stoptime,drug,ndc\n";
+    let rows = "1,1,2180-01-01 10:00:00,,Insulin,0.0\n";
+    let (seen, _) = shipped("mimic-iv", "prescriptions.csv", &format!("{head}{rows}"));
+    assert_eq!(texts(&seen, "code_system"), ["urn:mimic:drug"]);
 }

@@ -3,16 +3,16 @@
 use super::hl7::{HL7, hospital, rows};
 use super::*;
 
-const PID: &str = "PID|1||100^^^H^MR||DOE^X||19500101|M";
-const STAY: &str = "PV1|1|I|W||||||||||||||||V1";
+pub(super) const PID: &str = "PID|1||100^^^H^MR||DOE^X||19500101|M";
+pub(super) const STAY: &str = "PV1|1|I|W||||||||||||||||V1";
 
 /// A message of 2022-01-01, of a time such as `10`, `1000` or `100000`.
-fn message(kind: &str, time: &str, control: &str, segments: &[&str]) -> String {
+pub(super) fn message(kind: &str, time: &str, control: &str, segments: &[&str]) -> String {
     let head = format!("MSH|^~\\&|HIS|H|E|H|20220101{time}||{kind}|{control}|P|2.5");
     [&[head.as_str()], segments].concat().join("\r") + "\r"
 }
 
-fn of<'r>(rows: &'r [String], table: &str) -> Vec<&'r str> {
+pub(super) fn of<'r>(rows: &'r [String], table: &str) -> Vec<&'r str> {
     rows.iter().filter(|r| r.starts_with(&format!("{table} "))).map(String::as_str).collect()
 }
 
@@ -21,7 +21,7 @@ fn value<'r>(row: &'r str, column: &str) -> &'r str {
 }
 
 /// The values of a column of one table of gold, and how many items are in quarantine.
-async fn told(source: &str, messages: &[String], table: &str, column: &str) -> (Vec<String>, u64) {
+pub(super) async fn told(source: &str, messages: &[String], table: &str, column: &str) -> (Vec<String>, u64) {
     let hospital = hospital(source, &[("feed.hl7", messages.concat())]);
     let report = hospital.ingest().await;
     let got = rows(&hospital, &[]);
@@ -30,7 +30,7 @@ async fn told(source: &str, messages: &[String], table: &str, column: &str) -> (
 }
 
 /// The same, whatever order the messages come in.
-async fn gold(messages: &[String], table: &str, column: &str) -> Vec<String> {
+pub(super) async fn gold(messages: &[String], table: &str, column: &str) -> Vec<String> {
     let back: Vec<String> = messages.iter().rev().cloned().collect();
     let (mut want, _) = told(HL7, messages, table, column).await;
     let (mut got, _) = told(HL7, &back, table, column).await;
@@ -44,7 +44,7 @@ fn oru(time: &str, control: &str, obx: &str) -> String {
     message("ORU^R01", time, control, &[PID, "OBR|1||L1^LAB|1^C^LN|||20220101", obx])
 }
 
-fn potassium(value: &str, status: &str) -> String {
+pub(super) fn potassium(value: &str, status: &str) -> String {
     format!("OBX|1|NM|2823-3^K^LN||{value}|mmol/L|||||{status}")
 }
 
@@ -218,66 +218,8 @@ async fn a_drug_that_was_not_given_after_all_is_gone() {
     }
 }
 
-fn person(id: &str, born: u32, sex: &str) -> String {
+pub(super) fn person(id: &str, born: u32, sex: &str) -> String {
     format!("PID|1||{id}||DOE^X||{born}0101|{sex}")
-}
-
-#[tokio::test]
-async fn one_number_of_two_authorities_is_not_one_person() {
-    let a01 = |time: &str, pid: &str, visit: &str| {
-        message("ADT^A01", time, "", &[pid, &STAY.replace("|V1", &format!("|{visit}"))])
-    };
-    let (a, b) = (person("7^^^HOSPA^MR", 1950, "M"), person("7^^^HOSPB^MR", 1980, "F"));
-    let both = [a01("1000", &a, "V1"), a01("1001", &b, "V2")];
-    // Without a setting the first authority is the source's own, also in the files that come later.
-    let (born, bad) = told(HL7, &both, "patient", "birth_year").await;
-    assert_eq!((born, bad), (vec!["1950".to_owned()], 1));
-    let apart = hospital(HL7, &[("a.hl7", both[0].clone())]);
-    apart.ingest().await;
-    std::fs::write(apart.file("b.hl7"), &both[1]).unwrap();
-    let report = apart.ingest().await;
-    assert_eq!(report.files.iter().map(|f| f.quarantined).sum::<u64>(), 1, "{report:?}");
-    assert_eq!(of(&rows(&apart, &[]), "visit").len(), 1);
-    // With one that is named, and with all of them.
-    for (setting, want, bad) in [
-        ("HOSPB", &["1980"][..], 1),
-        ("HOSPB^MR", &["1980"], 1),
-        ("HOSPA\", \"HOSPC", &["1950"], 1),
-        ("*", &["1950", "1980"], 0),
-    ] {
-        let source = format!("{HL7}\nauthorities = [\"{setting}\"]");
-        let (mut born, quarantined) = told(&source, &both, "patient", "birth_year").await;
-        born.sort();
-        assert_eq!(
-            (born.iter().map(String::as_str).collect::<Vec<_>>().as_slice(), quarantined),
-            (want, bad),
-            "{setting}"
-        );
-    }
-    // Visits of one number as well, and the list of those who object writes the key's own text.
-    let same = [a01("1000", &a, "V1^^^HOSPA"), a01("1001", &b, "V1^^^HOSPB")];
-    let every = format!("{HL7}\nauthorities = [\"*\"]");
-    assert_eq!(told(&every, &same, "visit", "visit_key").await.0.len(), 2);
-    let pseudonyms = schema::record::Pseudonyms::new(&[5; 32]);
-    let hex = |id: &str| pseudonyms.key(&["person", "his", id]).iter().map(|b| format!("{b:02x}")).collect::<String>();
-    let (mut keys, mut want) =
-        (told(&every, &both, "patient", "person_key").await.0, vec![hex("7^^^HOSPA"), hex("7^^^HOSPB")]);
-    keys.sort();
-    want.sort();
-    assert_eq!(keys, want);
-}
-
-#[tokio::test]
-async fn the_order_of_the_repetitions_and_a_missing_authority_make_no_other_person() {
-    let of = |ids: &str| message("ADT^A31", "1000", "", &[&person(ids, 1950, "M")]);
-    let messages = ["9^^^H^MR", "55^^^LAB^PI~9^^^H^MR", "9^^^H^MR~55^^^LAB^PI", "9", "9^^^^MR~8^^^SSA^SS"].map(of);
-    for source in [HL7.to_owned(), format!("{HL7}\nauthorities = [\"H\"]")] {
-        let (keys, bad) = told(&source, &messages, "patient", "person_key").await;
-        assert_eq!((keys.len(), bad), (1, 0), "{source}");
-    }
-    // Two numbers of one rank: the same is chosen, whichever comes first.
-    let pair = ["9^^^H^MR~4^^^G^MR", "4^^^G^MR~9^^^H^MR"].map(of);
-    assert_eq!(told(HL7, &pair, "patient", "person_key").await.0.len(), 1);
 }
 
 #[tokio::test]

@@ -109,3 +109,40 @@ async fn a_fault_that_comes_again_and_again_is_listed_a_thousand_times_and_count
     assert_eq!(listed.lines().count(), 1001);
     assert!(listed.lines().last().unwrap().contains("2000 more such items, the first in line 2"), "{listed}");
 }
+
+/// A link that leads nowhere among files that are looked through first, as those of FHIR are.
+#[cfg(unix)]
+#[tokio::test]
+async fn one_link_that_leads_nowhere_stops_no_source() {
+    let hospital = Hospital::new("format = \"fhir\"", "p.ndjson", PATIENT);
+    std::os::unix::fs::symlink("/nowhere/at/all", hospital.file("Patient.ndjson")).unwrap();
+    let found = rehearse(&hospital.config, None, None, (&hospital.clock, &OsEntropy), &mut |_, _, _| ()).unwrap();
+    let told: Vec<_> = found.files.iter().map(|f| (f.file.as_str(), f.failed.is_some())).collect();
+    assert_eq!((told, found.failed.len()), (vec![("Patient.ndjson", true), ("p.ndjson", false)], 0));
+    let report = hospital.ingest().await;
+    assert_eq!((report.failed.len(), report.files.len(), report.files[0].records), (1, 1, 2), "{report:?}");
+    assert!(report.failed[0].reason.contains("Patient.ndjson"), "{report:?}");
+}
+
+/// The same folder says the same until the file is read: at once, again, in the rehearsal and in the check.
+#[tokio::test]
+async fn a_file_of_which_nothing_is_taken_is_told_of_each_time() {
+    let hospital = Hospital::new(TWO, "a.csv", "id,sex,born,nr\n,F,1950,1\n");
+    std::fs::write(hospital.file("b.csv"), ROWS).unwrap();
+    std::fs::write(hospital.file("c.csv"), "other,columns\n1,2\n").unwrap();
+    for _ in 0..2 {
+        let report = hospital.ingest().await;
+        let unread: Vec<_> = report.files.iter().filter(|f| f.unread).map(|f| f.file.as_str()).collect();
+        assert_eq!(unread, ["a.csv", "c.csv"]);
+        assert!(report.files.iter().all(|f| f.unread == f.quarantine.is_some()), "{report:?}");
+        for most in [None, Some(1)] {
+            let found =
+                rehearse(&hospital.config, None, most, (&hospital.clock, &OsEntropy), &mut |_, _, _| ()).unwrap();
+            let failed: Vec<_> = found.files.iter().filter(|f| f.failed.is_some()).map(|f| f.file.as_str()).collect();
+            assert_eq!(failed, ["a.csv", "c.csv"], "{most:?}");
+        }
+    }
+    std::fs::remove_file(hospital.file("c.csv")).unwrap();
+    std::fs::write(hospital.file("a.csv"), ROWS).unwrap();
+    assert!(hospital.ingest().await.files.iter().all(|f| !f.unread));
+}

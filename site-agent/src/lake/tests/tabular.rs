@@ -310,3 +310,81 @@ async fn an_imputed_death_is_of_a_month_or_a_year() {
     hospital.ingest().await;
     assert_eq!(hospital.rows(Table::Death, &["event_date", "t_prec"]), ["2024-01-01 year", "2024-02-03 day"]);
 }
+
+const WIDE: &str = r#"
+format = "csv"
+[[file]]
+match = "*.csv"
+person = { column = "id" }
+[[file.row]]
+table = "measurement"
+require = ["glucose"]
+[file.row.set]
+code_system = "loinc"
+code = "2345-7"
+value_num = { column = "glucose" }
+[[file.row]]
+table = "patient"
+[file.row.set]
+sex = { column = "sex" }
+birth_year = { column = "born" }
+"#;
+
+/// Nobody knows whose the rows of such an id are: neither of the two is in gold, nor what happened to either, as in FHIR.
+#[tokio::test]
+async fn an_id_of_two_people_is_nobodys() {
+    let person =
+        "person_id,gender_concept_id,year_of_birth,month_of_birth\n1,8507,1950,1\n2,8532,1960,2\n1,8532,1980,3\n";
+    let measured = "measurement_id,person_id,measurement_concept_id,measurement_date,value_as_number,measurement_source_value\n\
+                    1,1,0,2020-01-01,5,x\n2,2,0,2020-01-01,6,x\n";
+    let hospital = Hospital::of("format = \"omop\"", &[("person.csv", person), ("measurement.csv", measured)]);
+    let report = hospital.ingest().await;
+    assert_eq!(hospital.rows(Table::Patient, &["birth_year"]), ["1960"]);
+    assert_eq!(hospital.rows(Table::Measurement, &["value_num"]), ["6.0"]);
+    let bad: Vec<_> = report.files.iter().map(|f| (f.file.as_str(), f.quarantined)).collect();
+    assert_eq!(bad, [("measurement.csv", 1), ("person.csv", 2)], "{report:?}");
+    for file in report.files.iter().filter_map(|f| f.quarantine.as_ref()) {
+        assert!(std::fs::read_to_string(file).unwrap().contains("id_reused"));
+    }
+    // One row a patient, with what was measured.
+    let rows = "id,sex,born,glucose\na,F,1950,5\nb,M,1960,6\na,M,1950,7\n";
+    let hospital = Hospital::of("format = \"csv\"\nmapping = \"mapping.toml\"", &[("wide.csv", rows)]);
+    std::fs::write(hospital.dir.path().join("mapping.toml"), WIDE).unwrap();
+    let report = hospital.ingest().await;
+    assert_eq!(hospital.rows(Table::Measurement, &["value_num"]), ["6.0"], "{report:?}");
+    assert_eq!(hospital.rows(Table::Patient, &["birth_year"]), ["1960"]);
+}
+
+/// Whoever is in the hospital is in its sight.
+#[tokio::test]
+async fn an_inferred_period_reaches_to_the_end_of_the_last_visit() {
+    let person = "person_id,gender_concept_id,year_of_birth,month_of_birth\n1,8507,1950,1\n2,8532,1960,2\n";
+    let visits = "visit_occurrence_id,person_id,visit_concept_id,visit_start_date,visit_end_date\n\
+                  1,1,9201,2020-01-01,2020-02-10\n2,2,9201,2020-01-01,2020-02-10\n";
+    let measured = "measurement_id,person_id,measurement_concept_id,measurement_date,value_as_number,measurement_source_value\n\
+                    1,1,0,2020-01-05,5,x\n2,2,0,2020-03-01,6,x\n";
+    let files = [("person.csv", person), ("visit_occurrence.csv", visits), ("measurement.csv", measured)];
+    let hospital = Hospital::of("format = \"omop\"", &files);
+    hospital.ingest().await;
+    let periods = hospital.rows(Table::ObservationPeriod, &["start_date", "end_date"]);
+    assert_eq!(periods, ["2020-01-01 2020-02-10", "2020-01-01 2020-03-01"]);
+    // One rule for every format: a visit with an end has an explicit one.
+    assert_eq!(hospital.rows(Table::Visit, &["end_kind"]), ["explicit", "explicit"]);
+}
+
+#[tokio::test]
+async fn a_death_in_the_hospital_counts_where_no_registry_tells_it() {
+    let patients = "subject_id,gender,anchor_age,anchor_year,dod\n1,M,50,2150,2180-03-04\n2,F,60,2150,\n3,F,60,2150,\n4,M,60,2150,\n";
+    let head = "subject_id,hadm_id,admittime,dischtime,deathtime,admission_type,admission_location,discharge_location,hospital_expire_flag\n";
+    let rows = "1,10,2180-03-01 08:00:00,2180-03-04 09:00:00,2180-03-04 07:00:00,URGENT,X,DIED,1\n\
+                2,20,2180-03-01 08:00:00,2180-03-05 09:00:00,2180-03-05 07:00:00,URGENT,X,DIED,1\n\
+                3,30,2180-03-01 08:00:00,2180-03-06 09:00:00,,URGENT,X,DIED,1\n\
+                4,40,2180-03-01 08:00:00,2180-03-07 09:00:00,,URGENT,X,HOME,0\n";
+    let files = [("patients.csv", patients), ("admissions.csv", &*format!("{head}{rows}"))];
+    let hospital = Hospital::of("format = \"mimic-iv\"", &files);
+    hospital.ingest().await;
+    assert_eq!(
+        hospital.rows(Table::Death, &["death_date", "t_prec", "death_source"]),
+        ["2180-03-04 day ehr", "2180-03-05 second ehr", "2180-03-06 second disposition"]
+    );
+}
