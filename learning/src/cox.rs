@@ -3,7 +3,8 @@
 //! The partial likelihood's slope and curvature at β need, at each time with events, the sums over those at risk of e^{βx}(1, x, x xᵀ).
 //! Those are sums behind the time of what each patient adds in the one cell where they leave: so a patient moves one cell, and no site
 //! needs another's risk sets. With one cell a day and times in whole days it is Breslow's or Efron's estimate of all sites' patients
-//! together; wider cells are the grouped form, with all events of a cell tied.
+//! together; wider cells are the grouped form, with all events of a cell tied, and those censored in it leave it evenly, as in a life table
+//! (see `summaries::survival`).
 //!
 //! Lanes, for each stratum and cell: events; and, once for those with the event and once for the others, w(1, u, u uᵀ) with
 //! w = min(e^{βu}, C)/C; at the end, once, Σ u of those with events. With ‖u‖ ≤ 1 a patient's part has norm at most √(1 + 3 + 1) = √5.
@@ -58,6 +59,18 @@ impl Ties {
 }
 
 /// Middles of the integral over a cell's events.
+impl Ties {
+    /// Which part of a cell's censored has left when a part of its events has, of whom a part leaves on average: with Efron's ties they
+    /// leave beside the events.
+    fn gone(self, left: f64, average: f64) -> f64 {
+        match self {
+            _ if average == 0.0 => 0.0,
+            Ties::Breslow => average,
+            Ties::Efron => (left + average - 0.5).clamp(0.0, 1.0),
+        }
+    }
+}
+
 const MIDDLES: usize = 8;
 
 /// What a Cox model is of.
@@ -231,13 +244,15 @@ impl RiskSums {
                 let share = 1.0 / parts.len() as f64;
                 for left in parts {
                     let many = events * share;
-                    let s0 = risk.s0 - left * died.s0;
-                    let mean = (&risk.s1 - &died.s1 * left) / s0;
+                    let gone = self.model.ties.gone(left, self.model.grid.gone(cell));
+                    let s0 = risk.s0 - left * died.s0 - gone * others.s0;
+                    let s2 = &risk.s2 - &died.s2 * left - &others.s2 * gone;
+                    let mean = (&risk.s1 - &died.s1 * left - &others.s1 * gone) / s0;
                     out.slope -= &mean * many;
-                    out.curvature += ((&risk.s2 - &died.s2 * left) / s0 - &mean * mean.transpose()) * many;
+                    out.curvature += (&s2 / s0 - &mean * mean.transpose()) * many;
                     out.log_likelihood -= many * (s0 * self.model.cap).ln();
                     here.risk += s0 * share;
-                    here.second += (&risk.s2 - &died.s2 * left) / s0 * share;
+                    here.second += s2 / s0 * share;
                     here.mean += mean * share;
                 }
                 if variance > 0.0 {
