@@ -152,7 +152,7 @@ pub enum Occurrence {
 #[serde(untagged)]
 enum Which {
     Word(Word),
-    Number(u32),
+    Number(#[schemars(range(min = 1))] u32),
 }
 
 #[derive(Clone, Copy, Serialize, JsonSchema)]
