@@ -210,6 +210,22 @@ impl Design {
         self.terms.iter().zip(self.starts()).any(of)
     }
 
+    /// The places of the columns of each category's levels.
+    pub(crate) fn categories(&self) -> Vec<std::ops::Range<usize>> {
+        let is_category = |(t, _): &(&Term, usize)| matches!(t, Term::Level { .. });
+        let places = self.terms.iter().zip(self.starts()).filter(is_category);
+        places.map(|(t, start)| start..start + t.columns().len()).collect()
+    }
+
+    /// How the reference level of a category is called.
+    pub(crate) fn reference(&self, category: usize) -> Option<String> {
+        let named = |t: &Term| match t {
+            Term::Level { name, levels } => Some(format!("{name}={}", levels.first()?)),
+            _ => None,
+        };
+        self.terms.iter().filter_map(named).nth(category)
+    }
+
     /// The coefficients of rows u, as [`Design::rows`] gives them, that stand for this linear predictor where every scaled feature is 0:
     /// in the middle of all bounds and at all reference levels.
     pub fn intercept_alone(&self, eta: f64) -> Vec<f64> {
