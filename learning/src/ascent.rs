@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use nalgebra::{DMatrix, DVector, Dyn, SymmetricEigen};
 use summaries::Row;
 
+use crate::support::{Group, Lack, Seen, mask};
+
 /// Steps smaller than this, without noise, are the end.
 pub(crate) const CONVERGED: f64 = 1e-11;
 /// Without noise a last step longer than this, beside the coefficients, has not arrived.
@@ -24,6 +26,7 @@ pub(crate) const FAR: f64 = 15.0;
 pub(crate) const LONGEST_STEP: f64 = 10.0;
 
 /// What a round's sums say.
+#[derive(Clone)]
 pub(crate) struct Sums {
     /// The slope of the log-likelihood.
     pub(crate) gradient: DVector<f64>,
@@ -39,6 +42,8 @@ pub(crate) struct Sums {
     pub(crate) unit: f64,
     /// The norm of the rows that the coefficients are of.
     pub(crate) norm: f64,
+    /// The sums over each level, and over all.
+    pub(crate) groups: Vec<Group>,
 }
 
 /// What the last step said.
@@ -50,6 +55,29 @@ pub(crate) enum Fit {
     Withheld(&'static str),
     /// There are none, since these columns are, but for a factor, a sum of others, or never vary.
     Collinear(Vec<usize>),
+    /// There are none, since the outcome is separated by these levels (see `support`), as far as noise tells where there is any.
+    Separated(Vec<usize>, bool),
+    /// There are none, since the outcome never varies, as far as noise tells where there is any.
+    Constant(bool),
+    /// The steps have not arrived. The coefficient that the last of them has moved most.
+    Moving(Option<usize>),
+}
+
+impl Fit {
+    /// That of what lacks.
+    pub(crate) fn without(lack: Lack, exact: bool) -> Fit {
+        match lack {
+            Lack::Outcome => Fit::Constant(!exact),
+            Lack::Levels(levels) => Fit::Separated(levels, !exact),
+        }
+    }
+
+    /// That of steps that have not arrived.
+    pub(crate) fn moving(step: &DVector<f64>) -> Fit {
+        let furthest = |a: (usize, f64), b: (usize, f64)| if b.1 > a.1 { b } else { a };
+        let (most, _) = step.iter().map(|s| s.abs()).enumerate().fold((0, 0.0), furthest);
+        Fit::Moving(Some(most))
+    }
 }
 
 /// A column whose part of a vector is less than this, beside the largest, is none of it.
@@ -114,27 +142,44 @@ impl Ascent {
         self.long += u32::from(is_long(moved, norm_of(theta)));
         match (shift == 0.0, fit) {
             // A place that was far away has not been stepped from at its own curvature.
-            (false, Fit::Reached(..)) => (next, moved, Fit::Withheld(SEPARATED)),
+            (false, Fit::Reached(..)) => (next, moved, Fit::Moving(None)),
             (_, fit) => (next, moved, fit),
         }
     }
 
     /// The fit that one step leads to from coefficients that others share. It may be further away than its own error: that is how
     /// hospitals differ.
-    pub(crate) fn alone(theta: &[f64], sums: Sums) -> Fit {
-        Ascent::default().go(theta, sums, true).2
+    ///
+    /// The columns beside it are those of levels that nobody there is of, or nobody or everybody there has the outcome of: they are not told,
+    /// and the others are.
+    pub(crate) fn alone(theta: &[f64], mut sums: Sums) -> (Fit, Vec<usize>) {
+        let seen = Seen::of(&sums);
+        if seen.has_one_class(&sums.groups, true) {
+            return (Fit::Withheld(ONE_CLASS), Vec::new());
+        }
+        let absent = seen.absent(&sums.groups);
+        mask(&absent, &mut sums.gradient, &mut sums.curvature);
+        let mut untold = absent;
+        untold.extend(seen.untold(&sums.groups));
+        sums.groups.clear();
+        (Ascent::default().go(theta, sums, true).2, untold)
     }
 
     fn go(&mut self, theta: &[f64], sums: Sums, differs: bool) -> (Vec<f64>, f64, Fit) {
         let d = theta.len();
         let exact = sums.gradient_variance == 0.0 && sums.curvature_variance == 0.0;
+        let lack = Seen::of(&sums).lack(&sums.groups, theta);
         let (h, variance_h) = self.mean_curvature(sums.curvature, sums.curvature_variance);
         // The spectral norm of the curvature's noise is about σ_h·√(2d); eigenvalues below it are not known to be positive.
         let floor = (variance_h * 2.0 * d as f64).sqrt().max(1e-9 * h.diagonal().max().max(1e-300));
         let far = norm_of(theta) > FAR * sums.norm;
         if exact && h.diagonal().max() <= f64::MIN_POSITIVE {
-            let why = if far { SEPARATED } else { "no complete patient, or the outcome never varies" };
-            return (theta.to_vec(), 0.0, Fit::Withheld(why));
+            let fit = match lack {
+                Some(lack) => Fit::without(lack, exact),
+                None if far => Fit::Moving(None),
+                None => Fit::Withheld("no complete patient, or the outcome never varies"),
+            };
+            return (theta.to_vec(), 0.0, fit);
         }
         let eigen = SymmetricEigen::new(h);
         let least = eigen.eigenvalues.min();
@@ -159,10 +204,12 @@ impl Ascent {
         let arrived =
             differs || if exact { length <= STILL * (1.0 + norm_of(theta)) } else { length <= 3.0 * error && !rises };
         let arrived = arrived && length <= longest;
+        let moving = || Fit::moving(&step);
         let fit = match (reliable, arrived) {
+            _ if lack.is_some() => lack.map_or(Fit::Moving(None), |l| Fit::without(l, exact)),
             (true, true) => Fit::Reached(next.clone(), inverse, privacy),
-            (true, false) => Fit::Withheld(SEPARATED),
-            (false, _) if exact && far => Fit::Withheld(SEPARATED),
+            (true, false) => moving(),
+            (false, _) if exact && far => moving(),
             (false, _) if exact => Fit::Collinear(flat(&eigen, floor)),
             (false, _) => Fit::Withheld("too noisy to report: the curvature is lost in the noise"),
         };
@@ -193,8 +240,9 @@ pub(crate) fn is_rising(gain: f64, by_noise: f64) -> bool {
     gain > STILL_RISING + 6.0 * by_noise
 }
 
-/// Why a fit that has not arrived is withheld.
-pub(crate) const SEPARATED: &str = "not converged: more steps are needed, or the features separate the outcome";
+/// Why a hospital has no estimate of its own.
+const ONE_CLASS: &str = "nobody or everybody of the hospital has the outcome, too few to be told from the noise where there is any, or its own \
+                         estimate is not near the common one";
 
 /// The curvature over the rounds after the first, whose mean has less noise than the newest. It is written as numbers, to be taken up after
 /// a restart.

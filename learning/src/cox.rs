@@ -3,7 +3,8 @@
 //! The partial likelihood's slope and curvature at β need, at each time with events, the sums over those at risk of e^{βx}(1, x, x xᵀ).
 //! Those are sums behind the time of what each patient adds in the one cell where they leave: so a patient moves one cell, and no site
 //! needs another's risk sets. With one cell a day and times in whole days it is Breslow's or Efron's estimate of all sites' patients
-//! together; wider cells are the grouped form, with all events of a cell tied.
+//! together; wider cells are the grouped form, with all events of a cell tied, and those censored in it leave it evenly, as in a life table
+//! (see `summaries::survival`).
 //!
 //! Lanes, for each stratum and cell: events; and, once for those with the event and once for the others, w(1, u, u uᵀ) with
 //! w = min(e^{βu}, C)/C; at the end, once, Σ u of those with events. With ‖u‖ ≤ 1 a patient's part has norm at most √(1 + 3 + 1) = √5.
@@ -30,6 +31,7 @@ use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::glm;
 use crate::newton::{matrix, outer, triangle};
+use crate::support;
 
 /// What events of one cell are to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,18 @@ impl Ties {
                 let middle = |k: usize| (k as f64 + 0.5) / MIDDLES as f64 - 0.5 / events.max(1.0);
                 (0..MIDDLES).map(|k| middle(k).max(0.0)).collect()
             }
+        }
+    }
+}
+
+impl Ties {
+    /// Which part of a cell's censored has left when a part of its events has, of whom a part leaves on average: with Efron's ties they
+    /// leave beside the events.
+    fn gone(self, left: f64, average: f64) -> f64 {
+        match self {
+            _ if average == 0.0 => 0.0,
+            Ties::Breslow => average,
+            Ties::Efron => (left + average - 0.5).clamp(0.0, 1.0),
         }
     }
 }
@@ -165,6 +179,8 @@ struct Score {
     slope: DVector<f64>,
     curvature: DMatrix<f64>,
     events: f64,
+    /// Σ u of those with events.
+    ends: DVector<f64>,
     /// By stratum and release, the cells that are used, and the noise's variance of a lane.
     used: Vec<(BTreeMap<usize, Used>, f64)>,
     /// The noise's variance of a lane of the sum over those with events.
@@ -198,6 +214,7 @@ impl RiskSums {
             slope: DVector::from_fn(d, |i, _| at(ends + i)),
             curvature: DMatrix::zeros(d, d),
             events: 0.0,
+            ends: DVector::from_fn(d, |i, _| at(ends + i)),
             used: Vec::new(),
             variance,
             cells: self.model.grid.cells(),
@@ -231,13 +248,15 @@ impl RiskSums {
                 let share = 1.0 / parts.len() as f64;
                 for left in parts {
                     let many = events * share;
-                    let s0 = risk.s0 - left * died.s0;
-                    let mean = (&risk.s1 - &died.s1 * left) / s0;
+                    let gone = self.model.ties.gone(left, self.model.grid.gone(cell));
+                    let s0 = risk.s0 - left * died.s0 - gone * others.s0;
+                    let s2 = &risk.s2 - &died.s2 * left - &others.s2 * gone;
+                    let mean = (&risk.s1 - &died.s1 * left - &others.s1 * gone) / s0;
                     out.slope -= &mean * many;
-                    out.curvature += ((&risk.s2 - &died.s2 * left) / s0 - &mean * mean.transpose()) * many;
+                    out.curvature += (&s2 / s0 - &mean * mean.transpose()) * many;
                     out.log_likelihood -= many * (s0 * self.model.cap).ln();
                     here.risk += s0 * share;
-                    here.second += (&risk.s2 - &died.s2 * left) / s0 * share;
+                    here.second += s2 / s0 * share;
                     here.mean += mean * share;
                 }
                 if variance > 0.0 {
@@ -263,6 +282,7 @@ impl Score {
         self.slope += other.slope;
         self.curvature += other.curvature;
         self.events += other.events;
+        self.ends += other.ends;
         self.used.extend(other.used);
         self.variance += other.variance;
         self
@@ -334,6 +354,14 @@ pub struct Cox {
 
 /// What is remembered of a model that has gone on with one baseline.
 const ONE_FOR_ALL: [f64; 1] = [-1.0];
+
+/// A column of which less than this is left within hospitals does not vary there.
+const WITHIN: f64 = 0.25;
+
+/// The place of the entry that is furthest from 0, and how far it is.
+fn furthest(v: &DVector<f64>) -> (usize, f64) {
+    v.iter().map(|s| s.abs()).enumerate().fold((0, 0.0), |a, b| if b.1 > a.1 { b } else { a })
+}
 
 /// Steps smaller than this, without noise, are the end.
 const CONVERGED: f64 = 1e-10;
@@ -476,12 +504,17 @@ impl Program for Cox {
         self.baselines = Some(releases.len());
         // The sum of all releases holds more than its parts.
         let lost = |s: &Cox| {
-            let solved = s.solved(parameters, &releases, merged.exact(), (0, &mut Past::default()))?;
+            let solved = s.solved(parameters, &releases, (merged.exact(), false), (0, &mut Past::default()))?;
             // Later rounds are averaged.
             let later = f64::from(s.steps.max(2) - 1).sqrt();
             Ok::<_, ProgramError>(!solved.is_ok_and(|s| s.least > 2.0 * s.floor / later))
         };
         if round == 0 && releases.len() > 1 && !merged.exact() && lost(self)? {
+            // One hazard would take what differs between hospitals for what such a feature does.
+            let constant = self.constant_within(parameters, &releases, merged)?;
+            if !constant.is_empty() {
+                return Ok(Step::Done(self.withheld(&glm::collinear(&self.model.design, &constant, true))));
+            }
             (self.own_baselines, self.baselines) = (false, Some(1));
             return self.next(round, parameters, merged);
         }
@@ -490,12 +523,14 @@ impl Program for Cox {
 
     fn own(&self, _: &str, _: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
         let own = std::slice::from_ref(release);
-        let told = match self.solved(parameters, own, release.exact(), (0, &mut Past::default())).ok()? {
+        let told = match self.solved(parameters, own, (release.exact(), true), (0, &mut Past::default())).ok()? {
             Ok(solved) if !release.exact() && solved.least <= 2.0 * solved.floor => {
                 self.withheld("too noisy to report: the curvature is lost in the noise")
             }
             Ok(solved) if solved.step.norm() <= LONGEST_STEP => {
-                self.coefficients(&solved.theta(parameters), &solved.noise, &solved.inverse)
+                let mut out = self.coefficients(&solved.theta(parameters), &solved.noise, &solved.inverse);
+                glm::one_step(&self.model.design, &solved.absent, &mut out);
+                out
             }
             Ok(_) => self.withheld("the hospital's own estimate is not near the common one"),
             Err(why) => self.withheld(&why),
@@ -514,6 +549,8 @@ struct Solved {
     /// The curvature's least eigenvalue, and the spectral norm of its noise.
     least: f64,
     floor: f64,
+    /// Of one hospital, the columns of levels that nobody is of, or nobody with the event.
+    absent: Vec<usize>,
 }
 
 impl Solved {
@@ -531,6 +568,21 @@ impl Solved {
 }
 
 impl Cox {
+    /// The columns that do not vary within a hospital, as far as the noise tells: what is left of their curvature, and twice its noise, is a
+    /// small part of that with one baseline.
+    fn constant_within(
+        &self,
+        parameters: &[f64],
+        releases: &[MergedRound],
+        merged: &MergedRound,
+    ) -> Result<Vec<usize>, ProgramError> {
+        let of = |r: &[MergedRound]| self.solved(parameters, r, (false, false), (0, &mut Past::default()));
+        let (Ok(own), Ok(common)) = (of(releases)?, of(std::slice::from_ref(merged))?) else { return Ok(Vec::new()) };
+        let noise = 2.0 * own.score.variance_of_curvature().sqrt();
+        let at = |s: &Solved, i: usize| s.score.curvature[(i, i)];
+        Ok((0..parameters.len()).filter(|i| at(&own, *i) + noise < WITHIN * at(&common, *i)).collect())
+    }
+
     /// What comes after a round of these releases, each with a baseline of its own.
     fn after(
         &mut self,
@@ -541,7 +593,7 @@ impl Cox {
     ) -> Result<Step, ProgramError> {
         let d = self.model.design.width();
         let mut past = std::mem::take(&mut self.past);
-        let solved = self.solved(parameters, releases, exact, (round, &mut past));
+        let solved = self.solved(parameters, releases, (exact, false), (round, &mut past));
         self.past = past;
         let solved = match solved? {
             Ok(solved) => solved,
@@ -566,10 +618,20 @@ impl Cox {
             return Ok(Step::Done(self.withheld("too noisy to report: the curvature is lost in the noise")));
         }
         let arrived = if exact { length <= STILL } else { length <= 3.0 * solved.error() * (d as f64).sqrt() };
+        let without = self.without_events(&solved.score, exact);
+        if !without.is_empty() {
+            let named = support::named(&self.model.design, &without);
+            return Ok(Step::Done(self.withheld(&format!(
+                "the features separate who has the event, as far as the noise tells: nobody with {named} has it, or too few to be told"
+            ))));
+        }
         if !arrived || length > LONGEST_STEP || (!exact && (rises || self.is_at_cap(&theta))) {
-            return Ok(Step::Done(
-                self.withheld("not converged: more steps are needed, or the features separate who has the event"),
-            ));
+            let (most, _) = furthest(&solved.step);
+            let names = self.model.design.names();
+            let named = names.get(most).map(|n| format!("; '{n}' moves most")).unwrap_or_default();
+            return Ok(Step::Done(self.withheld(&format!(
+                "not converged: more steps are needed, or the features separate who has the event{named}"
+            ))));
         }
         Ok(Step::Done(self.finish(&theta, &solved, exact)))
     }
@@ -579,7 +641,7 @@ impl Cox {
         &self,
         parameters: &[f64],
         releases: &[MergedRound],
-        exact: bool,
+        (exact, alone): (bool, bool),
         (round, past): (u32, &mut Past),
     ) -> Result<Result<Solved, String>, ProgramError> {
         self.parameters(parameters)?;
@@ -596,13 +658,15 @@ impl Cox {
                 Some(before) => before.plus(one),
             });
         }
-        let Some(score) = score else { return Err(ProgramError::Merged) };
+        let Some(mut score) = score else { return Err(ProgramError::Merged) };
         if score.events < 1.0 - 1e-6 {
             return Ok(Err("no event, or too few at risk to be told from noise".to_owned()));
         }
         // The spectral norm of the curvature's noise is about that of a lane times √(2d).
         let loud = score.variance_of_curvature() * 2.0 * score.slope.len() as f64;
-        let newest = score.curvature.clone();
+        let mut newest = score.curvature.clone();
+        let absent = if alone { self.absent(&score, exact) } else { Vec::new() };
+        support::mask(&absent, &mut score.slope, &mut newest);
         let (curvature, loud) = if exact {
             (newest, 0.0)
         } else {
@@ -613,7 +677,7 @@ impl Cox {
         let eigen = curvature.symmetric_eigen();
         let least = eigen.eigenvalues.min();
         if exact && least <= floor {
-            let named = glm::collinear(&self.model.design, &flat(&eigen, floor));
+            let named = glm::collinear(&self.model.design, &flat(&eigen, floor), self.own_baselines);
             return Ok(Err(format!("{named}, or they separate who has the event")));
         }
         let inverse = &eigen.eigenvectors
@@ -621,7 +685,26 @@ impl Cox {
             * eigen.eigenvectors.transpose();
         let step = &inverse * &score.slope;
         let noise = score.noise(&step);
-        Ok(Ok(Solved { score, inverse, step, noise, least, floor }))
+        Ok(Ok(Solved { score, inverse, step, noise, least, floor, absent }))
+    }
+
+    /// At one hospital, the columns of levels that tell nothing: nobody is of them, or nobody of them has the event.
+    fn absent(&self, score: &Score, exact: bool) -> Vec<usize> {
+        let told = 3.0 * score.variance_of_curvature().sqrt();
+        let floor = 1e-9 * score.curvature.diagonal().max().max(f64::MIN_POSITIVE);
+        let none = 0.5 / self.model.design.norm();
+        let is_absent = |c: &usize| {
+            let (w, events) = (score.curvature[(*c, *c)], score.ends[*c]);
+            w <= if exact { floor } else { told.max(floor) } || (exact && events < none)
+        };
+        self.model.design.categories().into_iter().flatten().filter(is_absent).collect()
+    }
+
+    /// The levels of which so few have the event that they are not told from the noise: Σ u of those with events counts them.
+    fn without_events(&self, score: &Score, exact: bool) -> Vec<usize> {
+        let noise = if exact { 0.0 } else { 3.0 * score.variance.sqrt() };
+        let places = self.model.design.categories().into_iter().flatten();
+        places.filter(|c| !exact && score.ends.get(*c).is_some_and(|e| *e <= noise)).collect()
     }
 
     /// Whether a level's hazard is at the cap beside another's: nobody, or everybody, of a level has the event.

@@ -210,6 +210,33 @@ impl Design {
         self.terms.iter().zip(self.starts()).any(of)
     }
 
+    /// The places of the columns of each category's levels.
+    pub(crate) fn categories(&self) -> Vec<std::ops::Range<usize>> {
+        let is_category = |(t, _): &(&Term, usize)| matches!(t, Term::Level { .. });
+        let places = self.terms.iter().zip(self.starts()).filter(is_category);
+        places.map(|(t, start)| start..start + t.columns().len()).collect()
+    }
+
+    /// How the reference level of a category is called.
+    pub(crate) fn reference(&self, category: usize) -> Option<String> {
+        let named = |t: &Term| match t {
+            Term::Level { name, levels } => Some(format!("{name}={}", levels.first()?)),
+            _ => None,
+        };
+        self.terms.iter().filter_map(named).nth(category)
+    }
+
+    /// The least, the value of 0 and that of 1 of a scaled column, in the feature's own unit; of a level the value is its share. `None` of a spline's columns and of interactions'.
+    pub(crate) fn own_unit(&self, column: &str) -> Option<[f64; 3]> {
+        self.terms.iter().find_map(|t| match t {
+            Term::Real { name, lower, upper } if name == column => {
+                Some([*lower, f64::midpoint(*lower, *upper), *upper])
+            }
+            Term::Level { .. } if t.columns().iter().any(|c| c == column) => Some([0.0, 0.0, 1.0]),
+            _ => None,
+        })
+    }
+
     /// The coefficients of rows u, as [`Design::rows`] gives them, that stand for this linear predictor where every scaled feature is 0:
     /// in the middle of all bounds and at all reference levels.
     pub fn intercept_alone(&self, eta: f64) -> Vec<f64> {

@@ -12,7 +12,7 @@ use summaries::{
     Statistic, Step,
 };
 
-use crate::ascent::{Ascent, CONVERGED, Fit, SEPARATED, Sums, every, steps_needed};
+use crate::ascent::{Ascent, CONVERGED, Fit, Sums, every, steps_needed};
 use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::dispersion::Dispersion;
@@ -21,15 +21,14 @@ use crate::level::leveled;
 use crate::likelihood::Likelihood;
 use crate::newton::{Curvature, Gradient, matrix, triangle};
 use crate::scores::ScoreHistogram;
+use crate::support::{self, FARTHEST};
 
 pub use by_hospital::ByHospital;
-pub(crate) use by_hospital::{ONE_FOR_ALL, Part};
+pub(crate) use by_hospital::{ONE_FOR_ALL, Part, constant_within};
 
 /// The gradient gets this share of a step's charge, the curvature the rest: an error of the curvature is multiplied by the
 /// step, which shrinks, an error of the gradient is not.
 pub(crate) const GRADIENT_WEIGHT: f64 = 0.6;
-/// A category's logarithm of a ratio beyond this, near 3,000, is that of a level where everybody or nobody has the outcome.
-const FARTHEST: f64 = 8.0;
 /// The evaluation's weight, where a step has 1.
 pub(crate) const EVALUATION_WEIGHT: f64 = 0.25;
 
@@ -78,7 +77,7 @@ impl Glm {
 /// What a gradient and a curvature of a design say.
 pub(crate) fn sums(
     design: &Design,
-    unit: f64,
+    likelihood: &Likelihood,
     gradient: &MergedRelease,
     curvature: &MergedRelease,
 ) -> Result<Sums, ProgramError> {
@@ -93,8 +92,9 @@ pub(crate) fn sums(
         curvature: matrix(d, (0..triangle(d)).map(|lane| curvature.value(lane, &layout))),
         curvature_variance: curvature.variance(&layout),
         lanes: every(d),
-        unit,
+        unit: likelihood.unit(),
         norm: design.norm(),
+        groups: support::groups(design, &[(0, design.norm())], likelihood.family == Family::Logistic),
     })
 }
 
@@ -104,25 +104,50 @@ type Arrived<'a> = (&'a [f64], &'a DMatrix<f64>, &'a DMatrix<f64>);
 /// What a fit has reached; why there is none, where there is none.
 pub(crate) fn reached<'a>(design: &Design, fit: Option<&'a Fit>) -> Result<Arrived<'a>, String> {
     match fit {
-        // Under noise a separated outcome is not told by its steps alone.
-        Some(Fit::Reached(theta, _, privacy))
-            if privacy.amax() > 0.0
-                && theta
-                    .iter()
-                    .enumerate()
-                    .any(|(i, t)| design.is_indicator(i) && (t / design.norm()).abs() > FARTHEST) =>
-        {
-            Err(SEPARATED.to_owned())
+        Some(Fit::Reached(theta, inverse, privacy)) => {
+            // Under noise a separated outcome is not told by its steps alone.
+            let own = usize::from(design.is_intercept(0));
+            let is_far = |(i, t): (usize, &f64)| design.is_indicator(i) && (t / design.norm()).abs() > FARTHEST;
+            let far: Vec<usize> =
+                theta.iter().enumerate().filter(|c| privacy.amax() > 0.0 && is_far(*c)).map(|(i, _)| i - own).collect();
+            if far.is_empty() { Ok((theta, inverse, privacy)) } else { Err(separated(design, &far, true)) }
         }
-        Some(Fit::Reached(theta, inverse, privacy)) => Ok((theta, inverse, privacy)),
         Some(Fit::Withheld(why)) => Err((*why).to_owned()),
-        Some(Fit::Collinear(columns)) => Err(collinear(design, columns)),
+        Some(Fit::Collinear(columns)) => Err(collinear(design, columns, !design.is_intercept(0))),
+        Some(Fit::Separated(levels, noisy)) => Err(separated(design, levels, *noisy)),
+        Some(Fit::Constant(false)) => Err("the outcome never varies".to_owned()),
+        Some(Fit::Constant(true)) => {
+            Err("the outcome never varies, or too few have it, or lack it, to be told from the noise".to_owned())
+        }
+        Some(Fit::Moving(column)) => Err(moving(design, *column)),
         None => Err("no step was taken".to_owned()),
     }
 }
 
-/// That features are collinear, with their names.
-pub(crate) fn collinear(design: &Design, columns: &[usize]) -> String {
+/// That levels separate the outcome, with their names.
+pub(crate) fn separated(design: &Design, levels: &[usize], noisy: bool) -> String {
+    let named = support::named(design, levels);
+    match noisy {
+        false => format!("the features separate the outcome: nobody, or everybody, with {named} has it"),
+        true => format!(
+            "the features separate the outcome, as far as the noise tells: nobody, everybody, or too few to be told from it with {named} have it"
+        ),
+    }
+}
+
+/// That the steps have not arrived, with the name of what moves most.
+pub(crate) fn moving(design: &Design, column: Option<usize>) -> String {
+    let name = column.filter(|c| !design.is_intercept(*c)).and_then(|c| design.names().get(c).cloned());
+    let more = "not converged: more steps are needed, or";
+    match name {
+        Some(name) => format!("{more} the features separate the outcome; '{name}' moves most"),
+        None => format!("{more} the features separate the outcome"),
+    }
+}
+
+/// That features are collinear, with their names; with a baseline for each hospital, within the hospitals.
+pub(crate) fn collinear(design: &Design, columns: &[usize], within: bool) -> String {
+    let varies = if within { "never varies within a hospital" } else { "never varies" };
     let names = design.names();
     let named: Vec<&str> = columns
         .iter()
@@ -130,9 +155,13 @@ pub(crate) fn collinear(design: &Design, columns: &[usize]) -> String {
         .filter_map(|c| names.get(*c).map(String::as_str))
         .collect();
     match named.as_slice() {
-        [] => "the features are collinear, or one never varies".to_owned(),
-        [one] => format!("'{one}' never varies"),
-        some => format!("the features are collinear, or one never varies: {}", some.join(", ")),
+        [] => format!("the features are collinear, or one {varies}"),
+        [one] if within => format!(
+            "'{one}' {varies}, as far as can be told, so that a baseline for each hospital takes all of it; baseline = \"common\" compares \
+             hospitals"
+        ),
+        [one] => format!("'{one}' {varies}"),
+        some => format!("the features are collinear, or one {varies}: {}", some.join(", ")),
     }
 }
 
@@ -170,6 +199,47 @@ pub(crate) fn tell(
     told.tell(reporting)
 }
 
+/// A hospital's own estimate: one Newton step from the common coefficients with its own sums. What it has nobody of is not told, and the rest
+/// is.
+pub(crate) fn tell_alone(
+    design: &Design,
+    theta: &[f64],
+    sums: Sums,
+    unit: (f64, f64),
+    (ratio, reporting): (&'static str, &Reporting),
+) -> Estimate {
+    let (fit, untold) = Ascent::alone(theta, sums);
+    let mut out = tell(design, Some(&fit), unit, ratio, reporting);
+    one_step(design, &untold, &mut out);
+    out
+}
+
+/// Says of a hospital's own rows that they are of one step, and withholds those of some columns.
+pub(crate) fn one_step(design: &Design, untold: &[usize], out: &mut Estimate) {
+    let names = design.names();
+    let gone: Vec<&str> = untold.iter().filter_map(|c| names.get(*c).map(String::as_str)).collect();
+    let blocks = design.blocks();
+    let of_gone = |term: &str| blocks.iter().any(|b| b.name == term && b.columns.clone().any(|c| untold.contains(&c)));
+    let is_gone =
+        |term: &str| gone.iter().any(|g| term == *g || term.split(':').any(|part| part == *g)) || of_gone(term);
+    out.curves.clear();
+    out.rows.retain(|r| r.statistic == "coefficient" || !is_gone(&r.term));
+    for row in out.rows.iter_mut().filter(|r| !r.suppressed) {
+        if is_gone(&row.term) {
+            *row = Row::withheld(
+                &row.term,
+                &row.statistic,
+                "nobody of the hospital is of this level, or nobody or everybody of it has the outcome, or too few to be told",
+            );
+        } else if row.note.is_empty() {
+            row.note = ONE_STEP.to_owned();
+        }
+    }
+}
+
+/// What a hospital's own estimate is.
+pub(crate) const ONE_STEP: &str = "one Newton step from the common coefficients with the hospital's own sums";
+
 impl Program for Glm {
     fn rounds(&self) -> u32 {
         self.steps + 1
@@ -198,7 +268,7 @@ impl Program for Glm {
                 part(Box::new(Curvature::new(design, self.likelihood, theta)), 1.0 - GRADIENT_WEIGHT),
             ])
         } else if round == self.steps {
-            Ok(vec![part(self.evaluation(design, theta), 1.0)])
+            Ok(vec![part(self.evaluation(design, theta, 1), 1.0)])
         } else {
             Err(ProgramError::Round { asked: round, planned: self.rounds() })
         }
@@ -208,7 +278,7 @@ impl Program for Glm {
         self.parameters(parameters)?;
         if round < self.steps {
             let [gradient, curvature] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-            let mut sums = sums(&self.design, self.likelihood.unit(), gradient, curvature)?;
+            let mut sums = sums(&self.design, &self.likelihood, gradient, curvature)?;
             let shift = leveled(&self.design, self.likelihood.family, &mut sums);
             let (theta, length, fit) = self.ascent.step_from(parameters, shift, sums);
             self.last = Some(fit);
@@ -227,18 +297,17 @@ impl Program for Glm {
         if round >= self.steps || self.likelihood.family == Family::Gamma {
             return None;
         }
-        let sums = sums(&self.design, self.likelihood.unit(), gradient, curvature).ok()?;
-        let fit = Ascent::alone(parameters, sums);
+        let sums = sums(&self.design, &self.likelihood, gradient, curvature).ok()?;
         let unit = (self.likelihood.unit(), 1.0);
-        Some(tell(&self.design, Some(&fit), unit, self.likelihood.family.ratio(), &self.reporting))
+        Some(tell_alone(&self.design, parameters, sums, unit, (self.likelihood.family.ratio(), &self.reporting)))
     }
 }
 
 impl Glm {
-    fn evaluation(&self, design: Design, theta: Vec<f64>) -> Box<dyn Statistic> {
+    fn evaluation(&self, design: Design, theta: Vec<f64>, baselines: usize) -> Box<dyn Statistic> {
         match self.likelihood.family {
             Family::Logistic => Box::new(ScoreHistogram::new(design, theta).of(self.likelihood)),
-            _ => Box::new(Dispersion::new(design, self.likelihood, theta)),
+            _ => Box::new(Dispersion::new(design, self.likelihood, theta).with_baselines(baselines)),
         }
     }
 
@@ -274,7 +343,7 @@ impl Glm {
     }
 
     fn finish(&self, theta: &[f64], last: &MergedRelease) -> Estimate {
-        let evaluation = self.evaluation(self.design.clone(), theta.to_vec()).estimate(last, &self.reporting);
+        let evaluation = self.evaluation(self.design.clone(), theta.to_vec(), 1).estimate(last, &self.reporting);
         let mut out = self.beside(&self.design, self.last.as_ref(), evaluation);
         out.rows.extend((last.noise_variance == 0.0).then(|| steps_needed(self.ascent.long)));
         out

@@ -9,6 +9,7 @@
 //! * [`likelihood`]: a family with an offset and weights.
 //! * [`newton`]: gradient and curvature of a likelihood, one patient at a time.
 //! * `ascent`: one noisy Newton step and how well the place it reaches is known; `coefficients`: what a fit says in own units.
+//! * `support`: whether an outcome and its levels have events to tell anything by.
 //! * `level`: the intercept on the logarithm's scale, where the first guess of a mean is far away.
 //! * [`glm`]: the rounds of a generalised linear model; [`dispersion`] of counts and ratios.
 //! * [`negative_binomial`]: counts that vary more than a Poisson's.
@@ -36,6 +37,7 @@ pub mod propensity;
 pub mod registry;
 pub mod scores;
 pub mod spline;
+mod support;
 pub mod weighting;
 
 pub use cox::{Cox, Ties};

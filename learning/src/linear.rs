@@ -190,7 +190,7 @@ impl Fitted {
         let floor = self.loud.sqrt().max(1e-10 * self.h.diagonal().max());
         let eigen = SymmetricEigen::new(self.h.clone());
         if eigen.eigenvalues.min() <= if exact { floor } else { 2.0 * floor } {
-            let named = glm::collinear(design, &flat(&eigen, floor));
+            let named = glm::collinear(design, &flat(&eigen, floor), self.baselines > 0.0);
             return Err(lost(&match exact {
                 true => named,
                 false => format!("too noisy to report: the moments are lost in the noise, or {named}"),

@@ -241,15 +241,15 @@ impl Program for NegativeBinomial {
         }
         let (theta, _) = self.split(parameters).ok()?;
         let unit = self.likelihood.unit();
-        let fit = Ascent::alone(theta, glm::sums(&self.design, unit, gradient, curvature).ok()?);
-        Some(glm::tell(&self.design, Some(&fit), (unit, 1.0), "rate ratio", &self.reporting))
+        let sums = glm::sums(&self.design, &self.likelihood, gradient, curvature).ok()?;
+        Some(glm::tell_alone(&self.design, theta, sums, (unit, 1.0), ("rate ratio", &self.reporting)))
     }
 
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
         let (theta, tau) = self.split(parameters)?;
         if round < self.steps {
             let [gradient, curvature, shape] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-            let mut sums = glm::sums(&self.design, self.likelihood.unit(), gradient, curvature)?;
+            let mut sums = glm::sums(&self.design, &self.likelihood, gradient, curvature)?;
             let shift = leveled(&self.design, self.likelihood.family, &mut sums);
             let (mut next, length, fit) = self.ascent.step_from(theta, shift, sums);
             let (mut size, mut moved, said) = self.size_step(tau, shape)?;

@@ -204,6 +204,22 @@ impl PersonTime {
         read.filter(|(_, (events, ..))| *events < 0.5).map(|(j, _)| j).collect()
     }
 
+    /// Why there is nothing to fit: no event, or no time at risk. Under noise, where all intervals together are lost in it.
+    fn nothing(&self, merged: &MergedRelease) -> Option<&'static str> {
+        let all = self.read(merged);
+        let (events, time, variance) = all.iter().fold((0.0, 0.0, 0.0), |s, r| (s.0 + r.0, s.1 + r.1, s.2 + r.2));
+        let noise = 3.0 * variance.sqrt();
+        match merged.noise_variance > 0.0 {
+            false if events < 0.5 => Some("no event"),
+            false if time <= 1e-9 * self.0.horizon() => Some("no time at risk: every time is 0"),
+            true if events <= noise => Some("no event, or too few to be told from the noise"),
+            true if time <= noise * self.0.horizon() => {
+                Some("no time at risk, or too little to be told from the noise")
+            }
+            _ => None,
+        }
+    }
+
     /// Where Newton's steps begin: the logarithms of the crude rates.
     fn start(&self, merged: &MergedRelease) -> Vec<f64> {
         let horizon = self.0.horizon();

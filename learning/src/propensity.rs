@@ -17,13 +17,13 @@ use summaries::{
     Curve, Estimate, MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Row, Statistic, Step,
 };
 
+use crate::ascent::{Ascent, CONVERGED};
 use crate::design::Design;
 use crate::family::Family;
-use crate::glm::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, sums};
+use crate::glm::{self, EVALUATION_WEIGHT, GRADIENT_WEIGHT, sums};
 use crate::newton::{Curvature, Gradient};
 use crate::scores::{BINS, ScoreHistogram};
 use crate::weighting::{Balance, Kind, Outcome, Scores, Strata, Weighted};
-use crate::{ascent::Ascent, ascent::CONVERGED, ascent::Fit};
 
 /// How the strata of the score are cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -61,7 +61,7 @@ pub struct Propensity {
     steps: u32,
     reporting: Reporting,
     ascent: Ascent,
-    why: Option<&'static str>,
+    why: Option<String>,
     overlap: Estimate,
 }
 
@@ -241,9 +241,11 @@ impl Program for Propensity {
         self.parameters(round, parameters)?;
         if round < self.steps {
             let [gradient, curvature] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-            let sums = sums(&self.plan.design, 1.0, gradient, curvature)?;
+            let sums = sums(&self.plan.design, &Family::Logistic.into(), gradient, curvature)?;
             let (theta, length, fit) = self.ascent.step(parameters, sums);
-            self.why = if let Fit::Withheld(why) = fit { Some(why) } else { None };
+            // The outcome of this model is the treatment.
+            let why = glm::reached(&self.plan.design, Some(&fit)).err();
+            self.why = why.map(|w| w.replace("the outcome", "the treatment"));
             let converged = merged.exact() && length < CONVERGED;
             return Ok(Step::Continue { round: if converged { self.steps } else { round + 1 }, parameters: theta });
         }
@@ -254,7 +256,7 @@ impl Program for Propensity {
                 return Err(ProgramError::Merged);
             }
             self.overlap = self.tell_overlap(scores, &histogram);
-            if let Some(why) = self.why {
+            if let Some(why) = &self.why {
                 // A score that is none balances nothing.
                 self.overlap.rows.push(Row::withheld("propensity", "effect", why));
                 return Ok(Step::Done(self.overlap.clone()));

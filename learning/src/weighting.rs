@@ -161,6 +161,35 @@ impl Balance {
     }
 }
 
+impl Balance {
+    /// Each arm's means before and after weighting, in the covariate's own unit; none of a spline's or an interaction's column. The lanes are
+    /// those of [`Balance::differences`].
+    fn means(&self, name: &str, values: &[f64], (v, z): (f64, f64), arm: impl Fn(usize) -> String) -> Vec<Row> {
+        let Some([low, middle, high]) = self.0.design.own_unit(name) else { return Vec::new() };
+        let half = high - middle;
+        let mut out = Vec::new();
+        for (place, lanes) in values.chunks_exact(6).enumerate() {
+            let [n, q, qq, x, xx, qx] = lanes else { continue };
+            for (when, all, sum, size) in [("before", n, x, *n), ("after", q, qx, q * q / qq)] {
+                let mean = sum / all;
+                let spread = (xx / n - (x / n).powi(2)).max(0.0);
+                let noise = (v * (1.0 + mean * mean)).sqrt() / all;
+                let (s, d) = (half * (spread / size.max(1.0)).sqrt(), half * noise);
+                let row = Row::normal(
+                    &format!("{name}, {}", arm(place)),
+                    &format!("mean {when}"),
+                    middle + half * mean,
+                    s,
+                    d,
+                    z,
+                );
+                out.push(row.within(low, high));
+            }
+        }
+        out
+    }
+}
+
 impl Statistic for Balance {
     fn name(&self) -> &'static str {
         "balance"
@@ -242,6 +271,9 @@ impl Statistic for Balance {
             rows.push(Row::normal(name, "smd before", before, sampling(before, false), noise(|d| d.0, before), z));
             let row = Row::normal(name, "smd after", after, sampling(after, true), noise(|d| d.1, after), z);
             rows.push(row.note("in units of the SD before weighting"));
+            rows.extend(self.means(name, &values, (v, z), |arm| {
+                format!("{}={}", reporting.name(treatment), reporting.level(treatment, arm))
+            }));
         }
         Estimate { rows, curves: Vec::new() }
     }

@@ -260,7 +260,7 @@ fn exits(study: &Study, exit: &Exit) -> Result<Vec<Step>, String> {
         let over = "OVER (PARTITION BY person_key ORDER BY a, b ROWS BETWEEN UNBOUNDED PRECEDING AND";
         let eras = format!(
             "SELECT person_key, min(a) AS a, max(b) AS b FROM (SELECT *, \
-             sum(CASE WHEN before IS NULL OR a - before > {gap} THEN 1 ELSE 0 END) {over} CURRENT ROW) AS era FROM \
+             sum(CASE WHEN before IS NULL OR a - before - 1 > {gap} THEN 1 ELSE 0 END) {over} CURRENT ROW) AS era FROM \
              (SELECT *, max(b) {over} 1 PRECEDING) AS before FROM ({spans}))) GROUP BY person_key, era"
         );
         let joined = format!(

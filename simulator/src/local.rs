@@ -95,8 +95,8 @@ fn settings(folder: &Path, home: &Path, widen: bool) -> anyhow::Result<String> {
     table.insert("approval".to_owned(), toml::toml! { mode = "auto" }.into());
     table.entry("disclosure").or_insert_with(|| toml::Table::new().into());
     if let Some(d) = table.get_mut("disclosure").and_then(toml::Value::as_table_mut) {
-        // Simulated cohorts may be small.
-        d.insert("min_cohort".to_owned(), 0.into());
+        // Simulated cohorts may be small, where the site does not say how large they have to be.
+        d.entry("min_cohort").or_insert(0.into());
         // Nobody is here to be asked; what a site refuses stays refused.
         for key in ["sql", "own_estimates", "streams"] {
             if d.get(key).and_then(toml::Value::as_str) != Some("refuse") {

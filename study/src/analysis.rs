@@ -29,6 +29,7 @@ pub struct Analysis {
     pub cohort: String,
     /// Its share of the study's charge, relative to the others'.
     #[serde(default = "one")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub share: f64,
     /// Subgroups, declared in `[subgroups]`, in each of which the analysis is done as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

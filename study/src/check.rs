@@ -6,6 +6,7 @@ mod cohort;
 mod feature;
 mod fixed;
 mod notes;
+mod possible;
 mod regressions;
 mod stream;
 mod times;
@@ -80,6 +81,7 @@ pub fn check(study: &Study) -> Vec<Problem> {
     for (name, feature) in &study.features {
         c.feature(name, feature);
     }
+    c.possible();
     c.analyses();
     c.stream();
     // A feature or a setting that several analyses have is wrong once.
@@ -119,6 +121,9 @@ fn near(given: &str, known: &[&str]) -> String {
         .copied()
         .collect::<Vec<_>>();
     let list = if close.is_empty() { known.to_vec() } else { close };
+    if list.is_empty() {
+        return "the study declares none; declare it first".to_owned();
+    }
     format!("use one of {}", list.join(", "))
 }
 

@@ -152,7 +152,7 @@ pub enum Occurrence {
 #[serde(untagged)]
 enum Which {
     Word(Word),
-    Number(u32),
+    Number(#[schemars(range(min = 1))] u32),
 }
 
 #[derive(Clone, Copy, Serialize, JsonSchema)]
@@ -241,7 +241,7 @@ impl Exit {
     }
 }
 
-/// A continuous exposure: drugs of a concept set, joined while the gap from one's last day to the next one's first is at most `gap` days.
+/// A continuous exposure: drugs of a concept set, joined while at most `gap` days between one's last day and the next one's first are not covered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exposure {

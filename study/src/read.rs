@@ -27,11 +27,24 @@ pub fn study(text: &str) -> Result<Study, Vec<Problem>> {
                 let at = table.and_then(|t| locate(t.get_ref(), &path)).map(|at| line_of(text, at));
                 (path, at)
             }
-            None => (e.span().and_then(|s| path_of(text, s.start)).unwrap_or_default(), line),
+            None => match missing(text, e.message()) {
+                // What is nowhere stands on no line.
+                Some(field) => return vec![Problem::at(&[field], format!("the study has no '{field}'"), FORM)],
+                None => (e.span().and_then(|s| path_of(text, s.start)).unwrap_or_default(), line),
+            },
         };
-        let remedy = "see the examples for the form, or study schema for all settings".to_owned();
-        vec![Problem { path, line: at.or(line), message, remedy }]
+        vec![Problem { path, line: at.or(line), message, remedy: FORM.to_owned() }]
     })
+}
+
+const FORM: &str = "see the examples for the form, or study schema for all settings";
+
+/// The setting of the study itself that a message misses.
+fn missing<'a>(text: &str, message: &'a str) -> Option<&'a str> {
+    let field = message.strip_prefix("missing field `")?.strip_suffix('`')?;
+    let of_study = ["id", "version", "title", "schema", "purpose", "expires", "cohorts", "analysis", "privacy"];
+    let whole: toml::Table = toml::from_str(text).ok()?;
+    (of_study.contains(&field) && !whole.contains_key(field)).then_some(field)
 }
 
 /// The setting of an analysis or a feature whose value does not fit: their kind is read first, and with it the place of what comes after is lost.

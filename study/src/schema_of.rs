@@ -8,6 +8,10 @@ use crate::spec::Study;
 pub fn json() -> String {
     let mut schema = schemars::schema_for!(Study);
     schema.insert("title".to_owned(), "study.toml of InSitu".into());
+    // An analysis has its own settings and those of its kind: what neither has is a mistake.
+    if let Some(analysis) = schema.pointer_mut("/$defs/Analysis").and_then(serde_json::Value::as_object_mut) {
+        analysis.insert("unevaluatedProperties".to_owned(), false.into());
+    }
     serde_json::to_string_pretty(&schema).unwrap_or_default() + "\n"
 }
 
@@ -31,6 +35,8 @@ mod tests {
         for key in ["cohorts", "features", "analysis", "privacy", "subgroups", "dq_gate"] {
             assert!(schema["properties"][key].is_object(), "{key}");
         }
+        assert_eq!(schema["$defs"]["Analysis"]["unevaluatedProperties"], false, "misspelt settings pass");
+        assert_eq!(schema["$defs"]["Analysis"]["properties"]["share"]["exclusiveMinimum"], 0);
         let text = json();
         for kind in ["competing", "attrition", "prior_obs_days", "between", "efron", "time_to_first"] {
             assert!(text.contains(&format!("\"{kind}\"")), "{kind}");

@@ -9,7 +9,8 @@
 //! * by −S d_k/n² + (I(t) − I_j) d/(n (n − d)) for one more at risk, whom every patient of this cell or a later one is.
 //!
 //! All are a + I(t) b with a and b of the cell alone, so that both variances of the whole curve take one pass. The noise's is v times the sum
-//! of the squares over all lanes. Intervals are on the scale of log(−log I) (Kalbfleisch and Prentice 2002, section 8.2).
+//! of the squares over all lanes. In wide cells n is that of the life table, n − γ c (see `survival`), and a censoring has 1 − γ of its own cell's
+//! slope; within a cell hazards are constant, and shares of its events follow. Intervals are on the scale of log(−log I) (Kalbfleisch and Prentice 2002, section 8.2).
 
 use crate::batch::PatientBatch;
 use crate::estimate::{Curve, Estimate, Reporting, Row, patients};
@@ -67,6 +68,45 @@ impl Squares {
     }
 }
 
+/// A cell of a cause's curve: the sums before it, and what is in it.
+#[derive(Clone, Copy)]
+struct Cell {
+    before: f64,
+    sampling: Squares,
+    noise: Squares,
+    reach: (f64, f64),
+    free: f64,
+    own: f64,
+    all: f64,
+    n: f64,
+    gone: f64,
+    /// Lanes behind it.
+    later: f64,
+    end: Point,
+}
+
+impl Cell {
+    /// The share of the cell's events that are within a part of it, by constant hazards.
+    fn share(&self, part: f64) -> f64 {
+        let left = 1.0 - self.all / self.n;
+        if left > 0.0 && (1.0 - left).abs() > 1e-9 { (1.0 - left.powf(part)) / (1.0 - left) } else { part }
+    }
+
+    /// The curve where a share of the cell's events have been. Of this cell, the last, only those of the cause move the incidence.
+    fn point(&self, share: f64, (incidence, variance, levels): (f64, f64, f64)) -> Point {
+        let at = self.before + share * self.free * self.own / self.n;
+        let event = (share * self.free / self.n, 0.0);
+        let risk = -event.0 * self.own / self.n;
+        let (mut sampling, mut noise) = (self.sampling, self.noise);
+        sampling.add(event, self.own - self.own * self.own / self.n);
+        let moved = |by: f64| (self.reach.0 + by, self.reach.1);
+        noise.add(moved((1.0 - self.gone) * risk), 1.0);
+        noise.add(moved(risk + event.0), 1.0);
+        noise.add(moved(risk), levels - 2.0 + self.later);
+        Point { incidence, sampling: sampling.at(at), noise: variance * noise.at(at) }
+    }
+}
+
 impl Competing {
     /// On a grid, of a cause with so many levels, by so many groups. `None` with fewer than three levels (two are a `survival`'s), or
     /// where there would be more than a million cells.
@@ -101,50 +141,77 @@ impl Competing {
     }
 
     /// The curve of a cause up to where nobody is at risk, or too few to be told from noise.
-    fn curve(&self, history: &History, cause: usize, variance: f64) -> Vec<Point> {
+    fn curve(&self, history: &History, cause: usize, variance: f64) -> Vec<Cell> {
         let (cells, levels) = (self.grid.cells(), f64::from(self.levels));
         let mut out = Vec::with_capacity(cells);
         let (mut free, mut incidence) = (1.0f64, 0.0f64);
         let (mut sampling, mut noise) = (Squares::default(), Squares::default());
         let mut reach = (0.0f64, 0.0f64);
-        let end = reached(&history.risk, levels * variance).len();
+        let end = reached(&history.risk, levels * variance).len().min(self.grid.last() + 1);
         for (cell, n) in history.risk.iter().copied().enumerate().take(end) {
             if n <= 0.5 {
                 break;
             }
             let at = |level: &Vec<f64>| level.get(cell).copied().unwrap_or(0.0);
+            let gone = self.grid.gone(cell);
+            // In wide cells those at risk on average.
+            let n = if gone > 0.0 { (n - gone * history.left.first().map_or(0.0, at)).max(0.5) } else { n };
             let own = history.left.get(cause).map_or(0.0, at);
             let all: f64 = history.left.iter().skip(1).map(at).sum();
             // Events below 0 are noise, and stay: cut off, the noise would lift every sum over cells.
             let all = all.min(n);
+            let later = levels * (cells - cell - 1) as f64;
+            let here = Cell {
+                before: incidence,
+                sampling,
+                noise,
+                reach,
+                free,
+                own,
+                all,
+                n,
+                gone,
+                later,
+                end: Point::default(),
+            };
             let rest = (n - all).max(0.5);
-            let before = incidence;
             incidence += free * own / n;
-            let event = (before + free * own / n) / rest;
+            let event = incidence / rest;
             let of_own = (free / n + event, -1.0 / rest);
             let of_other = (event, -1.0 / rest);
             let of_risk = (-free * own / (n * n) - incidence * all / (n * rest), all / (n * rest));
-            free *= 1.0 - all / n;
             let others = all - own;
             sampling.add(of_own, own);
             sampling.add(of_other, others);
             sampling.add((of_own.0 * own + of_other.0 * others, of_own.1 * own + of_other.1 * others), -1.0 / n);
+            noise.add((reach.0 + (1.0 - gone) * of_risk.0, reach.1 + (1.0 - gone) * of_risk.1), 1.0);
             reach = (reach.0 + of_risk.0, reach.1 + of_risk.1);
-            noise.add(reach, 1.0);
             noise.add((reach.0 + of_own.0, reach.1 + of_own.1), 1.0);
             noise.add((reach.0 + of_other.0, reach.1 + of_other.1), levels - 2.0);
-            let mut later = noise;
-            later.add(reach, levels * (cells - cell - 1) as f64);
-            out.push(Point { incidence, sampling: sampling.at(incidence), noise: variance * later.at(incidence) });
+            out.push(Cell { end: here.point(1.0, (incidence, variance, levels)), ..here });
+            free *= 1.0 - all / n;
         }
         if variance > 0.0 {
             // Noise lets the curve fall: the closest that does not.
-            let rising = ascending(out.iter().map(|p| p.incidence));
-            for (p, i) in out.iter_mut().zip(rising) {
-                p.incidence = i.clamp(0.0, 1.0);
+            let rising = ascending(out.iter().map(|c| c.end.incidence));
+            for (c, i) in out.iter_mut().zip(rising) {
+                c.end.incidence = i.clamp(0.0, 1.0);
             }
         }
         out
+    }
+
+    /// A cause's curve at a time.
+    fn at(&self, cells: &[Cell], time: f64, variance: f64) -> Option<Point> {
+        let (cell, part) = self.grid.within(time);
+        let here = cells.get(cell)?;
+        if part >= 1.0 {
+            return Some(here.end);
+        }
+        let start = cell.checked_sub(1).and_then(|c| cells.get(c)).map_or(0.0, |c| c.end.incidence);
+        let share = here.share(part);
+        let incidence = start + share * (here.end.incidence - start);
+        Some(here.point(share, (incidence, variance, f64::from(self.levels))))
     }
 
     fn term(&self, reporting: &Reporting, group: usize) -> String {
@@ -187,7 +254,7 @@ impl Statistic for Competing {
         let groups = self.groups.map(|_| level(NAME, patients, 2)).transpose()?;
         for (row, (t, c)) in time.iter().zip(cause).enumerate() {
             let group = groups.map_or(Some(0), |g| g.get(row).map(|l| *l as usize)).filter(|g| *g < self.groups());
-            let place = self.grid.place(*t, true).filter(|_| *c < self.levels);
+            let place = self.grid.place(*t, *c > 0).filter(|_| *c < self.levels);
             let lane = match (place, group) {
                 // Who is followed beyond the horizon is free of all there.
                 (Some((cell, within)), Some(g)) => self.lane(g, if within { *c as usize } else { 0 }, cell),
@@ -210,10 +277,12 @@ impl Statistic for Competing {
         }
         if self.groups() > 1 {
             for cause in 1..self.levels as usize {
-                self.compare(&curves, cause, reporting, &mut out.rows);
-                let courses = histories
-                    .iter()
-                    .map(|h| Course { events: h.left.get(cause).cloned().unwrap_or_default(), risk: h.risk.clone() });
+                self.compare(&curves, (cause, v), reporting, &mut out.rows);
+                let courses = histories.iter().map(|h| Course {
+                    events: h.left.get(cause).cloned().unwrap_or_default(),
+                    risk: h.risk.clone(),
+                    gone: (0..self.grid.cells()).map(|c| self.grid.gone(c)).collect(),
+                });
                 let term = format!("{}, {}={}", reporting.name(2), reporting.name(1), reporting.level(1, cause));
                 let others = f64::from(self.levels) - 1.0;
                 out.rows.extend(test(&[courses.collect()], v, others, Weight::LogRank, &term));
@@ -225,14 +294,7 @@ impl Statistic for Competing {
 
 impl Competing {
     /// Tells a group; its causes' curves, none where there are too few patients.
-    fn tell(
-        &self,
-        history: &History,
-        term: &str,
-        v: f64,
-        reporting: &Reporting,
-        out: &mut Estimate,
-    ) -> Vec<Vec<Point>> {
+    fn tell(&self, history: &History, term: &str, v: f64, reporting: &Reporting, out: &mut Estimate) -> Vec<Vec<Cell>> {
         let (cells, levels) = (self.grid.cells() as f64, f64::from(self.levels));
         let n = patients(term, history.risk.first().copied().unwrap_or(0.0), (levels * cells * v).sqrt(), reporting);
         let shown = !n.suppressed;
@@ -249,9 +311,9 @@ impl Competing {
             let points = self.curve(history, cause, v);
             for time in &self.at {
                 let label = format!("{label}, time {time}");
-                out.rows.push(match points.get(self.grid.reached(*time)) {
+                out.rows.push(match self.at(&points, *time, v) {
                     Some(p) => {
-                        let (low, high) = interval(p, reporting.z());
+                        let (low, high) = interval(&p, reporting.z());
                         let (s, d) = (p.sampling.sqrt(), p.noise.sqrt());
                         let row = Row::normal(&label, "cumulative incidence", p.incidence, s, d, reporting.z());
                         Row { lower: Some(low), upper: Some(high), ..row }
@@ -265,7 +327,7 @@ impl Competing {
             }
             let mut drawn = vec![[0.0; 4]];
             let mut last = 0.0;
-            for (cell, p) in points.iter().enumerate() {
+            for (cell, Cell { end: p, .. }) in points.iter().enumerate() {
                 if (p.incidence - last).abs() > 1e-12 || cell + 1 == points.len() {
                     let (low, high) = interval(p, reporting.z());
                     drawn.push([self.grid.time(cell), p.incidence, low, high]);
@@ -285,10 +347,10 @@ impl Competing {
     }
 
     /// Every group against the first, at the times that are told.
-    fn compare(&self, curves: &[Vec<Vec<Point>>], cause: usize, reporting: &Reporting, rows: &mut Vec<Row>) {
+    fn compare(&self, curves: &[Vec<Vec<Cell>>], (cause, v): (usize, f64), reporting: &Reporting, rows: &mut Vec<Row>) {
         let at = |group: usize, time: f64| {
             let points = curves.get(group).and_then(|g| g.get(cause - 1));
-            points.and_then(|p| p.get(self.grid.reached(time))).copied()
+            points.and_then(|p| self.at(p, time, v))
         };
         for group in 1..self.groups() {
             for time in &self.at {

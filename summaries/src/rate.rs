@@ -2,7 +2,7 @@
 //! the norm is at most √3, the maximum 1.
 //!
 //! rate = Σe / Σt. On the scale of its logarithm the sampling variance is that of Poisson counts, 1/Σe, and the noise's by the delta
-//! method v (E²/Σe² + T²/Σt²).
+//! method v (E²/Σe² + T²/Σt²). Where the events are not three standard errors of their noise, the rate has the score's interval, from 0 on.
 
 use crate::batch::PatientBatch;
 use crate::estimate::{Estimate, Reporting, Row, patients};
@@ -82,11 +82,20 @@ impl Statistic for Rate {
             let n = patients(&term, at(2), v.sqrt(), reporting);
             let shown = !n.suppressed;
             rows.push(n);
-            if !shown
-                || events < (reporting.min_cell as f64).max(1.0 - 1e-9).max(3.0 * sd_events)
-                || time <= 3.0 * sd_time
-            {
-                rows.push(Row::withheld(&term, "incidence rate", "too few events, or too noisy to report"));
+            let least = if reporting.min_cell > 0 { reporting.min_cell as f64 } else { f64::NEG_INFINITY };
+            if !shown || time <= 3.0 * sd_time || events < least {
+                let why = match shown && time > 3.0 * sd_time {
+                    true => format!("fewer than {} events (noisy)", reporting.min_cell),
+                    false => "too few patients or too little time, or too noisy to report".to_owned(),
+                };
+                rows.push(Row::withheld(&term, "incidence rate", &why));
+                known.push(None);
+                continue;
+            }
+            if events < (1.0 - 1e-9f64).max(3.0 * sd_events) {
+                // Were few events withheld, those alone would be shown that the noise has made many.
+                let few = Few { events, time, sd_events, sd_time };
+                rows.extend(few.rows(&term, self.per, z));
                 known.push(None);
                 continue;
             }
@@ -104,6 +113,38 @@ impl Statistic for Rate {
             }
         }
         Estimate { rows, curves: Vec::new() }
+    }
+}
+
+/// Events that are not told from none.
+struct Few {
+    events: f64,
+    time: f64,
+    sd_events: f64,
+    sd_time: f64,
+}
+
+impl Few {
+    /// The rate with the interval of the score: of the means m of events that lie no further from what was seen than z of their own
+    /// errors, (e − m)² ≤ z² (m + v + m² r), v the noise's variance of the events and r the squared relative noise of the time. It is told
+    /// whatever the noise has made of the events: fewer than none count as none.
+    fn rows(&self, term: &str, per: f64, z: f64) -> [Row; 3] {
+        let e = self.events.max(0.0);
+        let (v, r) = (self.sd_events.powi(2), (self.sd_time / self.time).powi(2));
+        let (a, b, c) = ((1.0 - z * z * r).max(0.1), 2.0 * e + z * z, e * e - z * z * v);
+        let root = (b * b - 4.0 * a * c).max(0.0).sqrt();
+        let (low, high) = (((b - root) / (2.0 * a)).max(0.0), (b + root) / (2.0 * a));
+        let scale = per / self.time;
+        let (sampling, noise) = (e.max(1.0).sqrt() * scale, (v + e * e * r).sqrt() * scale);
+        let rate = Row::normal(term, "incidence rate", e * scale, sampling, noise, z);
+        let rate = Row { lower: Some(low * scale), upper: Some(high * scale), ..rate };
+        let plain =
+            |name: &str, value: f64, sd: f64| Row::normal(term, name, value, 0.0, sd, z).within(0.0, f64::INFINITY);
+        [
+            plain("events", e, self.sd_events),
+            plain("person-time", self.time, self.sd_time),
+            rate.note("the events are not told from none: the interval is the score's"),
+        ]
     }
 }
 
@@ -141,5 +182,30 @@ mod tests {
         assert!((ratio.upper.unwrap() - 25.0 / 12.0 * half.exp()).abs() < 1e-6);
         assert_eq!(get("all", "missing").estimate.map(f64::round), Some(1.0));
         assert!(Rate::new(0.0, 1.0, None, 1.0).is_none());
+    }
+
+    /// Of events about as many as their noise: told in every draw, not in those alone in which the noise has made them many, and the
+    /// intervals hold the rate in 95 % or more.
+    #[test]
+    fn rare_events_are_told_whatever_the_noise() {
+        use crate::evidence::{Draws, get, release, reporting};
+        let s = Rate::new(1.0, 1.0, None, 1.0).unwrap();
+        let names = reporting(&["e", "t"], &[&[], &[]]);
+        let (truth, n, seeds) = (0.01, 2_000, 400);
+        let (mut sum, mut held, mut few) = (0.0, 0, 0);
+        for seed in 0..seeds {
+            let mut draws = Draws(seed * 31 + 5);
+            let events = (0..n).map(|_| f64::from(u8::from(draws.uniform() < truth))).collect();
+            let exact = release(&s, vec![Column::Real(events), Column::Real(vec![1.0; n])]);
+            let e = s.estimate(&draws.noisy(&s, &exact, 12.0), &names);
+            let row = get(&e, "all", "incidence rate");
+            sum += row.estimate.unwrap();
+            few += u32::from(row.note.contains("score"));
+            held += u32::from(row.lower.unwrap() <= truth && truth <= row.upper.unwrap());
+        }
+        let (mean, held) = (sum / seeds as f64, f64::from(held) / seeds as f64);
+        assert!(few > 100, "{few} draws of few events");
+        assert!((mean / truth - 1.0).abs() < 0.12, "the mean of what is told is {mean}, and the truth {truth}");
+        assert!(held >= 0.93, "{held} of the intervals hold the rate");
     }
 }

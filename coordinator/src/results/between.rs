@@ -33,10 +33,25 @@ pub fn rows(hospitals: &[Hospital], confidence: f64) -> Vec<Row> {
     for (term, statistic) in estimated(hospitals) {
         let (sites, own) = shown(hospitals, &term, &statistic);
         if let Some(meta) = meta::analyse(&own, confidence) {
-            out.extend(meta::rows(&term, &statistic, &meta, &sites));
+            let without: Vec<&str> =
+                hospitals.iter().map(|h| h.site.as_str()).filter(|s| !sites.iter().any(|own| own == s)).collect();
+            let mut rows = meta::rows(&term, &statistic, &meta, &sites);
+            // Who does not tell the term is in none of its numbers.
+            for row in rows.iter_mut().filter(|_| !without.is_empty()) {
+                let apart = if row.note.is_empty() { "" } else { "; " };
+                row.note += &format!("{apart}of {} hospitals: {} does not tell it", sites.len(), without.join(", "));
+            }
+            out.extend(rows);
         }
     }
     out
+}
+
+/// How many hospitals' estimates a row of a meta-analysis is from.
+pub(super) fn many(hospitals: &[Hospital], term: &str, statistic: &str) -> Option<usize> {
+    let (quantity, what) = statistic.rsplit_once(", ")?;
+    let all = shown(hospitals, term, quantity).1.len();
+    (all > 0).then(|| if what.starts_with("without ") { all - 1 } else { all })
 }
 
 #[cfg(test)]
@@ -60,5 +75,16 @@ mod tests {
         assert_eq!(of("coefficient, fixed effect"), Some(2.0));
         assert!((of("coefficient, without b").unwrap() - 1.5).abs() < 1e-9);
         assert!(super::rows(&three[..1], 0.95).is_empty());
+        assert_eq!(many(&three, "age", "coefficient, fixed effect"), Some(3));
+        assert_eq!(many(&three, "age", "coefficient, without b"), Some(2));
+    }
+
+    #[test]
+    fn a_hospital_that_lacks_a_term_is_named() {
+        let mut three = [hospital("a", 1.0, 0.5), hospital("b", 3.0, 0.5), hospital("c", 2.0, 0.5)];
+        three[2].rows.clear();
+        let rows = rows(&three, 0.95);
+        assert!(rows.iter().all(|r| r.note.ends_with("of 2 hospitals: c does not tell it")), "{rows:?}");
+        assert_eq!(many(&three, "age", "coefficient, tau2"), Some(2));
     }
 }

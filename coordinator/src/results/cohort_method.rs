@@ -5,12 +5,19 @@
 //! |---|---|
 //! | `cm_analysis` | each analysis |
 //! | `cg_cohort_definition` | the names behind the numbers of targets, comparators and outcomes |
-//! | `cm_target_comparator_outcome`, `cm_result` | regressions with an exposure: the feature of the kind `arm`, else the first of two levels |
+//! | `cm_target_comparator_outcome`, `cm_result` | regressions with an exposure: the feature of the kind `arm`, else the first of two levels; each outcome of propensity scores; ratios of rates by two groups |
 //! | `cm_kaplan_meier_dist` | survival of two groups |
 //! | `cm_attrition` | attrition |
 //! | `cm_covariate`, `cm_covariate_balance` | propensity scores |
 //!
-//! Numbers of patients are private estimates: they are rounded, and empty where they are withheld.
+//! Targets and comparators of another cohort than `target`, such as a subgroup, are cohorts of their own. `target_subjects` and
+//! `comparator_subjects` are what another analysis of the same cohort tells of the exposure's levels (`count`, `table1`, `rate`, `propensity`), and
+//! empty where none does. Where a model has interactions with the exposure its ratio is that at the others' reference, and `effect_of` says so.
+//! Nothing is calibrated: those columns are empty. Numbers of patients are private estimates: they are rounded, and empty where they are withheld.
+
+mod effects;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -23,9 +30,10 @@ use study::spec::Aggregation;
 use study::{Plan, Study};
 use summaries::Row;
 
+use effects::{Effect, effects};
+
 use super::tables::{number_cell, text_cell};
 use super::{AnalysisResult, Provenance, Results, ResultsError};
-use summaries::estimate::RATIOS;
 use summaries::interval::normal_quantile;
 
 /// A value of a table.
@@ -169,44 +177,41 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
         let Some(planned) = study.analysis.get(i) else { continue };
         let definition = serde_json::to_string(planned).unwrap_or_default();
         analyses.rows.push(vec![id.clone(), Cell::Text(a.name.clone()), Cell::Text(definition)]);
-        if let Some(regression) = planned.what.regression()
-            && let Some((feature, [reference, other])) = exposure(study, &regression.formula.features)
-        {
-            let (target, comparator) = (format!("{feature}={other}"), format!("{feature}={reference}"));
-            let keys = [names.id(&target), names.id(&comparator), names.id(regression.outcome)];
+        let of_cohort = |term: &str| match a.cohort.as_str() {
+            "target" => term.to_owned(),
+            cohort => format!("{term} of {cohort}"),
+        };
+        for e in effects(study, a, &planned.what) {
+            let keys = [names.id(&of_cohort(&e.target)), names.id(&of_cohort(&e.comparator)), names.id(&e.outcome)];
             let [t, c, o] = keys.clone();
             let known =
                 triples.rows.iter().any(|r| r.first() == Some(&o) && r.get(3) == Some(&t) && r.get(4) == Some(&c));
             if !known {
                 triples.rows.push(vec![o, Cell::Int(Some(1)), Cell::Float(None), t, c]);
             }
-            if let Some(row) = ratio(results, plan, (a, &planned.what), (&target, &comparator), regression.outcome) {
-                result.rows.push([vec![id.clone()], keys.to_vec(), row, vec![base.clone()]].concat());
-            }
+            let row = ratio(results, plan, (a, &planned.what), &e);
+            result.rows.push([vec![id.clone()], keys.to_vec(), row, vec![base.clone()]].concat());
         }
         match &planned.what {
             What::Survival { event, by: Some(by), .. } => {
                 let Some([reference, other]) = two(study, by) else { continue };
                 let (target, comparator) = (format!("{by}={other}"), format!("{by}={reference}"));
-                let keys = [names.id(&target), names.id(&comparator), names.id(event)];
+                let keys = [names.id(&of_cohort(&target)), names.id(&of_cohort(&comparator)), names.id(event)];
                 for row in course(a, &target, &comparator) {
                     curves.rows.push([row, keys.to_vec(), vec![id.clone(), base.clone()]].concat());
                 }
             }
             What::Propensity { treatment, outcomes, .. } => {
-                if let Some([reference, other]) = two(study, treatment) {
-                    let keys =
-                        [format!("{treatment}={other}"), format!("{treatment}={reference}")].map(|n| names.id(&n));
-                    for outcome in outcomes {
-                        let [t, c] = keys.clone();
-                        diagnostics.rows.push(
-                            [vec![id.clone(), t, c, names.id(outcome)], diagnosed(a), vec![base.clone()]].concat(),
-                        );
-                    }
+                let Some([reference, other]) = two(study, treatment) else { continue };
+                let [target, comparator] = [other, reference].map(|level| format!("{treatment}={level}"));
+                let keys = [&target, &comparator].map(|n| names.id(&of_cohort(n)));
+                for outcome in outcomes {
+                    let [t, c] = keys.clone();
+                    let of = vec![id.clone(), t, c, names.id(outcome)];
+                    diagnostics.rows.push([of, diagnosed(a), vec![base.clone()]].concat());
                 }
                 for row in a.estimate.rows.iter().filter(|r| r.statistic == "smd before") {
                     let covariate = Cell::Int(i64::try_from(covariates.rows.len() + 1).ok());
-                    let after = find(&a.estimate.rows, &row.term, "smd after");
                     covariates.rows.push(vec![
                         covariate.clone(),
                         Cell::Text(row.term.clone()),
@@ -214,15 +219,12 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
                         Cell::Int(None),
                         base.clone(),
                     ]);
-                    balance.rows.push(vec![
-                        base.clone(),
-                        id.clone(),
-                        covariate,
-                        Cell::Float(shown(Some(row))),
-                        noise(Some(row)),
-                        Cell::Float(shown(after)),
-                        noise(after),
-                    ]);
+                    // The balance is of the arms: it is the same for each outcome.
+                    for outcome in outcomes {
+                        let [t, c] = keys.clone();
+                        let of = vec![base.clone(), t, c, names.id(outcome), id.clone(), covariate.clone()];
+                        balance.rows.push([of, balanced(a, row, (&target, &comparator))].concat());
+                    }
                 }
             }
             What::Attrition {} => {
@@ -254,7 +256,7 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
         .collect()
 }
 
-const RESULT: [&str; 28] = [
+const RESULT: [&str; 33] = [
     "analysis_id",
     "target_id",
     "comparator_id",
@@ -275,8 +277,13 @@ const RESULT: [&str; 28] = [
     "dp_se_log_rr",
     "llr",
     "calibrated_rr",
+    "calibrated_ci_95_lb",
+    "calibrated_ci_95_ub",
     "calibrated_p",
+    "calibrated_log_rr",
+    "calibrated_se_log_rr",
     "target_estimator",
+    "effect_of",
     "epsilon",
     "delta",
     "mechanism",
@@ -285,17 +292,34 @@ const RESULT: [&str; 28] = [
     "database_id",
 ];
 
-/// The ratio of a target and a comparator: the columns of `cm_result` between the keys and the database.
-fn ratio(
-    results: &Results,
-    plan: &Plan,
-    (a, planned): (&AnalysisResult, &What),
-    (target, comparator): (&str, &str),
-    outcome: &str,
-) -> Option<Vec<Cell>> {
+/// The columns of `cm_covariate_balance` behind the keys.
+fn balanced(a: &AnalysisResult, before: &Row, (target, comparator): (&str, &str)) -> Vec<Cell> {
     let rows = &a.estimate.rows;
-    let rr = rows.iter().find(|r| r.term == target && RATIOS.contains(&r.statistic.as_str()))?;
-    let log = find(rows, target, "coefficient");
+    let mean = |arm: &str, when: &str| {
+        Cell::Float(shown(find(rows, &format!("{}, {arm}", before.term), &format!("mean {when}"))))
+    };
+    let after = find(rows, &before.term, "smd after");
+    vec![
+        mean(target, "before"),
+        mean(comparator, "before"),
+        Cell::Float(shown(Some(before))),
+        noise(Some(before)),
+        mean(target, "after"),
+        mean(comparator, "after"),
+        Cell::Float(shown(after)),
+        noise(after),
+    ]
+}
+
+/// The ratio of a target and a comparator: the columns of `cm_result` between the keys and the database.
+fn ratio(results: &Results, plan: &Plan, (a, planned): (&AnalysisResult, &What), effect: &Effect<'_>) -> Vec<Cell> {
+    let rows = &a.estimate.rows;
+    let Effect { target, comparator, outcome, rr, .. } = effect;
+    let outcome = outcome.as_str();
+    // Both parts of the error are told of the ratio; of its logarithm they are its share.
+    let rr_at = shown(Some(rr)).filter(|v| *v > 0.0);
+    let share = |v: Option<f64>| v.zip(rr_at).map(|(v, at)| v / at);
+    let log = rr_at.map(f64::ln);
     let value = |v: Option<f64>| Cell::Float(v.filter(|v| v.is_finite() && !rr.suppressed));
     // How many there were is told by other analyses of the same cohort; events and time by those of the same outcome.
     let find_in = |fits: &dyn Fn(&What) -> bool, term: &str, statistic: &str| {
@@ -318,10 +342,7 @@ fn ratio(
     let events =
         |term: &str| find_in(&of_outcome, term, "events").or_else(|| told(&format!("{term}, {outcome}=yes"), "n"));
     // The columns are of 95 %, whatever the study's level.
-    let end = |sign: f64| {
-        let (b, se) = (shown(log)?, log.and_then(|r| r.se)?);
-        Some((b + sign * normal_quantile(0.975) * se).exp())
-    };
+    let end = |sign: f64| Some((log? + sign * normal_quantile(0.975) * share(rr.se)?).exp());
     let privacy = &plan.study.privacy;
     let private = a.epsilon.is_finite() && !results.simulation;
     let mechanism = match (private, privacy.aggregation) {
@@ -329,31 +350,36 @@ fn ratio(
         (true, Aggregation::Local) => "discrete gaussian at each site",
         (true, Aggregation::Secure) => "distributed discrete gaussian, secure sum",
     };
-    Some(vec![
+    vec![
         value(rr.estimate),
         value(end(-1.0)),
         value(end(1.0)),
-        Cell::Float(shown(find(rows, target, "p"))),
+        Cell::Float(shown(effect.p)),
         count(told(target, "n")),
         count(told(comparator, "n")),
         count(days(target)),
         count(days(comparator)),
         count(events(target)),
         count(events(comparator)),
-        Cell::Float(shown(log)),
-        value(log.and_then(|r| r.se)),
-        value(log.and_then(|r| r.sampling_se)),
-        value(log.and_then(|r| r.dp_se)),
+        value(log),
+        value(share(rr.se)),
+        value(share(rr.sampling_se)),
+        value(share(rr.dp_se)),
         Cell::Float(likelihood),
         Cell::Float(None),
         Cell::Float(None),
-        Cell::Text("ate".to_owned()),
+        Cell::Float(None),
+        Cell::Float(None),
+        Cell::Float(None),
+        Cell::Float(None),
+        Cell::Text(effect.estimator.to_owned()),
+        Cell::Text(effect.of.clone()),
         Cell::Float(private.then_some(a.epsilon)),
         Cell::Float(private.then_some(privacy.delta)),
         Cell::Text(mechanism.to_owned()),
         Cell::Int(Some(i64::from(a.sites))),
         Cell::Int(Some(i64::from(rr.suppressed))),
-    ])
+    ]
 }
 
 const DIAGNOSTICS: [&str; 7] =
@@ -421,12 +447,19 @@ fn course(a: &AnalysisResult, target: &str, comparator: &str) -> Vec<Vec<Cell>> 
         .collect()
 }
 
-const BALANCE: [&str; 7] = [
+const BALANCE: [&str; 14] = [
     "database_id",
+    "target_id",
+    "comparator_id",
+    "outcome_id",
     "analysis_id",
     "covariate_id",
+    "target_mean_before",
+    "comparator_mean_before",
     "std_diff_before",
     "dp_se_std_diff_before",
+    "target_mean_after",
+    "comparator_mean_after",
     "std_diff_after",
     "dp_se_std_diff_after",
 ];

@@ -82,7 +82,11 @@ pub(super) fn flat(results: &Results, provenance: &Provenance) -> Vec<Flat> {
             let values = [r.estimate, r.lower, r.upper, r.se, r.sampling_se, r.dp_se];
             row(&r.term, &r.statistic, values, r.suppressed, &r.note)
         };
-        out.extend(a.estimate.rows.iter().chain(&a.meta).map(flat));
+        out.extend(a.estimate.rows.iter().map(flat));
+        // Of those that tell the term.
+        let told =
+            |r: &Row| super::between::many(&a.hospitals, &r.term, &r.statistic).and_then(|n| u32::try_from(n).ok());
+        out.extend(a.meta.iter().map(|r| Flat { sites: told(r).unwrap_or(a.sites), ..flat(r) }));
         for h in &a.hospitals {
             out.extend(h.rows.iter().map(|r| Flat { site: h.site.clone(), sites: 1, ..flat(r) }));
         }

@@ -74,7 +74,7 @@ pub(super) fn results(simulation: bool) -> Results {
     }
 }
 
-fn provenance(private: bool) -> Provenance {
+pub(super) fn provenance(private: bool) -> Provenance {
     let hash = "ab".repeat(32);
     let release =
         ReleaseProvenance { site: "north".into(), release: hash.clone(), payload_hash: hash.clone(), rho: 0.01 };

@@ -19,15 +19,15 @@ use std::collections::BTreeMap;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use summaries::{Estimate, MergedRelease, MergedRound, OfSite, PartWork, Program, ProgramError, Row, Statistic, Step};
 
-use super::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, Glm, sums, tell};
+use super::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, Glm, sums, tell_alone};
 use crate::ascent::{
-    Ascent, CONVERGED, Fit, LONGEST_STEP, Past, SEPARATED, STILL, Sums, every, flat, is_long, is_rising, spread,
-    steps_needed,
+    CONVERGED, Fit, LONGEST_STEP, Past, STILL, Sums, every, flat, is_long, is_rising, spread, steps_needed,
 };
 use crate::design::Design;
 use crate::family::Family;
 use crate::level::leveled;
 use crate::newton::{Curvature, Gradient};
+use crate::support::{Lack, Seen};
 
 /// A generalised linear model with an intercept for each hospital.
 pub struct ByHospital {
@@ -51,7 +51,7 @@ struct Told {
 
 /// Why a fit is withheld.
 const WHY: [&str; 6] = [
-    SEPARATED,
+    "not converged: more steps are needed, or the features separate the outcome",
     "no complete patient, or the outcome never varies within a hospital",
     "too noisy to report: no hospital is told from the noise",
     "the features are collinear, or one never varies within a hospital",
@@ -61,6 +61,9 @@ const WHY: [&str; 6] = [
 
 /// The place of the reason that has columns.
 const COLLINEAR: usize = 3;
+
+/// How what is no constant reason is remembered: separated, without noise and with it; constant, the same; still moving.
+const KINDS: [usize; 5] = [6, 7, 8, 9, 10];
 
 /// The places of the reasons that noise is.
 const LOST: [usize; 2] = [2, 4];
@@ -102,6 +105,11 @@ impl Part {
         Some(Part { tag, lean, intercept: (sums.gradient[0], a), sums, shift })
     }
 
+    /// Whether nobody, or everybody, of the hospital has the outcome, as far as can be told in a round.
+    fn has_one_class(&self, round: u32) -> bool {
+        Seen::of(&self.sums).has_one_class(&self.sums.groups, round >= LATE)
+    }
+
     pub(crate) fn curvature(&self) -> DMatrix<f64> {
         let (p, (_, a), v) = (self.lean.len(), self.intercept, self.sums.curvature_variance);
         let outer = &self.lean * self.lean.transpose();
@@ -137,6 +145,24 @@ impl Part {
         });
         &take * noise * take.transpose()
     }
+}
+
+/// By this round steps are near where they lead, but for what goes on for ever.
+const LATE: u32 = 4;
+
+/// A column of which less than this is left within hospitals does not vary there.
+const WITHIN: f64 = 0.25;
+
+/// The columns of which the intercepts of hospitals take nearly all, as far as the noise tells: what is left of their curvature, and twice its
+/// noise, is a small part of what one intercept leaves.
+pub(crate) fn constant_within<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Vec<usize> {
+    let parts: Vec<&Part> = parts.into_iter().collect();
+    let Some(p) = parts.first().map(|k| k.lean.len()).filter(|_| parts.len() > 1) else { return Vec::new() };
+    let all = parts.iter().fold(DMatrix::zeros(p + 1, p + 1), |sum, k| sum + &k.sums.curvature);
+    let noise = parts.iter().map(|k| k.loud()).sum::<f64>().sqrt();
+    let within = parts.iter().fold(DVector::zeros(p), |sum, k| sum + k.curvature().diagonal());
+    let common = |i: usize| all[(i + 1, i + 1)] - all[(0, i + 1)].powi(2) / all[(0, 0)];
+    (0..p).filter(|i| within[*i] + 2.0 * noise < WITHIN * common(*i)).collect()
 }
 
 /// The sum of the first part over some of the sites; `None` where all are among them, or none.
@@ -189,13 +215,29 @@ impl ByHospital {
         Ok(theta)
     }
 
+    /// What lacks at all hospitals together. Each is at its own intercept; their middle tells how far these have gone.
+    fn lack(&self, parameters: &[f64], all: &[Sums], intercepts: &BTreeMap<u64, f64>) -> Option<Lack> {
+        let mut theta: Vec<f64> = parameters.iter().take(self.width()).copied().collect();
+        if let Some(first) = theta.first_mut().filter(|_| !intercepts.is_empty()) {
+            *first = intercepts.values().sum::<f64>() / intercepts.len() as f64;
+        }
+        let groups = all.first().map(|s| s.groups.as_slice()).unwrap_or_default();
+        Seen::together(all.iter()).and_then(|seen| seen.lack(groups, &theta))
+    }
+
     fn sums(&self, release: &MergedRound) -> Result<Sums, ProgramError> {
         let [gradient, curvature] = release.parts.as_slice() else { return Err(ProgramError::Merged) };
-        sums(&self.glm.design, self.glm.likelihood.unit(), gradient, curvature)
+        sums(&self.glm.design, &self.glm.likelihood, gradient, curvature)
     }
 
     /// The step that the hospitals' sums lead to from the slopes: its length, the fit, and the hospitals' parts.
-    fn step(&mut self, round: u32, slopes: &DVector<f64>, parts: &[Part], exact: bool) -> (DVector<f64>, Fit) {
+    fn step(
+        &mut self,
+        round: u32,
+        slopes: &DVector<f64>,
+        parts: &[Part],
+        (exact, lack): (bool, Option<Lack>),
+    ) -> (DVector<f64>, Fit) {
         let p = slopes.len();
         let (unit, norm) = (self.glm.likelihood.unit(), self.glm.design.norm());
         let curvature = parts.iter().fold(DMatrix::zeros(p, p), |sum, k| sum + k.curvature());
@@ -205,15 +247,19 @@ impl ByHospital {
         let (curvature, loud, rounds) =
             if exact { (curvature, loud, 1.0) } else { self.past.mean(round, curvature, loud) };
         let floor = loud.sqrt();
-        let floor = floor.max(1e-9 * curvature.diagonal().max().max(1e-300));
+        // Beside the curvature that the intercepts have not taken anything from: what is left of a column that does not vary within a
+        // hospital is its rounding.
+        let whole = parts.iter().fold(DVector::zeros(p), |sum, k| sum + k.sums.curvature.diagonal().rows(1, p));
+        let floor = floor.max(1e-9 * whole.max().max(1e-300));
         let far = slopes.norm() > crate::ascent::FAR * norm;
         if parts.is_empty() || curvature.diagonal().max() <= f64::MIN_POSITIVE {
-            let why = match (far, exact) {
-                (true, _) => SEPARATED,
-                (_, true) => WHY[1],
-                (_, false) => WHY[2],
+            let fit = match (far, exact) {
+                _ if lack.is_some() => lack.map_or(Fit::Moving(None), |l| Fit::without(l, exact)),
+                (true, _) => Fit::Moving(None),
+                (_, true) => Fit::Withheld(WHY[1]),
+                (_, false) => Fit::Withheld(WHY[2]),
             };
-            return (DVector::zeros(p), Fit::Withheld(why));
+            return (DVector::zeros(p), fit);
         }
         let eigen = SymmetricEigen::new(curvature);
         let least = eigen.eigenvalues.min();
@@ -235,11 +281,15 @@ impl ByHospital {
         // The first round decides for all: later ones are averaged.
         let later = if round == 0 { f64::from(self.glm.steps.max(2) - 1).sqrt() } else { 1.0 };
         let fit = match (least > if exact { floor } else { 2.0 * floor / later }, arrived && length <= longest) {
+            (_, _) if lack.is_some() && round > 0 => lack.map_or(Fit::Moving(None), |l| Fit::without(l, exact)),
             (true, true) => Fit::Reached(next, inverse, privacy),
-            (true, false) => Fit::Withheld(SEPARATED),
-            (false, _) if exact && far => Fit::Withheld(SEPARATED),
+            (true, false) => Fit::moving(&step),
+            (false, _) if exact && far => Fit::moving(&step),
             (false, _) if exact => Fit::Collinear(flat(&eigen, floor)),
-            (false, _) => Fit::Withheld(WHY[4]),
+            (false, _) => match constant_within(parts) {
+                columns if columns.is_empty() => Fit::Withheld(WHY[4]),
+                columns => Fit::Collinear(columns),
+            },
         };
         (step, fit)
     }
@@ -255,8 +305,7 @@ impl ByHospital {
                 inverse * scale.powi(2),
                 privacy * scale.powi(2),
             ),
-            Fit::Withheld(why) => Fit::Withheld(why),
-            Fit::Collinear(columns) => Fit::Collinear(columns.clone()),
+            other => other.clone(),
         });
         (design, fit)
     }
@@ -292,6 +341,15 @@ impl Program for ByHospital {
                 out.push(COLLINEAR as f64);
                 out.extend(columns.iter().map(|c| *c as f64));
             }
+            Fit::Separated(levels, noisy) => {
+                out.push(KINDS[usize::from(*noisy)] as f64);
+                out.extend(levels.iter().map(|c| *c as f64));
+            }
+            Fit::Constant(noisy) => out.push(KINDS[2 + usize::from(*noisy)] as f64),
+            Fit::Moving(column) => {
+                out.push(KINDS[4] as f64);
+                out.extend(column.map(|c| c as f64));
+            }
             Fit::Withheld(why) => out.push(WHY.iter().position(|w| w == why).unwrap_or(WHY.len() - 1) as f64),
         }
         out
@@ -306,10 +364,15 @@ impl Program for ByHospital {
             [left_out, long, many, rest @ ..] => {
                 self.long = *long as u32;
                 let Some((hospitals, [kind, rest @ ..])) = rest.split_at_checked(*many as usize) else { return };
+                let places = || rest.iter().map(|c| *c as usize).collect::<Vec<usize>>();
                 let fit = match WHY.get(*kind as usize).filter(|_| *kind >= 0.0) {
-                    Some(_) if *kind as usize == COLLINEAR => {
-                        Some(Fit::Collinear(rest.iter().map(|c| *c as usize).collect()))
-                    }
+                    None if *kind >= 0.0 => match KINDS.iter().position(|k| *k == *kind as usize) {
+                        Some(noisy @ 0..=1) => Some(Fit::Separated(places(), noisy == 1)),
+                        Some(noisy @ 2..=3) => Some(Fit::Constant(noisy == 3)),
+                        Some(_) => Some(Fit::Moving(places().first().copied())),
+                        None => None,
+                    },
+                    Some(_) if *kind as usize == COLLINEAR => Some(Fit::Collinear(places())),
                     Some(why) => Some(Fit::Withheld(why)),
                     None if rest.len() == p + 2 * p * p => {
                         let (theta, rest) = rest.split_at(p);
@@ -341,7 +404,7 @@ impl Program for ByHospital {
                 part(Box::new(Curvature::new(design, likelihood, theta)), 1.0 - GRADIENT_WEIGHT),
             ])
         } else if round == self.glm.steps {
-            Ok(vec![part(self.glm.evaluation(design, theta), 1.0)])
+            Ok(vec![part(self.glm.evaluation(design, theta, 1), 1.0)])
         } else {
             Err(ProgramError::Round { asked: round, planned: self.rounds() })
         }
@@ -374,15 +437,20 @@ impl Program for ByHospital {
             // The model is not of the patients of a hospital that the last step has left out.
             let is_in = |s: &OfSite| self.last.as_ref().is_some_and(|t| t.hospitals.contains(&tag(&s.site)));
             let of_the_model = of_those(last, sites, is_in);
-            let evaluation = self.glm.evaluation(self.glm.design.clone(), theta);
+            let many = self.last.as_ref().map_or(1, |t| t.hospitals.len());
+            let evaluation = self.glm.evaluation(self.glm.design.clone(), theta, many);
             let evaluation = evaluation.estimate(of_the_model.as_ref().unwrap_or(last), &self.glm.reporting);
             let (design, fit) = self.slopes();
             let mut out = self.glm.beside(&design, fit.as_ref(), evaluation);
             if let Some(t) = &self.last {
                 let note = match t.left_out {
                     0 => "an intercept for each hospital".to_owned(),
+                    n if merged.exact() => format!(
+                        "an intercept for each hospital; {n} more have no complete patient, or nobody or everybody of theirs has the outcome"
+                    ),
                     n => format!(
-                        "an intercept for each hospital; {n} more have too few patients, or are lost in the noise"
+                        "an intercept for each hospital; {n} more have too few patients, or too few with or without the outcome, to be told \
+                         from the noise"
                     ),
                 };
                 out.rows.push(Row::test("model", "baselines", t.hospitals.len() as f64, &note));
@@ -391,20 +459,24 @@ impl Program for ByHospital {
             return Ok(Step::Done(out));
         }
         let mut parts = Vec::with_capacity(sites.len());
-        for s in sites {
-            let mut sums = self.sums(&s.round)?;
+        let all: Vec<Sums> = sites.iter().map(|s| self.sums(&s.round)).collect::<Result<_, _>>()?;
+        for (s, mut sums) in sites.iter().zip(all.iter().cloned()) {
             let shift = leveled(&self.glm.design, self.glm.likelihood.family, &mut sums);
             parts.extend(Part::of(tag(&s.site), sums, shift));
         }
         let slopes =
             DVector::from_iterator(self.width() - 1, parameters.iter().skip(1).take(self.width() - 1).copied());
-        let (step, fit) = self.step(round, &slopes, &parts, merged.exact());
+        let lack = self.lack(parameters, &all, &intercepts);
+        let (step, fit) = self.step(round, &slopes, &parts, (merged.exact(), lack));
         let longest = LONGEST_STEP * self.glm.design.norm();
         let start = parameters.first().copied().unwrap_or(0.0);
         let mut length = step.norm();
         for k in &parts {
             let moves = (k.shift + k.moves(&step)).clamp(-longest, longest);
-            length = length.max(moves.abs());
+            // The intercept of a hospital with one class goes on for ever, and moves nothing else.
+            if !(merged.exact() && k.has_one_class(round)) {
+                length = length.max(moves.abs());
+            }
             *intercepts.entry(k.tag as u64).or_insert(start) += moves;
         }
         self.long += u32::from(is_long(length, slopes.norm()));
@@ -416,8 +488,9 @@ impl Program for ByHospital {
             self.common = true;
             return self.next(round, parameters, merged);
         }
-        let hospitals: Vec<f64> = parts.iter().map(|k| k.tag).collect();
-        self.last = Some(Told { fit, hospitals, left_out: sites.len() - parts.len() });
+        let hospitals: Vec<f64> = parts.iter().filter(|k| !k.has_one_class(round)).map(|k| k.tag).collect();
+        let left_out = sites.len() - hospitals.len();
+        self.last = Some(Told { fit, hospitals, left_out });
         // A hospital that comes later begins in the middle of those that are known.
         let known = intercepts.len().max(1) as f64;
         let middle = if intercepts.is_empty() { start } else { intercepts.values().sum::<f64>() / known };
@@ -433,9 +506,9 @@ impl Program for ByHospital {
             return None;
         }
         let theta = self.theta(parameters, Some(tag(site))).ok()?;
-        let fit = Ascent::alone(&theta, self.sums(release).ok()?);
-        let unit = (self.glm.likelihood.unit(), 1.0);
-        Some(tell(&self.glm.design, Some(&fit), unit, self.glm.likelihood.family.ratio(), &self.glm.reporting))
+        let (unit, sums) = ((self.glm.likelihood.unit(), 1.0), self.sums(release).ok()?);
+        let of = (self.glm.likelihood.family.ratio(), &self.glm.reporting);
+        Some(tell_alone(&self.glm.design, &theta, sums, unit, of))
     }
 }
 

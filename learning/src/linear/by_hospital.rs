@@ -10,7 +10,7 @@ use summaries::{Estimate, MergedRound, OfSite, PartWork, Program, ProgramError, 
 
 use super::{Fitted, Linear, Lost, Moments};
 use crate::ascent::{Sums, every};
-use crate::glm::{ONE_FOR_ALL, Part};
+use crate::glm::{self, ONE_FOR_ALL, Part, constant_within};
 
 /// A linear regression with an intercept for each hospital; one for all where these are lost in the noise.
 pub struct LinearByHospital {
@@ -42,6 +42,7 @@ impl Hospital {
             lanes,
             unit: 1.0,
             norm,
+            groups: Vec::new(),
         };
         let part = Part::of(0.0, sums, 0.0)?;
         let squares = squares - first * first / a + variance / a * (1.0 + first * first / (a * a));
@@ -85,7 +86,12 @@ impl LinearByHospital {
             let squared = |k: &Hospital| k.part.moves(slopes).powi(2) + slopes.norm_squared();
             hospitals.iter().map(|k| k.variance * (4.0 * squared(k) + squared(k).powi(2))).sum::<f64>()
         };
-        fitted.tell(&self.linear, &design, (&noise, &of_residual), &self.reporting)
+        let told = fitted.tell(&self.linear, &design, (&noise, &of_residual), &self.reporting);
+        // One intercept would take what differs between hospitals for what such a feature does.
+        told.map_err(|lost| match constant_within(hospitals.iter().map(|k| &k.part)) {
+            columns if columns.is_empty() || !lost.by_noise => lost,
+            columns => Lost { why: glm::collinear(&design, &columns, true), by_noise: false },
+        })
     }
 }
 

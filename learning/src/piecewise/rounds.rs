@@ -10,6 +10,7 @@ use super::{HazardCurvature, HazardGradient, Intervals, PersonTime};
 use crate::ascent::{Ascent, CONVERGED, Fit, Sums, steps_needed};
 use crate::coefficients::{Coefficients, withheld};
 use crate::glm::{self, EVALUATION_WEIGHT, GRADIENT_WEIGHT};
+use crate::support;
 
 /// A piecewise exponential regression over rounds.
 pub struct PiecewiseExponential {
@@ -43,7 +44,7 @@ impl PiecewiseExponential {
     fn collinear(&self, columns: &[usize]) -> String {
         let n = self.model.ends.len();
         let own: Vec<usize> = columns.iter().filter_map(|c| c.checked_sub(n)).collect();
-        glm::collinear(&self.model.design, &own)
+        glm::collinear(&self.model.design, &own, false)
     }
 
     fn finish(&self, fit: Fit) -> Estimate {
@@ -55,8 +56,11 @@ impl PiecewiseExponential {
             other => {
                 let why = match other {
                     Fit::Collinear(columns) => self.collinear(&columns),
-                    Fit::Withheld(why) => why.to_owned(),
-                    Fit::Reached(..) => String::new(),
+                    Fit::Constant(_) => "no event, or too few to be told from the noise".to_owned(),
+                    Fit::Moving(column) => {
+                        glm::moving(&self.model.design, column.and_then(|c| c.checked_sub(self.model.ends.len())))
+                    }
+                    other => glm::reached(&self.model.design, Some(&other)).err().unwrap_or_default(),
                 };
                 let intervals = (0..n).map(|j| Row::withheld(&self.model.name(j), "hazard", &why));
                 rows.extend(intervals.chain(withheld(design, &why)));
@@ -144,6 +148,9 @@ impl Program for PiecewiseExponential {
                 return Err(ProgramError::Merged);
             }
             self.crude = statistic.estimate(release, &self.reporting).rows;
+            if let Some(why) = statistic.nothing(release) {
+                return Ok(Step::Done(self.finish(Fit::Withheld(why))));
+            }
             let mut start = statistic.start(release);
             if merged.exact() {
                 self.empty = statistic.without_events(release);
@@ -162,6 +169,7 @@ impl Program for PiecewiseExponential {
             return Err(ProgramError::Merged);
         }
         let layout = slope.layout();
+        let intervals: Vec<(usize, f64)> = (0..self.model.ends.len()).map(|j| (j, 1.0)).collect();
         let sums = Sums {
             gradient: DVector::from_iterator(layout.lanes, (0..layout.lanes).map(|l| gradient.value(l, &layout))),
             gradient_variance: gradient.variance(&layout),
@@ -170,6 +178,7 @@ impl Program for PiecewiseExponential {
             lanes: bend.entries(),
             unit: self.model.cap,
             norm: self.model.design.norm(),
+            groups: support::groups(&self.model.design, &intervals, false),
         };
         let mut sums = sums;
         let largest = sums.curvature.diagonal().max();

@@ -91,8 +91,9 @@ fn of_every_kind(place: &mut Place<'_, '_>, a: &Analysis) {
         place.say("by_hospital", message, "leave it out, or use a cox, logistic, poisson or linear model");
     }
     let features = a.what.features();
-    if !distinct(&features) {
-        place.say("", "a feature is named twice", "name each once");
+    if let Some(twice) = features.iter().enumerate().find(|(i, f)| features.iter().take(*i).any(|g| g == *f)) {
+        let setting = setting_of(a, twice.1);
+        place.say(&setting, format!("the feature '{}' is named twice", twice.1), "name it once");
     }
     let of_none =
         matches!(a.what, What::Count { .. } | What::Distinct { .. } | What::Attrition {} | What::Prevalence { .. });
@@ -103,6 +104,16 @@ fn of_every_kind(place: &mut Place<'_, '_>, a: &Analysis) {
     for f in features.iter().filter(|f| !study.features.contains_key(*f)) {
         place.say("", format!("there is no feature '{f}'"), near(f, &known));
     }
+}
+
+/// The setting that names a feature: of several that do a list, and otherwise the last.
+fn setting_of(a: &Analysis, feature: &str) -> String {
+    let Ok(serde_json::Value::Object(settings)) = serde_json::to_value(&a.what) else { return String::new() };
+    let lists = |v: &serde_json::Value| v.as_array().is_some_and(|l| l.iter().any(|f| f == feature));
+    let of = |names: &dyn Fn(&serde_json::Value) -> bool| {
+        settings.iter().filter(|(_, v)| names(v)).map(|(k, _)| k.clone()).next_back()
+    };
+    of(&lists).or_else(|| of(&|v| v == feature)).unwrap_or_default()
 }
 
 fn of_its_kind(place: &mut Place<'_, '_>, what: &What) {

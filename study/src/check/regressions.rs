@@ -16,6 +16,10 @@ pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
     if r.formula.features.iter().any(|f| f == r.outcome) {
         place.say("features", "the outcome is also a feature", "leave it out");
     }
+    if r.formula.features.is_empty() {
+        let remedy = "name one or more; for a rate alone use the kind rate, for a curve survival";
+        place.say("features", "the model has no features", remedy);
+    }
     formula(place, r.formula);
     beside(place, &r.beside);
     let remedy = "use a feature of the kind has, or a measurement with above = ...";
@@ -75,7 +79,10 @@ pub(super) fn formula(place: &mut Place<'_, '_>, formula: &Formula) {
         if let Some(Shape::Real { lower, upper }) = place.shape(name)
             && learning::spline::Basis::new(lower, upper, &spline.knots).is_none()
         {
-            let message = format!("the knots of '{name}' do not ascend within its bounds, {lower} to {upper}");
+            let message = match spline.knots.len() {
+                3..=10 => format!("the knots of '{name}' do not ascend within its bounds, {lower} to {upper}"),
+                n => format!("the spline of '{name}' has {n} knots, and a spline has three to ten"),
+            };
             place.say(
                 "splines",
                 message,

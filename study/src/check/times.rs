@@ -30,7 +30,21 @@ pub(super) fn check(place: &mut Place<'_, '_>, a: &Analysis) {
         }
         _ => {}
     }
+    match &a.what {
+        What::Survival { time, horizon, width, .. }
+        | What::Competing { time, horizon, width, .. }
+        | What::Cox { time, horizon, width, .. } => cells(place, *width, last(place, time, *horizon)),
+        _ => {}
+    }
     behind_the_exit(place, a);
+}
+
+/// One cell tells no course of time.
+fn cells(place: &mut Place<'_, '_>, width: f64, last: f64) {
+    if width > 0.0 && last.is_finite() && width >= last {
+        let message = format!("cells of {width} make a single one of the time up to the horizon, {last}");
+        place.say("width", message, "10 to 30 cells are usual; give a smaller width, or a longer horizon");
+    }
 }
 
 /// The time and the event of an analysis of survival, and how the event's setting is called.

@@ -48,13 +48,13 @@ fn pbc_with_transplants_is_aalens_and_johansens() {
     }
 }
 
-/// Two causes after exponential times, and uniform censoring, on a coarse grid.
+/// Two causes after exponential times in whole days, and uniform censoring.
 fn drawn(draws: &mut Draws, n: u32) -> Vec<Column> {
     let (mut time, mut cause, mut group) = (Vec::new(), Vec::new(), Vec::new());
     for i in 0..n {
         let (first, second) = (-60.0 * draws.uniform().ln(), -120.0 * draws.uniform().ln());
-        let end = ((20.0 + 120.0 * draws.uniform()) / 10.0).floor() * 10.0;
-        let at = (first.min(second) / 10.0).ceil() * 10.0;
+        let end = (20.0 + 120.0 * draws.uniform()).floor();
+        let at = first.min(second).ceil();
         time.push(at.min(end));
         cause.push(if at > end { 0 } else { 1 + u32::from(second < first) });
         group.push(i % 2);
@@ -101,4 +101,22 @@ fn intervals_and_the_cause_specific_test_hold_under_noise() {
     };
     assert!(!far(held, 0.95), "{held} of {rounds} intervals hold the truth");
     assert!(!far(alarms, 0.05), "{alarms} false alarms of {rounds}");
+}
+
+/// Wide cells tell what a cell a day does, of the same patients: at cells' ends and within them.
+#[test]
+fn wide_cells_tell_what_days_do() {
+    let columns = drawn(&mut Draws(23), 20_000);
+    let of = |width: f64| {
+        let s = Competing::new(Grid::new(width, 120.0).unwrap(), 3, None, vec![30.0, 50.0, 60.0, 120.0]).unwrap();
+        s.estimate(&release(&s, columns[..2].to_vec()), &named())
+    };
+    let (daily, wide) = (of(1.0), of(30.0));
+    for (cause, time) in [("x", 30), ("x", 50), ("x", 60), ("x", 120), ("y", 60), ("y", 120)] {
+        let term = format!("all, cause={cause}, time {time}");
+        let (a, b) = (get(&daily, &term, "cumulative incidence"), get(&wide, &term, "cumulative incidence"));
+        let (a_at, b_at) = (a.estimate.unwrap(), b.estimate.unwrap());
+        assert!((a_at - b_at).abs() < 0.006, "{term}: {b_at} and daily {a_at}");
+        assert!((a.se.unwrap() / b.se.unwrap() - 1.0).abs() < 0.1, "{term}: {b:?} and daily {a:?}");
+    }
 }

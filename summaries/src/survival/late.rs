@@ -8,20 +8,20 @@ const PATIENTS: u32 = 600;
 const MEAN: f64 = 60.0;
 const WIDTH: f64 = 10.0;
 
-/// Whole cells: a death in a cell is at its end, and censoring follows it.
+/// Whole days: a death on a day, and censoring after it.
 fn drawn(draws: &mut Draws) -> Vec<Column> {
     let one = |draws: &mut Draws| {
-        let death = ((-MEAN * draws.uniform().ln()) / WIDTH).ceil() * WIDTH;
-        let end = ((20.0 + 120.0 * draws.uniform()) / WIDTH).floor() * WIDTH;
+        let death = (-MEAN * draws.uniform().ln()).ceil();
+        let end = (20.0 + 120.0 * draws.uniform()).floor();
         (death.min(end), u32::from(death <= end))
     };
     let (time, event) = (0..PATIENTS).map(|_| one(draws)).unzip();
     vec![Column::Real(time), Column::Level(event)]
 }
 
-/// The restricted mean: the area under the steps.
+/// The restricted mean: the days under the curve.
 fn area(to: f64) -> f64 {
-    (0..(to / WIDTH) as u32).map(|k| WIDTH * (-f64::from(k) * WIDTH / MEAN).exp()).sum()
+    (0..to as u32).map(|k| (-f64::from(k) / MEAN).exp()).sum()
 }
 
 /// At each time and for each restricted mean, of the draws in which it is told at all: the share of intervals that hold the truth is no more

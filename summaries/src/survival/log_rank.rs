@@ -3,7 +3,8 @@
 //!
 //! z_g = Σ w (d_g − n_g d / n) over the cells and strata; its variance is the hypergeometric one, V, and that of the noise, N, by the
 //! delta method with the weights held fixed. χ² = z' (V + N)⁻¹ z over all groups but the last. Without noise N is 0 and the test is the
-//! usual one; with noise the naive test would call noise a difference.
+//! usual one; with noise the naive test would call noise a difference. In wide cells those at risk are the life table's, n − γ c of each group, so
+//! that groups that are censored differently within cells are not told apart by it.
 
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
@@ -50,7 +51,7 @@ pub(crate) fn test(courses: &[Vec<Course>], variance: f64, others: f64, weight: 
         let mut slopes = DMatrix::<f64>::zeros(groups, groups);
         for cell in 0..cells {
             let at = |v: &Vec<f64>| v.get(cell).copied().unwrap_or(0.0);
-            let risk: Vec<f64> = stratum.iter().map(|c| at(&c.risk).max(0.0)).collect();
+            let risk: Vec<f64> = stratum.iter().map(|c| c.exposed(cell).max(0.0)).collect();
             let died: Vec<f64> = stratum.iter().map(|c| at(&c.events)).collect();
             let (n, d) = (risk.iter().sum::<f64>(), died.iter().sum::<f64>());
             let lanes = (1.0 + others) * (groups * (cells - cell)) as f64;
@@ -61,6 +62,7 @@ pub(crate) fn test(courses: &[Vec<Course>], variance: f64, others: f64, weight: 
                 Weight::Gehan => n,
                 Weight::Peto => all,
             };
+            let before = slopes.clone();
             if enough {
                 events += d;
                 // Peto and Peto's estimate of the common curve, which is never 0.
@@ -77,9 +79,10 @@ pub(crate) fn test(courses: &[Vec<Course>], variance: f64, others: f64, weight: 
             }
             if variance > 0.0 {
                 // The lanes of this cell: censorings of the group h, and an event of it.
+                let gone = stratum.first().map_or(0.0, |c| at(&c.gone));
                 for h in 0..groups {
-                    let censoring = slopes.column(h).into_owned();
-                    let mut event = censoring.clone();
+                    let mut event = slopes.column(h).into_owned();
+                    let censoring = &event - (&event - before.column(h)) * gone;
                     if enough {
                         for (g, n_g) in risk.iter().enumerate() {
                             event[g] += w * (if g == h { 1.0 } else { 0.0 } - n_g / n);

@@ -1,11 +1,19 @@
 //! Survival: events and censorings on a grid of time, one cell a patient, so that L1 = L2 = L∞ = 1 for the whole curve.
 //!
-//! A patient of time t is in the cell ⌈t / width⌉: with a width of a day and times in whole days nothing is lost, and the curve is
-//! Kaplan and Meier's. Wider cells take all that happens in one for its end. Whoever is followed beyond the horizon is censored there.
+//! Times are taken to be whole units, such as days. A patient with the event at t is in the cell ⌈t / width⌉. With a width of 1 nothing is
+//! lost: who is censored at t is in the same cell and at risk in it, and the curve is Kaplan and Meier's. Whoever is followed beyond the
+//! horizon is censored there.
 //!
-//! * [`curve`]: Kaplan–Meier, its median and its restricted mean.
+//! Wider cells make a life table (Berkson and Gage 1950; Kalbfleisch and Prentice 2002, section 1.4). Who is censored at t is in the cell
+//! ⌊t / width⌋ + 1, whose first day they leave before: those who are all censored at a cell's end, as at the end of a study, were at risk
+//! during the whole cell and in none after it. Of the others in a cell of w days, censored on its days 0 to w − 1 evenly, the part
+//! (1 + 1/w)/2 is not at risk on average, and n' = n − c (1 + 1/w)/2 are. Within a cell the hazard is taken to be constant.
+//!
+//! * [`curve`]: Kaplan–Meier or the life table, its median and its restricted mean.
+//! * `area`: the integral of a constant hazard over a cell.
 //! * [`log_rank`]: the test between groups, within strata, weighted.
 
+mod area;
 pub mod curve;
 #[cfg(test)]
 mod late;
@@ -14,6 +22,8 @@ pub mod log_rank;
 mod sparse;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wide;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,9 +51,52 @@ impl Grid {
             .then_some(Grid { width, last: last as usize })
     }
 
-    /// How many cells; the first is time 0 alone.
+    /// How many cells; the first is time 0 alone. Where cells are wide, the last holds those who were at risk up to the grid's end.
     pub fn cells(&self) -> usize {
-        self.last + 1
+        self.last + 1 + usize::from(self.is_wide())
+    }
+
+    /// The last cell in which an event can be.
+    pub fn last(&self) -> usize {
+        self.last
+    }
+
+    /// Whether a cell holds several of the time's units.
+    pub fn is_wide(&self) -> bool {
+        self.width > 1.0
+    }
+
+    /// The part of a cell's censored that is not at risk in it, on average.
+    pub fn gone(&self, cell: usize) -> f64 {
+        match cell {
+            0 => 0.0,
+            _ if !self.is_wide() => 0.0,
+            // On the days 1 to w − 1: those of time 0 are in the cell before.
+            1 => 0.5,
+            _ => 0.5 + 0.5 / self.width,
+        }
+    }
+
+    /// Which parts of a cell's events and of its censored have left before a time in it.
+    pub(crate) fn left_before(&self, cell: usize, time: f64) -> (f64, f64) {
+        if !self.is_wide() || cell == 0 {
+            return (0.0, 0.0);
+        }
+        let day = (time - self.time(cell - 1)).clamp(0.0, self.width);
+        let events = (day - 1.0).max(0.0) / self.width;
+        (events, if cell == 1 { (day - 1.0).max(0.0) / (self.width - 1.0).max(1.0) } else { day / self.width })
+    }
+
+    /// The cell of a time, for reading a curve there, and how far into it the time is, 1 at its end.
+    pub(crate) fn within(&self, time: f64) -> (usize, f64) {
+        if !self.is_wide() {
+            return (self.reached(time), 1.0);
+        }
+        let cell = (time / self.width - 1e-9).ceil().max(0.0);
+        if cell > self.last as f64 || cell < 1.0 {
+            return ((cell as usize).min(self.last), 1.0);
+        }
+        (cell as usize, (time / self.width - (cell - 1.0)).clamp(0.0, 1.0))
     }
 
     /// The time of a cell: its end.
@@ -68,8 +121,14 @@ impl Grid {
         if time.is_nan() || time < 0.0 {
             return None;
         }
+        let end = self.cells() - 1;
         let cell = (time / self.width - 1e-9).ceil().max(0.0);
-        if cell > self.last as f64 { Some((self.last, false)) } else { Some((cell as usize, event)) }
+        if cell > self.last as f64 {
+            return Some((end, false));
+        }
+        let whole = (time / self.width + 1e-9).floor();
+        let leaves_next = !event && self.is_wide() && time > 0.0;
+        Some((if leaves_next { (whole as usize + 1).min(end) } else { cell as usize }, event))
     }
 }
 
@@ -80,6 +139,20 @@ pub struct Course {
     pub events: Vec<f64>,
     /// At risk.
     pub risk: Vec<f64>,
+    /// The part of each cell's others that is not at risk in it, on average; none where cells are not wide.
+    pub gone: Vec<f64>,
+}
+
+impl Course {
+    /// Those at risk during a cell, on average.
+    pub(crate) fn exposed(&self, cell: usize) -> f64 {
+        let at = |v: &[f64], i: usize| v.get(i).copied().unwrap_or(0.0);
+        let n = at(&self.risk, cell);
+        match at(&self.gone, cell) {
+            0.0 => n,
+            gone => n - gone * (n - at(&self.risk, cell + 1) - at(&self.events, cell)),
+        }
+    }
 }
 
 /// Events and censorings by cell, group and stratum. The inputs are the time, the event (levels no, yes), and the group and the
@@ -125,11 +198,15 @@ impl Survival {
         ((stratum * self.groups() + group) * 2 + usize::from(event)) * self.grid.cells() + cell
     }
 
+    fn gone(&self) -> Vec<f64> {
+        (0..self.grid.cells()).map(|c| self.grid.gone(c)).collect()
+    }
+
     /// The course of a group in a stratum.
     fn course(&self, merged: &MergedRelease, stratum: usize, group: usize) -> Course {
         let layout = self.layout();
         let cells = self.grid.cells();
-        let mut out = Course { events: vec![0.0; cells], risk: vec![0.0; cells] };
+        let mut out = Course { events: vec![0.0; cells], risk: vec![0.0; cells], gone: self.gone() };
         let mut left = 0.0;
         for cell in (0..cells).rev() {
             let value = |event| merged.value(self.lane(stratum, group, event, cell), &layout);
@@ -144,7 +221,7 @@ impl Survival {
     /// The course of a group in all strata.
     fn all_strata(&self, courses: &[Vec<Course>], group: usize) -> Course {
         let cells = self.grid.cells();
-        let mut out = Course { events: vec![0.0; cells], risk: vec![0.0; cells] };
+        let mut out = Course { events: vec![0.0; cells], risk: vec![0.0; cells], gone: self.gone() };
         for one in courses.iter().filter_map(|s| s.get(group)) {
             out.events.iter_mut().zip(&one.events).for_each(|(a, b)| *a += b);
             out.risk.iter_mut().zip(&one.risk).for_each(|(a, b)| *a += b);

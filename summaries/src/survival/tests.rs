@@ -220,8 +220,8 @@ fn the_log_rank_test_and_the_curve_hold_under_noise() {
         let (mut time, mut event, mut group) = (Vec::new(), Vec::new(), Vec::new());
         for i in 0..800u32 {
             let (death, end) = (-60.0 * uniform().ln(), 20.0 + 120.0 * uniform());
-            // Of whole cells, so that grouping biases nothing: a death in a cell is at its end, and censoring follows it.
-            let (death, end) = ((death / 10.0).ceil() * 10.0, (end / 10.0).floor() * 10.0);
+            // Of whole days.
+            let (death, end) = (death.ceil(), end.floor());
             time.push(death.min(end));
             event.push(u32::from(death <= end));
             group.push(i % 2);

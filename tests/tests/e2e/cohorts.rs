@@ -243,6 +243,15 @@ fn exits_and_time_at_risk() {
     study += &time("censored", "censor = { table = \"condition\", set = \"y\" }");
     study += &time("exposed", "").replace("kind = \"table1\"", "kind = \"table1\"\ncohort = \"exposed\"");
     study += &time("until_y", "").replace("kind = \"table1\"", "kind = \"table1\"\ncohort = \"until_y\"");
+    // Ten days of p1 are not covered, from 31 January to 9 February.
+    for gap in [9, 10] {
+        study += &format!(
+            "[cohorts.gap{gap}]\nentry = {{ table = \"drug_exposure\", set = \"a\" }}\ninclusion = [{{ age = [18, 120] }}]\n\
+             exit = {{ exposure = {{ set = \"a\", gap = {gap}, surveillance = 5 }} }}\n"
+        );
+        let cohort = format!("kind = \"table1\"\ncohort = \"gap{gap}\"");
+        study += &time(&format!("gap{gap}"), "").replace("kind = \"table1\"", &cohort);
+    }
     let results = results(&study);
     let of = |name: &str| {
         let mean = value(&results, name, &format!("{name}_t"), "mean").unwrap();
@@ -259,6 +268,8 @@ fn exits_and_time_at_risk() {
     assert_eq!(of("censored"), (4.0, 50.0 + 121.0 + 60.0 + 14.0, 1.0));
     // p1 is exposed to day 69, with 5 days after; the others to day 29 and 5.
     assert_eq!(of("exposed"), (4.0, 50.0 + 34.0 + 34.0 + 34.0, 1.0));
+    assert_eq!(of("gap10"), of("exposed"));
+    assert_eq!(of("gap9"), (4.0, 4.0 * 34.0, 0.0));
     // p6 leaves with Y on day 14, p2 with Y on day 121; 2020-11-01 is day 305, and before day 400.
     assert_eq!(of("until_y"), (4.0, 50.0 + 121.0 + 60.0 + 14.0, 1.0));
 }

@@ -257,6 +257,113 @@ fn hospitals_far_from_the_first_guess_are_reached() {
     }
 }
 
+/// A feature that is the hospital's alone, such as its size, with an outcome that differs between hospitals.
+fn of_hospitals(draws: &mut Draws) -> Vec<PatientBatch> {
+    let one = |place: usize, draws: &mut Draws| {
+        let n = 800;
+        let x: Vec<f64> = (0..n).map(|_| draws.normal().clamp(-3.0, 3.0)).collect();
+        let risk = 0.2 + 0.15 * place as f64;
+        let y = (0..n).map(|_| u32::from(draws.uniform() < risk)).collect();
+        PatientBatch::new(n, vec![Column::Real(x), Column::Real(vec![place as f64 - 1.5; n]), Column::Level(y)])
+            .unwrap()
+    };
+    (0..4).map(|place| one(place, draws)).collect()
+}
+
+/// Such a feature is not told with a baseline for each hospital, under noise as without, and is not told with one for all in its place.
+#[test]
+fn what_does_not_vary_within_a_hospital_is_not_told() {
+    for sd in [0.0, 0.3, 1.0] {
+        for seed in 0..10 {
+            let mut draws = Draws(seed * 3 + 1);
+            let sites = of_hospitals(&mut draws);
+            let e = run(if sd > 0.0 { 4 } else { 50 }, &sites, sd, &mut draws);
+            let row = coefficient(&e, "z");
+            assert!(row.suppressed, "noise {sd}, seed {seed}: {row:?}");
+            assert!(row.note.contains("within a hospital") && row.note.contains("'z'"), "noise {sd}: {row:?}");
+            if sd > 0.0 {
+                break;
+            }
+        }
+    }
+}
+
+/// A hospital where nobody has the outcome has no estimate of its own, and is in no evaluation: what is told is of the same hospitals whether
+/// its intercept has gone far or not.
+#[test]
+fn a_hospital_of_one_class_tells_nothing() {
+    let mut draws = Draws(31);
+    let mut sites = batches(&[900, 800, 700], 9);
+    let x = (0..900).map(|_| draws.normal().clamp(-3.0, 3.0)).collect();
+    let z = (0..900).map(|_| draws.normal().clamp(-3.0, 3.0)).collect();
+    sites.push(PatientBatch::new(900, vec![Column::Real(x), Column::Real(z), Column::Level(vec![0; 900])]).unwrap());
+    let value = |e: &Estimate, name: &str| e.rows.iter().find(|r| r.term == "model" && r.statistic == name).cloned();
+    for sd in [0.0, 0.5] {
+        for steps in [5, 8, 50] {
+            let e = run(steps, &sites, sd, &mut Draws(2));
+            let baselines = value(&e, "baselines").unwrap();
+            assert_eq!(baselines.estimate, Some(3.0), "noise {sd}, {steps} steps: {baselines:?}");
+            assert_eq!(baselines.note.contains("noise"), sd > 0.0, "{baselines:?}");
+            if sd == 0.0 {
+                let n = value(&e, "steps").and_then(|r| r.estimate);
+                assert!(n.is_none_or(|n| n <= 8.0), "{n:?} steps by an intercept that goes on for ever");
+            }
+        }
+        // Its own estimate, of the last step.
+        let mut program = model(5);
+        program.at_site("s-3");
+        let theta = [vec![0.0, 0.2, -0.1], vec![tag("s-3"), -6.0]].concat();
+        let mut parts = Vec::new();
+        for work in program.work(3, &theta).unwrap() {
+            let mut lanes = Lanes::zeros(work.statistic.layout().lanes);
+            work.statistic.accumulate(&sites[3].select(&work.columns).unwrap(), &mut lanes).unwrap();
+            let sigma = sd * work.statistic.sensitivity().l2;
+            let lanes = lanes.values().iter().map(|v| v + (sigma * draws.normal()) as i64).collect();
+            parts.push(MergedRelease { lanes, noise_variance: sigma * sigma, unit: 1.0, sites: 1, shared: 1 });
+        }
+        let own = program.own("s-3", 3, &theta, &MergedRound { parts, sites: 1 }).unwrap();
+        assert!(own.rows.iter().all(|r| r.suppressed), "noise {sd}: {:?}", own.rows);
+    }
+}
+
+/// A hospital that lacks a level tells its other terms, and what it tells is as if the level were not asked for.
+#[test]
+fn a_level_that_a_hospital_lacks_leaves_its_other_terms() {
+    let mut draws = Draws(17);
+    let n = 600;
+    let x: Vec<f64> = (0..n).map(|_| draws.normal().clamp(-3.0, 3.0)).collect();
+    let group: Vec<u32> = (0..n).map(|i| (i % 2) as u32).collect();
+    let y: Vec<u32> = x.iter().map(|x| u32::from(draws.uniform() < 1.0 / (1.0 + (0.5 - 0.6 * x).exp()))).collect();
+    let columns = vec![Column::Real(x), Column::Level(group), Column::Level(y)];
+    let batch = PatientBatch::new(n, columns).unwrap();
+    let of = |levels: &[&str]| {
+        let names = levels.iter().map(|l| (*l).to_owned()).collect();
+        let design = Design::new(vec![number("x"), Term::Level { name: "grp".to_owned(), levels: names }]);
+        let program = Glm::new(design, Family::Logistic, vec![0, 1, 2], 5, reporting());
+        let first = program.first();
+        let mut parts = Vec::new();
+        for work in program.work(0, &first).unwrap() {
+            let mut lanes = Lanes::zeros(work.statistic.layout().lanes);
+            work.statistic.accumulate(&batch.select(&work.columns).unwrap(), &mut lanes).unwrap();
+            parts.push(MergedRelease {
+                lanes: lanes.into_values(),
+                noise_variance: 0.0,
+                unit: 1.0,
+                sites: 1,
+                shared: 1,
+            });
+        }
+        program.own("s", 0, &first, &MergedRound { parts, sites: 1 }).unwrap()
+    };
+    let (lacking, whole) = (of(&["a", "b", "c"]), of(&["a", "b"]));
+    assert!(coefficient(&lacking, "grp=c").suppressed);
+    for term in ["x", "grp=b"] {
+        let (a, b) = (coefficient(&lacking, term), coefficient(&whole, term));
+        assert!((a.estimate.unwrap() - b.estimate.unwrap()).abs() < 1e-7, "{term}: {a:?} {b:?}");
+        assert!(a.note.contains("one Newton step"), "{a:?}");
+    }
+}
+
 #[test]
 fn parameters_of_another_form_are_refused() {
     let m = model(3);
