@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use nalgebra::{DMatrix, DVector, Dyn, SymmetricEigen};
 use summaries::Row;
 
+use crate::ridge::{pulled, sampling};
+
 /// Steps smaller than this, without noise, are the end.
 pub(crate) const CONVERGED: f64 = 1e-11;
 /// Without noise a last step longer than this, beside the coefficients, has not arrived.
@@ -39,12 +41,15 @@ pub(crate) struct Sums {
     pub(crate) unit: f64,
     /// The norm of the rows that the coefficients are of.
     pub(crate) norm: f64,
+    /// A penalty's second derivative, divided by the same.
+    pub(crate) ridge: Option<DMatrix<f64>>,
 }
 
 /// What the last step said.
 #[derive(Clone, Debug)]
 pub(crate) enum Fit {
-    /// Coefficients of the unit-ball rows, with the inverse of the curvature and the privacy's part of their covariance.
+    /// Coefficients of the unit-ball rows, with the sampling's part of their covariance, in units of that of the curvature's inverse, and
+    /// the privacy's part.
     Reached(Vec<f64>, DMatrix<f64>, DMatrix<f64>),
     /// Why there are none.
     Withheld(&'static str),
@@ -136,11 +141,15 @@ impl Ascent {
             let why = if far { SEPARATED } else { "no complete patient, or the outcome never varies" };
             return (theta.to_vec(), 0.0, Fit::Withheld(why));
         }
+        let (h, gradient) = match &sums.ridge {
+            Some(r) => (h + r, pulled(&sums.gradient, r, theta)),
+            None => (h, sums.gradient.clone()),
+        };
         let eigen = SymmetricEigen::new(h);
         let least = eigen.eigenvalues.min();
         let lifted = eigen.eigenvalues.map(|v| 1.0 / v.max(floor));
         let inverse = &eigen.eigenvectors * DMatrix::from_diagonal(&lifted) * eigen.eigenvectors.transpose();
-        let mut step = &inverse * &sums.gradient;
+        let mut step = &inverse * &gradient;
         let length = step.norm();
         let longest = LONGEST_STEP * sums.norm;
         if length > longest {
@@ -154,13 +163,16 @@ impl Ascent {
         // A step that is long beside its own error has not arrived: too few steps, or an outcome that the features separate.
         let error = (inverse.trace() / sums.unit + privacy.trace()).max(0.0).sqrt();
         let by_noise = sums.unit * (&noise_of_gradient * &inverse).trace();
-        let rises = is_rising(sums.unit * sums.gradient.dot(&step), by_noise + self.left);
+        let rises = is_rising(sums.unit * gradient.dot(&step), by_noise + self.left);
         self.left = by_noise;
         let arrived =
             differs || if exact { length <= STILL * (1.0 + norm_of(theta)) } else { length <= 3.0 * error && !rises };
         let arrived = arrived && length <= longest;
         let fit = match (reliable, arrived) {
-            (true, true) => Fit::Reached(next.clone(), inverse, privacy),
+            (true, true) => {
+                let sampling = sums.ridge.as_ref().map(|r| sampling(&inverse, r));
+                Fit::Reached(next.clone(), sampling.unwrap_or(inverse), privacy)
+            }
             (true, false) => Fit::Withheld(SEPARATED),
             (false, _) if exact && far => Fit::Withheld(SEPARATED),
             (false, _) if exact => Fit::Collinear(flat(&eigen, floor)),

@@ -16,6 +16,7 @@
 //! * [`cox`]: proportional hazards, by sums over the cells of time.
 //! * [`piecewise`]: hazards constant within intervals.
 //! * [`propensity`]: treatment effects by weights and strata of the score; [`weighting`]: what is compared.
+//! * `ridge`: a penalty on long coefficients.
 //! * [`registry`]: an example of every statistic, for the tests that hold for each.
 //! * [`scores`]: accuracy and AUC from a histogram of scores.
 
@@ -34,6 +35,7 @@ pub mod newton;
 pub mod piecewise;
 pub mod propensity;
 pub mod registry;
+mod ridge;
 pub mod scores;
 pub mod spline;
 pub mod weighting;

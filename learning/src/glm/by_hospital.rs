@@ -19,15 +19,15 @@ use std::collections::BTreeMap;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use summaries::{Estimate, MergedRelease, MergedRound, OfSite, PartWork, Program, ProgramError, Row, Statistic, Step};
 
-use super::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, Glm, sums, tell};
+use super::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, Glm};
 use crate::ascent::{
-    Ascent, CONVERGED, Fit, LONGEST_STEP, Past, SEPARATED, STILL, Sums, every, flat, is_long, is_rising, spread,
-    steps_needed,
+    CONVERGED, Fit, LONGEST_STEP, Past, SEPARATED, STILL, Sums, every, flat, is_long, is_rising, spread, steps_needed,
 };
 use crate::design::Design;
 use crate::family::Family;
 use crate::level::leveled;
 use crate::newton::{Curvature, Gradient};
+use crate::ridge::{pulled, sampling};
 
 /// A generalised linear model with an intercept for each hospital.
 pub struct ByHospital {
@@ -191,7 +191,7 @@ impl ByHospital {
 
     fn sums(&self, release: &MergedRound) -> Result<Sums, ProgramError> {
         let [gradient, curvature] = release.parts.as_slice() else { return Err(ProgramError::Merged) };
-        sums(&self.glm.design, self.glm.likelihood.unit(), gradient, curvature)
+        self.glm.read(gradient, curvature)
     }
 
     /// The step that the hospitals' sums lead to from the slopes: its length, the fit, and the hospitals' parts.
@@ -215,6 +215,12 @@ impl ByHospital {
             };
             return (DVector::zeros(p), Fit::Withheld(why));
         }
+        // The intercepts have no penalty, so they drop out as without one.
+        let ridge = self.glm.ridge.as_ref().map(|r| r.per(unit).view((1, 1), (p, p)).into_owned());
+        let (curvature, gradient) = match &ridge {
+            Some(r) => (curvature + r, pulled(&gradient, r, slopes.as_slice())),
+            None => (curvature, gradient),
+        };
         let eigen = SymmetricEigen::new(curvature);
         let least = eigen.eigenvalues.min();
         let lifted = eigen.eigenvalues.map(|v| 1.0 / v.max(floor));
@@ -235,7 +241,7 @@ impl ByHospital {
         // The first round decides for all: later ones are averaged.
         let later = if round == 0 { f64::from(self.glm.steps.max(2) - 1).sqrt() } else { 1.0 };
         let fit = match (least > if exact { floor } else { 2.0 * floor / later }, arrived && length <= longest) {
-            (true, true) => Fit::Reached(next, inverse, privacy),
+            (true, true) => Fit::Reached(next, ridge.map(|r| sampling(&inverse, &r)).unwrap_or(inverse), privacy),
             (true, false) => Fit::Withheld(SEPARATED),
             (false, _) if exact && far => Fit::Withheld(SEPARATED),
             (false, _) if exact => Fit::Collinear(flat(&eigen, floor)),
@@ -433,9 +439,7 @@ impl Program for ByHospital {
             return None;
         }
         let theta = self.theta(parameters, Some(tag(site))).ok()?;
-        let fit = Ascent::alone(&theta, self.sums(release).ok()?);
-        let unit = (self.glm.likelihood.unit(), 1.0);
-        Some(tell(&self.glm.design, Some(&fit), unit, self.glm.likelihood.family.ratio(), &self.glm.reporting))
+        Some(self.glm.alone(&theta, self.sums(release).ok()?))
     }
 }
 

@@ -170,6 +170,7 @@ impl Program for PiecewiseExponential {
             lanes: bend.entries(),
             unit: self.model.cap,
             norm: self.model.design.norm(),
+            ridge: None,
         };
         let mut sums = sums;
         let largest = sums.curvature.diagonal().max();
