@@ -400,6 +400,9 @@ pub enum What {
         /// Relative hazards above this, beside a patient in the middle of all bounds, count as this. The noise grows with it.
         #[serde(default = "cap")]
         cap: f64,
+        /// As in [`Fitting`].
+        #[serde(default, skip_serializing_if = "regression::is_none")]
+        penalty: f64,
         /// A baseline for each hospital, or one for all.
         #[serde(default, skip_serializing_if = "Baseline::is_hospital")]
         baseline: Baseline,
@@ -539,10 +542,20 @@ impl What {
                 "baseline",
                 "steps",
                 "clip",
+                "penalty",
             ],
-            "gamma" | "logistic" => {
-                &["outcome", "features", "interactions", "splines", "offset", "weights", "baseline", "steps", "clip"]
-            }
+            "gamma" | "logistic" => &[
+                "outcome",
+                "features",
+                "interactions",
+                "splines",
+                "offset",
+                "weights",
+                "baseline",
+                "steps",
+                "clip",
+                "penalty",
+            ],
             "piecewise_exponential" => {
                 &["time", "event", "features", "interactions", "splines", "cuts", "horizon", "steps", "cap"]
             }
@@ -559,6 +572,7 @@ impl What {
                 "ties",
                 "steps",
                 "cap",
+                "penalty",
             ],
             _ => return None,
         })

@@ -106,6 +106,20 @@ fn regressions() {
 }
 
 #[test]
+fn penalties() {
+    right("kind = \"logistic\"\noutcome = \"died\"\nfeatures = [\"age\", \"sex\"]\npenalty = 1\n");
+    right("kind = \"cox\"\ntime = \"days\"\nevent = \"ended\"\nfeatures = [\"age\"]\nwidth = 30\npenalty = 2.5\n");
+    wrong(
+        "kind = \"poisson\"\noutcome = \"visits\"\nfeatures = [\"age\"]\npenalty = -1\n",
+        &["analysis.0.penalty: penalty must be 0 to a billion"],
+    );
+    wrong(
+        "kind = \"negative_binomial\"\noutcome = \"visits\"\nfeatures = [\"age\"]\npenalty = 1\n",
+        &["no setting 'penalty'"],
+    );
+}
+
+#[test]
 fn terms_of_a_formula() {
     let spline = "[[analysis.splines]]\nfeature = \"age\"\nknots = [40, 55, 70]\n";
     for kind in ["logistic", "poisson", "negative_binomial", "gamma"] {

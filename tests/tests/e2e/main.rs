@@ -12,6 +12,7 @@ mod coordinator_killed;
 mod demo;
 mod distinct;
 mod equal_question;
+mod fed_tcga_brca;
 mod feed_killed;
 mod flamby;
 mod harness;
