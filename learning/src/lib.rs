@@ -17,6 +17,7 @@
 //! * [`piecewise`]: hazards constant within intervals.
 //! * [`propensity`]: treatment effects by weights and strata of the score; [`weighting`]: what is compared.
 //! * `ridge`: a penalty on long coefficients.
+//! * [`training`]: linear models and perceptrons in clipped steps.
 //! * [`registry`]: an example of every statistic, for the tests that hold for each.
 //! * [`scores`]: accuracy and AUC from a histogram of scores.
 
@@ -38,6 +39,7 @@ pub mod registry;
 mod ridge;
 pub mod scores;
 pub mod spline;
+pub mod training;
 pub mod weighting;
 
 pub use cox::{Cox, Ties};

@@ -1,0 +1,203 @@
+//! The one statistic of training: the sum over patients of their gradients, each cut to a public length.
+//!
+//! A patient adds g·min(1, C/‖g‖), g the slope of the own log-likelihood at the round's parameters and C the clip; beside it the own loss, as a
+//! share of the most that it counts for, and whether the own gradient was as long as the clip, both times a tenth of C. So the vector's norm
+//! is at most C·√(1 + 2/100): half a per cent of noise for each of the two curves that tell how training goes.
+//!
+//! The norm is computed from the same factors that are written; what floating point may lose there is far below a part in 10⁹, by which the
+//! cut is shorter. A gradient whose norm is no number, or beyond all numbers, counts for nothing.
+//!
+//! Patients are taken in blocks of [`BLOCK`], the last one filled up with rows of 0 that are not written: so what a patient adds does not
+//! depend on who else is in the block, and the sum over sites and batches is the same to the last bit however patients are dealt out.
+
+use ndarray::Array2;
+use summaries::lanes::encode;
+use summaries::{
+    AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity,
+    Statistic,
+};
+
+use super::loss::Loss;
+use super::network::Network;
+use crate::design::Design;
+
+/// Patients whose gradients are taken at once.
+pub const BLOCK: usize = 128;
+
+/// What the loss and the share of cut gradients weigh, beside the clip.
+const BESIDE: f64 = 0.1;
+
+/// How much shorter a gradient is cut, for what floating point may lose.
+const MARGIN: f64 = 1e-9;
+
+/// A model to train: features, a network of them, a loss.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    design: Design,
+    network: Network,
+    loss: Loss,
+}
+
+impl Model {
+    /// Of a design's scaled columns, each within −1 and 1. `None` where the network does not have as many inputs, or the loss as many
+    /// outputs.
+    pub fn new(design: Design, network: Network, loss: Loss) -> Option<Model> {
+        let design = design.without_intercept().clipped(None);
+        let fits = design.width() == network.inputs() && loss.outputs() == network.outputs();
+        fits.then_some(Model { design, network, loss })
+    }
+
+    /// The features.
+    pub fn design(&self) -> &Design {
+        &self.design
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The loss.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// What it reads: the design's columns, then the outcome.
+    pub fn inputs(&self) -> Vec<Input> {
+        let mut out = self.design.inputs();
+        out.push(self.loss.input());
+        out
+    }
+
+    /// Calls `f` with the scaled features and the outcomes of at most [`BLOCK`] complete patients at a time; rows beyond them are 0.
+    ///
+    /// # Errors
+    /// The batch does not fit, or `f` failed.
+    pub(crate) fn blocks(
+        &self,
+        statistic: &'static str,
+        patients: &PatientBatch,
+        mut f: impl FnMut(Array2<f64>, &[f64]) -> Result<(), AccumulateError>,
+    ) -> Result<(), AccumulateError> {
+        let place = self.design.inputs().len();
+        let wrong = AccumulateError::Column { statistic, wanted: "outcome", place };
+        let Some(column) = patients.column(place) else { return Err(wrong) };
+        let width = self.design.width();
+        let scale = self.design.norm();
+        let mut rows = Array2::zeros((BLOCK, width));
+        let mut outcomes = Vec::with_capacity(BLOCK);
+        self.design.rows(statistic, patients, |patient, row, _| {
+            let Some(y) = self.loss.outcome(column, patient) else { return Ok(()) };
+            for (slot, u) in rows.row_mut(outcomes.len()).iter_mut().zip(row) {
+                *slot = u * scale;
+            }
+            outcomes.push(y);
+            if outcomes.len() == BLOCK {
+                let full = std::mem::replace(&mut rows, Array2::zeros((BLOCK, width)));
+                f(full, &outcomes)?;
+                outcomes.clear();
+            }
+            Ok(())
+        })?;
+        if outcomes.is_empty() { Ok(()) } else { f(rows, &outcomes) }
+    }
+}
+
+/// The sum at given parameters.
+#[derive(Clone)]
+pub struct ClippedGradient {
+    model: Model,
+    theta: Vec<f64>,
+    clip: f64,
+}
+
+/// What a merged sum says.
+pub(crate) struct Sum {
+    /// The summed gradient, the network's parameters long.
+    pub(crate) gradient: Vec<f64>,
+    /// The summed loss.
+    pub(crate) loss: f64,
+    /// How many patients' gradients were cut.
+    pub(crate) cut: f64,
+    /// The noise's standard deviation of a lane, of the loss and of the number cut.
+    pub(crate) noise: [f64; 3],
+}
+
+impl ClippedGradient {
+    /// `None` where the parameters are not as many as the model's, or the clip is not above 0.
+    pub fn new(model: Model, theta: Vec<f64>, clip: f64) -> Option<ClippedGradient> {
+        let fits = theta.len() == model.network.parameters() && clip > 0.0 && clip.is_finite();
+        fits.then_some(ClippedGradient { model, theta, clip })
+    }
+
+    /// What a merged release says.
+    pub(crate) fn read(&self, merged: &MergedRelease) -> Sum {
+        let (layout, d) = (self.layout(), self.theta.len());
+        let beside = BESIDE * self.clip;
+        let sd = merged.variance(&layout).sqrt();
+        let most = self.model.loss.most();
+        Sum {
+            gradient: (0..d).map(|lane| merged.value(lane, &layout)).collect(),
+            loss: merged.value(d, &layout) / beside * most,
+            cut: merged.value(d + 1, &layout) / beside,
+            noise: [sd, sd / beside * most, sd / beside],
+        }
+    }
+}
+
+impl Statistic for ClippedGradient {
+    fn name(&self) -> &'static str {
+        "clipped_gradient"
+    }
+    fn inputs(&self) -> Vec<Input> {
+        self.model.inputs()
+    }
+    fn layout(&self) -> Layout {
+        Layout { lanes: self.theta.len() + 2, scale: FIXED_POINT }
+    }
+    fn sensitivity(&self) -> Sensitivity {
+        let norm = self.clip * (1.0 + 2.0 * BESIDE * BESIDE).sqrt();
+        Sensitivity::fixed_point(self.layout().lanes, norm, self.clip)
+    }
+    fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
+        const NAME: &str = "clipped_gradient";
+        self.check(lanes)?;
+        let (network, loss, d) = (&self.model.network, self.model.loss, self.theta.len());
+        let misfit = || AccumulateError::Column { statistic: NAME, wanted: "feature", place: 0 };
+        self.model.blocks(NAME, patients, |rows, outcomes| {
+            let mut tape = network.forward(&self.theta, rows).ok_or_else(misfit)?;
+            let mut slopes = std::mem::take(&mut tape.outputs);
+            let mut losses = Vec::with_capacity(outcomes.len());
+            for (mut slope, y) in slopes.rows_mut().into_iter().zip(outcomes) {
+                losses.push(slope.as_slice_mut().map_or(f64::NAN, |s| loss.turn(s, *y)));
+            }
+            let factors = network.backward(&self.theta, tape, slopes).ok_or_else(misfit)?;
+            for (patient, loss_of_one) in losses.iter().enumerate() {
+                let norm = factors.norm2.get(patient).copied().unwrap_or(f64::NAN).sqrt();
+                let share = (loss_of_one / loss.most()).clamp(0.0, 1.0);
+                lanes.add(NAME, d, encode(BESIDE * self.clip * share))?;
+                let is_cut = norm.is_nan() || norm >= self.clip;
+                lanes.add(NAME, d + 1, encode(BESIDE * self.clip * f64::from(u8::from(is_cut))))?;
+                if !norm.is_finite() {
+                    continue;
+                }
+                let keep = if is_cut { self.clip / norm } else { 1.0 } * (1.0 - MARGIN);
+                for (layer, a, delta) in &factors.layers {
+                    let (Some(a), Some(delta)) = (a.row(patient).to_slice(), delta.row(patient).to_slice()) else {
+                        return Err(misfit());
+                    };
+                    let largest = a.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+                    let starts = (layer.first..).step_by(layer.inputs + 1);
+                    for (first, back) in starts.zip(delta) {
+                        lanes.add(NAME, first, encode(keep * back))?;
+                        lanes.add_scaled(NAME, first + 1, keep * back, (a, largest))?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+    fn estimate(&self, _: &MergedRelease, _: &Reporting) -> Estimate {
+        Estimate::default()
+    }
+}
