@@ -3,6 +3,7 @@
 mod baseline;
 mod calendar;
 mod regression;
+pub mod training;
 
 use learning::Ties;
 use learning::propensity::Cuts;
@@ -407,6 +408,8 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Baseline::is_hospital")]
         baseline: Baseline,
     },
+    /// A model trained in clipped steps.
+    Train(Box<training::Train>),
     /// Logistic regression.
     Logistic {
         /// The outcome, a feature with the levels no and yes.
@@ -493,6 +496,7 @@ impl What {
             What::PiecewiseExponential { .. } => "piecewise_exponential",
             What::Cox { .. } => "cox",
             What::Logistic { .. } => "logistic",
+            What::Train(_) => "train",
         }
     }
 
@@ -556,6 +560,7 @@ impl What {
                 "clip",
                 "penalty",
             ],
+            "train" => &["outcome", "features", "interactions", "splines", "model", "strategy"],
             "piecewise_exponential" => {
                 &["time", "event", "features", "interactions", "splines", "cuts", "horizon", "steps", "cap"]
             }
@@ -618,6 +623,7 @@ impl What {
             What::Logistic { outcome, formula, beside, .. } | What::Gamma { outcome, formula, beside, .. } => {
                 formula.features.iter().chain(std::iter::once(outcome)).chain(beside.features()).cloned().collect()
             }
+            What::Train(train) => train.features(),
             What::Linear { outcome, formula, weights, .. } => {
                 formula.features.iter().chain(std::iter::once(outcome)).chain(weights).cloned().collect()
             }

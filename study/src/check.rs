@@ -9,6 +9,7 @@ mod notes;
 mod regressions;
 mod stream;
 mod times;
+mod training;
 
 pub use notes::notes;
 

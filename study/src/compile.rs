@@ -3,6 +3,7 @@
 mod propensity;
 mod regression;
 mod stream;
+pub(crate) mod training;
 
 use std::sync::Arc;
 
@@ -298,6 +299,9 @@ fn of_one(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileErr
             yes_no(study, by).map_err(|_| wrong(format!("'{by}' has not two levels")))?;
             let r = summaries::rank_sum::RankSum::new(lower, upper, *bins).ok_or_else(|| bad("rank-sum test"))?;
             vec![one("rank_sum", made(r), all)]
+        }
+        What::Train(train) => {
+            return training::program(study, train, reporting(study, &names)).map_err(wrong);
         }
         What::Linear { .. }
         | What::Logistic { .. }

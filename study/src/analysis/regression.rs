@@ -98,6 +98,7 @@ impl What {
                 *fitting = Fitting { steps: fitting.steps.max(50), clip: None, ..*fitting };
             }
             What::Linear { clip, .. } => *clip = None,
+            What::Train(train) => train.exact(),
             // Wide public bounds have a middle far from every patient.
             What::Cox { steps, cap, .. } => (*steps, *cap) = ((*steps).max(50), cap.max(1e3)),
             What::Propensity { steps, .. } => *steps = (*steps).max(50),
