@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::harness::{array, simulated_here};
+use crate::harness::{array, simulated};
 use insitu_tests::shared_data;
 use serde_json::Value;
 
@@ -25,6 +25,11 @@ pub(crate) fn table(folder: &str, file: &str, words: &[&[&str]]) -> Option<Table
 
 /// Runs a study over the table's rows, dealt out to three sites, and returns its results.
 pub(crate) fn federation(table: &Table, study: &str) -> Value {
+    federated(table, study, "off")
+}
+
+/// The same, with noise `on` or `off`.
+pub(crate) fn federated(table: &Table, study: &str, noise: &str) -> Value {
     let dir = tempfile::tempdir().unwrap();
     let mut mapping = "format = \"csv\"\n[[file]]\nmatch = \"*.csv\"\nperson = { column = \"row\" }\n".to_owned();
     mapping += "[[file.row]]\ntable = \"patient\"\n[file.row.set]\nsex = \"U\"\n";
@@ -59,7 +64,9 @@ pub(crate) fn federation(table: &Table, study: &str) -> Value {
         let line = format!("kind = \"{kind}\"\n");
         study = study.replace(&line, &format!("{line}baseline = \"common\"\n"));
     }
-    simulated_here(dir.path(), &format!("{head}{study}"))
+    let file = dir.path().join("study.toml");
+    std::fs::write(&file, format!("{head}{study}")).unwrap();
+    simulated(&file, dir.path(), noise)
 }
 
 pub(crate) fn feature(name: &str, shape: &str) -> String {
