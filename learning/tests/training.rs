@@ -234,6 +234,46 @@ fn full_batch_descent_is_the_pooled_one() {
     }
 }
 
+/// A training that is opened again after every round, from what it remembers alone, is the one that never stopped.
+#[test]
+fn a_training_goes_on_from_its_memory() {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let batch = patients(Loss::Softmax(3), 200, &mut rng);
+    let moments = Moments { first: 0.9, second: 0.99, tau: 1e-3 };
+    for (optimiser, patients) in [
+        (Optimiser::Sgd { momentum: 0.0 }, None),
+        (Optimiser::Sgd { momentum: 0.8 }, Some(200.0)),
+        (Optimiser::Adam(moments), None),
+        (Optimiser::Adagrad(moments), Some(150.0)),
+    ] {
+        let setting = Setting { optimiser, patients, average: true, ..setting(9, 0.3) };
+        let of = || of_training(Loss::Softmax(3), &[2], setting.clone());
+        let (last, whole) = run(of(), std::slice::from_ref(&batch));
+        let mut program = of();
+        let (mut round, mut parameters) = (0, program.first());
+        let again = loop {
+            let mut parts = Vec::new();
+            for work in program.work(round, &parameters).unwrap() {
+                let mut own = Lanes::zeros(work.statistic.layout().lanes);
+                work.statistic.accumulate(&batch.select(&work.columns).unwrap(), &mut own).unwrap();
+                let lanes = own.into_values();
+                parts.push(MergedRelease { lanes, noise_variance: 0.0, unit: 1.0, sites: 1, shared: 1 });
+            }
+            let step = program.next(round, &parameters, &MergedRound { parts, sites: 1 }).unwrap();
+            let memory = program.memory();
+            assert!(program.resumes());
+            match step {
+                Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),
+                Step::Done(estimate) => break estimate,
+            }
+            program = of();
+            program.remember(&memory);
+            assert_eq!(program.progress()[0].values.len() + usize::from(patients.is_none()), round as usize);
+        };
+        assert!(again == whole && parameters == last, "{optimiser:?}");
+    }
+}
+
 /// Trained to the end a linear model is the regression's: the coefficients in own units of a line through the points.
 #[test]
 fn a_trained_linear_model_is_least_squares() {

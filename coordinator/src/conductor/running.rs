@@ -21,6 +21,7 @@ use crate::round::{Action, Decision, Event, Outcome, Past, Run};
 use crate::secure::SecureRound;
 use windows::Windows;
 
+mod progress;
 mod secure;
 mod windows;
 
@@ -96,9 +97,9 @@ impl Running {
         if !state.over() {
             let mut p = study::compile::program(&plan.study, state.analysis as usize)
                 .map_err(|e| RunningError::Other(e.to_string()))?;
-            // What was told by releases apart can't be told by their sums.
-            let summed = !p.apart();
             p.remember(&state.memory);
+            // What was told by releases apart can't be told by their sums.
+            let summed = !p.resumes();
             for c in journal.checkpoints(id)?.iter().filter(|c| summed && c.analysis == state.analysis) {
                 let merged = journal.merged(id, c)?.ok_or_else(missing)?;
                 p.next(c.round, &c.parameters, &merged)?;
@@ -589,6 +590,7 @@ impl Running {
             windows: self.windows.told(),
             next_window: if self.state.over() { String::new() } else { self.windows.label(self.state.round) },
             next_due_micros: self.windows.due(self.state.round).map_or(0, |due| due.0),
+            courses: self.program.as_ref().map(|p| progress::courses(&p.progress())).unwrap_or_default(),
         }
     }
 

@@ -152,6 +152,22 @@ impl Training {
         self.averaged.iter().map(|a| a / many).collect()
     }
 
+    /// What [`Program::memory`] has: the patients, the noise, the courses, the sum of the last half, the optimiser's.
+    fn read(&mut self, memory: &[f64]) -> Option<()> {
+        let [n, sd, noise, rounds, rest @ ..] = memory else { return None };
+        let rounds = *rounds as usize;
+        let (courses, rest) = rest.split_at_checked(4 * rounds)?;
+        let (averaged, rest) = rest.split_at_checked(self.averaged.len())?;
+        let optimiser = self.setting.optimiser.memory(rest, self.averaged.len())?;
+        let pair = |c: &[f64], at: usize| [c.get(at).copied().unwrap_or(0.0), c.get(at + 1).copied().unwrap_or(0.0)];
+        self.losses = courses.chunks(4).map(|c| pair(c, 0)).collect();
+        self.cut = courses.chunks(4).map(|c| pair(c, 2)).collect();
+        (self.patients, self.noise) = ([*n, *sd], *noise);
+        self.averaged = averaged.to_vec();
+        self.memory = optimiser;
+        Some(())
+    }
+
     fn finish(&self, theta: &[f64]) -> Estimate {
         let told = Told {
             model: &self.model,
@@ -180,6 +196,33 @@ impl Program for Training {
 
     fn first(&self) -> Vec<f64> {
         start::start(self.model.network(), self.setting.seed)
+    }
+
+    fn resumes(&self) -> bool {
+        true
+    }
+
+    fn memory(&self) -> Vec<f64> {
+        let mut out = vec![self.patients[0], self.patients[1], self.noise, self.losses.len() as f64];
+        out.extend(self.losses.iter().zip(&self.cut).flat_map(|(l, c)| l.iter().chain(c)));
+        out.extend(&self.averaged);
+        out.extend(self.setting.optimiser.numbers(&self.memory));
+        out
+    }
+
+    fn remember(&mut self, memory: &[f64]) {
+        let _ = self.read(memory);
+    }
+
+    fn progress(&self) -> Vec<summaries::Course> {
+        let course = |name: &str, values: &Course| summaries::Course { name: name.to_owned(), values: values.clone() };
+        vec![course("loss", &self.losses), course("cut", &self.cut)]
+    }
+
+    /// The courses of loss and cut; there is no model yet.
+    fn so_far(&self) -> Option<Estimate> {
+        let curves = told::curves(&self.model, &self.losses, &self.cut, &self.reporting);
+        (!self.losses.is_empty()).then(|| Estimate { rows: Vec::new(), curves })
     }
 
     fn work(&self, round: u32, parameters: &[f64]) -> Result<Vec<PartWork>, ProgramError> {

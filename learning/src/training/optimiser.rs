@@ -44,6 +44,38 @@ pub(crate) struct Memory {
     pub(crate) v: Vec<f64>,
 }
 
+impl Optimiser {
+    /// Whether it remembers gradients, and whether their squares.
+    fn remembers(self) -> [bool; 2] {
+        match self {
+            Optimiser::Sgd { momentum } => [momentum > 0.0, false],
+            _ => [true, true],
+        }
+    }
+
+    /// As numbers, of what it needs.
+    pub(crate) fn numbers(self, memory: &Memory) -> Vec<f64> {
+        let kept = [&memory.m, &memory.v].into_iter().zip(self.remembers()).filter(|(_, r)| *r);
+        kept.flat_map(|(v, _)| v.iter().copied()).collect()
+    }
+
+    /// From numbers; `None` where they are not as many.
+    pub(crate) fn memory(self, numbers: &[f64], parameters: usize) -> Option<Memory> {
+        let mut rest = numbers;
+        let mut take = |kept: bool| {
+            if !kept {
+                return Some(vec![0.0; parameters]);
+            }
+            let (own, more) = rest.split_at_checked(parameters)?;
+            rest = more;
+            Some(own.to_vec())
+        };
+        let [m, v] = self.remembers();
+        let memory = Memory { m: take(m)?, v: take(v)? };
+        rest.is_empty().then_some(memory)
+    }
+}
+
 impl Memory {
     /// Of nothing yet, for so many parameters.
     pub(crate) fn new(parameters: usize) -> Memory {

@@ -77,20 +77,23 @@ impl Told<'_> {
             let row = Row::normal("training", "cut", *cut, 0.0, *sd, z);
             rows.push(row.note("the share of patients whose gradient was longer than the clip, in the last round"));
         }
-        let curve = |title: &str, y: &str, course: &Course| Curve {
-            title: title.to_owned(),
-            kind: "line".into(),
-            x_label: "round".into(),
-            y_label: y.to_owned(),
-            points: (1u32..)
-                .zip(course)
-                .map(|(round, [v, sd])| [f64::from(round), *v, v - z * sd, v + z * sd])
-                .collect(),
-        };
-        let curves = vec![
-            curve("Loss over the rounds", self.model.loss().name(), self.losses),
-            curve("Share of patients whose gradient was cut", "share", self.cut),
-        ];
+        let curves = curves(self.model, self.losses, self.cut, self.reporting);
         Estimate { rows, curves }
     }
+}
+
+/// How the loss and the share of cut gradients went.
+pub(crate) fn curves(model: &Model, losses: &Course, cut: &Course, reporting: &Reporting) -> Vec<Curve> {
+    let z = reporting.z();
+    let curve = |title: &str, y: &str, course: &Course| Curve {
+        title: title.to_owned(),
+        kind: "line".into(),
+        x_label: "round".into(),
+        y_label: y.to_owned(),
+        points: (1u32..).zip(course).map(|(round, [v, sd])| [f64::from(round), *v, v - z * sd, v + z * sd]).collect(),
+    };
+    vec![
+        curve("Loss over the rounds", model.loss().name(), losses),
+        curve("Share of patients whose gradient was cut", "share", cut),
+    ]
 }

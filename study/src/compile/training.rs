@@ -45,7 +45,7 @@ pub(crate) fn model(study: &Study, t: &Train) -> Result<Model, String> {
     };
     let hidden: Vec<usize> = t.model.hidden.iter().map(|n| *n as usize).collect();
     let network = Network::new(design.width(), &hidden, loss.outputs(), activation);
-    let network = network.ok_or("a hidden layer has no unit, or the model has more than two million parameters")?;
+    let network = network.ok_or("a hidden layer has no unit, or the model has more than half a million parameters")?;
     Model::new(design, network, loss).ok_or_else(|| "the features do not fit the model".to_owned())
 }
 

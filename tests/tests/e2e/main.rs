@@ -38,5 +38,6 @@ mod revoked;
 mod secure_round;
 mod source;
 mod synthea;
+mod training_killed;
 mod trials;
 mod what_else_leaves;
