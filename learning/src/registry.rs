@@ -15,6 +15,9 @@ use crate::newton::{Curvature, Gradient};
 use crate::piecewise::{HazardCurvature, HazardGradient, Intervals, PersonTime};
 use crate::scores::ScoreHistogram;
 use crate::spline::Basis;
+use crate::training::evaluate::confusion::TestConfusion;
+use crate::training::evaluate::loss::TestLoss;
+use crate::training::evaluate::scores::TestScores;
 use crate::training::{Activation, ClippedGradient, Complete, Loss, Model as Trained, Network};
 use crate::weighting::{Balance, Kind, Outcome, Scores, Strata, Weighted};
 
@@ -92,8 +95,18 @@ fn of_training(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]
             let design = design.clone().without_intercept();
             let network = Network::new(design.width(), &hidden, loss.outputs(), activation);
             let Some(model) = network.and_then(|n| Trained::new(design, n, loss)) else { continue };
-            let theta = theta.iter().copied().cycle().take(model.network().parameters()).collect();
-            out.push(Box::new(Complete(model.clone())));
+            let theta: Vec<f64> = theta.iter().copied().cycle().take(model.network().parameters()).collect();
+            let held = model.clone().with_holdout();
+            for model in [&model, &held] {
+                out.push(Box::new(Complete(model.clone())));
+            }
+            out.extend(
+                ClippedGradient::new(held.clone(), theta.clone(), clip).map(|s| Box::new(s) as Box<dyn Statistic>),
+            );
+            out.extend(TestLoss::new(held.clone(), theta.clone()).map(|s| Box::new(s) as Box<dyn Statistic>));
+            out.extend(TestConfusion::new(held.clone(), theta.clone()).map(|s| Box::new(s) as Box<dyn Statistic>));
+            let scores = TestScores::new(held, theta.clone(), vec![0.5]);
+            out.extend(scores.map(|s| Box::new(s) as Box<dyn Statistic>));
             out.extend(ClippedGradient::new(model, theta, clip).map(|s| Box::new(s) as Box<dyn Statistic>));
         }
     }

@@ -169,6 +169,7 @@ fn setting(rounds: u32, rate: f64) -> Setting {
         penalty: 0.0,
         patients: None,
         seed: None,
+        thresholds: vec![0.5],
     }
 }
 

@@ -560,7 +560,7 @@ impl What {
                 "clip",
                 "penalty",
             ],
-            "train" => &["outcome", "features", "interactions", "splines", "model", "strategy"],
+            "train" => &["outcome", "features", "interactions", "splines", "model", "strategy", "holdout"],
             "piecewise_exponential" => {
                 &["time", "event", "features", "interactions", "splines", "cuts", "horizon", "steps", "cap"]
             }
@@ -581,6 +581,11 @@ impl What {
             ],
             _ => return None,
         })
+    }
+
+    /// The share of each hospital's patients who are held out by a keyed hash: the batch has a last column of two levels, train and test.
+    pub fn holdout(&self) -> Option<f64> {
+        if let What::Train(train) = self { train.holdout.as_ref()?.test } else { None }
     }
 
     /// The features it reads, in the order of its batch's columns.

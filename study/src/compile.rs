@@ -38,7 +38,10 @@ pub fn columns(study: &Study, a: &crate::analysis::Analysis) -> Option<Vec<Shape
         let on = Shape::Codes { per_patient: days.len() as u32, codes: days };
         return Some(vec![on.clone(), on]);
     }
-    a.what.features().iter().map(|n| shape(study, n)).collect()
+    let mut columns = a.what.features().iter().map(|n| shape(study, n)).collect::<Option<Vec<_>>>()?;
+    // Not out of the data.
+    columns.extend(a.what.holdout().map(|_| Shape::Level { levels: vec!["train".to_owned(), "test".to_owned()] }));
+    Some(columns)
 }
 
 /// The shape of a feature by name.

@@ -1,10 +1,10 @@
-//! How many patients a model is of: those with every feature and the outcome. The mean of a sum of gradients is over them.
+//! How many patients a model is trained on: those with every feature and the outcome, but who is held out. The mean of a sum of gradients is over them.
 
 use summaries::{
     AccumulateError, Estimate, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity, Statistic,
 };
 
-use super::gradient::Model;
+use super::gradient::{Group, Model};
 
 /// The number of complete patients.
 #[derive(Clone)]
@@ -25,7 +25,9 @@ impl Statistic for Complete {
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         self.check(lanes)?;
-        self.0.blocks("complete", patients, |_, outcomes| lanes.add("complete", 0, outcomes.len() as i64))
+        self.0.blocks("complete", Group::Training, patients, |_, outcomes| {
+            lanes.add("complete", 0, outcomes.len() as i64)
+        })
     }
     fn estimate(&self, _: &MergedRelease, _: &Reporting) -> Estimate {
         Estimate::default()

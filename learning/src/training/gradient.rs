@@ -12,6 +12,7 @@
 
 use ndarray::Array2;
 use summaries::lanes::encode;
+use summaries::statistic::level;
 use summaries::{
     AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity,
     Statistic,
@@ -30,12 +31,22 @@ const BESIDE: f64 = 0.1;
 /// How much shorter a gradient is cut, for what floating point may lose.
 const MARGIN: f64 = 1e-9;
 
-/// A model to train: features, a network of them, a loss.
+/// Who a sum is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Those trained on: all, or those of the first level of the last column.
+    Training,
+    /// Those held out: of its last level.
+    Test,
+}
+
+/// A model to train: features, a network of them, a loss; and whether some patients are held out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     design: Design,
     network: Network,
     loss: Loss,
+    holdout: bool,
 }
 
 impl Model {
@@ -44,7 +55,19 @@ impl Model {
     pub fn new(design: Design, network: Network, loss: Loss) -> Option<Model> {
         let design = design.without_intercept().clipped(None);
         let fits = design.width() == network.inputs() && loss.outputs() == network.outputs();
-        fits.then_some(Model { design, network, loss })
+        fits.then_some(Model { design, network, loss, holdout: false })
+    }
+
+    /// The same with a last column of two levels, train and test. Who has neither is in no sum.
+    #[must_use]
+    pub fn with_holdout(mut self) -> Model {
+        self.holdout = true;
+        self
+    }
+
+    /// Whether some patients are held out.
+    pub fn has_holdout(&self) -> bool {
+        self.holdout
     }
 
     /// The features.
@@ -62,10 +85,11 @@ impl Model {
         self.loss
     }
 
-    /// What it reads: the design's columns, then the outcome.
+    /// What it reads: the design's columns, the outcome, and who is held out.
     pub fn inputs(&self) -> Vec<Input> {
         let mut out = self.design.inputs();
         out.push(self.loss.input());
+        out.extend(self.holdout.then_some(Input::Level(2)));
         out
     }
 
@@ -76,10 +100,17 @@ impl Model {
     pub(crate) fn blocks(
         &self,
         statistic: &'static str,
+        group: Group,
         patients: &PatientBatch,
         mut f: impl FnMut(Array2<f64>, &[f64]) -> Result<(), AccumulateError>,
     ) -> Result<(), AccumulateError> {
         let place = self.design.inputs().len();
+        let groups = self.holdout.then(|| level(statistic, patients, place + 1)).transpose()?;
+        let is_in = |patient: usize| match (groups, group) {
+            (None, group) => group == Group::Training,
+            (Some(g), Group::Training) => g.get(patient) == Some(&0),
+            (Some(g), Group::Test) => g.get(patient) == Some(&1),
+        };
         let wrong = AccumulateError::Column { statistic, wanted: "outcome", place };
         let Some(column) = patients.column(place) else { return Err(wrong) };
         let width = self.design.width();
@@ -87,7 +118,7 @@ impl Model {
         let mut rows = Array2::zeros((BLOCK, width));
         let mut outcomes = Vec::with_capacity(BLOCK);
         self.design.rows(statistic, patients, |patient, row, _| {
-            let Some(y) = self.loss.outcome(column, patient) else { return Ok(()) };
+            let Some(y) = self.loss.outcome(column, patient).filter(|_| is_in(patient)) else { return Ok(()) };
             for (slot, u) in rows.row_mut(outcomes.len()).iter_mut().zip(row) {
                 *slot = u * scale;
             }
@@ -100,6 +131,27 @@ impl Model {
             Ok(())
         })?;
         if outcomes.is_empty() { Ok(()) } else { f(rows, &outcomes) }
+    }
+
+    /// Calls `f` with the network's outputs at parameters and the outcome of each complete patient of a group.
+    ///
+    /// # Errors
+    /// As [`Model::blocks`], or the parameters do not fit.
+    pub(crate) fn outputs(
+        &self,
+        statistic: &'static str,
+        group: Group,
+        (theta, patients): (&[f64], &PatientBatch),
+        mut f: impl FnMut(&[f64], f64) -> Result<(), AccumulateError>,
+    ) -> Result<(), AccumulateError> {
+        let misfit = || AccumulateError::Column { statistic, wanted: "feature", place: 0 };
+        self.blocks(statistic, group, patients, |rows, outcomes| {
+            let tape = self.network.forward(theta, rows).ok_or_else(misfit)?;
+            for (own, y) in tape.outputs.rows().into_iter().zip(outcomes) {
+                f(own.to_slice().ok_or_else(misfit)?, *y)?;
+            }
+            Ok(())
+        })
     }
 }
 
@@ -164,7 +216,7 @@ impl Statistic for ClippedGradient {
         self.check(lanes)?;
         let (network, loss, d) = (&self.model.network, self.model.loss, self.theta.len());
         let misfit = || AccumulateError::Column { statistic: NAME, wanted: "feature", place: 0 };
-        self.model.blocks(NAME, patients, |rows, outcomes| {
+        self.model.blocks(NAME, Group::Training, patients, |rows, outcomes| {
             let mut tape = network.forward(&self.theta, rows).ok_or_else(misfit)?;
             let mut slopes = std::mem::take(&mut tape.outputs);
             let mut losses = Vec::with_capacity(outcomes.len());

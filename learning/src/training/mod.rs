@@ -3,6 +3,7 @@
 //! * `start`: where parameters begin; `network`: linear models and perceptrons; `loss`: what they are fitted to.
 //! * `gradient`: the statistic of a round; `complete`: the number of patients, where it is not public.
 //! * `schedule`, `optimiser`: how long a step is, and where it goes.
+//! * `evaluate`: what it says of patients it has not seen.
 //! * `told`: what a trained model says.
 //!
 //! All of a hospital's patients are in every round (sampling would make the noise of few patients no smaller), so a round is one Gaussian
@@ -12,6 +13,7 @@
 //! Features are scaled by their public bounds alone, so that no moments have to be paid for and one patient moves no other's row.
 
 mod complete;
+pub mod evaluate;
 pub mod gradient;
 pub mod loss;
 pub mod network;
@@ -25,18 +27,21 @@ use summaries::{
 };
 
 pub use complete::Complete;
-pub use gradient::{ClippedGradient, Model};
+pub use gradient::{ClippedGradient, Group, Model};
 pub use loss::Loss;
 pub use network::{Activation, Network};
 pub use optimiser::{Moments, Optimiser};
 pub use schedule::{Decay, Schedule};
 pub use told::coefficients;
 
+use evaluate::Evaluation;
 use optimiser::Memory;
 use told::{Course, Told};
 
-/// The share of the charge that the number of patients takes, where it is not public.
+/// What the number of patients takes of the charge, where it is not public, beside 1 for all steps.
 const COUNTING: f64 = 0.1;
+/// What the evaluation takes, where patients are held out.
+const EVALUATING: f64 = 0.25;
 
 /// How a model is trained.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +62,8 @@ pub struct Setting {
     pub patients: Option<f64>,
     /// As in [`start::start`].
     pub seed: Option<u64>,
+    /// Probabilities from which on a patient counts as yes, for the evaluation.
+    pub thresholds: Vec<f64>,
 }
 
 /// The rounds of a training.
@@ -168,6 +175,10 @@ impl Training {
         Some(())
     }
 
+    fn evaluation<'a>(&'a self, theta: &'a [f64]) -> Evaluation<'a> {
+        Evaluation { model: &self.model, theta, thresholds: &self.setting.thresholds }
+    }
+
     fn finish(&self, theta: &[f64]) -> Estimate {
         let told = Told {
             model: &self.model,
@@ -187,11 +198,16 @@ const FARTHEST: f64 = 1e6;
 
 impl Program for Training {
     fn rounds(&self) -> u32 {
-        self.before() + self.setting.rounds
+        self.before() + self.setting.rounds + u32::from(self.model.has_holdout())
     }
 
     fn weight(&self, round: u32) -> f64 {
-        if round < self.before() { COUNTING * f64::from(self.setting.rounds) } else { 1.0 }
+        let steps = f64::from(self.setting.rounds);
+        match round.checked_sub(self.before()) {
+            None => COUNTING * steps,
+            Some(step) if step < self.setting.rounds => 1.0,
+            Some(_) => EVALUATING * steps,
+        }
     }
 
     fn first(&self) -> Vec<f64> {
@@ -230,6 +246,10 @@ impl Program for Training {
         if round >= self.rounds() {
             return Err(ProgramError::Round { asked: round, planned: self.rounds() });
         }
+        if round >= self.before() + self.setting.rounds {
+            let wrong = ProgramError::Parameters { given: parameters.len(), needed: parameters.len() };
+            return self.evaluation(parameters).work(&self.columns).ok_or(wrong);
+        }
         let statistic: Box<dyn Statistic> = if round < self.before() {
             Box::new(Complete(self.model.clone()))
         } else {
@@ -240,6 +260,15 @@ impl Program for Training {
     }
 
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
+        if self.model.has_holdout() && round + 1 == self.rounds() {
+            let told = self.evaluation(parameters).estimate(&merged.parts, &self.reporting);
+            let told = told.ok_or(ProgramError::Merged)?;
+            let mut out = self.finish(parameters);
+            // The evaluation is what one looks for first.
+            out.rows.splice(0..0, told.rows);
+            out.curves.splice(0..0, told.curves);
+            return Ok(Step::Done(out));
+        }
         let lanes = self.work(round, parameters)?.first().map_or(0, |w| w.statistic.layout().lanes);
         let [release] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
         if release.lanes.len() != lanes {
@@ -251,7 +280,9 @@ impl Program for Training {
             Some(step) => self.step(step, &mut theta, release)?,
         }
         if round + 1 < self.rounds() {
-            return Ok(Step::Continue { round: round + 1, parameters: theta });
+            let is_last = round + 1 == self.before() + self.setting.rounds;
+            let parameters = if is_last { self.trained(&theta) } else { theta };
+            return Ok(Step::Continue { round: round + 1, parameters });
         }
         Ok(Step::Done(self.finish(&self.trained(&theta))))
     }

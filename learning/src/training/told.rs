@@ -22,7 +22,7 @@ pub fn coefficients(model: &Model, theta: &[f64], reporting: &Reporting) -> Opti
     let names = with.names();
     // θ is of scaled features, which are rows u times the design's norm.
     let map = with.to_own_units() * with.norm();
-    let place = reporting.names.len().saturating_sub(1);
+    let place = model.design().inputs().len();
     let (middle, half) = match model.loss() {
         Loss::Squared { lower, upper } => (f64::midpoint(lower, upper), (upper - lower) / 2.0),
         _ => (0.0, 1.0),

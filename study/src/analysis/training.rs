@@ -18,6 +18,31 @@ pub struct Train {
     pub model: ModelSpec,
     /// The steps.
     pub strategy: StrategySpec,
+    /// Patients who are not trained on, and of whom the model is judged in a last round, for a fifth of the charge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<Holdout>,
+}
+
+/// Who is held out: a share of each hospital's patients, or who a feature names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Holdout {
+    /// The share, chosen by a keyed hash: the same patients of a hospital in all rounds and studies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<f64>,
+    /// A feature of two levels: the first is trained on, the second held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
+    /// Of no and yes: probabilities from which on a patient counts as yes, for tables of who is told rightly.
+    #[serde(default = "half", skip_serializing_if = "is_half")]
+    pub thresholds: Vec<f64>,
+}
+
+fn half() -> Vec<f64> {
+    vec![0.5]
+}
+fn is_half(given: &[f64]) -> bool {
+    given == [0.5]
 }
 
 /// What an outcome is, to a model.
@@ -187,7 +212,8 @@ const LONG: f64 = 100.0;
 impl Train {
     /// The features, in the order of the batch.
     pub(super) fn features(&self) -> Vec<String> {
-        self.formula.features.iter().chain(std::iter::once(&self.outcome)).cloned().collect()
+        let split = self.holdout.as_ref().and_then(|h| h.feature.as_ref());
+        self.formula.features.iter().chain(std::iter::once(&self.outcome)).chain(split).cloned().collect()
     }
 
     /// Without noise: no gradient is cut.

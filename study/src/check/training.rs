@@ -25,6 +25,33 @@ pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
         place.say("model", "penalty must be 0 to a billion", "0 is none");
     }
     steps(place, &train.strategy);
+    holdout(place, train);
+}
+
+fn holdout(place: &mut Place<'_, '_>, train: &Train) {
+    let Some(h) = &train.holdout else { return };
+    if h.test.is_some() == h.feature.is_some() {
+        place.say(
+            "holdout",
+            "who is held out is a share, or what a feature says",
+            "write test = 0.2, or feature = \"split\"",
+        );
+    }
+    if h.test.is_some_and(|t| !(t > 0.0 && t < 1.0)) {
+        place.say("holdout", "test must lie between 0 and 1", "0.2 is usual");
+    }
+    if let Some(feature) = &h.feature {
+        place.wants(
+            "holdout",
+            feature,
+            yes_no,
+            "a feature of two levels",
+            "its first level is trained on, its second held out",
+        );
+    }
+    if h.thresholds.len() > 20 || h.thresholds.iter().any(|t| !(*t > 0.0 && *t < 1.0)) {
+        place.say("holdout", "thresholds must lie between 0 and 1, and be at most 20", "write them like [0.2, 0.5]");
+    }
 }
 
 fn outcome(place: &mut Place<'_, '_>, train: &Train) {

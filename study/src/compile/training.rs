@@ -46,7 +46,12 @@ pub(crate) fn model(study: &Study, t: &Train) -> Result<Model, String> {
     let hidden: Vec<usize> = t.model.hidden.iter().map(|n| *n as usize).collect();
     let network = Network::new(design.width(), &hidden, loss.outputs(), activation);
     let network = network.ok_or("a hidden layer has no unit, or the model has more than half a million parameters")?;
-    Model::new(design, network, loss).ok_or_else(|| "the features do not fit the model".to_owned())
+    let model = Model::new(design, network, loss).ok_or("the features do not fit the model")?;
+    let Some(holdout) = &t.holdout else { return Ok(model) };
+    if let Some(feature) = &holdout.feature {
+        yes_no(study, feature)?;
+    }
+    Ok(model.with_holdout())
 }
 
 /// The program of a training.
@@ -67,8 +72,9 @@ pub(super) fn program(study: &Study, t: &Train, reporting: Reporting) -> Result<
         penalty: t.model.penalty,
         patients: s.patients.map(|n| n as f64),
         seed: t.model.seed,
+        thresholds: t.holdout.as_ref().map(|h| h.thresholds.clone()).unwrap_or_default(),
     };
-    let columns = (0..=t.formula.features.len()).collect();
+    let columns = (0..=t.formula.features.len() + usize::from(t.holdout.is_some())).collect();
     let training = Training::new(model(study, t)?, setting, columns, reporting);
     let training = training.ok_or("the rounds, the clip, the rate or the number of patients is out of range")?;
     Ok(Box::new(training))
