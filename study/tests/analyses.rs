@@ -137,6 +137,18 @@ fn trainings() {
     ] {
         wrong(&of(outcome, model, strategy), &[said]);
     }
+    let held = |head: &str| of("died", "family = \"logistic\"", &format!("{STRATEGY}[analysis.holdout]\n{head}\n"));
+    right(&held("test = 0.2\nthresholds = [0.2, 0.5]"));
+    right(&held("feature = \"drug\""));
+    for (head, said) in [
+        ("test = 0.2\nfeature = \"drug\"", "who is held out is a share, or what a feature says"),
+        ("test = 1", "test must lie between 0 and 1"),
+        ("feature = \"stage\"", "'stage' is not a feature of two levels"),
+        ("feature = \"dru\"", "there is no feature 'dru'"),
+        ("test = 0.2\nthresholds = [2]", "thresholds must lie between 0 and 1"),
+    ] {
+        wrong(&held(head), &[said]);
+    }
     wrong(
         &format!("by_hospital = true\n{}", of("died", "family = \"logistic\"", STRATEGY)),
         &["kind train has no estimate"],

@@ -87,7 +87,7 @@ fn steps(place: &mut Place<'_, '_>, s: &StrategySpec) {
     let start = match s.learning_rate {
         LearningRate::Fixed(rate) => rate,
         LearningRate::Falling(f) => {
-            if f.decay == DecayWord::Step && !f.every.is_some_and(|e| e > 0) {
+            if f.decay == DecayWord::Step && f.every.is_none_or(|e| e == 0) {
                 place.say("strategy", "a rate that falls by steps needs every = so many rounds", "write every = 10");
             }
             let needed = matches!(f.decay, DecayWord::Step | DecayWord::InverseTime);

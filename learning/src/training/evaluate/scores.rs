@@ -15,6 +15,9 @@ use crate::scores::{BINS, auc};
 use crate::training::gradient::{Group, Model};
 use crate::training::loss::Loss;
 
+/// So many standard deviations of the noise tell a number of patients well.
+const CLEAR: f64 = 8.0;
+
 /// The sums at given parameters.
 #[derive(Clone)]
 pub struct TestScores {
@@ -46,20 +49,24 @@ fn all(cells: &[f64]) -> f64 {
     cells.iter().sum()
 }
 
-/// The area under precision over recall.
-fn precision_recall(cells: &[f64]) -> f64 {
+/// The area under precision over recall, of cells with noise of a standard deviation. The highest scores are few: until so many are together that
+/// their number is well told from the noise, they are one step.
+fn precision_recall(cells: &[f64], sd: f64) -> f64 {
     let yes = from(cells, true, 0);
-    let (mut found, mut false_ones, mut area) = (0.0, 0.0, 0.0);
+    let (mut found, mut false_ones, mut area, mut step) = (0.0, 0.0, 0.0, 0.0);
     let mut before: Option<f64> = None;
-    for bin in (0..BINS).rev() {
+    for (bins, bin) in (0..BINS).rev().enumerate() {
         let more = cells.get(BINS + bin).copied().unwrap_or(0.0);
         found += more;
+        step += more;
         false_ones += cells.get(bin).copied().unwrap_or(0.0);
-        if found + false_ones <= 0.0 {
+        let noise = sd * (2.0 * (bins + 1) as f64).sqrt();
+        if found + false_ones <= CLEAR * noise || found + false_ones <= 0.0 {
             continue;
         }
         let precision = (found / (found + false_ones)).clamp(0.0, 1.0);
-        area += more / yes * f64::midpoint(precision, before.unwrap_or(precision));
+        area += step / yes * f64::midpoint(precision, before.unwrap_or(precision));
+        step = 0.0;
         before = Some(precision);
     }
     area
@@ -108,7 +115,7 @@ impl Statistic for TestScores {
             }),
             Row { term: "test".into(), ..auc(&cell, no, yes, variance, z) },
             cells
-                .row("pr auc", [0.0, 1.0], precision_recall)
+                .row("pr auc", [0.0, 1.0], |c| precision_recall(c, variance.sqrt()))
                 .note("the area under precision over recall; of a model that knows nothing it is the share of yes"),
             cells.row("brier score", [0.0, 1.0], |c| {
                 let off = |(i, n): (usize, &f64)| n * (f64::from(u8::from(i >= BINS)) - middle(i % BINS)).powi(2);
