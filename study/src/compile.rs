@@ -3,7 +3,7 @@
 mod propensity;
 mod regression;
 mod stream;
-pub(crate) mod training;
+pub mod training;
 
 use std::sync::Arc;
 

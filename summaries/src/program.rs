@@ -114,6 +114,10 @@ pub trait Program: Send {
     fn progress(&self) -> Vec<Course> {
         Vec::new()
     }
+    /// After the last round, the parameters of what was trained, where that is a model to use.
+    fn model(&self) -> Option<&[f64]> {
+        None
+    }
     /// Takes up what [`Program::memory`] said; what is none is left out.
     fn remember(&mut self, _: &[f64]) {}
     /// Which site works: what a round asks of it may depend on its name. Its layout and its cost never do.

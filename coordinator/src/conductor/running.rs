@@ -447,6 +447,7 @@ impl Running {
             ..self.state.clone()
         };
         let so_far = matches!(step, summaries::Step::Continue { .. }).then(|| program.so_far()).flatten();
+        let parameters = program.model().map(crate::model::encode).unwrap_or_default();
         let result;
         let mut program = None;
         let mut event = Event::Advanced;
@@ -463,7 +464,8 @@ impl Running {
                 let before = journal.checkpoints(&self.plan.study.id)?;
                 let rounds = 1 + before.iter().filter(|c| c.analysis == self.state.analysis).count() as u32;
                 let hospitals = std::mem::take(&mut next.hospitals);
-                result = self.result(estimate, hospitals, merged.sites as u32, rounds);
+                let told = self.result(estimate, hospitals, merged.sites as u32, rounds);
+                result = told.map(|told| AnalysisResult { parameters, ..told });
                 next.analysis += 1;
                 next.round = 0;
                 next.memory = Vec::new();
@@ -523,6 +525,7 @@ impl Running {
             estimate,
             meta: between::rows(&hospitals, self.plan.study.report.confidence),
             hospitals,
+            parameters: String::new(),
             failed: None,
         };
         Some(result)

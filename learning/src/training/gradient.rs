@@ -133,6 +133,19 @@ impl Model {
         if outcomes.is_empty() { Ok(()) } else { f(rows, &outcomes) }
     }
 
+    /// What parameters foretell of each complete patient of a batch: the outcome, the probability of yes, of each level, or the mean count.
+    ///
+    /// # Errors
+    /// The batch or the parameters do not fit.
+    pub fn predict(&self, theta: &[f64], patients: &PatientBatch) -> Result<Vec<Vec<f64>>, AccumulateError> {
+        let mut out = Vec::new();
+        self.outputs("prediction", Group::Training, (theta, patients), |outputs, _| {
+            out.push(self.loss.predict(outputs));
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
     /// Calls `f` with the network's outputs at parameters and the outcome of each complete patient of a group.
     ///
     /// # Errors

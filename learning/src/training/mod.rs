@@ -79,6 +79,7 @@ pub struct Training {
     losses: Course,
     cut: Course,
     noise: f64,
+    trained: Option<Vec<f64>>,
 }
 
 impl Training {
@@ -95,6 +96,7 @@ impl Training {
             losses: Course::new(),
             cut: Course::new(),
             noise: 0.0,
+            trained: None,
             model,
             setting,
             columns,
@@ -151,7 +153,7 @@ impl Training {
     }
 
     /// The model after the last step.
-    fn trained(&self, last: &[f64]) -> Vec<f64> {
+    fn averaged_or(&self, last: &[f64]) -> Vec<f64> {
         if !self.setting.average {
             return last.to_vec();
         }
@@ -235,6 +237,10 @@ impl Program for Training {
         vec![course("loss", &self.losses), course("cut", &self.cut)]
     }
 
+    fn model(&self) -> Option<&[f64]> {
+        self.trained.as_deref()
+    }
+
     /// The courses of loss and cut; there is no model yet.
     fn so_far(&self) -> Option<Estimate> {
         let curves = told::curves(&self.model, &self.losses, &self.cut, &self.reporting);
@@ -263,6 +269,7 @@ impl Program for Training {
         if self.model.has_holdout() && round + 1 == self.rounds() {
             let told = self.evaluation(parameters).estimate(&merged.parts, &self.reporting);
             let told = told.ok_or(ProgramError::Merged)?;
+            self.trained = Some(parameters.to_vec());
             let mut out = self.finish(parameters);
             // The evaluation is what one looks for first.
             out.rows.splice(0..0, told.rows);
@@ -281,9 +288,12 @@ impl Program for Training {
         }
         if round + 1 < self.rounds() {
             let is_last = round + 1 == self.before() + self.setting.rounds;
-            let parameters = if is_last { self.trained(&theta) } else { theta };
+            let parameters = if is_last { self.averaged_or(&theta) } else { theta };
             return Ok(Step::Continue { round: round + 1, parameters });
         }
-        Ok(Step::Done(self.finish(&self.trained(&theta))))
+        let theta = self.averaged_or(&theta);
+        let told = self.finish(&theta);
+        self.trained = Some(theta);
+        Ok(Step::Done(told))
     }
 }

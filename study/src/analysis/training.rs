@@ -206,6 +206,9 @@ fn is_yes(given: &bool) -> bool {
     *given
 }
 
+/// What a unit of the activation `relu` says at most.
+pub const RELU_CUT: f64 = learning::training::network::CUT;
+
 /// Without noise gradients as long as this are not cut: no patient's of a sane model is longer.
 const LONG: f64 = 100.0;
 

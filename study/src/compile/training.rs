@@ -25,7 +25,10 @@ fn schedule(rate: LearningRate) -> Schedule {
 }
 
 /// The model of a training.
-pub(crate) fn model(study: &Study, t: &Train) -> Result<Model, String> {
+///
+/// # Errors
+/// Features or settings do not fit.
+pub fn model(study: &Study, t: &Train) -> Result<Model, String> {
     let design = regression::design(study, &t.formula, None)?.without_intercept();
     let loss = match t.model.family {
         FamilyWord::Linear => {

@@ -156,3 +156,37 @@ fn a_private_training_is_better_than_the_published() {
     assert!(mean > 0.685, "{told:?}");
     assert!((analysis["epsilon"].as_f64().unwrap() - 1.0).abs() < 1e-3 && analysis["rounds"] == 5, "{analysis}");
 }
+
+/// Held out by a feature, the published split: without noise the evaluation says of the test patients what their rows say, and the training
+/// does not see them.
+#[test]
+fn a_published_split_is_judged_as_its_rows_say() {
+    let Some(data) = shared_data("uci-heart-disease") else { return };
+    let mut all = patients(&data);
+    all.iter_mut().for_each(|p| p.x.iter_mut().zip(BOUNDS).for_each(|(x, [low, high])| *x = x.clamp(low, high)));
+    let names = FEATURES.iter().chain(&["ill", "split"]).map(|n| (*n).to_owned()).collect();
+    let flag = |is: bool| f64::from(u8::from(is));
+    let row = |p: &Patient| p.x.iter().chain(&[flag(p.ill), flag(!p.training)]).map(|v| format!("{v:e}")).collect();
+    let rows = all.iter().map(row).collect();
+    let mut study = feature("ill", "levels = [0, 1]") + &feature("split", "levels = [0, 1]");
+    study.extend(FEATURES.iter().zip(BOUNDS).map(|(f, b)| feature(f, &format!("bounds = {b:?}"))));
+    write!(
+        study,
+        "[[analysis]]\nkind = \"train\"\noutcome = \"ill\"\nfeatures = {FEATURES:?}\n[analysis.model]\nfamily = \"logistic\"\n\
+         [analysis.strategy]\nrounds = 30\nlearning_rate = 3\nclip = 4\n[analysis.holdout]\nfeature = \"split\"\n"
+    )
+    .unwrap();
+    let results = federation(&Table { names, rows }, &study);
+    let rows = array(&array(&results, "analyses")[0]["estimate"], "rows");
+    let beta: Vec<f64> =
+        rows.iter().filter(|r| r["statistic"] == "coefficient").map(|r| r["estimate"].as_f64().unwrap()).collect();
+    let of = |term: &str, statistic: &str| {
+        let row = rows.iter().find(|r| r["term"] == term && r["statistic"] == statistic);
+        row.and_then(|r| r["estimate"].as_f64()).unwrap_or_else(|| panic!("{statistic} in {rows:#?}"))
+    };
+    assert_eq!((of("training", "patients"), of("test", "n")), (486.0, 254.0));
+    let (accuracy, auc) = judged(&beta, &all, None);
+    println!("accuracy {accuracy:.4}, auc {auc:.4}");
+    assert!((of("test", "accuracy") - accuracy).abs() < 1e-12 && accuracy > 0.78);
+    assert!((of("test", "auc") - auc).abs() < 2e-3, "{auc}");
+}

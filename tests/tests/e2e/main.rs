@@ -24,6 +24,7 @@ mod ledger_changed;
 mod linkage;
 mod live_study;
 mod mip;
+mod model_export;
 mod no_way_to_no_noise;
 mod old_backup;
 mod plain_query;
