@@ -195,6 +195,15 @@ pub fn status_line(s: &StudyStatus) -> String {
     if s.state == "running" {
         line += &format!("; {} round {}: {} of {} reported", s.analysis, s.round + 1, s.reported, s.roster);
     }
+    for course in &s.courses {
+        if let (Some(value), Some(error)) = (course.values.last(), course.errors.last()) {
+            line += &format!("; {} {value:.4}", course.name);
+            if *error > 0.0 {
+                line += &format!(" ± {error:.4}");
+            }
+            line += &format!(" {}", sparkline(&course.values));
+        }
+    }
     if !s.next_window.is_empty() && s.roster == 0 {
         line += &format!("; next {}, due {}", s.next_window, platform::Micros(s.next_due_micros));
     }
@@ -202,6 +211,22 @@ pub fn status_line(s: &StudyStatus) -> String {
         line += &format!("; {}", s.detail);
     }
     line
+}
+
+/// Rounds that a line has room for.
+const DRAWN: usize = 24;
+
+/// The last numbers of a course as bars, from the least to the largest.
+fn sparkline(values: &[f64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let last = values.get(values.len().saturating_sub(DRAWN)..).unwrap_or_default();
+    let low = last.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = last.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let bar = |v: &f64| {
+        let level = if high > low { (v - low) / (high - low) * 7.0 } else { 0.0 };
+        BARS.get(level.round() as usize).copied().unwrap_or('▁')
+    };
+    last.iter().map(bar).collect()
 }
 
 /// A status as JSON.
@@ -228,8 +253,13 @@ pub fn status_json(s: &StudyStatus) -> serde_json::Value {
     let next = (!s.next_window.is_empty()).then(
         || serde_json::json!({ "window": s.next_window, "due": platform::Micros(s.next_due_micros).to_string() }),
     );
+    let courses: Vec<_> = s
+        .courses
+        .iter()
+        .map(|c| serde_json::json!({ "name": c.name, "first": c.first, "values": c.values, "errors": c.errors }))
+        .collect();
     serde_json::json!({
-        "windows": windows, "next": next,
+        "courses": courses, "windows": windows, "next": next,
         "study": s.study, "plan_hash": hash, "state": s.state, "detail": s.detail, "sites": sites,
         "rounds_done": s.rounds_done, "rounds_planned": s.rounds_planned, "analysis": s.analysis,
         "round": s.round, "reported": s.reported, "roster": s.roster,
@@ -253,4 +283,18 @@ pub async fn fetch(
     let plan = Plan::parse(&reply.plan)?;
     let files = results::write(out, &results, &provenance, &plan)?;
     Ok((results, provenance, files))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_course_is_drawn_beside_its_newest_number() {
+        assert_eq!(sparkline(&[8.0, 1.0, 4.0]), "█▁▄");
+        assert_eq!((sparkline(&[2.0, 2.0]).as_str(), sparkline(&[]).as_str()), ("▁▁", ""));
+        let course = wire::Course { name: "loss".into(), first: 0, values: vec![0.7, 0.5], errors: vec![0.0, 0.02] };
+        let line = status_line(&StudyStatus { courses: vec![course], ..StudyStatus::default() });
+        assert!(line.ends_with("; loss 0.5000 ± 0.0200 █▁"), "{line}");
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the study has problems, 4 the study failed or was cancelled.
 
+mod model;
 mod privacy;
 mod study;
 
@@ -83,6 +84,14 @@ enum Verb {
     Releases {
         #[command(subcommand)]
         verb: ReleasesVerb,
+    },
+    /// Trained models in a folder of results: list, show, export
+    #[command(
+        after_help = "Example:\n  coordinator model export results/models/train.safetensors --format onnx --out train.onnx"
+    )]
+    Model {
+        #[command(subcommand)]
+        verb: model::ModelVerb,
     },
     /// Check, plan, submit and follow studies
     #[command(after_help = "Example:\n  coordinator study check study.toml")]
@@ -303,6 +312,7 @@ async fn run(a: Arguments, simulation: bool) -> anyhow::Result<ExitCode> {
             };
             operate(&a, &operation, out).await?;
         }
+        Verb::Model { verb } => model::run(&a, verb)?,
         Verb::Privacy { verb } => privacy::run(&a, verb)?,
         Verb::Releases { verb: ReleasesVerb::Verify { file } } => {
             let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;

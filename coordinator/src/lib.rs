@@ -17,6 +17,7 @@
 //! * [`server`]: mutual TLS and the services.
 //! * [`collect`]: results and provenance of a study out of the journal.
 //! * [`results`]: tables, provenance, report.
+//! * [`model`]: trained models as files.
 //! * [`analyst`], [`cli`]: the command line.
 
 pub mod analyst;
@@ -27,6 +28,7 @@ pub mod conductor;
 pub mod federation;
 pub mod journal;
 pub mod merge;
+pub mod model;
 pub mod operations;
 pub mod registry;
 pub mod results;

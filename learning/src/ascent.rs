@@ -12,6 +12,7 @@ use nalgebra::{DMatrix, DVector, Dyn, SymmetricEigen};
 use summaries::Row;
 
 use crate::support::{Group, Lack, Seen, mask};
+use crate::ridge::{pulled, sampling};
 
 /// Steps smaller than this, without noise, are the end.
 pub(crate) const CONVERGED: f64 = 1e-11;
@@ -44,12 +45,15 @@ pub(crate) struct Sums {
     pub(crate) norm: f64,
     /// The sums over each level, and over all.
     pub(crate) groups: Vec<Group>,
+    /// A penalty's second derivative, divided by the same.
+    pub(crate) ridge: Option<DMatrix<f64>>,
 }
 
 /// What the last step said.
 #[derive(Clone, Debug)]
 pub(crate) enum Fit {
-    /// Coefficients of the unit-ball rows, with the inverse of the curvature and the privacy's part of their covariance.
+    /// Coefficients of the unit-ball rows, with the sampling's part of their covariance, in units of that of the curvature's inverse, and
+    /// the privacy's part.
     Reached(Vec<f64>, DMatrix<f64>, DMatrix<f64>),
     /// Why there are none.
     Withheld(&'static str),
@@ -168,7 +172,8 @@ impl Ascent {
     fn go(&mut self, theta: &[f64], sums: Sums, differs: bool) -> (Vec<f64>, f64, Fit) {
         let d = theta.len();
         let exact = sums.gradient_variance == 0.0 && sums.curvature_variance == 0.0;
-        let lack = Seen::of(&sums).lack(&sums.groups, theta);
+        // A penalty holds what a separated outcome would let run away.
+        let lack = Seen::of(&sums).lack(&sums.groups, theta).filter(|_| sums.ridge.is_none());
         let (h, variance_h) = self.mean_curvature(sums.curvature, sums.curvature_variance);
         // The spectral norm of the curvature's noise is about σ_h·√(2d); eigenvalues below it are not known to be positive.
         let floor = (variance_h * 2.0 * d as f64).sqrt().max(1e-9 * h.diagonal().max().max(1e-300));
@@ -181,11 +186,15 @@ impl Ascent {
             };
             return (theta.to_vec(), 0.0, fit);
         }
+        let (h, gradient) = match &sums.ridge {
+            Some(r) => (h + r, pulled(&sums.gradient, r, theta)),
+            None => (h, sums.gradient.clone()),
+        };
         let eigen = SymmetricEigen::new(h);
         let least = eigen.eigenvalues.min();
         let lifted = eigen.eigenvalues.map(|v| 1.0 / v.max(floor));
         let inverse = &eigen.eigenvectors * DMatrix::from_diagonal(&lifted) * eigen.eigenvectors.transpose();
-        let mut step = &inverse * &sums.gradient;
+        let mut step = &inverse * &gradient;
         let length = step.norm();
         let longest = LONGEST_STEP * sums.norm;
         if length > longest {
@@ -199,7 +208,7 @@ impl Ascent {
         // A step that is long beside its own error has not arrived: too few steps, or an outcome that the features separate.
         let error = (inverse.trace() / sums.unit + privacy.trace()).max(0.0).sqrt();
         let by_noise = sums.unit * (&noise_of_gradient * &inverse).trace();
-        let rises = is_rising(sums.unit * sums.gradient.dot(&step), by_noise + self.left);
+        let rises = is_rising(sums.unit * gradient.dot(&step), by_noise + self.left);
         self.left = by_noise;
         let arrived =
             differs || if exact { length <= STILL * (1.0 + norm_of(theta)) } else { length <= 3.0 * error && !rises };
@@ -207,7 +216,10 @@ impl Ascent {
         let moving = || Fit::moving(&step);
         let fit = match (reliable, arrived) {
             _ if lack.is_some() => lack.map_or(Fit::Moving(None), |l| Fit::without(l, exact)),
-            (true, true) => Fit::Reached(next.clone(), inverse, privacy),
+            (true, true) => {
+                let sampling = sums.ridge.as_ref().map(|r| sampling(&inverse, r));
+                Fit::Reached(next.clone(), sampling.unwrap_or(inverse), privacy)
+            }
             (true, false) => moving(),
             (false, _) if exact && far => moving(),
             (false, _) if exact => Fit::Collinear(flat(&eigen, floor)),

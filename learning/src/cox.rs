@@ -32,6 +32,7 @@ use crate::design::Design;
 use crate::glm;
 use crate::newton::{matrix, outer, triangle};
 use crate::support;
+use crate::ridge::{self, Ridge};
 
 /// What events of one cell are to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -347,6 +348,7 @@ pub struct Cox {
     /// How many baselines there are, where it is told: of those with their own, 1 where these were lost in the noise.
     baselines: Option<usize>,
     null: Option<(f64, f64)>,
+    ridge: Option<Ridge>,
     past: Past,
     /// How many steps still mattered.
     long: u32,
@@ -383,6 +385,7 @@ impl Cox {
             own_baselines: false,
             baselines: None,
             null: None,
+            ridge: None,
             past: Past::default(),
             long: 0,
         })
@@ -393,6 +396,13 @@ impl Cox {
     #[must_use]
     pub fn with_own_baselines(mut self, own: bool) -> Cox {
         self.own_baselines = own;
+        self
+    }
+
+    /// The same with a ridge penalty λ on the coefficients in the features' own units; 0 is none.
+    #[must_use]
+    pub fn penalised(mut self, penalty: f64) -> Cox {
+        self.ridge = Ridge::of(&self.model.design, penalty);
         self
     }
 
@@ -411,13 +421,17 @@ impl Cox {
         let told = Coefficients {
             design: &self.model.design,
             theta: DVector::from_column_slice(theta),
-            sampling: inverse.clone(),
+            sampling: self.ridge.as_ref().map_or_else(|| inverse.clone(), |r| ridge::sampling(inverse, &r.matrix)),
             privacy: inverse * noise * inverse,
             ratio: Some("hazard ratio"),
             free: None,
             outcome: (1.0, 0.0),
         };
-        told.tell(&self.reporting)
+        let mut out = told.tell(&self.reporting);
+        if let Some(ridge) = &self.ridge {
+            ridge.told(&mut out);
+        }
+        out
     }
 
     fn finish(&self, theta: &[f64], solved: &Solved, exact: bool) -> Estimate {
@@ -433,6 +447,10 @@ impl Cox {
             let likelihood = 2.0 * (score.log_likelihood - null);
             out.rows.push(steps_needed(self.long));
             out.rows.push(Row::test("model", "log likelihood", score.log_likelihood, ""));
+            // The tests are of a fit without a penalty.
+            if self.ridge.is_some() {
+                return out;
+            }
             out.rows.push(Row::test("model", "likelihood ratio chi2", likelihood, &degrees_of_freedom(df)));
             out.rows.push(Row::test("model", "likelihood ratio p", chi2_p(likelihood, df), ""));
             out.rows.push(Row::test("model", "score chi2", chi2, &degrees_of_freedom(df)));
@@ -672,6 +690,13 @@ impl Cox {
         } else {
             let (mean, loud, _) = past.mean(round, newest, loud);
             (mean, loud)
+        };
+        let curvature = match &self.ridge {
+            Some(r) => {
+                score.slope = ridge::pulled(&score.slope, &r.matrix, parameters);
+                curvature + &r.matrix
+            }
+            None => curvature,
         };
         let floor = loud.sqrt().max(1e-9 * curvature.diagonal().max().max(f64::MIN_POSITIVE));
         let eigen = curvature.symmetric_eigen();

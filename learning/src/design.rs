@@ -122,6 +122,13 @@ impl Design {
         self
     }
 
+    /// The same with an intercept.
+    #[must_use]
+    pub fn with_intercept(mut self) -> Design {
+        self.intercept = true;
+        self
+    }
+
     /// The same with a clip, in units of the scaled row `(1, x')`; one that no row exceeds, or that is not above 0, is none.
     #[must_use]
     pub fn clipped(mut self, clip: Option<f64>) -> Design {

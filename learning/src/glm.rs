@@ -20,6 +20,7 @@ use crate::family::Family;
 use crate::level::leveled;
 use crate::likelihood::Likelihood;
 use crate::newton::{Curvature, Gradient, matrix, triangle};
+use crate::ridge::Ridge;
 use crate::scores::ScoreHistogram;
 use crate::support::{self, FARTHEST};
 
@@ -41,6 +42,7 @@ pub struct Glm {
     start: f64,
     reporting: Reporting,
     ascent: Ascent,
+    ridge: Option<Ridge>,
     last: Option<Fit>,
 }
 
@@ -54,7 +56,7 @@ impl Glm {
         reporting: Reporting,
     ) -> Glm {
         let (steps, ascent, likelihood) = (steps.max(1), Ascent::default(), likelihood.into());
-        Glm { design, likelihood, columns, steps, start: 0.0, reporting, ascent, last: None }
+        Glm { design, likelihood, columns, steps, start: 0.0, reporting, ascent, ridge: None, last: None }
     }
 
     /// The same, whose first step is from this intercept; from public bounds, so that fewer steps are needed.
@@ -62,6 +64,19 @@ impl Glm {
     pub fn starting_at(mut self, intercept: f64) -> Glm {
         self.start = if intercept.is_finite() { intercept } else { 0.0 };
         self
+    }
+
+    /// The same with a ridge penalty λ on the coefficients in the features' own units; 0 is none.
+    #[must_use]
+    pub fn penalised(mut self, penalty: f64) -> Glm {
+        self.ridge = Ridge::of(&self.design, penalty);
+        self
+    }
+
+    /// What a round's gradient and curvature say, with the penalty.
+    fn read(&self, gradient: &MergedRelease, curvature: &MergedRelease) -> Result<Sums, ProgramError> {
+        let ridge = self.ridge.as_ref().map(|r| r.per(self.likelihood.unit()));
+        Ok(Sums { ridge, ..sums(&self.design, &self.likelihood, gradient, curvature)? })
     }
 
     fn parameters(&self, given: &[f64]) -> Result<(), ProgramError> {
@@ -95,6 +110,7 @@ pub(crate) fn sums(
         unit: likelihood.unit(),
         norm: design.norm(),
         groups: support::groups(design, &[(0, design.norm())], likelihood.family == Family::Logistic),
+        ridge: None,
     })
 }
 
@@ -278,7 +294,7 @@ impl Program for Glm {
         self.parameters(parameters)?;
         if round < self.steps {
             let [gradient, curvature] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-            let mut sums = sums(&self.design, &self.likelihood, gradient, curvature)?;
+            let mut sums = self.read(gradient, curvature)?;
             let shift = leveled(&self.design, self.likelihood.family, &mut sums);
             let (theta, length, fit) = self.ascent.step_from(parameters, shift, sums);
             self.last = Some(fit);
@@ -297,9 +313,7 @@ impl Program for Glm {
         if round >= self.steps || self.likelihood.family == Family::Gamma {
             return None;
         }
-        let sums = sums(&self.design, &self.likelihood, gradient, curvature).ok()?;
-        let unit = (self.likelihood.unit(), 1.0);
-        Some(tell_alone(&self.design, parameters, sums, unit, (self.likelihood.family.ratio(), &self.reporting)))
+        Some(self.alone(parameters, self.read(gradient, curvature).ok()?))
     }
 }
 
@@ -326,11 +340,24 @@ impl Glm {
         Estimate { rows: withheld(design, why), curves: Vec::new() }
     }
 
+    /// What one hospital's sums at common coefficients say by themselves.
+    fn alone(&self, theta: &[f64], sums: Sums) -> Estimate {
+        let (unit, of) = ((self.likelihood.unit(), 1.0), (self.likelihood.family.ratio(), &self.reporting));
+        self.penalty_told(tell_alone(&self.design, theta, sums, unit, of))
+    }
+
+    fn penalty_told(&self, mut estimate: Estimate) -> Estimate {
+        if let Some(ridge) = &self.ridge {
+            ridge.told(&mut estimate);
+        }
+        estimate
+    }
+
     /// A fit, and the evaluation at its coefficients.
     fn beside(&self, design: &Design, fit: Option<&Fit>, evaluation: Estimate) -> Estimate {
         let tell = |d: f64| {
             let unit = (self.likelihood.unit(), d);
-            tell(design, fit, unit, self.likelihood.family.ratio(), &self.reporting)
+            self.penalty_told(tell(design, fit, unit, self.likelihood.family.ratio(), &self.reporting))
         };
         let (mut out, evaluation) = match (reached(design, fit), self.dispersion(&evaluation)) {
             (Err(why), _) => (tell(1.0), unreached(evaluation, &why)),

@@ -17,6 +17,8 @@
 //! * [`cox`]: proportional hazards, by sums over the cells of time.
 //! * [`piecewise`]: hazards constant within intervals.
 //! * [`propensity`]: treatment effects by weights and strata of the score; [`weighting`]: what is compared.
+//! * `ridge`: a penalty on long coefficients.
+//! * [`training`]: linear models and perceptrons in clipped steps.
 //! * [`registry`]: an example of every statistic, for the tests that hold for each.
 //! * [`scores`]: accuracy and AUC from a histogram of scores.
 
@@ -35,9 +37,11 @@ pub mod newton;
 pub mod piecewise;
 pub mod propensity;
 pub mod registry;
+mod ridge;
 pub mod scores;
 pub mod spline;
 mod support;
+pub mod training;
 pub mod weighting;
 
 pub use cox::{Cox, Ties};

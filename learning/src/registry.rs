@@ -15,6 +15,10 @@ use crate::newton::{Curvature, Gradient};
 use crate::piecewise::{HazardCurvature, HazardGradient, Intervals, PersonTime};
 use crate::scores::ScoreHistogram;
 use crate::spline::Basis;
+use crate::training::evaluate::confusion::TestConfusion;
+use crate::training::evaluate::loss::TestLoss;
+use crate::training::evaluate::scores::TestScores;
+use crate::training::{Activation, ClippedGradient, Complete, Loss, Model as Trained, Network};
 use crate::weighting::{Balance, Kind, Outcome, Scores, Strata, Weighted};
 
 /// A statistic, and what tells its instances apart.
@@ -80,6 +84,34 @@ fn of_scores(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) 
     }
 }
 
+/// What trainings release, of linear models and of networks, at clips that cut few and many.
+fn of_training(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
+    let losses =
+        [Loss::Squared { lower: 0.0, upper: 12.0 }, Loss::Logistic, Loss::Softmax(3), Loss::Poisson { most: 12.0 }];
+    for loss in losses {
+        for (hidden, activation, clip) in
+            [(vec![], Activation::Tanh, 0.3), (vec![3], Activation::Tanh, 4.0), (vec![2, 2], Activation::Relu, 1.0)]
+        {
+            let design = design.clone().without_intercept();
+            let network = Network::new(design.width(), &hidden, loss.outputs(), activation);
+            let Some(model) = network.and_then(|n| Trained::new(design, n, loss)) else { continue };
+            let theta: Vec<f64> = theta.iter().copied().cycle().take(model.network().parameters()).collect();
+            let held = model.clone().with_holdout();
+            for model in [&model, &held] {
+                out.push(Box::new(Complete(model.clone())));
+            }
+            out.extend(
+                ClippedGradient::new(held.clone(), theta.clone(), clip).map(|s| Box::new(s) as Box<dyn Statistic>),
+            );
+            out.extend(TestLoss::new(held.clone(), theta.clone()).map(|s| Box::new(s) as Box<dyn Statistic>));
+            out.extend(TestConfusion::new(held.clone(), theta.clone()).map(|s| Box::new(s) as Box<dyn Statistic>));
+            let scores = TestScores::new(held, theta.clone(), vec![0.5]);
+            out.extend(scores.map(|s| Box::new(s) as Box<dyn Statistic>));
+            out.extend(ClippedGradient::new(model, theta, clip).map(|s| Box::new(s) as Box<dyn Statistic>));
+        }
+    }
+}
+
 /// What models of time release.
 fn of_time(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
     let Some(grid) = Grid::new(1.0, 12.0) else { return };
@@ -117,6 +149,7 @@ pub fn examples() -> Vec<Example> {
             if clip.is_none() {
                 of_time(&mut own, &design(), &theta);
                 of_scores(&mut own, &design(), &theta);
+                of_training(&mut own, &design(), &theta);
             }
             out.extend(own.into_iter().map(|statistic| Example {
                 label: format!("{} at {name} coefficients, clip {clip:?}", statistic.name()),

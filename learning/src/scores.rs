@@ -105,7 +105,7 @@ impl Statistic for ScoreHistogram {
 
 /// The area under the ROC curve: the chance that a patient with the outcome scores higher, ties counting half. Sampling error
 /// by Hanley and McNeil 1982; the noise's by the delta method over the cells.
-fn auc(cell: &dyn Fn(bool, usize) -> f64, no: f64, yes: f64, variance: f64, z: f64) -> Row {
+pub(crate) fn auc(cell: &dyn Fn(bool, usize) -> f64, no: f64, yes: f64, variance: f64, z: f64) -> Row {
     let (mut below, mut sum) = (0.0, 0.0);
     for bin in 0..BINS {
         let (n, y) = (cell(false, bin), cell(true, bin));

@@ -3,6 +3,7 @@
 mod baseline;
 mod calendar;
 mod regression;
+pub mod training;
 
 use learning::Ties;
 use learning::propensity::Cuts;
@@ -401,10 +402,15 @@ pub enum What {
         /// Relative hazards above this, beside a patient in the middle of all bounds, count as this. The noise grows with it.
         #[serde(default = "cap")]
         cap: f64,
+        /// As in [`Fitting`].
+        #[serde(default, skip_serializing_if = "regression::is_none")]
+        penalty: f64,
         /// A baseline for each hospital, or one for all.
         #[serde(default, skip_serializing_if = "Baseline::is_hospital")]
         baseline: Baseline,
     },
+    /// A model trained in clipped steps.
+    Train(Box<training::Train>),
     /// Logistic regression.
     Logistic {
         /// The outcome, a feature with the levels no and yes.
@@ -491,6 +497,7 @@ impl What {
             What::PiecewiseExponential { .. } => "piecewise_exponential",
             What::Cox { .. } => "cox",
             What::Logistic { .. } => "logistic",
+            What::Train(_) => "train",
         }
     }
 
@@ -540,10 +547,21 @@ impl What {
                 "baseline",
                 "steps",
                 "clip",
+                "penalty",
             ],
-            "gamma" | "logistic" => {
-                &["outcome", "features", "interactions", "splines", "offset", "weights", "baseline", "steps", "clip"]
-            }
+            "gamma" | "logistic" => &[
+                "outcome",
+                "features",
+                "interactions",
+                "splines",
+                "offset",
+                "weights",
+                "baseline",
+                "steps",
+                "clip",
+                "penalty",
+            ],
+            "train" => &["outcome", "features", "interactions", "splines", "model", "strategy", "holdout"],
             "piecewise_exponential" => {
                 &["time", "event", "features", "interactions", "splines", "cuts", "horizon", "steps", "cap"]
             }
@@ -560,9 +578,15 @@ impl What {
                 "ties",
                 "steps",
                 "cap",
+                "penalty",
             ],
             _ => return None,
         })
+    }
+
+    /// The share of each hospital's patients who are held out by a keyed hash: the batch has a last column of two levels, train and test.
+    pub fn holdout(&self) -> Option<f64> {
+        if let What::Train(train) = self { train.holdout.as_ref()?.test } else { None }
     }
 
     /// The features it reads, in the order of its batch's columns.
@@ -605,6 +629,7 @@ impl What {
             What::Logistic { outcome, formula, beside, .. } | What::Gamma { outcome, formula, beside, .. } => {
                 formula.features.iter().chain(std::iter::once(outcome)).chain(beside.features()).cloned().collect()
             }
+            What::Train(train) => train.features(),
             What::Linear { outcome, formula, weights, .. } => {
                 formula.features.iter().chain(std::iter::once(outcome)).chain(weights).cloned().collect()
             }

@@ -10,6 +10,7 @@ mod possible;
 mod regressions;
 mod stream;
 mod times;
+mod training;
 
 pub use notes::notes;
 

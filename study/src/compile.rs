@@ -3,6 +3,7 @@
 mod propensity;
 mod regression;
 mod stream;
+pub mod training;
 
 use std::sync::Arc;
 
@@ -37,7 +38,10 @@ pub fn columns(study: &Study, a: &crate::analysis::Analysis) -> Option<Vec<Shape
         let on = Shape::Codes { per_patient: days.len() as u32, codes: days };
         return Some(vec![on.clone(), on]);
     }
-    a.what.features().iter().map(|n| shape(study, n)).collect()
+    let mut columns = a.what.features().iter().map(|n| shape(study, n)).collect::<Option<Vec<_>>>()?;
+    // Not out of the data.
+    columns.extend(a.what.holdout().map(|_| Shape::Level { levels: vec!["train".to_owned(), "test".to_owned()] }));
+    Some(columns)
 }
 
 /// The shape of a feature by name.
@@ -298,6 +302,9 @@ fn of_one(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileErr
             yes_no(study, by).map_err(|_| wrong(format!("'{by}' has not two levels")))?;
             let r = summaries::rank_sum::RankSum::new(lower, upper, *bins).ok_or_else(|| bad("rank-sum test"))?;
             vec![one("rank_sum", made(r), all)]
+        }
+        What::Train(train) => {
+            return training::program(study, train, reporting(study, &names)).map_err(wrong);
         }
         What::Linear { .. }
         | What::Logistic { .. }

@@ -221,10 +221,17 @@ pub fn needed(plan: &Plan, sites: usize, patients: usize, wanted: Wanted) -> Res
     Ok(Needed { wanted, epsilon_local, epsilon_secure })
 }
 
+/// No more steps of a training are rehearsed.
+const REHEARSED: u32 = 10;
+
 /// Runs one analysis over the made-up patients and returns its rows; of a continuous study, for one window with these patients.
 fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients: usize) -> Result<Vec<Row>, String> {
     let text = |e: ProgramError| e.to_string();
-    let window = Study { stream: None, ..plan.study.clone() };
+    let mut window = Study { stream: None, ..plan.study.clone() };
+    if let Some(What::Train(train)) = window.analysis.get_mut(analysis).map(|a| &mut a.what) {
+        // What each step has of noise is the same in all.
+        train.strategy.rounds = train.strategy.rounds.min(REHEARSED);
+    }
     let mut program = compile::program(&window, analysis).map_err(|e| e.to_string())?;
     if let Some(What::Distinct { .. }) = plan.study.analysis.get(analysis).map(|a| &a.what) {
         return distinct(plan, analysis, rounds, sites, patients);

@@ -1,7 +1,8 @@
 //! Studies to begin with: commented, and without a mistake.
 
 /// Their names, in the order in which one needs them.
-pub const NAMES: &[&str] = &["feasibility", "table1", "survival", "regression", "comparative", "surveillance"];
+pub const NAMES: &[&str] =
+    &["feasibility", "table1", "survival", "regression", "training", "comparative", "surveillance"];
 
 /// The text of one; `None` where there is none of that name.
 pub fn text(name: &str) -> Option<&'static str> {
@@ -10,6 +11,7 @@ pub fn text(name: &str) -> Option<&'static str> {
         "table1" => include_str!("template/table1.toml"),
         "survival" => include_str!("template/survival.toml"),
         "regression" => include_str!("template/regression.toml"),
+        "training" => include_str!("template/training.toml"),
         "surveillance" => include_str!("template/surveillance.toml"),
         "comparative" => include_str!("template/comparative.toml"),
         _ => return None,

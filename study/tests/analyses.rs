@@ -105,6 +105,70 @@ fn regressions() {
     );
 }
 
+const STRATEGY: &str = "[analysis.strategy]\nrounds = 5\nlearning_rate = 3\nclip = 0.5\n";
+
+#[test]
+fn trainings() {
+    let of = |outcome: &str, model: &str, strategy: &str| {
+        let head = format!("kind = \"train\"\noutcome = \"{outcome}\"\nfeatures = [\"age\", \"sex\"]\n");
+        format!("{head}[analysis.model]\n{model}\n{strategy}")
+    };
+    right(&of("died", "family = \"logistic\"", STRATEGY));
+    right(&of("stage", "family = \"multinomial\"\nhidden = [4]\nactivation = \"relu\"\nseed = 7", STRATEGY));
+    right(&of("visits", "family = \"poisson\"\npenalty = 2", &format!("{STRATEGY}patients = 20000\nmomentum = 0.9\n")));
+    let falling = STRATEGY.replace("= 3", "= { start = 0.1, decay = \"step\", every = 2, factor = 0.5 }");
+    right(&of("weight", "family = \"linear\"", &format!("{falling}optimiser = \"yogi\"\naverage = false\n")));
+    for (outcome, model, strategy, said) in [
+        ("stage", "family = \"logistic\"", STRATEGY, "'stage' is not no or yes"),
+        ("died", "family = \"linear\"", STRATEGY, "'died' is not a number with bounds"),
+        ("age", "family = \"linear\"", STRATEGY, "the outcome is also a feature"),
+        ("died", "family = \"logistic\"\nhidden = [0]", STRATEGY, "hidden layers have 1 to 4096 units"),
+        ("died", "family = \"logistic\"\nunits = 3", STRATEGY, "units"),
+        ("died", "family = \"logistic\"", &STRATEGY.replace("= 0.5", "= 0"), "clip must be 0.001 to 1000"),
+        ("died", "family = \"logistic\"", &STRATEGY.replace("= 5", "= 0"), "rounds must be 1 to"),
+        ("died", "family = \"logistic\"", &falling.replace("every = 2, ", ""), "needs every"),
+        (
+            "died",
+            "family = \"logistic\"",
+            &format!("{STRATEGY}momentum = 0.5\noptimiser = \"adam\""),
+            "momentum is of sgd",
+        ),
+        ("died", "family = \"logistic\"", &format!("{STRATEGY}patients = 0"), "patients must be 1 or more"),
+    ] {
+        wrong(&of(outcome, model, strategy), &[said]);
+    }
+    let held = |head: &str| of("died", "family = \"logistic\"", &format!("{STRATEGY}[analysis.holdout]\n{head}\n"));
+    right(&held("test = 0.2\nthresholds = [0.2, 0.5]"));
+    right(&held("feature = \"drug\""));
+    for (head, said) in [
+        ("test = 0.2\nfeature = \"drug\"", "who is held out is a share, or what a feature says"),
+        ("test = 1", "test must lie between 0 and 1"),
+        ("feature = \"stage\"", "'stage' is not a feature of two levels"),
+        ("feature = \"dru\"", "there is no feature 'dru'"),
+        ("test = 0.2\nthresholds = [2]", "thresholds must lie between 0 and 1"),
+    ] {
+        wrong(&held(head), &[said]);
+    }
+    wrong(
+        &format!("by_hospital = true\n{}", of("died", "family = \"logistic\"", STRATEGY)),
+        &["kind train has no estimate"],
+    );
+}
+
+#[test]
+fn penalties() {
+    right("kind = \"logistic\"\noutcome = \"died\"\nfeatures = [\"age\", \"sex\"]\npenalty = 1\n");
+    right("kind = \"cox\"\ntime = \"days\"\nevent = \"ended\"\nfeatures = [\"age\"]\nwidth = 30\npenalty = 2.5\n");
+    wrong(
+        "kind = \"poisson\"\noutcome = \"visits\"\nfeatures = [\"age\"]\npenalty = -1\n",
+        &["analysis.0.penalty: penalty must be 0 to a billion"],
+    );
+    wrong(
+        "kind = \"negative_binomial\"\noutcome = \"visits\"\nfeatures = [\"age\"]\npenalty = 1\n",
+        &["no setting 'penalty'"],
+    );
+}
+
 #[test]
 fn terms_of_a_formula() {
     let spline = "[[analysis.splines]]\nfeature = \"age\"\nknots = [40, 55, 70]\n";

@@ -87,6 +87,15 @@ impl PatientBatch {
         &self.columns
     }
 
+    /// The same with a column more, behind the others.
+    ///
+    /// # Errors
+    /// The column has another length.
+    pub fn with(mut self, column: Column) -> Result<PatientBatch, RaggedBatch> {
+        self.columns.push(column);
+        PatientBatch::new(self.patients, self.columns)
+    }
+
     /// A batch of the patients at these places, each once or more; one that there is not is left out.
     pub fn rows(&self, places: &[usize]) -> PatientBatch {
         let there: Vec<usize> = places.iter().copied().filter(|p| *p < self.patients).collect();

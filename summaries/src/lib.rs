@@ -46,5 +46,5 @@ pub mod windowed;
 pub use batch::{Column, MISSING, PatientBatch};
 pub use estimate::{Curve, Estimate, Reporting, Row};
 pub use lanes::{FIXED_POINT, Lanes, Layout, MergedRelease, Sensitivity};
-pub use program::{MergedRound, OfSite, PartWork, Program, ProgramError, Step};
+pub use program::{Course, MergedRound, OfSite, PartWork, Program, ProgramError, Step};
 pub use statistic::{AccumulateError, Input, Statistic};

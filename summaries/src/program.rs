@@ -104,6 +104,20 @@ pub trait Program: Send {
     fn memory(&self) -> Vec<f64> {
         Vec::new()
     }
+    /// Whether [`Program::remember`] brings it to where it stood after a restart, with no need of the sums before: where releases were told
+    /// apart, and where there are too many rounds to go through again.
+    fn resumes(&self) -> bool {
+        self.apart()
+    }
+    /// Numbers of the rounds so far that tell how it goes, for those who watch: for each name what every round said, the oldest first. They
+    /// are made of what was released.
+    fn progress(&self) -> Vec<Course> {
+        Vec::new()
+    }
+    /// After the last round, the parameters of what was trained, where that is a model to use.
+    fn model(&self) -> Option<&[f64]> {
+        None
+    }
     /// Takes up what [`Program::memory`] said; what is none is left out.
     fn remember(&mut self, _: &[f64]) {}
     /// Which site works: what a round asks of it may depend on its name. Its layout and its cost never do.
@@ -132,6 +146,15 @@ pub trait Program: Send {
         let _ = (site, round, parameters, release);
         None
     }
+}
+
+/// A number over the rounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Course {
+    /// What it is, such as `loss`.
+    pub name: String,
+    /// Each round's value and the noise's standard deviation, the oldest first.
+    pub values: Vec<[f64; 2]>,
 }
 
 /// A site's own release of a round.

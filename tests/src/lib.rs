@@ -8,6 +8,8 @@
 //! * `golden`: bytes and hashes that may not change.
 //! * `e2e`: the processes themselves.
 
+pub mod heart;
+
 use std::path::PathBuf;
 
 /// The variable that makes the evidence long.

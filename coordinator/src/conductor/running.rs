@@ -21,6 +21,7 @@ use crate::round::{Action, Decision, Event, Outcome, Past, Run};
 use crate::secure::SecureRound;
 use windows::Windows;
 
+mod progress;
 mod secure;
 mod windows;
 
@@ -96,9 +97,9 @@ impl Running {
         if !state.over() {
             let mut p = study::compile::program(&plan.study, state.analysis as usize)
                 .map_err(|e| RunningError::Other(e.to_string()))?;
-            // What was told by releases apart can't be told by their sums.
-            let summed = !p.apart();
             p.remember(&state.memory);
+            // What was told by releases apart can't be told by their sums.
+            let summed = !p.resumes();
             for c in journal.checkpoints(id)?.iter().filter(|c| summed && c.analysis == state.analysis) {
                 let merged = journal.merged(id, c)?.ok_or_else(missing)?;
                 p.next(c.round, &c.parameters, &merged)?;
@@ -446,6 +447,7 @@ impl Running {
             ..self.state.clone()
         };
         let so_far = matches!(step, summaries::Step::Continue { .. }).then(|| program.so_far()).flatten();
+        let parameters = program.model().map(crate::model::encode).unwrap_or_default();
         let result;
         let mut program = None;
         let mut event = Event::Advanced;
@@ -462,7 +464,8 @@ impl Running {
                 let before = journal.checkpoints(&self.plan.study.id)?;
                 let rounds = 1 + before.iter().filter(|c| c.analysis == self.state.analysis).count() as u32;
                 let hospitals = std::mem::take(&mut next.hospitals);
-                result = self.result(estimate, hospitals, merged.sites as u32, rounds);
+                let told = self.result(estimate, hospitals, merged.sites as u32, rounds);
+                result = told.map(|told| AnalysisResult { parameters, ..told });
                 next.analysis += 1;
                 next.round = 0;
                 next.memory = Vec::new();
@@ -522,6 +525,7 @@ impl Running {
             estimate,
             meta: between::rows(&hospitals, self.plan.study.report.confidence),
             hospitals,
+            parameters: String::new(),
             failed: None,
         };
         Some(result)
@@ -589,6 +593,7 @@ impl Running {
             windows: self.windows.told(),
             next_window: if self.state.over() { String::new() } else { self.windows.label(self.state.round) },
             next_due_micros: self.windows.due(self.state.round).map_or(0, |due| due.0),
+            courses: self.program.as_ref().map(|p| progress::courses(&p.progress())).unwrap_or_default(),
         }
     }
 

@@ -74,6 +74,9 @@ pub struct AnalysisResult {
     /// What these say together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub meta: Vec<summaries::Row>,
+    /// The parameters of a trained model, as [`crate::model::encode`] writes them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub parameters: String,
     /// Why it has no result, where it failed.
     pub failed: Option<String>,
 }
@@ -98,6 +101,9 @@ pub enum ResultsError {
         /// Why.
         source: std::io::Error,
     },
+    /// A trained model could not be put in a file.
+    #[error("{0}")]
+    Model(#[from] crate::model::ModelError),
     /// No JSON.
     #[error("the results can't be put as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -143,7 +149,7 @@ impl Results {
 }
 
 /// Writes `estimates.json`, `estimates.csv`, `estimates.parquet`, `provenance.json` and `report.html` into a folder, and into its
-/// folder `cohort_method` OHDSI's tables, as CSV and Parquet.
+/// folder `cohort_method` OHDSI's tables, as CSV and Parquet; trained models, each with its card, into `models`.
 /// Returns the paths.
 ///
 /// # Errors
@@ -169,6 +175,12 @@ pub fn write(
     for table in cohort_method::tables(results, provenance, plan) {
         files.push((format!("cohort_method/{}.csv", table.name), table.csv().into_bytes()));
         files.push((format!("cohort_method/{}.parquet", table.name), table.parquet()?));
+    }
+    for model in crate::model::of_results(plan, results, provenance)? {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+        let name: String = model.origin.analysis.chars().map(plain).collect();
+        files.push((format!("models/{name}.safetensors"), crate::model::safetensors::write(&model)?));
+        files.push((format!("models/{name}.md"), model.card().into_bytes()));
     }
     let mut paths = Vec::with_capacity(files.len());
     for (name, bytes) in files {

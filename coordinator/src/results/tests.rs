@@ -28,6 +28,7 @@ pub(super) fn analysis(name: &str, kind: &str, rows: Vec<Row>, curves: Vec<Curve
         estimate: Estimate { rows, curves },
         hospitals: vec![],
         meta: vec![],
+        parameters: String::new(),
         failed: None,
     }
 }

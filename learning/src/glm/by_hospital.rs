@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use nalgebra::{DMatrix, DVector, SymmetricEigen};
 use summaries::{Estimate, MergedRelease, MergedRound, OfSite, PartWork, Program, ProgramError, Row, Statistic, Step};
 
-use super::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, Glm, sums, tell_alone};
+use super::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, Glm};
 use crate::ascent::{
     CONVERGED, Fit, LONGEST_STEP, Past, STILL, Sums, every, flat, is_long, is_rising, spread, steps_needed,
 };
@@ -28,6 +28,7 @@ use crate::family::Family;
 use crate::level::leveled;
 use crate::newton::{Curvature, Gradient};
 use crate::support::{Lack, Seen};
+use crate::ridge::{pulled, sampling};
 
 /// A generalised linear model with an intercept for each hospital.
 pub struct ByHospital {
@@ -227,7 +228,7 @@ impl ByHospital {
 
     fn sums(&self, release: &MergedRound) -> Result<Sums, ProgramError> {
         let [gradient, curvature] = release.parts.as_slice() else { return Err(ProgramError::Merged) };
-        sums(&self.glm.design, &self.glm.likelihood, gradient, curvature)
+        self.glm.read(gradient, curvature)
     }
 
     /// The step that the hospitals' sums lead to from the slopes: its length, the fit, and the hospitals' parts.
@@ -261,6 +262,12 @@ impl ByHospital {
             };
             return (DVector::zeros(p), fit);
         }
+        // The intercepts have no penalty, so they drop out as without one.
+        let ridge = self.glm.ridge.as_ref().map(|r| r.per(unit).view((1, 1), (p, p)).into_owned());
+        let (curvature, gradient) = match &ridge {
+            Some(r) => (curvature + r, pulled(&gradient, r, slopes.as_slice())),
+            None => (curvature, gradient),
+        };
         let eigen = SymmetricEigen::new(curvature);
         let least = eigen.eigenvalues.min();
         let lifted = eigen.eigenvalues.map(|v| 1.0 / v.max(floor));
@@ -282,7 +289,7 @@ impl ByHospital {
         let later = if round == 0 { f64::from(self.glm.steps.max(2) - 1).sqrt() } else { 1.0 };
         let fit = match (least > if exact { floor } else { 2.0 * floor / later }, arrived && length <= longest) {
             (_, _) if lack.is_some() && round > 0 => lack.map_or(Fit::Moving(None), |l| Fit::without(l, exact)),
-            (true, true) => Fit::Reached(next, inverse, privacy),
+            (true, true) => Fit::Reached(next, ridge.map(|r| sampling(&inverse, &r)).unwrap_or(inverse), privacy),
             (true, false) => Fit::moving(&step),
             (false, _) if exact && far => Fit::moving(&step),
             (false, _) if exact => Fit::Collinear(flat(&eigen, floor)),
@@ -506,9 +513,7 @@ impl Program for ByHospital {
             return None;
         }
         let theta = self.theta(parameters, Some(tag(site))).ok()?;
-        let (unit, sums) = ((self.glm.likelihood.unit(), 1.0), self.sums(release).ok()?);
-        let of = (self.glm.likelihood.family.ratio(), &self.glm.reporting);
-        Some(tell_alone(&self.glm.design, &theta, sums, unit, of))
+        Some(self.glm.alone(&theta, self.sums(release).ok()?))
     }
 }
 

@@ -43,6 +43,7 @@ impl Hospital {
             unit: 1.0,
             norm,
             groups: Vec::new(),
+            ridge: None,
         };
         let part = Part::of(0.0, sums, 0.0)?;
         let squares = squares - first * first / a + variance / a * (1.0 + first * first / (a * a));

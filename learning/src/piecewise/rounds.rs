@@ -179,6 +179,7 @@ impl Program for PiecewiseExponential {
             unit: self.model.cap,
             norm: self.model.design.norm(),
             groups: support::groups(&self.model.design, &intervals, false),
+            ridge: None,
         };
         let mut sums = sums;
         let largest = sums.curvature.diagonal().max();

@@ -7,6 +7,7 @@
 //! * [`bound`]: which codes of a patient count, where there are more than the bound.
 
 pub mod bound;
+mod holdout;
 mod readable;
 pub mod session;
 pub mod tags;
@@ -142,20 +143,31 @@ impl Engine {
             .get(analysis as usize)
             .ok_or_else(|| EngineError::Plan("the plan has no such analysis".into()))?;
         let shapes = study::compile::columns(study, a);
-        let shapes = shapes.ok_or_else(|| EngineError::Plan("a feature has no shape".to_owned()))?;
+        let mut shapes = shapes.ok_or_else(|| EngineError::Plan("a feature has no shape".to_owned()))?;
+        let held_out = a.what.holdout();
+        // The last column is the site's own.
+        shapes.truncate(shapes.len() - usize::from(held_out.is_some()));
         let queries = query::analysis(study, a, config.id.as_str()).map_err(EngineError::Plan)?;
         let features = query::entered(&queries.features, config.budget.first_block, blocks);
         let version = readable.version();
-        let key = (hash, queries.text() + &features, version);
+        let of_holdout = held_out.map(|share| format!("\nholdout {share}")).unwrap_or_default();
+        let key = (hash, queries.text() + &features + &of_holdout, version);
         let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(patients) = held {
             return Ok((patients, version));
         }
         let ctx = readable.cohort(&queries.cohort).await?;
         let batches = ctx.sql(&features).await?.collect().await?;
-        let salt = bound::salt(&config.state_dir().join("pseudonym.key"), hash).ok_or(EngineError::NoData)?;
-        let batch = Arc::new(to_batch(&shapes, &batches, &salt)?);
-        let patients = Arc::new(Patients { persons: persons(&batches), batch });
+        let secret = config.state_dir().join("pseudonym.key");
+        let salt = bound::salt(&secret, hash).ok_or(EngineError::NoData)?;
+        let mut batch = to_batch(&shapes, &batches, &salt)?;
+        let persons = persons(&batches);
+        if let Some(share) = held_out {
+            let own = holdout::key(&secret).ok_or(EngineError::NoData)?;
+            let groups = persons.iter().map(|p| holdout::group(&own, p.as_ref(), share)).collect();
+            batch = batch.with(Column::Level(groups)).map_err(|e| EngineError::Query(e.to_string()))?;
+        }
+        let patients = Arc::new(Patients { persons, batch: Arc::new(batch) });
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.retain(|(h, _, _), _| *h == hash);
         if cache.len() >= 8 {

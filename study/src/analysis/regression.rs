@@ -56,6 +56,15 @@ pub struct Fitting {
     /// noise. None: no row is clipped.
     #[serde(default)]
     pub clip: Option<f64>,
+    /// A ridge penalty: half of it times the sum of the squared coefficients, in the features' own units and the intercept left out, is
+    /// taken from the log-likelihood. Not of `negative_binomial`.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub penalty: f64,
+}
+
+/// Whether a penalty is none.
+pub(super) fn is_none(penalty: &f64) -> bool {
+    *penalty == 0.0
 }
 
 pub(super) fn steps() -> u32 {
@@ -74,6 +83,8 @@ pub struct Regression<'a> {
     pub steps: Option<u32>,
     /// The clip.
     pub clip: Option<f64>,
+    /// The ridge penalty; 0 is none.
+    pub penalty: f64,
 }
 
 impl What {
@@ -84,9 +95,10 @@ impl What {
             | What::Poisson { fitting, .. }
             | What::NegativeBinomial { fitting, .. }
             | What::Gamma { fitting, .. } => {
-                *fitting = Fitting { steps: fitting.steps.max(50), clip: None };
+                *fitting = Fitting { steps: fitting.steps.max(50), clip: None, ..*fitting };
             }
             What::Linear { clip, .. } => *clip = None,
+            What::Train(train) => train.exact(),
             // Wide public bounds have a middle far from every patient.
             What::Cox { steps, cap, .. } => (*steps, *cap) = ((*steps).max(50), cap.max(1e3)),
             What::Propensity { steps, .. } => *steps = (*steps).max(50),
@@ -100,9 +112,10 @@ impl What {
     /// Its parts, where it is a regression.
     pub fn regression(&self) -> Option<Regression<'_>> {
         let of = |outcome, formula, beside: &Beside, steps, clip| {
-            Some(Regression { outcome, formula, beside: beside.clone(), steps, clip })
+            Some(Regression { outcome, formula, beside: beside.clone(), steps, clip, penalty: 0.0 })
         };
-        match self {
+
+        let told = match self {
             What::Linear { outcome, formula, weights, clip, .. } => {
                 of(outcome, formula, &Beside { offset: None, weights: weights.clone() }, None, *clip)
             }
@@ -116,6 +129,15 @@ impl What {
                 of(event, formula, &Beside::default(), Some(*steps), None)
             }
             _ => None,
-        }
+        };
+        let penalty = match self {
+            What::Logistic { fitting, .. }
+            | What::Gamma { fitting, .. }
+            | What::NegativeBinomial { fitting, .. }
+            | What::Poisson { fitting, .. } => fitting.penalty,
+            What::Cox { penalty, .. } => *penalty,
+            _ => 0.0,
+        };
+        told.map(|r| Regression { penalty, ..r })
     }
 }

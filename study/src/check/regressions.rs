@@ -4,6 +4,9 @@ use super::analyses::{Place, yes_no};
 use crate::analysis::{Beside, Formula, What};
 use crate::feature::Shape;
 
+/// A larger penalty would leave nothing of any effect.
+const MOST_PENALTY: f64 = 1e9;
+
 /// Says what is wrong with an analysis that is a regression.
 pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
     let Some(r) = what.regression() else { return };
@@ -12,6 +15,13 @@ pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
     }
     if r.steps.is_some_and(|s| s == 0 || s > 100) {
         place.say("steps", "steps must be 1 to 100", "3 or 4 are usual");
+    }
+    if !(0.0..=MOST_PENALTY).contains(&r.penalty) {
+        place.say(
+            "penalty",
+            "penalty must be 0 to a billion",
+            "0 is none; 1 to 10 is usual where numbers are of the size of 1",
+        );
     }
     if r.formula.features.iter().any(|f| f == r.outcome) {
         place.say("features", "the outcome is also a feature", "leave it out");

@@ -83,7 +83,8 @@ pub(super) fn program(
     let likelihood = |family| beside(study, family, &parts.beside);
     let glm = |design, of: Likelihood, start: f64| {
         let offset = of.offset.map_or(0.0, |[low, high]| f64::midpoint(low, high));
-        Glm::new(design, of, all.clone(), steps, reporting.clone()).starting_at(start - offset)
+        let glm = Glm::new(design, of, all.clone(), steps, reporting.clone());
+        glm.starting_at(start - offset).penalised(parts.penalty)
     };
     // A secure sum can't be taken apart, and a feature that names the hospitals has taken the baselines already.
     let has_hospital = names.iter().any(|n| matches!(study.features.get(n), Some(Feature::Hospital { .. })));
@@ -108,6 +109,9 @@ pub(super) fn program(
             let most = most(study, outcome)?;
             let family = Family::Poisson { most, exposure: exposure.is_some() };
             of(glm(design, likelihood(family)?, start(study, most, exposure.as_ref())?), *baseline)
+        }
+        What::NegativeBinomial { .. } if parts.penalty != 0.0 => {
+            return Err("a negative binomial regression has no penalty".to_owned());
         }
         What::NegativeBinomial { outcome, exposure, .. } => {
             let most = most(study, outcome)?;
@@ -146,7 +150,7 @@ pub(super) fn program(
             };
             let cox = Cox::new(model, all, *steps, reporting);
             let cox = cox.ok_or("the risk sets have more than four million lanes; widen the cells")?;
-            Box::new(cox.with_own_baselines(apart && baseline.is_hospital()))
+            Box::new(cox.with_own_baselines(apart && baseline.is_hospital()).penalised(parts.penalty))
         }
         _ => return Ok(None),
     }))

@@ -7,6 +7,7 @@ use summaries::interval::normal_quantile;
 use summaries::top_codes::key::key;
 use summaries::{Column, PatientBatch};
 
+use crate::analysis::training::FamilyWord;
 use crate::analysis::{Analysis, What};
 use crate::compile;
 use crate::feature::Shape;
@@ -39,6 +40,7 @@ fn spread(what: &What, name: &str) -> Spread {
             Spread::Even
         }
         What::Poisson { outcome, .. } if outcome == name => Spread::Poisson,
+        What::Train(t) if t.outcome == name && t.model.family == FamilyWord::Poisson => Spread::Poisson,
         What::Rate { events, .. } if events == name => Spread::Poisson,
         What::NegativeBinomial { outcome, .. } if outcome == name => Spread::NegativeBinomial,
         What::Gamma { outcome, .. } if outcome == name => Spread::Gamma,

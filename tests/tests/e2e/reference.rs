@@ -1,8 +1,9 @@
 //! A trial's statistics through a whole federation of three sites, without noise: what R says of all patients together.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
-use crate::harness::{array, simulated_here};
+use crate::harness::{array, simulated};
 use insitu_tests::shared_data;
 use serde_json::Value;
 
@@ -25,7 +26,17 @@ pub(crate) fn table(folder: &str, file: &str, words: &[&[&str]]) -> Option<Table
 
 /// Runs a study over the table's rows, dealt out to three sites, and returns its results.
 pub(crate) fn federation(table: &Table, study: &str) -> Value {
+    federated(table, study, "off")
+}
+
+/// The same, with noise `on` or `off`.
+pub(crate) fn federated(table: &Table, study: &str, noise: &str) -> Value {
     let dir = tempfile::tempdir().unwrap();
+    federated_in(dir.path(), table, study, noise)
+}
+
+/// The same in a folder, whose folder `out` has the results.
+pub(crate) fn federated_in(dir: &Path, table: &Table, study: &str, noise: &str) -> Value {
     let mut mapping = "format = \"csv\"\n[[file]]\nmatch = \"*.csv\"\nperson = { column = \"row\" }\n".to_owned();
     mapping += "[[file.row]]\ntable = \"patient\"\n[file.row.set]\nsex = \"U\"\n";
     for name in &table.names {
@@ -36,7 +47,7 @@ pub(crate) fn federation(table: &Table, study: &str) -> Value {
         );
     }
     for site in 0..3 {
-        let home = dir.path().join(format!("sites/s-{site}"));
+        let home = dir.join(format!("sites/s-{site}"));
         std::fs::create_dir_all(home.join("extract")).unwrap();
         std::fs::write(home.join("mapping.toml"), &mapping).unwrap();
         let toml = format!(
@@ -59,7 +70,9 @@ pub(crate) fn federation(table: &Table, study: &str) -> Value {
         let line = format!("kind = \"{kind}\"\n");
         study = study.replace(&line, &format!("{line}baseline = \"common\"\n"));
     }
-    simulated_here(dir.path(), &format!("{head}{study}"))
+    let file = dir.join("study.toml");
+    std::fs::write(&file, format!("{head}{study}")).unwrap();
+    simulated(&file, dir, noise)
 }
 
 pub(crate) fn feature(name: &str, shape: &str) -> String {

@@ -5,6 +5,7 @@
 //! * `worlds`: what a release tells of one patient's presence, against the bound of its charge.
 //! * `aggregation`: the noise in a sum under secure aggregation with dropouts.
 //! * `canary`: what an auditor proves from one run of a whole program, against the ε that was charged.
+//! * `heart`: models trained with privacy, against the published ones at the same ε.
 //! * `hospitals`: patients who are at several hospitals, against the ε that the study promises.
 //! * `intervals`: how often intervals hold the truth.
 //! * `sampler`: the noise that a statistic gets, against the exact mass function of the discrete Gaussian.
@@ -15,6 +16,7 @@
 
 mod aggregation;
 mod canary;
+mod heart;
 mod hospitals;
 mod intervals;
 mod planted;

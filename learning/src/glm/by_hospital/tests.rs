@@ -371,3 +371,35 @@ fn parameters_of_another_form_are_refused() {
     assert!(m.work(0, &[0.0; 4]).is_err() && m.work(0, &[0.0; 2]).is_err() && m.work(9, &[0.0; 3]).is_err());
     assert!(m.work(0, &[f64::NAN, 0.0, 0.0]).is_err());
 }
+
+/// With a penalty λ the stratified likelihood's slope, each hospital at its own best intercept, is λ times the coefficients.
+#[test]
+fn a_penalty_is_on_the_slopes_alone() {
+    let sites = batches(&[400, 150, 90], 21);
+    let lambda = 30.0;
+    let penalised = || {
+        let design = Design::new(vec![number("x"), number("z")]);
+        ByHospital::new(Glm::new(design, Family::Logistic, vec![0, 1, 2], 50, reporting()).penalised(lambda))
+    };
+    let e = run_of(&penalised, &sites, 0.0, &mut Draws(1));
+    let beta = ["x", "z"].map(|t| coefficient(&e, t).estimate.unwrap());
+    let p = |intercept: f64, x: [f64; 2]| 1.0 / (1.0 + (-(intercept + beta[0] * x[0] + beta[1] * x[1])).exp());
+    let mut slope = [0.0; 2];
+    for b in &sites {
+        let [Column::Real(x), Column::Real(z), Column::Level(y)] = b.columns() else { panic!() };
+        let rows: Vec<([f64; 2], f64)> = (0..x.len()).map(|i| ([x[i], z[i]], f64::from(y[i]))).collect();
+        let (mut low, mut high) = (-20.0, 20.0);
+        for _ in 0..80 {
+            let middle = f64::midpoint(low, high);
+            let rest: f64 = rows.iter().map(|(x, y)| y - p(middle, *x)).sum();
+            if rest > 0.0 { low = middle } else { high = middle }
+        }
+        for (x, y) in &rows {
+            (0..2).for_each(|k| slope[k] += (y - p(low, *x)) * x[k]);
+        }
+    }
+    for k in 0..2 {
+        assert!((slope[k] - lambda * beta[k]).abs() < 1e-5, "{slope:?} {beta:?}");
+    }
+    assert!(beta[0].abs() < coefficient(&run(50, &sites, 0.0, &mut Draws(1)), "x").estimate.unwrap().abs());
+}

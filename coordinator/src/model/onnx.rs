@@ -1,0 +1,164 @@
+//! A model as an ONNX graph, in 64-bit floating point (opset 17): `features`, patients × features in their own units, a category as the place of
+//! its level, become `prediction`, patients × the outcome in its unit, the probability of yes, of each level, or the mean count.
+//!
+//! Numbers are clipped to their bounds and scaled as in training, categories become indicators, so that the same file says the same at every
+//! site. A missing number makes the prediction one that is no number.
+
+use prost::Message as _;
+use study::analysis::training::{FamilyWord, RELU_CUT};
+
+use super::messages::{
+    Attribute, Dimension, Extent, Graph, Model, Node, OperatorSet, Property, Shape, Tensor, TensorType, Type, ValueInfo,
+};
+use super::{ModelError, Trained};
+
+const INT64: i32 = 7;
+const DOUBLE: i32 = 11;
+
+/// The graph as it grows: nodes, constants, and the name of the last value.
+#[derive(Default)]
+struct Builder {
+    nodes: Vec<Node>,
+    constants: Vec<Tensor>,
+}
+
+impl Builder {
+    fn constant(&mut self, dims: &[usize], values: &[f64]) -> String {
+        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.keep(dims, DOUBLE, raw)
+    }
+
+    fn place(&mut self, place: usize) -> String {
+        self.keep(&[1], INT64, (place as i64).to_le_bytes().to_vec())
+    }
+
+    fn keep(&mut self, dims: &[usize], data_type: i32, raw_data: Vec<u8>) -> String {
+        let name = format!("c{}", self.constants.len());
+        let dims = dims.iter().map(|d| *d as i64).collect();
+        self.constants.push(Tensor { dims, data_type, name: name.clone(), raw_data });
+        name
+    }
+
+    fn node(&mut self, op: &str, inputs: &[&str], attributes: &[(&str, i64)]) -> String {
+        let name = format!("n{}", self.nodes.len());
+        self.nodes.push(Node {
+            input: inputs.iter().map(|i| (*i).to_owned()).collect(),
+            output: vec![name.clone()],
+            name: format!("{op}_{}", self.nodes.len()),
+            op_type: op.to_owned(),
+            attribute: attributes.iter().map(|(n, i)| Attribute { name: (*n).to_owned(), i: *i, r#type: 2 }).collect(),
+        });
+        name
+    }
+
+    /// Within two numbers.
+    fn between(&mut self, value: &str, low: f64, high: f64) -> String {
+        let (low, high) = (self.constant(&[1], &[low]), self.constant(&[1], &[high]));
+        let above = self.node("Max", &[value, &low], &[]);
+        self.node("Min", &[&above, &high], &[])
+    }
+
+    /// The scaled columns.
+    fn prepared(&mut self, model: &Trained) -> String {
+        let mut columns = Vec::with_capacity(model.inputs.len());
+        for (i, input) in model.inputs.iter().enumerate() {
+            let place = self.place(i);
+            let own = self.node("Gather", &["features", &place], &[("axis", 1)]);
+            match input.bounds {
+                Some([low, high]) => {
+                    let within = self.between(&own, low, high);
+                    let (middle, half) = (f64::midpoint(low, high), (high - low) / 2.0);
+                    let (middle, half) = (self.constant(&[1], &[middle]), self.constant(&[1], &[half]));
+                    let off = self.node("Sub", &[&within, &middle], &[]);
+                    columns.push(self.node("Div", &[&off, &half], &[]));
+                }
+                None if input.columns() > 0 => {
+                    let levels: Vec<f64> = (1..input.levels.len()).map(|l| l as f64).collect();
+                    let levels = self.constant(&[1, levels.len()], &levels);
+                    let is = self.node("Equal", &[&own, &levels], &[]);
+                    columns.push(self.node("Cast", &[&is], &[("to", i64::from(DOUBLE))]));
+                }
+                None => {}
+            }
+        }
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        self.node("Concat", &columns, &[("axis", 1)])
+    }
+
+    /// What outputs mean.
+    fn meaning(&mut self, model: &Trained, outputs: &str) -> String {
+        let [low, high] = model.outcome.bounds.unwrap_or([0.0, 0.0]);
+        match model.train.model.family {
+            FamilyWord::Logistic => self.node("Sigmoid", &[outputs], &[]),
+            FamilyWord::Multinomial => self.node("Softmax", &[outputs], &[("axis", 1)]),
+            FamilyWord::Poisson => {
+                let mean = self.node("Exp", &[outputs], &[]);
+                let most = self.constant(&[1], &[high]);
+                self.node("Min", &[&mean, &most], &[])
+            }
+            FamilyWord::Linear => {
+                let (half, middle) = ((high - low) / 2.0, f64::midpoint(low, high));
+                let (half, middle) = (self.constant(&[1], &[half]), self.constant(&[1], &[middle]));
+                let scaled = self.node("Mul", &[outputs, &half], &[]);
+                self.node("Add", &[&scaled, &middle], &[])
+            }
+        }
+    }
+}
+
+fn value(name: &str, columns: usize) -> ValueInfo {
+    let dim = |value: Extent| Dimension { value: Some(value) };
+    let dims = vec![dim(Extent::Named("patients".to_owned())), dim(Extent::Fixed(columns as i64))];
+    let tensor_type = Some(TensorType { elem_type: DOUBLE, shape: Some(Shape { dim: dims }) });
+    ValueInfo { name: name.to_owned(), r#type: Some(Type { tensor_type }) }
+}
+
+/// The file's bytes.
+///
+/// # Errors
+/// The model has interactions or splines, or no feature.
+pub fn write(model: &Trained) -> Result<Vec<u8>, ModelError> {
+    if model.bent {
+        let why = "it has interactions or splines, which are not written as ONNX yet; export safetensors";
+        return Err(ModelError::Export(why.to_owned()));
+    }
+    if model.inputs.iter().all(|i| i.columns() == 0) {
+        return Err(ModelError::Export("it has no feature".to_owned()));
+    }
+    let mut graph = Builder::default();
+    let mut own = graph.prepared(model);
+    let layers = model.layers()?;
+    let last = layers.len().saturating_sub(1);
+    for (i, layer) in layers.iter().enumerate() {
+        let weights = graph.constant(&[layer.outputs, layer.inputs], &layer.weights);
+        let biases = graph.constant(&[layer.outputs], &layer.biases);
+        own = graph.node("Gemm", &[&own, &weights, &biases], &[("transB", 1)]);
+        if i < last {
+            own = if model.is_tanh() { graph.node("Tanh", &[&own], &[]) } else { graph.between(&own, 0.0, RELU_CUT) };
+        }
+    }
+    own = graph.meaning(model, &own);
+    graph.nodes.push(Node {
+        input: vec![own],
+        output: vec!["prediction".to_owned()],
+        name: "prediction".to_owned(),
+        op_type: "Identity".to_owned(),
+        attribute: Vec::new(),
+    });
+    let file = Model {
+        ir_version: 8,
+        producer_name: "insitu".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        doc_string: model.card(),
+        graph: Some(Graph {
+            node: graph.nodes,
+            name: "model".to_owned(),
+            initializer: graph.constants,
+            input: vec![value("features", model.inputs.len())],
+            output: vec![value("prediction", model.outputs())],
+        }),
+        opset_import: vec![OperatorSet { domain: String::new(), version: 17 }],
+        metadata_props: vec![Property { key: "insitu".to_owned(), value: serde_json::to_string(model)? }],
+    };
+    Ok(file.encode_to_vec())
+}

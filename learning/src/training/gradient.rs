@@ -1,0 +1,268 @@
+//! The one statistic of training: the sum over patients of their gradients, each cut to a public length.
+//!
+//! A patient adds g·min(1, C/‖g‖), g the slope of the own log-likelihood at the round's parameters and C the clip; beside it the own loss, as a
+//! share of the most that it counts for, and whether the own gradient was as long as the clip, both times a tenth of C. So the vector's norm
+//! is at most C·√(1 + 2/100): half a per cent of noise for each of the two curves that tell how training goes.
+//!
+//! The norm is computed from the same factors that are written; what floating point may lose there is far below a part in 10⁹, by which the
+//! cut is shorter. A gradient whose norm is no number, or beyond all numbers, counts for nothing.
+//!
+//! Patients are taken in blocks of [`BLOCK`], the last one filled up with rows of 0 that are not written: so what a patient adds does not
+//! depend on who else is in the block, and the sum over sites and batches is the same to the last bit however patients are dealt out.
+
+use ndarray::Array2;
+use summaries::lanes::encode;
+use summaries::statistic::level;
+use summaries::{
+    AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity,
+    Statistic,
+};
+
+use super::loss::Loss;
+use super::network::Network;
+use crate::design::Design;
+
+/// Patients whose gradients are taken at once.
+pub const BLOCK: usize = 128;
+
+/// What the loss and the share of cut gradients weigh, beside the clip.
+const BESIDE: f64 = 0.1;
+
+/// How much shorter a gradient is cut, for what floating point may lose.
+const MARGIN: f64 = 1e-9;
+
+/// Who a sum is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Those trained on: all, or those of the first level of the last column.
+    Training,
+    /// Those held out: of its last level.
+    Test,
+}
+
+/// A model to train: features, a network of them, a loss; and whether some patients are held out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    design: Design,
+    network: Network,
+    loss: Loss,
+    holdout: bool,
+}
+
+impl Model {
+    /// Of a design's scaled columns, each within −1 and 1. `None` where the network does not have as many inputs, or the loss as many
+    /// outputs.
+    pub fn new(design: Design, network: Network, loss: Loss) -> Option<Model> {
+        let design = design.without_intercept().clipped(None);
+        let fits = design.width() == network.inputs() && loss.outputs() == network.outputs();
+        fits.then_some(Model { design, network, loss, holdout: false })
+    }
+
+    /// The same with a last column of two levels, train and test. Who has neither is in no sum.
+    #[must_use]
+    pub fn with_holdout(mut self) -> Model {
+        self.holdout = true;
+        self
+    }
+
+    /// Whether some patients are held out.
+    pub fn has_holdout(&self) -> bool {
+        self.holdout
+    }
+
+    /// The features.
+    pub fn design(&self) -> &Design {
+        &self.design
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The loss.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// What it reads: the design's columns, the outcome, and who is held out.
+    pub fn inputs(&self) -> Vec<Input> {
+        let mut out = self.design.inputs();
+        out.push(self.loss.input());
+        out.extend(self.holdout.then_some(Input::Level(2)));
+        out
+    }
+
+    /// Calls `f` with the scaled features and the outcomes of at most [`BLOCK`] complete patients at a time; rows beyond them are 0.
+    ///
+    /// # Errors
+    /// The batch does not fit, or `f` failed.
+    pub(crate) fn blocks(
+        &self,
+        statistic: &'static str,
+        group: Group,
+        patients: &PatientBatch,
+        mut f: impl FnMut(Array2<f64>, &[f64]) -> Result<(), AccumulateError>,
+    ) -> Result<(), AccumulateError> {
+        let place = self.design.inputs().len();
+        let groups = self.holdout.then(|| level(statistic, patients, place + 1)).transpose()?;
+        let is_in = |patient: usize| match (groups, group) {
+            (None, group) => group == Group::Training,
+            (Some(g), Group::Training) => g.get(patient) == Some(&0),
+            (Some(g), Group::Test) => g.get(patient) == Some(&1),
+        };
+        let wrong = AccumulateError::Column { statistic, wanted: "outcome", place };
+        let Some(column) = patients.column(place) else { return Err(wrong) };
+        let width = self.design.width();
+        let scale = self.design.norm();
+        let mut rows = Array2::zeros((BLOCK, width));
+        let mut outcomes = Vec::with_capacity(BLOCK);
+        self.design.rows(statistic, patients, |patient, row, _| {
+            let Some(y) = self.loss.outcome(column, patient).filter(|_| is_in(patient)) else { return Ok(()) };
+            for (slot, u) in rows.row_mut(outcomes.len()).iter_mut().zip(row) {
+                *slot = u * scale;
+            }
+            outcomes.push(y);
+            if outcomes.len() == BLOCK {
+                let full = std::mem::replace(&mut rows, Array2::zeros((BLOCK, width)));
+                f(full, &outcomes)?;
+                outcomes.clear();
+            }
+            Ok(())
+        })?;
+        if outcomes.is_empty() { Ok(()) } else { f(rows, &outcomes) }
+    }
+
+    /// What parameters foretell of each complete patient of a batch: the outcome, the probability of yes, of each level, or the mean count.
+    ///
+    /// # Errors
+    /// The batch or the parameters do not fit.
+    pub fn predict(&self, theta: &[f64], patients: &PatientBatch) -> Result<Vec<Vec<f64>>, AccumulateError> {
+        let mut out = Vec::new();
+        self.outputs("prediction", Group::Training, (theta, patients), |outputs, _| {
+            out.push(self.loss.predict(outputs));
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Calls `f` with the network's outputs at parameters and the outcome of each complete patient of a group.
+    ///
+    /// # Errors
+    /// As [`Model::blocks`], or the parameters do not fit.
+    pub(crate) fn outputs(
+        &self,
+        statistic: &'static str,
+        group: Group,
+        (theta, patients): (&[f64], &PatientBatch),
+        mut f: impl FnMut(&[f64], f64) -> Result<(), AccumulateError>,
+    ) -> Result<(), AccumulateError> {
+        let misfit = || AccumulateError::Column { statistic, wanted: "feature", place: 0 };
+        self.blocks(statistic, group, patients, |rows, outcomes| {
+            let tape = self.network.forward(theta, rows).ok_or_else(misfit)?;
+            for (own, y) in tape.outputs.rows().into_iter().zip(outcomes) {
+                f(own.to_slice().ok_or_else(misfit)?, *y)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The sum at given parameters.
+#[derive(Clone)]
+pub struct ClippedGradient {
+    model: Model,
+    theta: Vec<f64>,
+    clip: f64,
+}
+
+/// What a merged sum says.
+pub(crate) struct Sum {
+    /// The summed gradient, the network's parameters long.
+    pub(crate) gradient: Vec<f64>,
+    /// The summed loss.
+    pub(crate) loss: f64,
+    /// How many patients' gradients were cut.
+    pub(crate) cut: f64,
+    /// The noise's standard deviation of a lane, of the loss and of the number cut.
+    pub(crate) noise: [f64; 3],
+}
+
+impl ClippedGradient {
+    /// `None` where the parameters are not as many as the model's, or the clip is not above 0.
+    pub fn new(model: Model, theta: Vec<f64>, clip: f64) -> Option<ClippedGradient> {
+        let fits = theta.len() == model.network.parameters() && clip > 0.0 && clip.is_finite();
+        fits.then_some(ClippedGradient { model, theta, clip })
+    }
+
+    /// What a merged release says.
+    pub(crate) fn read(&self, merged: &MergedRelease) -> Sum {
+        let (layout, d) = (self.layout(), self.theta.len());
+        let beside = BESIDE * self.clip;
+        let sd = merged.variance(&layout).sqrt();
+        let most = self.model.loss.most();
+        Sum {
+            gradient: (0..d).map(|lane| merged.value(lane, &layout)).collect(),
+            loss: merged.value(d, &layout) / beside * most,
+            cut: merged.value(d + 1, &layout) / beside,
+            noise: [sd, sd / beside * most, sd / beside],
+        }
+    }
+}
+
+impl Statistic for ClippedGradient {
+    fn name(&self) -> &'static str {
+        "clipped_gradient"
+    }
+    fn inputs(&self) -> Vec<Input> {
+        self.model.inputs()
+    }
+    fn layout(&self) -> Layout {
+        Layout { lanes: self.theta.len() + 2, scale: FIXED_POINT }
+    }
+    fn sensitivity(&self) -> Sensitivity {
+        let norm = self.clip * (1.0 + 2.0 * BESIDE * BESIDE).sqrt();
+        Sensitivity::fixed_point(self.layout().lanes, norm, self.clip)
+    }
+    fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
+        const NAME: &str = "clipped_gradient";
+        self.check(lanes)?;
+        let (network, loss, d) = (&self.model.network, self.model.loss, self.theta.len());
+        let misfit = || AccumulateError::Column { statistic: NAME, wanted: "feature", place: 0 };
+        self.model.blocks(NAME, Group::Training, patients, |rows, outcomes| {
+            let mut tape = network.forward(&self.theta, rows).ok_or_else(misfit)?;
+            let mut slopes = std::mem::take(&mut tape.outputs);
+            let mut losses = Vec::with_capacity(outcomes.len());
+            for (mut slope, y) in slopes.rows_mut().into_iter().zip(outcomes) {
+                losses.push(slope.as_slice_mut().map_or(f64::NAN, |s| loss.turn(s, *y)));
+            }
+            let factors = network.backward(&self.theta, tape, slopes).ok_or_else(misfit)?;
+            for (patient, loss_of_one) in losses.iter().enumerate() {
+                let norm = factors.norm2.get(patient).copied().unwrap_or(f64::NAN).sqrt();
+                let share = (loss_of_one / loss.most()).clamp(0.0, 1.0);
+                lanes.add(NAME, d, encode(BESIDE * self.clip * share))?;
+                let is_cut = norm.is_nan() || norm >= self.clip;
+                lanes.add(NAME, d + 1, encode(BESIDE * self.clip * f64::from(u8::from(is_cut))))?;
+                if !norm.is_finite() {
+                    continue;
+                }
+                let keep = if is_cut { self.clip / norm } else { 1.0 } * (1.0 - MARGIN);
+                for (layer, a, delta) in &factors.layers {
+                    let (Some(a), Some(delta)) = (a.row(patient).to_slice(), delta.row(patient).to_slice()) else {
+                        return Err(misfit());
+                    };
+                    let largest = a.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+                    let starts = (layer.first..).step_by(layer.inputs + 1);
+                    for (first, back) in starts.zip(delta) {
+                        lanes.add(NAME, first, encode(keep * back))?;
+                        lanes.add_scaled(NAME, first + 1, keep * back, (a, largest))?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+    fn estimate(&self, _: &MergedRelease, _: &Reporting) -> Estimate {
+        Estimate::default()
+    }
+}

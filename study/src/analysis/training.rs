@@ -1,0 +1,226 @@
+//! What is trained, and how.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Formula;
+use super::regression::is_none;
+
+/// A model trained in clipped steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Train {
+    /// The outcome: a number with bounds, no and yes, a category, or a count, as the family wants it.
+    pub outcome: String,
+    /// By what.
+    #[serde(flatten)]
+    pub formula: Formula,
+    /// The model.
+    pub model: ModelSpec,
+    /// The steps.
+    pub strategy: StrategySpec,
+    /// Patients who are not trained on, and of whom the model is judged in a last round, for a fifth of the charge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<Holdout>,
+}
+
+/// Who is held out: a share of each hospital's patients, or who a feature names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Holdout {
+    /// The share, chosen by a keyed hash: the same patients of a hospital in all rounds and studies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<f64>,
+    /// A feature of two levels: the first is trained on, the second held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature: Option<String>,
+    /// Of no and yes: probabilities from which on a patient counts as yes, for tables of who is told rightly.
+    #[serde(default = "half", skip_serializing_if = "is_half")]
+    pub thresholds: Vec<f64>,
+}
+
+fn half() -> Vec<f64> {
+    vec![0.5]
+}
+fn is_half(given: &[f64]) -> bool {
+    given == [0.5]
+}
+
+/// What an outcome is, to a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FamilyWord {
+    /// A number with bounds, by least squares.
+    Linear,
+    /// No or yes.
+    Logistic,
+    /// One of several levels.
+    Multinomial,
+    /// A count with bounds from 0.
+    Poisson,
+}
+
+/// What a hidden unit does with its weighted sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivationWord {
+    /// The hyperbolic tangent.
+    #[default]
+    Tanh,
+    /// Itself, between 0 and 8.
+    Relu,
+}
+
+impl ActivationWord {
+    fn is_tanh(&self) -> bool {
+        *self == ActivationWord::Tanh
+    }
+}
+
+/// A model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// What the outcome is.
+    pub family: FamilyWord,
+    /// Units of each hidden layer; none is a linear predictor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<u32>,
+    /// What hidden units do.
+    #[serde(default, skip_serializing_if = "ActivationWord::is_tanh")]
+    pub activation: ActivationWord,
+    /// The start: without one zero, or 0 where there are hidden layers, which can't begin at zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Half of it times the sum of squared weights of scaled features, biases left out, is taken from the log-likelihood.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub penalty: f64,
+}
+
+/// Where steps go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OptimiserWord {
+    /// Along the gradient, with momentum where it is given.
+    #[default]
+    Sgd,
+    /// Adam.
+    Adam,
+    /// Yogi.
+    Yogi,
+    /// Adagrad.
+    Adagrad,
+}
+
+impl OptimiserWord {
+    fn is_sgd(&self) -> bool {
+        *self == OptimiserWord::Sgd
+    }
+}
+
+/// How the rate falls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DecayWord {
+    /// It does not.
+    Constant,
+    /// Times `factor` after every so many rounds.
+    Step,
+    /// Half a wave down to nothing.
+    Cosine,
+    /// Divided by 1 + `factor` · round.
+    InverseTime,
+}
+
+/// A rate: a number, or one that falls.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum LearningRate {
+    /// The same in all rounds.
+    Fixed(f64),
+    /// One that falls.
+    Falling(Falling),
+}
+
+/// A rate that falls.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Falling {
+    /// The first round's.
+    pub start: f64,
+    /// How it falls.
+    pub decay: DecayWord,
+    /// Rounds of a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<u32>,
+    /// Of steps, and of inverse time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
+}
+
+/// The steps of a training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StrategySpec {
+    /// How many; each is a round, and they share the charge.
+    pub rounds: u32,
+    /// How long a step is.
+    pub learning_rate: LearningRate,
+    /// No patient's gradient counts for more than this length. The noise is in proportion to it.
+    pub clip: f64,
+    /// Where steps go.
+    #[serde(default, skip_serializing_if = "OptimiserWord::is_sgd")]
+    pub optimiser: OptimiserWord,
+    /// Of sgd: how much of a step goes on in the next.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub momentum: f64,
+    /// β₁ and β₂ of the adaptive optimisers.
+    #[serde(default = "betas", skip_serializing_if = "are_usual_betas")]
+    pub betas: [f64; 2],
+    /// τ of the adaptive optimisers: how small a gradient counts as none.
+    #[serde(default = "tau", skip_serializing_if = "is_usual_tau")]
+    pub tau: f64,
+    /// Whether the model is the mean over the last half of the rounds, which has less noise than the last.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub average: bool,
+    /// About how many patients there are, where that is public; counted at a tenth of the charge, where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patients: Option<u64>,
+}
+
+fn betas() -> [f64; 2] {
+    [0.9, 0.99]
+}
+fn are_usual_betas(given: &[f64; 2]) -> bool {
+    *given == betas()
+}
+fn tau() -> f64 {
+    1e-3
+}
+fn is_usual_tau(given: &f64) -> bool {
+    *given == tau()
+}
+fn yes() -> bool {
+    true
+}
+fn is_yes(given: &bool) -> bool {
+    *given
+}
+
+/// What a unit of the activation `relu` says at most.
+pub const RELU_CUT: f64 = learning::training::network::CUT;
+
+/// Without noise gradients as long as this are not cut: no patient's of a sane model is longer.
+const LONG: f64 = 100.0;
+
+impl Train {
+    /// The features, in the order of the batch.
+    pub(super) fn features(&self) -> Vec<String> {
+        let split = self.holdout.as_ref().and_then(|h| h.feature.as_ref());
+        self.formula.features.iter().chain(std::iter::once(&self.outcome)).chain(split).cloned().collect()
+    }
+
+    /// Without noise: no gradient is cut.
+    pub(super) fn exact(&mut self) {
+        self.strategy.clip = self.strategy.clip.max(LONG);
+    }
+}
