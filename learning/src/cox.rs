@@ -13,10 +13,12 @@
 //! The noise's part of the variance is that of the slope less the curvature times the last step, by its derivative for each lane, between
 //! two inverses of the curvature.
 
+mod levels;
+mod ties;
+
 use std::collections::BTreeMap;
 
 use nalgebra::{DMatrix, DVector};
-use serde::{Deserialize, Serialize};
 use summaries::interval::{chi2_p, degrees_of_freedom};
 use summaries::lanes::encode;
 use summaries::statistic::{level, real};
@@ -34,46 +36,7 @@ use crate::newton::{matrix, outer, triangle};
 use crate::support;
 use crate::ridge::{self, Ridge};
 
-/// What events of one cell are to each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ties {
-    /// Efron's: each of them leaves a part of the others behind. The default, as in R.
-    #[default]
-    Efron,
-    /// Breslow's: all are at risk for each.
-    Breslow,
-}
-
-impl Ties {
-    /// Which part of a cell's events has left before each of some equal shares of them. Efron's d events leave 0, 1/d, … (d − 1)/d behind;
-    /// under noise, which has no whole number of events, the mean over them is taken as an integral, by its middles.
-    fn parts(self, events: f64, noise: bool) -> Vec<f64> {
-        match self {
-            Ties::Breslow => vec![0.0],
-            Ties::Efron if !noise => (0..(events.round() as usize).max(1)).map(|k| k as f64 / events).collect(),
-            Ties::Efron => {
-                let middle = |k: usize| (k as f64 + 0.5) / MIDDLES as f64 - 0.5 / events.max(1.0);
-                (0..MIDDLES).map(|k| middle(k).max(0.0)).collect()
-            }
-        }
-    }
-}
-
-impl Ties {
-    /// Which part of a cell's censored has left when a part of its events has, of whom a part leaves on average: with Efron's ties they
-    /// leave beside the events.
-    fn gone(self, left: f64, average: f64) -> f64 {
-        match self {
-            _ if average == 0.0 => 0.0,
-            Ties::Breslow => average,
-            Ties::Efron => (left + average - 0.5).clamp(0.0, 1.0),
-        }
-    }
-}
-
-/// Middles of the integral over a cell's events.
-const MIDDLES: usize = 8;
+pub use ties::Ties;
 
 /// What a Cox model is of.
 #[derive(Clone)]
@@ -357,9 +320,6 @@ pub struct Cox {
 /// What is remembered of a model that has gone on with one baseline.
 const ONE_FOR_ALL: [f64; 1] = [-1.0];
 
-/// A column of which less than this is left within hospitals does not vary there.
-const WITHIN: f64 = 0.25;
-
 /// The place of the entry that is furthest from 0, and how far it is.
 fn furthest(v: &DVector<f64>) -> (usize, f64) {
     v.iter().map(|s| s.abs()).enumerate().fold((0, 0.0), |a, b| if b.1 > a.1 { b } else { a })
@@ -586,21 +546,6 @@ impl Solved {
 }
 
 impl Cox {
-    /// The columns that do not vary within a hospital, as far as the noise tells: what is left of their curvature, and twice its noise, is a
-    /// small part of that with one baseline.
-    fn constant_within(
-        &self,
-        parameters: &[f64],
-        releases: &[MergedRound],
-        merged: &MergedRound,
-    ) -> Result<Vec<usize>, ProgramError> {
-        let of = |r: &[MergedRound]| self.solved(parameters, r, (false, false), (0, &mut Past::default()));
-        let (Ok(own), Ok(common)) = (of(releases)?, of(std::slice::from_ref(merged))?) else { return Ok(Vec::new()) };
-        let noise = 2.0 * own.score.variance_of_curvature().sqrt();
-        let at = |s: &Solved, i: usize| s.score.curvature[(i, i)];
-        Ok((0..parameters.len()).filter(|i| at(&own, *i) + noise < WITHIN * at(&common, *i)).collect())
-    }
-
     /// What comes after a round of these releases, each with a baseline of its own.
     fn after(
         &mut self,
@@ -639,9 +584,13 @@ impl Cox {
         let without = self.without_events(&solved.score, exact);
         if !without.is_empty() {
             let named = support::named(&self.model.design, &without);
-            return Ok(Step::Done(self.withheld(&format!(
-                "the features separate who has the event, as far as the noise tells: nobody with {named} has it, or too few to be told"
-            ))));
+            let why = match exact {
+                true => format!("the features separate who has the event: nobody with {named} has it"),
+                false => format!(
+                    "the features separate who has the event, as far as the noise tells: nobody with {named} has it, or too few to be told"
+                ),
+            };
+            return Ok(Step::Done(self.withheld(&why)));
         }
         if !arrived || length > LONGEST_STEP || (!exact && (rises || self.is_at_cap(&theta))) {
             let (most, _) = furthest(&solved.step);
@@ -711,32 +660,5 @@ impl Cox {
         let step = &inverse * &score.slope;
         let noise = score.noise(&step);
         Ok(Ok(Solved { score, inverse, step, noise, least, floor, absent }))
-    }
-
-    /// At one hospital, the columns of levels that tell nothing: nobody is of them, or nobody of them has the event.
-    fn absent(&self, score: &Score, exact: bool) -> Vec<usize> {
-        let told = 3.0 * score.variance_of_curvature().sqrt();
-        let floor = 1e-9 * score.curvature.diagonal().max().max(f64::MIN_POSITIVE);
-        let none = 0.5 / self.model.design.norm();
-        let is_absent = |c: &usize| {
-            let (w, events) = (score.curvature[(*c, *c)], score.ends[*c]);
-            w <= if exact { floor } else { told.max(floor) } || (exact && events < none)
-        };
-        self.model.design.categories().into_iter().flatten().filter(is_absent).collect()
-    }
-
-    /// The levels of which so few have the event that they are not told from the noise: Σ u of those with events counts them.
-    fn without_events(&self, score: &Score, exact: bool) -> Vec<usize> {
-        let noise = if exact { 0.0 } else { 3.0 * score.variance.sqrt() };
-        let places = self.model.design.categories().into_iter().flatten();
-        places.filter(|c| !exact && score.ends.get(*c).is_some_and(|e| *e <= noise)).collect()
-    }
-
-    /// Whether a level's hazard is at the cap beside another's: nobody, or everybody, of a level has the event.
-    fn is_at_cap(&self, theta: &[f64]) -> bool {
-        let design = &self.model.design;
-        let farthest = self.model.cap.ln() + 1.0;
-        let at_cap = |(i, t): (usize, &f64)| design.is_indicator(i) && (t / design.norm()).abs() > farthest;
-        theta.iter().enumerate().any(at_cap)
     }
 }

@@ -372,7 +372,8 @@ impl Glm {
     fn finish(&self, theta: &[f64], last: &MergedRelease) -> Estimate {
         let evaluation = self.evaluation(self.design.clone(), theta.to_vec(), 1).estimate(last, &self.reporting);
         let mut out = self.beside(&self.design, self.last.as_ref(), evaluation);
-        out.rows.extend((last.noise_variance == 0.0).then(|| steps_needed(self.ascent.long)));
+        let arrived = reached(&self.design, self.last.as_ref()).is_ok();
+        out.rows.extend((last.noise_variance == 0.0 && arrived).then(|| steps_needed(self.ascent.long)));
         out
     }
 }

@@ -25,7 +25,7 @@ pub(crate) const FARTHEST: f64 = 8.0;
 /// A linear predictor beyond this has been moved by several steps of 1.
 const ON_ITS_WAY: f64 = 2.0;
 /// What is added to a category's place among the categories for its reference level.
-const REFERENCE: usize = 1 << 20;
+pub(crate) const REFERENCE: usize = 1 << 20;
 
 /// A sum over the patients of one level, or of all.
 #[derive(Clone, Debug)]

@@ -462,7 +462,8 @@ impl Program for ByHospital {
                 };
                 out.rows.push(Row::test("model", "baselines", t.hospitals.len() as f64, &note));
             }
-            out.rows.extend(merged.exact().then(|| steps_needed(self.long)));
+            let arrived = matches!(fit, Some(Fit::Reached(..)));
+            out.rows.extend((merged.exact() && arrived).then(|| steps_needed(self.long)));
             return Ok(Step::Done(out));
         }
         let mut parts = Vec::with_capacity(sites.len());
