@@ -61,8 +61,8 @@ pub struct Settings<'a> {
     pub linkage_system: Option<&'a str>,
     /// The authorities whose identifiers are the patients', for HL7 v2: `AUTHORITY`, `AUTHORITY^TYPE`, or `*`.
     pub authorities: &'a [String],
-    /// Whether messages of training and debugging (MSH-11 = T, D) are patients' too, for HL7 v2.
-    pub training: bool,
+    /// Whether messages of training and debugging (MSH-11 = T, D) are left out, for HL7 v2.
+    pub production_only: bool,
 }
 
 /// The same, with everything that a source may say.
@@ -75,8 +75,8 @@ pub fn open_with(
     mapping_name: &str,
     settings: Settings<'_>,
 ) -> Result<Box<dyn Adapter>, AdapterError> {
-    let Settings { linkage_system, authorities, training } = settings;
-    for (setting, given) in [("authorities", !authorities.is_empty()), ("training", training)] {
+    let Settings { linkage_system, authorities, production_only } = settings;
+    for (setting, given) in [("authorities", !authorities.is_empty()), ("production_only", production_only)] {
         if given && format != "hl7v2" {
             return Err(AdapterError::OfHl7 { format: format.to_owned(), setting });
         }
@@ -88,7 +88,7 @@ pub fn open_with(
         ("csv" | "parquet", Some(text)) => Ok(Box::new(Tabular::new(format, text, mapping_name)?)),
         ("csv" | "parquet", None) => Err(AdapterError::NoMapping { format: format.to_owned() }),
         ("fhir" | "fhir-ndjson", None) => Ok(Box::new(Fhir::new(linkage_system))),
-        ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system, authorities, training))),
+        ("hl7v2", None) => Ok(Box::new(Hl7::new(linkage_system, authorities, production_only))),
         ("ccda", None) => Ok(Box::new(Ccda::new(linkage_system))),
         ("fhir" | "fhir-ndjson" | "hl7v2" | "ccda", Some(_)) => Err(AdapterError::Mapping {
             file: mapping_name.to_owned(),

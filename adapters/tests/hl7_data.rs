@@ -56,7 +56,7 @@ fn read(folder: &Path) -> (Tally, Read) {
         revision: 1,
     };
     // Most of these messages were written for tests, and some say so.
-    let settings = adapters::Settings { training: true, ..adapters::Settings::default() };
+    let settings = adapters::Settings::default();
     let adapter = adapters::open_with("hl7v2", None, "", settings).unwrap();
     let (mut tally, mut all) = (Tally::default(), Read::default());
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();

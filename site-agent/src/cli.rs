@@ -429,6 +429,9 @@ async fn serve(config: Config, mechanism: Box<dyn Mechanism>) -> anyhow::Result<
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut feeds = tokio::spawn(feed::run(agent.clone(), stopped));
     agent.jobs.start_all(&tokio::runtime::Handle::current());
+    if let Some(seconds) = agent.config.streams.read_every_seconds {
+        tokio::spawn(streaming::read_every(agent.clone(), Duration::from_secs(seconds)));
+    }
     let told = agent.config.streams.metrics.map(|address| tokio::spawn(streaming::serve_metrics(agent.jobs.clone(), address)));
     let mut told = std::pin::pin!(async move {
         match told {

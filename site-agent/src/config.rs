@@ -111,9 +111,9 @@ pub struct Source {
     /// all others, whose numbers count together with their authority. Without any, each number counts together with its authority.
     #[serde(default, alias = "authority", deserialize_with = "one_or_more")]
     pub authorities: Vec<String>,
-    /// Whether messages of training and debugging (MSH-11 = T, D) are patients' too, for HL7 v2. Else they are counted and left out.
+    /// Whether messages of training and debugging (MSH-11 = T, D) are counted and left out, for HL7 v2. Many senders say T for all.
     #[serde(default)]
-    pub training: bool,
+    pub production_only: bool,
 }
 
 /// One text, or a list of them.
@@ -364,6 +364,9 @@ pub struct Streams {
     pub read_sources: bool,
     /// After how many seconds sources that could not be read are tried again.
     pub retry_seconds: u64,
+    /// After how many seconds a running agent reads its sources again by itself, at least 1. Without it new files wait for
+    /// `site-agent ingest`, or for a window that is due.
+    pub read_every_seconds: Option<u64>,
     /// Where the counters of the jobs are told to a Prometheus of the hospital: an address on this machine alone, such as
     /// `127.0.0.1:9464`.
     pub metrics: Option<std::net::SocketAddr>,
@@ -375,6 +378,9 @@ impl Streams {
     fn check(&self) -> Result<(), (String, String)> {
         if let Some(address) = self.metrics.filter(|a| !a.ip().is_loopback()) {
             return Err(("metrics".to_owned(), format!("{address} can be reached from elsewhere; give an address of this machine, such as 127.0.0.1:9464")));
+        }
+        if self.read_every_seconds == Some(0) {
+            return Err(("read_every_seconds".to_owned(), "it is 0; give at least 1".to_owned()));
         }
         for (at, job) in self.job.iter().enumerate() {
             if let Some(reason) = job.objection() {
@@ -390,7 +396,7 @@ impl Streams {
 
 impl Default for Streams {
     fn default() -> Streams {
-        Streams { read_sources: true, retry_seconds: 300, metrics: None, job: Vec::new() }
+        Streams { read_sources: true, retry_seconds: 300, read_every_seconds: None, metrics: None, job: Vec::new() }
     }
 }
 

@@ -54,13 +54,13 @@ pub(crate) struct Hl7 {
     linkage_system: Option<String>,
     /// Whose numbers are the patients' and the visits'.
     authorities: Authorities,
-    /// Whether messages of training and debugging are patients' too.
-    training: bool,
+    /// Whether messages of training and debugging are left out.
+    production_only: bool,
 }
 
 impl Hl7 {
-    pub(crate) fn new(linkage_system: Option<&str>, authorities: &[String], training: bool) -> Hl7 {
-        Hl7 { linkage_system: linkage_system.map(str::to_owned), authorities: Authorities::new(authorities), training }
+    pub(crate) fn new(linkage_system: Option<&str>, authorities: &[String], production_only: bool) -> Hl7 {
+        Hl7 { linkage_system: linkage_system.map(str::to_owned), authorities: Authorities::new(authorities), production_only }
     }
 }
 
@@ -187,7 +187,7 @@ impl Hl7 {
         let raws = || (0..spans.len()).map(|at| Raw { bytes, spans, at });
         let Some(first) = raws().next() else { return Ok(()) };
         let msh: Segment<'_, 19> = first.fields(seps);
-        if !self.training
+        if self.production_only
             && let Some(kind) = processing(msh.field(11).component(1).bytes())
         {
             out.skip(kind);

@@ -128,7 +128,7 @@ fn pair(code: &str, id: &str) -> (String, String) {
 
 #[tokio::test]
 async fn batches_broken_frames_training_and_messages_without_a_number() {
-    let site = Site::new("").await;
+    let site = Site::new("production_only = true").await;
     let mut a = site.connect().await;
     // A batch in one frame: an answer for each message.
     a.send(&format!("FHS|^~\\&|LAB\rBHS|^~\\&|LAB\r{}{}BTS|2\rFTS|1\r", oru("1", "5.5"), oru("2", "5.6"))).await;

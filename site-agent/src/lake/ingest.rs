@@ -127,7 +127,7 @@ impl<'a> OpenSource<'a> {
         let name = mapping_path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         let system = source.linkage_system.as_deref();
         let given =
-            adapters::Settings { linkage_system: system, authorities: &source.authorities, training: source.training };
+            adapters::Settings { linkage_system: system, authorities: &source.authorities, production_only: source.production_only };
         let adapter = adapters::open_with(&source.format, mapping.as_deref(), &name, given)?;
         // A shipped mapping that a new version of the program changes is another one.
         let shipped = || adapters::shipped(&source.format).map(str::to_owned);
@@ -142,8 +142,8 @@ impl<'a> OpenSource<'a> {
         if source.format == "hl7v2" && source.authorities.is_empty() {
             settings += "\0numbers with their authorities";
         }
-        if source.training {
-            settings += "\0training";
+        if source.production_only {
+            settings += "\0production only";
         }
         let mapping_hash = proto::Hash::of(settings.as_bytes()).short();
         let root = match (&source.postgres, source.kind) {

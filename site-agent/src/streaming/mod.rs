@@ -10,6 +10,7 @@
 
 mod metrics;
 mod output;
+mod reading;
 mod running;
 mod settings;
 mod source;
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub use metrics::serve as serve_metrics;
 use platform::Clock;
+pub use reading::read_every;
 pub use running::Jobs;
 use schema::Table;
 pub use settings::JobSettings;

@@ -142,17 +142,17 @@ async fn a_merge_that_does_not_say_of_whom_is_no_update() {
 }
 
 #[tokio::test]
-async fn a_message_of_training_is_no_patient_unless_the_site_says_so() {
+async fn a_message_of_training_is_left_out_where_the_site_says_so() {
     for mode in ["T", "D", "T^A"] {
         let message = message("ADT^A01", "1000", "", &[PID, STAY]).replace("|P|2.5", &format!("|{mode}|2.5"));
         let real = self::message("ADT^A01", "1000", "", &[&PID.replace("100^", "200^"), STAY]);
         let both = [message, real];
-        let feed = hospital(HL7, &[("feed.hl7", both.concat())]);
+        let source = format!("{HL7}\nproduction_only = true");
+        let feed = hospital(&source, &[("feed.hl7", both.concat())]);
         let report = feed.ingest().await;
         assert_eq!((report.files[0].skipped, report.files[0].quarantined), (1, 0), "{mode}");
         assert_eq!(of(&rows(&feed, &[]), "patient").len(), 1, "{mode}");
-        let source = format!("{HL7}\ntraining = true");
-        assert_eq!(told(&source, &both, "patient", "birth_year").await.0.len(), 2, "{mode}");
+        assert_eq!(told(HL7, &both, "patient", "birth_year").await.0.len(), 2, "{mode}");
     }
 }
 

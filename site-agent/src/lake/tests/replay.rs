@@ -244,8 +244,8 @@ async fn the_messages_at_hand_give_one_gold_in_any_order() {
                 text.split("MSH|").skip(1).map(|m| format!("MSH|{}\r", m.trim_end_matches(['\r', '\u{feff}']))),
             );
         }
-        // They are of many senders, whose numbers are their own; and most say that they are no patients'.
-        let source = format!("{HL7}\ntraining = true");
+        // They are of many senders, whose numbers are their own; and most say that they are of training.
+        let source = HL7.to_owned();
         let want = in_order(&source, &messages).await;
         assert!(want.len() > 3, "{folder}: {} rows of {} messages", want.len(), messages.len());
         for seed in [3, 8] {
