@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use nalgebra::{DMatrix, DVector, Dyn, SymmetricEigen};
 use summaries::Row;
 
-use crate::support::{Group, Lack, Seen, mask};
 use crate::ridge::{pulled, sampling};
+use crate::support::{Group, Lack, Seen, mask};
 
 /// Steps smaller than this, without noise, are the end.
 pub(crate) const CONVERGED: f64 = 1e-11;

@@ -33,8 +33,8 @@ use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::glm;
 use crate::newton::{matrix, outer, triangle};
-use crate::support;
 use crate::ridge::{self, Ridge};
+use crate::support;
 
 pub use ties::Ties;
 

@@ -24,8 +24,8 @@ use crate::config::Config;
 use crate::control::{self, Command};
 use crate::linkage::verbs::{self, LinkageVerb};
 use crate::source::{self, SourceVerb};
-use crate::studies::Decision;
 use crate::streaming::verbs::{SavepointVerb, StreamsVerb, inspect};
+use crate::studies::Decision;
 use crate::{enroll, feed, show, streaming, uplink};
 
 /// The agent of a hospital in a federation: patients' rows stay here, noised sums leave.
@@ -432,7 +432,8 @@ async fn serve(config: Config, mechanism: Box<dyn Mechanism>) -> anyhow::Result<
     if let Some(seconds) = agent.config.streams.read_every_seconds {
         tokio::spawn(streaming::read_every(agent.clone(), Duration::from_secs(seconds)));
     }
-    let told = agent.config.streams.metrics.map(|address| tokio::spawn(streaming::serve_metrics(agent.jobs.clone(), address)));
+    let told =
+        agent.config.streams.metrics.map(|address| tokio::spawn(streaming::serve_metrics(agent.jobs.clone(), address)));
     let mut told = std::pin::pin!(async move {
         match told {
             Some(told) => told.await,

@@ -377,7 +377,12 @@ pub struct Streams {
 impl Streams {
     fn check(&self) -> Result<(), (String, String)> {
         if let Some(address) = self.metrics.filter(|a| !a.ip().is_loopback()) {
-            return Err(("metrics".to_owned(), format!("{address} can be reached from elsewhere; give an address of this machine, such as 127.0.0.1:9464")));
+            return Err((
+                "metrics".to_owned(),
+                format!(
+                    "{address} can be reached from elsewhere; give an address of this machine, such as 127.0.0.1:9464"
+                ),
+            ));
         }
         if self.read_every_seconds == Some(0) {
             return Err(("read_every_seconds".to_owned(), "it is 0; give at least 1".to_owned()));

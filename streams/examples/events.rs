@@ -253,15 +253,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         over: false,
         first: first.clone(),
     };
-    let mut job = Job::new(settings, makers, Arc::new(RwLock::new(backend)), Box::new(Sinks(sinks)), Arc::new(SystemClock));
+    let mut job =
+        Job::new(settings, makers, Arc::new(RwLock::new(backend)), Box::new(Sinks(sinks)), Arc::new(SystemClock));
     let metrics = job.metrics();
     job.run(vec![Box::new(source)], &AtomicBool::new(false))?;
     let recovered = first.lock().map_err(|_| "lock")?.map_or(Duration::ZERO, |t| t - begun);
     let (m, wall) = (metrics.measured(), begun.elapsed().as_secs_f64());
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
+    let peak = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:"))
+        .and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok());
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let ticks: Vec<f64> = stat.rsplit(')').next().unwrap_or("").split_whitespace().filter_map(|f| f.parse().ok()).collect();
+    let ticks: Vec<f64> =
+        stat.rsplit(')').next().unwrap_or("").split_whitespace().filter_map(|f| f.parse().ok()).collect();
     // Fields 14 and 15 of /proc/self/stat, of which the first two and the state are gone.
     let cpu = (ticks.get(10).unwrap_or(&0.0) + ticks.get(11).unwrap_or(&0.0)) / 100.0;
     let report = serde_json::json!({

@@ -52,6 +52,23 @@ pub struct TableSpec {
     pub migrate: fn(u16, &[u8]) -> Result<Vec<u8>, String>,
 }
 
+/// A table of state, whatever its values are.
+pub trait Table: Send {
+    /// What it is, for savepoints.
+    fn spec(&self) -> TableSpec;
+    /// How many values changed since the last checkpoint.
+    fn changed(&self) -> usize;
+    /// How many values are in memory.
+    fn in_memory(&self) -> usize;
+    /// The changes since the last checkpoint, or everything; sorted by key. They count as kept once [`kept`](Self::kept) is called.
+    ///
+    /// # Errors
+    /// The store failed, or a value is damaged.
+    fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError>;
+    /// The changes are in the backend now. Values beyond the limit leave memory.
+    fn kept(&mut self);
+}
+
 struct Slot<V> {
     /// `None`: known to be absent.
     value: Option<V>,
@@ -80,33 +97,28 @@ impl<V: Value> Keyed<V> {
     ///
     /// # Errors
     /// The store failed, or a value is damaged.
-    pub fn open(table: u8, name: &'static str, groups: Range<u16>, backend: SharedBackend, most: usize) -> Result<Keyed<V>, StateError> {
+    pub fn open(
+        table: u8,
+        name: &'static str,
+        groups: Range<u16>,
+        backend: SharedBackend,
+        most: usize,
+    ) -> Result<Keyed<V>, StateError> {
         let resident = backend.read().unwrap_or_else(PoisonError::into_inner).resident();
-        let mut keyed = Keyed { table, name, groups, backend, resident, most, slots: HashMap::default(), dirty: Vec::new() };
+        let mut keyed =
+            Keyed { table, name, groups, backend, resident, most, slots: HashMap::default(), dirty: Vec::new() };
         if resident {
             let mut slots = HashMap::default();
             keyed.stored(&mut |key, value| {
-                slots.insert(key, Slot { value: Some(value), stored: true, partial: false, dirty: false, touched: false });
+                slots.insert(
+                    key,
+                    Slot { value: Some(value), stored: true, partial: false, dirty: false, touched: false },
+                );
                 true
             })?;
             keyed.slots = slots;
         }
         Ok(keyed)
-    }
-
-    /// What it is, for savepoints.
-    pub fn spec(&self) -> TableSpec {
-        TableSpec { table: self.table, name: self.name.to_owned(), kind: V::KIND, version: V::VERSION, migrate: V::migrate }
-    }
-
-    /// How many values changed since the last checkpoint.
-    pub fn changed(&self) -> usize {
-        self.dirty.len()
-    }
-
-    /// How many values are in memory.
-    pub fn in_memory(&self) -> usize {
-        self.slots.len()
     }
 
     /// Shows what the backend has of these key groups.
@@ -147,7 +159,13 @@ impl<V: Value> Keyed<V> {
     fn slot(&mut self, key: SlotKey) -> Result<&mut Slot<V>, StateError> {
         if !self.resident && self.slots.get(&key).is_none_or(|s| s.partial) {
             let stored = self.fetch(key)?;
-            let slot = self.slots.entry(key).or_insert(Slot { value: None, stored: false, partial: true, dirty: false, touched: true });
+            let slot = self.slots.entry(key).or_insert(Slot {
+                value: None,
+                stored: false,
+                partial: true,
+                dirty: false,
+                touched: true,
+            });
             slot.stored = stored.is_some();
             slot.partial = false;
             slot.value = match (stored, slot.value.take()) {
@@ -158,7 +176,13 @@ impl<V: Value> Keyed<V> {
                 (stored, more) => stored.or(more),
             };
         }
-        let slot = self.slots.entry(key).or_insert(Slot { value: None, stored: false, partial: false, dirty: false, touched: true });
+        let slot = self.slots.entry(key).or_insert(Slot {
+            value: None,
+            stored: false,
+            partial: false,
+            dirty: false,
+            touched: true,
+        });
         slot.touched = true;
         Ok(slot)
     }
@@ -196,7 +220,13 @@ impl<V: Value> Keyed<V> {
                 None => *value = Some(more.clone()),
             });
         }
-        let slot = self.slots.entry(key).or_insert(Slot { value: None, stored: true, partial: true, dirty: false, touched: true });
+        let slot = self.slots.entry(key).or_insert(Slot {
+            value: None,
+            stored: true,
+            partial: true,
+            dirty: false,
+            touched: true,
+        });
         slot.touched = true;
         match &mut slot.value {
             Some(value) => value.join(more),
@@ -252,13 +282,28 @@ impl<V: Value> Keyed<V> {
         }
         Ok(())
     }
+}
 
-    /// The changes since the last checkpoint, or everything; sorted by key. They count as kept once
-    /// [`kept`](Self::kept) is called.
-    ///
-    /// # Errors
-    /// The store failed, or a value is damaged.
-    pub fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
+impl<V: Value> Table for Keyed<V> {
+    fn spec(&self) -> TableSpec {
+        TableSpec {
+            table: self.table,
+            name: self.name.to_owned(),
+            kind: V::KIND,
+            version: V::VERSION,
+            migrate: V::migrate,
+        }
+    }
+
+    fn changed(&self) -> usize {
+        self.dirty.len()
+    }
+
+    fn in_memory(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
         let from = into.len();
         if all {
             self.each(&mut |key, value| {
@@ -283,8 +328,7 @@ impl<V: Value> Keyed<V> {
         Ok(())
     }
 
-    /// The changes are in the backend now. Values beyond the limit leave memory.
-    pub fn kept(&mut self) {
+    fn kept(&mut self) {
         for key in self.dirty.drain(..) {
             if let Some(slot) = self.slots.get_mut(&key) {
                 slot.dirty = false;

@@ -115,7 +115,10 @@ pub fn create(job: &str, backend: &SharedBackend, tables: &[TableSpec], to: &Pat
     };
     let failed = |e: &dyn std::fmt::Display| file(to, e);
     let temporary = to.with_extension("writing");
-    let mut out = Summed { to: BufWriter::new(fs::File::create(&temporary).map_err(|e| failed(&e))?), sum: crc32fast::Hasher::new() };
+    let mut out = Summed {
+        to: BufWriter::new(fs::File::create(&temporary).map_err(|e| failed(&e))?),
+        sum: crc32fast::Hasher::new(),
+    };
     let head = serde_json::to_vec(&header).map_err(|e| failed(&e))?;
     let mut result = out.put(MAGIC).and_then(|()| out.part(&head));
     backend.scan(&[], &mut |key, value| {
@@ -154,14 +157,20 @@ pub fn restore(from: &Path, tables: &[TableSpec], backend: &SharedBackend) -> Re
     for held in &header.tables {
         let refused = |reason: String| SavepointError::Table { table: held.name.clone(), reason };
         let spec = tables.iter().find(|t| t.table == held.table);
-        let spec = spec.ok_or_else(|| refused("the job has no such table; restore it with the settings it was made with".to_owned()))?;
+        let spec = spec.ok_or_else(|| {
+            refused("the job has no such table; restore it with the settings it was made with".to_owned())
+        })?;
         if spec.kind != held.kind || spec.name != held.name {
             let (ours, theirs) = ((&spec.name, spec.kind), (&held.name, &held.kind));
-            return Err(refused(format!("it holds {theirs:?} and the job has {ours:?} in its place; operators are known by their place")));
+            return Err(refused(format!(
+                "it holds {theirs:?} and the job has {ours:?} in its place; operators are known by their place"
+            )));
         }
         if held.version > spec.version {
             let (theirs, ours) = (held.version, spec.version);
-            return Err(refused(format!("its form {theirs} is newer than this program's {ours}; use the program that made it, or a later one")));
+            return Err(refused(format!(
+                "its form {theirs} is newer than this program's {ours}; use the program that made it, or a later one"
+            )));
         }
     }
     if header.key_groups != KEY_GROUPS {
@@ -174,7 +183,8 @@ pub fn restore(from: &Path, tables: &[TableSpec], backend: &SharedBackend) -> Re
         let held = header.tables.iter().find(|t| t.table == table);
         let value = match (held, tables.iter().find(|t| t.table == table)) {
             (Some(held), Some(spec)) => (held.version..spec.version).try_fold(value.to_vec(), |value, version| {
-                (spec.migrate)(version, &value).map_err(|reason| SavepointError::Table { table: held.name.clone(), reason })
+                (spec.migrate)(version, &value)
+                    .map_err(|reason| SavepointError::Table { table: held.name.clone(), reason })
             })?,
             _ => value.to_vec(),
         };

@@ -149,9 +149,8 @@ impl<R: Rows> Sink for Files<R> {
             let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
             let later = |n: &str| n.split('.').next().and_then(|n| n.parse::<u64>().ok()).is_some_and(|n| n > number);
             // Parts that a restored older checkpoint will write again are taken back with it.
-            let over = name == ".running"
-                || name.starts_with(".prepared-")
-                || name.strip_prefix("part-").is_some_and(later);
+            let over =
+                name == ".running" || name.starts_with(".prepared-") || name.strip_prefix("part-").is_some_and(later);
             if over {
                 fs::remove_file(&path).map_err(|e| failed(&path, &e))?;
             }

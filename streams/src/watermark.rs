@@ -56,8 +56,19 @@ pub struct Watermarks {
 impl Watermarks {
     /// Over these channels, each with its bound on out-of-orderness. A channel that is silent for `idle_after` of
     /// processing time no longer holds the watermark back. Silence counts from `now`.
-    pub fn new(channels: impl IntoIterator<Item = (Channel, Duration)>, idle_after: Duration, now: Micros) -> Watermarks {
-        let start = |(channel, bound)| Progress { channel, bound: micros(bound), highest: None, held: None, heard: now, ended: false };
+    pub fn new(
+        channels: impl IntoIterator<Item = (Channel, Duration)>,
+        idle_after: Duration,
+        now: Micros,
+    ) -> Watermarks {
+        let start = |(channel, bound)| Progress {
+            channel,
+            bound: micros(bound),
+            highest: None,
+            held: None,
+            heard: now,
+            ended: false,
+        };
         let channels = channels.into_iter().map(start).collect();
         Watermarks { channels, idle_after: micros(idle_after), current: i64::MIN }
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, RwLock};
 
 use streams::backend::{Backend, HeapBackend, TableChange};
-use streams::keyed::{Keyed, SharedBackend, TableSpec, Value};
+use streams::keyed::{Keyed, SharedBackend, Table as _, TableSpec, Value};
 use streams::keys::{KEY_GROUPS, SlotKey};
 use streams::savepoint::{self, SavepointError};
 
@@ -36,7 +36,12 @@ impl Value for Third {
     fn migrate(from: u16, bytes: &[u8]) -> Result<Vec<u8>, String> {
         match from {
             1 => Ok(First::read(bytes).ok_or("damaged")?.0.to_string().into_bytes()),
-            2 => Ok(std::str::from_utf8(bytes).ok().and_then(|t| t.parse::<u64>().ok()).ok_or("damaged")?.to_le_bytes().to_vec()),
+            2 => Ok(std::str::from_utf8(bytes)
+                .ok()
+                .and_then(|t| t.parse::<u64>().ok())
+                .ok_or("damaged")?
+                .to_le_bytes()
+                .to_vec()),
             _ => Err("unknown".to_owned()),
         }
     }
@@ -107,7 +112,9 @@ fn older_forms_are_brought_on_or_refused() {
 fn damage_anywhere_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let (from, file) = (heap(&dir.path().join("s")), dir.path().join("sp"));
-    let puts: Vec<_> = (0..5u8).map(|n| TableChange::Put(SlotKey { window: 0, group: u32::from(n), key: 0 }.bytes_of(1), vec![n; 4])).collect();
+    let puts: Vec<_> = (0..5u8)
+        .map(|n| TableChange::Put(SlotKey { window: 0, group: u32::from(n), key: 0 }.bytes_of(1), vec![n; 4]))
+        .collect();
     from.write().unwrap().commit(&puts, false).unwrap();
     savepoint::create("job", &from, &[spec::<First>(&from, "counts")], &file).unwrap();
     let whole = std::fs::read(&file).unwrap();

@@ -99,11 +99,16 @@ proptest! {
 #[test]
 fn running_totals_are_told_by_their_triggers() {
     let pieces: Vec<_> = (0..10).map(|i| row(i * 10, 1, 0, 1)).collect();
-    let by_count = run(channels(&[0]), vec![Box::new(|p| Ok(Box::new(Global::open(Trigger::Count(4), p)?)))], &pieces, 3);
+    let by_count =
+        run(channels(&[0]), vec![Box::new(|p| Ok(Box::new(Global::open(Trigger::Count(4), p)?)))], &pieces, 3);
     assert_eq!(by_count.closed.iter().map(|c| c.count).collect::<Vec<_>>(), [4, 8]);
-    let by_time = run(channels(&[0]), vec![Box::new(|p| Ok(Box::new(Global::open(Trigger::Every(30), p)?)))], &pieces, 3);
+    let by_time =
+        run(channels(&[0]), vec![Box::new(|p| Ok(Box::new(Global::open(Trigger::Every(30), p)?)))], &pieces, 3);
     // The row that brings the watermark to a multiple is told with it.
-    assert_eq!(by_time.closed.iter().map(|c| (c.window.end.0, c.count)).take(4).collect::<Vec<_>>(), [(0, 1), (30, 4), (60, 7), (90, 10)]);
+    assert_eq!(
+        by_time.closed.iter().map(|c| (c.window.end.0, c.count)).take(4).collect::<Vec<_>>(),
+        [(0, 1), (30, 4), (60, 7), (90, 10)]
+    );
 }
 
 /// A source that is far ahead waits for the other; without that its windows would hold all of its rows at once.

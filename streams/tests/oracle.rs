@@ -107,7 +107,13 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
-    (5i64..80, 1i64..6, 0i64..150, 0i64..60, 1i64..120).prop_map(|(step, panes, lateness, bound, gap)| Plan { step, panes, lateness, bound, gap })
+    (5i64..80, 1i64..6, 0i64..150, 0i64..60, 1i64..120).prop_map(|(step, panes, lateness, bound, gap)| Plan {
+        step,
+        panes,
+        lateness,
+        bound,
+        gap,
+    })
 }
 
 proptest! {

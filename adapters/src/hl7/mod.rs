@@ -60,7 +60,11 @@ pub(crate) struct Hl7 {
 
 impl Hl7 {
     pub(crate) fn new(linkage_system: Option<&str>, authorities: &[String], production_only: bool) -> Hl7 {
-        Hl7 { linkage_system: linkage_system.map(str::to_owned), authorities: Authorities::new(authorities), production_only }
+        Hl7 {
+            linkage_system: linkage_system.map(str::to_owned),
+            authorities: Authorities::new(authorities),
+            production_only,
+        }
     }
 }
 

@@ -27,8 +27,8 @@ use crate::design::Design;
 use crate::family::Family;
 use crate::level::leveled;
 use crate::newton::{Curvature, Gradient};
-use crate::support::{Lack, Seen};
 use crate::ridge::{pulled, sampling};
+use crate::support::{Lack, Seen};
 
 /// A generalised linear model with an intercept for each hospital.
 pub struct ByHospital {

@@ -46,7 +46,13 @@ pub fn read_largest(value: &[u8]) -> Option<&[u8]> {
 /// Two values joined; the shorter counts as padded with zeros. `None` where they are not of one kind.
 pub fn joined(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
     let (kind, longer, shorter) = match (a.split_first()?, b.split_first()?) {
-        ((x, a), (y, b)) if x == y => if a.len() >= b.len() { (*x, a, b) } else { (*x, b, a) },
+        ((x, a), (y, b)) if x == y => {
+            if a.len() >= b.len() {
+                (*x, a, b)
+            } else {
+                (*x, b, a)
+            }
+        }
         _ => return None,
     };
     let bytes = |join: fn(u8, u8) -> u8| {

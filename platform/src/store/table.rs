@@ -164,7 +164,12 @@ mod tests {
         assert!(matches!(Table::open(&at("live"), 8 << 20), Err(StoreError::Locked { .. })));
         let all = |table: &Table| {
             let mut all = Vec::new();
-            table.scan(b"", &mut |k, v| { all.push((k.to_vec(), v.to_vec())); true }).unwrap();
+            table
+                .scan(b"", &mut |k, v| {
+                    all.push((k.to_vec(), v.to_vec()));
+                    true
+                })
+                .unwrap();
             all
         };
         assert_eq!(all(&table), [(b"a".to_vec(), b"9".to_vec()), (b"c".to_vec(), b"3".to_vec())]);

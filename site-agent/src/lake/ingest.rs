@@ -126,8 +126,11 @@ impl<'a> OpenSource<'a> {
         };
         let name = mapping_path.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         let system = source.linkage_system.as_deref();
-        let given =
-            adapters::Settings { linkage_system: system, authorities: &source.authorities, production_only: source.production_only };
+        let given = adapters::Settings {
+            linkage_system: system,
+            authorities: &source.authorities,
+            production_only: source.production_only,
+        };
         let adapter = adapters::open_with(&source.format, mapping.as_deref(), &name, given)?;
         // A shipped mapping that a new version of the program changes is another one.
         let shipped = || adapters::shipped(&source.format).map(str::to_owned);

@@ -46,9 +46,9 @@ pub(super) fn text(value: &Value) -> String {
     for (name, counts) in value.get("feeds").and_then(Value::as_object).into_iter().flatten() {
         let _ = writeln!(
             out,
-            "\nfeed {name}: {} connection(s), {} message(s)",
+            "\nfeed {name}: {} connection(s), {} message(s) stored",
             number(counts, "connections"),
-            number(counts, "messages")
+            number(counts, "stored")
         );
         for (answer, n) in counts.get("answers").and_then(Value::as_object).into_iter().flatten() {
             let _ = writeln!(out, "    {answer:<12} {n:>10} answer(s)");
@@ -68,7 +68,7 @@ mod tests {
             "gold": { "version": 3, "schema": "1.2.0", "rows": [["patient", 7], ["visit", 9]] },
             "files": [{ "source": "his", "file": "a.hl7", "run": 1, "items": 4, "records": 9, "quarantined": 1, "skipped": 0,
                         "quarantine": "quarantine/1.jsonl" }],
-            "feeds": { "live": { "connections": 1, "messages": 2, "answers": { "AA": 2 } } },
+            "feeds": { "live": { "connections": 1, "stored": 2, "answers": { "AA": 2 } } },
         });
         let text = super::text(&all);
         for part in [
@@ -76,7 +76,7 @@ mod tests {
             "patient",
             "his / a.hl7",
             "quarantine/1.jsonl",
-            "feed live: 1 connection(s)",
+            "feed live: 1 connection(s), 2 message(s) stored",
             "AA",
         ] {
             assert!(text.contains(part), "{part} in {text}");

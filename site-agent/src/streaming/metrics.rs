@@ -18,7 +18,10 @@ const LONGEST: u64 = 8192;
 /// The address is taken.
 pub async fn serve(jobs: Arc<Jobs>, address: SocketAddr) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await.map_err(|e| {
-        std::io::Error::new(e.kind(), format!("the metrics can't be told at {address}: {e}; give another `metrics` under [streams]"))
+        std::io::Error::new(
+            e.kind(),
+            format!("the metrics can't be told at {address}: {e}; give another `metrics` under [streams]"),
+        )
     })?;
     tracing::info!(%address, "metrics of streams");
     loop {
@@ -39,7 +42,10 @@ async fn answer(mut stream: TcpStream, jobs: &Jobs) -> std::io::Result<()> {
         _ => ("405 Method Not Allowed", "ask with GET\n".to_owned()),
     };
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    let head = format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
     write.write_all(head.as_bytes()).await?;
     write.write_all(body.as_bytes()).await?;
     write.shutdown().await

@@ -96,16 +96,22 @@ fn makers(settings: &JobSettings) -> Vec<Maker> {
     let by_group = settings.group.is_some();
     let within = settings.within.as_ref().map(|[from, to]| (micros(from), micros(to))).unwrap_or_default();
     let maker: Maker = match settings.tell {
-        Tell::Counts => Box::new(move |p| Ok(Box::new(Windowed::open(SumsOfValues, windows.ok_or_else(none)?, lateness, By::Group, p)?))),
+        Tell::Counts => Box::new(move |p| {
+            Ok(Box::new(Windowed::open(SumsOfValues, windows.ok_or_else(none)?, lateness, By::Group, p)?))
+        }),
         Tell::Patients => Box::new(move |p| Ok(Box::new(Distinct::open(windows.ok_or_else(none)?, p)?))),
-        Tell::PatientsSketch => Box::new(move |p| Ok(Box::new(Windowed::open(HllOfPatients, windows.ok_or_else(none)?, lateness, By::Group, p)?))),
+        Tell::PatientsSketch => Box::new(move |p| {
+            Ok(Box::new(Windowed::open(HllOfPatients, windows.ok_or_else(none)?, lateness, By::Group, p)?))
+        }),
         Tell::Quantiles => Box::new(move |p| {
             let quartiles = QuantilesOfValues(vec![0.25, 0.5, 0.75]);
             Ok(Box::new(Windowed::open(quartiles, windows.ok_or_else(none)?, lateness, By::Group, p)?))
         }),
         Tell::Sessions => Box::new(move |p| Ok(Box::new(Sessions::open(gap, Span::Instant, by_group, p)?))),
         Tell::Eras => Box::new(move |p| Ok(Box::new(Sessions::open(gap, Span::ToValue, true, p)?))),
-        Tell::Totals => Box::new(move |p| Ok(Box::new(Global::open(Trigger::Every(i64::try_from(window.as_micros()).unwrap_or(i64::MAX)), p)?))),
+        Tell::Totals => Box::new(move |p| {
+            Ok(Box::new(Global::open(Trigger::Every(i64::try_from(window.as_micros()).unwrap_or(i64::MAX)), p)?))
+        }),
         Tell::Followed => Box::new(move |p| Ok(Box::new(Join::open(0, 1, within.0, within.1, p)?))),
     };
     vec![maker]
@@ -117,7 +123,13 @@ fn tables(settings: &JobSettings) -> Vec<Table> {
 }
 
 /// A job of `site.toml`, over the state that it had.
-fn job(config: &Config, settings: &JobSettings, backend: SharedBackend, clock: Arc<dyn Clock>, until_idle: bool) -> anyhow::Result<Job> {
+fn job(
+    config: &Config,
+    settings: &JobSettings,
+    backend: SharedBackend,
+    clock: Arc<dyn Clock>,
+    until_idle: bool,
+) -> anyhow::Result<Job> {
     let channel = |t: &Table| Channel { source: t.name().to_owned(), kind: t.name().to_owned() };
     let job = Settings {
         channels: tables(settings).iter().map(|t| (channel(t), length(&settings.out_of_order))).collect(),
@@ -139,10 +151,23 @@ fn job(config: &Config, settings: &JobSettings, backend: SharedBackend, clock: A
 }
 
 /// The sources of a job. To be called where the runtime's threads may not block, but a thread of the job may.
-fn sources(config: &Arc<Config>, lake: &Lake, settings: &JobSettings, clock: &Arc<dyn Clock>, runtime: &Handle) -> Vec<Box<dyn Source>> {
+fn sources(
+    config: &Arc<Config>,
+    lake: &Lake,
+    settings: &JobSettings,
+    clock: &Arc<dyn Clock>,
+    runtime: &Handle,
+) -> Vec<Box<dyn Source>> {
     let source = |(channel, table)| -> Box<dyn Source> {
         let remembered = micros(&settings.remembered);
-        Box::new(source::GoldSource::new(settings, (table, channel), remembered, (config, lake), clock.clone(), runtime.clone()))
+        Box::new(source::GoldSource::new(
+            settings,
+            (table, channel),
+            remembered,
+            (config, lake),
+            clock.clone(),
+            runtime.clone(),
+        ))
     };
     (0u16..).zip(tables(settings)).map(source).collect()
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{FixedSizeBinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::array::{
+    FixedSizeBinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use streams::out::{Closed, Emission, LateRow, Out};

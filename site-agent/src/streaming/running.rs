@@ -188,7 +188,8 @@ impl Jobs {
         };
         for job in jobs {
             let Ok(files) = std::fs::read_dir(super::savepoints(&self.config, &job.name)) else { continue };
-            let mut files: Vec<_> = files.flatten().map(|f| f.path()).filter(|p| p.extension().is_some_and(|e| e == "savepoint")).collect();
+            let mut files: Vec<_> =
+                files.flatten().map(|f| f.path()).filter(|p| p.extension().is_some_and(|e| e == "savepoint")).collect();
             files.sort();
             for file in files {
                 out.push(match savepoint::inspect(&file) {
@@ -209,7 +210,9 @@ impl Jobs {
             let was = one.thread.is_some();
             Self::halt(one);
             let restored = match from {
-                From::Savepoint(file) => savepoint::restore(file, &one.tables, &one.backend).map(|h| json!(h)).map_err(anyhow::Error::from),
+                From::Savepoint(file) => {
+                    savepoint::restore(file, &one.tables, &one.backend).map(|h| json!(h)).map_err(anyhow::Error::from)
+                }
                 From::Checkpoint(number) => {
                     let mut backend = one.backend.write().unwrap_or_else(PoisonError::into_inner);
                     backend.restore(*number).map(|()| json!({ "checkpoint": number })).map_err(anyhow::Error::from)
@@ -241,7 +244,9 @@ pub enum From {
 
 fn told(settings: &JobSettings, metrics: &Metrics, state: &str, failed: Option<&str>, checkpoint: u64) -> Value {
     let m = metrics.measured();
-    let time = |t: i64| DateTime::<Utc>::from_timestamp_micros(t).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+    let time = |t: i64| {
+        DateTime::<Utc>::from_timestamp_micros(t).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+    };
     json!({
         "name": settings.name, "table": settings.table, "tell": settings.word(), "state": state, "failed": failed, "checkpoint": checkpoint,
         "watermark": time(m.watermark).filter(|_| m.watermark > i64::MIN && m.rows > 0), "lag_seconds": m.lag() as f64 / 1e6,

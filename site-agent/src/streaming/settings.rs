@@ -124,7 +124,10 @@ impl JobSettings {
         if self.name.is_empty() || self.name.len() > 40 || !self.name.chars().all(plain) {
             return Some("`name` must be of lower-case letters, digits and '-', at most 40".to_owned());
         }
-        let named = |name: &str| Table::parse(name).ok_or(format!("there is no table '{name}'; tables are those of the schema, such as measurement"));
+        let named = |name: &str| {
+            Table::parse(name)
+                .ok_or(format!("there is no table '{name}'; tables are those of the schema, such as measurement"))
+        };
         let table = match named(&self.table) {
             Ok(table) => table,
             Err(e) => return Some(e),
@@ -135,7 +138,9 @@ impl JobSettings {
         let column = |field: &str, name: &Option<String>, kinds: &[Kind]| {
             let name = name.as_ref()?;
             let found = table.column(name).filter(|c| kinds.contains(&c.kind));
-            found.is_none().then(|| format!("`{field}`: the table '{}' has no column '{name}' of that kind", self.table))
+            found
+                .is_none()
+                .then(|| format!("`{field}`: the table '{}' has no column '{name}' of that kind", self.table))
         };
         let lengths = [
             ("window", self.window.as_deref()),
@@ -149,18 +154,31 @@ impl JobSettings {
             ("within", self.within.as_ref().map(|w| w[1].as_str())),
         ];
         if let Some((field, text)) = lengths.iter().find(|(_, t)| t.is_some_and(|t| span(t).is_none())) {
-            return Some(format!("`{field}` = \"{}\" is no length of time; write 90s, 30m, 24h or 30d", text.unwrap_or_default()));
+            return Some(format!(
+                "`{field}` = \"{}\" is no length of time; write 90s, 30m, 24h or 30d",
+                text.unwrap_or_default()
+            ));
         }
         let lacks = |field: &str| Some(format!("`tell` = \"{}\" needs `{field}`", self.word()));
         match self.tell {
             Tell::Sessions | Tell::Eras if self.gap.is_none() => return lacks("gap"),
             Tell::Followed if self.then.is_none() || self.within.is_none() => return lacks("then` and `within"),
-            Tell::Counts | Tell::Patients | Tell::PatientsSketch | Tell::Quantiles | Tell::Totals if self.window.is_none() => return lacks("window"),
+            Tell::Counts | Tell::Patients | Tell::PatientsSketch | Tell::Quantiles | Tell::Totals
+                if self.window.is_none() =>
+            {
+                return lacks("window");
+            }
             Tell::Quantiles if self.value.is_none() => return lacks("value"),
-            Tell::Eras if table.column("end_date").is_none() => return Some(format!("rows of '{}' do not last; eras are of drug_exposure, condition or visit", self.table)),
+            Tell::Eras if table.column("end_date").is_none() => {
+                return Some(format!(
+                    "rows of '{}' do not last; eras are of drug_exposure, condition or visit",
+                    self.table
+                ));
+            }
             _ => {}
         }
-        if let (Some(window), Some(step)) = (self.window.as_deref().and_then(span), self.step.as_deref().and_then(span)) {
+        if let (Some(window), Some(step)) = (self.window.as_deref().and_then(span), self.step.as_deref().and_then(span))
+        {
             if step.is_zero() || window < step || window.as_secs() % step.as_secs() != 0 {
                 return Some("`window` must be a whole multiple of `step`".to_owned());
             }
@@ -168,7 +186,8 @@ impl JobSettings {
         if self.window.as_deref().and_then(span).is_some_and(|w| w.is_zero()) {
             return Some("`window` must be longer than nothing".to_owned());
         }
-        column("group", &self.group, &[Kind::Category]).or_else(|| column("value", &self.value, &[Kind::Real, Kind::Integer]))
+        column("group", &self.group, &[Kind::Category])
+            .or_else(|| column("value", &self.value, &[Kind::Real, Kind::Integer]))
     }
 
     /// Its word in `site.toml`.

@@ -58,7 +58,12 @@ pub(super) struct GoldSource {
 
 impl GoldSource {
     pub(super) fn new(
-        settings: &JobSettings, (table, channel): (Table, u16), remembered: i64, (config, lake): (&Arc<Config>, &Lake), clock: Arc<dyn Clock>, runtime: Handle,
+        settings: &JobSettings,
+        (table, channel): (Table, u16),
+        remembered: i64,
+        (config, lake): (&Arc<Config>, &Lake),
+        clock: Arc<dyn Clock>,
+        runtime: Handle,
     ) -> GoldSource {
         GoldSource {
             settings: settings.clone(),
@@ -88,10 +93,21 @@ impl GoldSource {
         };
         let own = self.channel == 0;
         let (time, value) = match settings.tell {
-            Tell::Eras => (days(table.day()), days(if table == Table::Visit { "greatest(start_date, coalesce(end_date, start_date))" } else { table.last_day() })),
+            Tell::Eras => (
+                days(table.day()),
+                days(if table == Table::Visit {
+                    "greatest(start_date, coalesce(end_date, start_date))"
+                } else {
+                    table.last_day()
+                }),
+            ),
             _ => {
-                let value = settings.value.as_ref().filter(|_| own || table.column(settings.value.as_deref().unwrap_or_default()).is_some());
-                let value = value.map_or("0".to_owned(), |v| format!("CAST(round(CAST({v} AS DOUBLE) * {FIXED}) AS BIGINT)"));
+                let value = settings
+                    .value
+                    .as_ref()
+                    .filter(|_| own || table.column(settings.value.as_deref().unwrap_or_default()).is_some());
+                let value =
+                    value.map_or("0".to_owned(), |v| format!("CAST(round(CAST({v} AS DOUBLE) * {FIXED}) AS BIGINT)"));
                 (format!("coalesce({instant}, {})", days(table.day())), value)
             }
         };
@@ -138,7 +154,8 @@ impl GoldSource {
     fn rows(&mut self, pass: &mut Pass, from: &RecordBatch) -> Option<EventBatch> {
         let key = |i: usize| from.column(i).as_fixed_size_binary_opt();
         let (record, person) = (key(0)?, key(1)?);
-        let (time, value) = (from.column(2).as_primitive_opt::<Int64Type>()?, from.column(4).as_primitive_opt::<Int64Type>()?);
+        let (time, value) =
+            (from.column(2).as_primitive_opt::<Int64Type>()?, from.column(4).as_primitive_opt::<Int64Type>()?);
         let group = arrow::compute::cast(from.column(3), &arrow::datatypes::DataType::Utf8).ok()?;
         let group = group.as_string_opt::<i32>()?;
         // What a later version says was known at one moment; the first is history, and is told as it went by.
@@ -193,11 +210,17 @@ impl Source for GoldSource {
             if self.pass.is_none() {
                 self.looked = now;
             }
-            return Ok(if self.pass.is_some() { Polled::Batch(EventBatch { channel: self.channel, holds: self.done > 0, ..EventBatch::default() }) } else { Polled::Idle });
+            return Ok(if self.pass.is_some() {
+                Polled::Batch(EventBatch { channel: self.channel, holds: self.done > 0, ..EventBatch::default() })
+            } else {
+                Polled::Idle
+            });
         };
         let next = self.runtime.block_on(pass.rows.next());
         let mut batch = match next {
-            Some(Ok(rows)) => self.rows(&mut pass, &rows).ok_or_else(|| self.failed(&"a column of gold has another type"))?,
+            Some(Ok(rows)) => {
+                self.rows(&mut pass, &rows).ok_or_else(|| self.failed(&"a column of gold has another type"))?
+            }
             Some(Err(e)) => {
                 // A version that was replaced meanwhile is gone; the next look finds the new one.
                 let replaced = self.lake.gold().ok().flatten().is_some_and(|g| g.version != pass.version);

@@ -46,7 +46,9 @@ pub enum SavepointVerb {
         job: Option<String>,
     },
     /// Go back to a savepoint, or to a checkpoint that is kept
-    #[command(after_help = "Example:\n  site-agent savepoint restore labs-by-hour /backup/labs.savepoint\n  site-agent savepoint restore labs-by-hour --checkpoint 41")]
+    #[command(
+        after_help = "Example:\n  site-agent savepoint restore labs-by-hour /backup/labs.savepoint\n  site-agent savepoint restore labs-by-hour --checkpoint 41"
+    )]
     Restore {
         /// The job's name in site.toml
         job: String,
@@ -115,7 +117,9 @@ impl SavepointVerb {
     pub fn ask(&self) -> anyhow::Result<Ask> {
         let whole = |p: &Path| std::path::absolute(p).with_context(|| format!("{} is no path", p.display()));
         Ok(match self {
-            SavepointVerb::Create { job, to } => Ask::Save { job: job.clone(), to: to.as_deref().map(whole).transpose()? },
+            SavepointVerb::Create { job, to } => {
+                Ask::Save { job: job.clone(), to: to.as_deref().map(whole).transpose()? }
+            }
             SavepointVerb::List { job } => Ask::Saved { job: job.clone() },
             SavepointVerb::Restore { job, file, checkpoint } => {
                 let from = match (file, checkpoint) {
@@ -189,7 +193,9 @@ impl Ask {
                 all.iter().for_each(|s| one(s, false, out));
                 Ok(())
             }
-            Ask::Restore { .. } => writeln!(out, "{} stands at checkpoint {}", text(value, "job"), text(value, "checkpoint")),
+            Ask::Restore { .. } => {
+                writeln!(out, "{} stands at checkpoint {}", text(value, "job"), text(value, "checkpoint"))
+            }
         };
     }
 }
@@ -212,7 +218,12 @@ fn job(j: &Value, out: &mut String) {
         return;
     }
     let real = |v: &Value, key: &str| v.get(key).and_then(Value::as_f64).unwrap_or_default();
-    let _ = writeln!(out, "  watermark {}, the newest event {:.0} s ahead of it", text(j, "watermark"), real(j, "lag_seconds"));
+    let _ = writeln!(
+        out,
+        "  watermark {}, the newest event {:.0} s ahead of it",
+        text(j, "watermark"),
+        real(j, "lag_seconds")
+    );
     let (rows, again, aside, closed) = (text(&m, "rows"), text(&m, "again"), text(&m, "aside"), text(&m, "closed"));
     let _ = writeln!(out, "  rows {rows}, known before {again}, late or left out {aside}, answers {closed}");
     let _ = writeln!(
@@ -232,7 +243,13 @@ fn one(s: &Value, whole: bool, out: &mut String) {
         let _ = writeln!(out, "  {}", text(s, "failed"));
         return;
     };
-    let _ = writeln!(out, "  of {}, checkpoint {}, {} entries", text(header, "job"), text(header, "checkpoint"), text(header, "entries"));
+    let _ = writeln!(
+        out,
+        "  of {}, checkpoint {}, {} entries",
+        text(header, "job"),
+        text(header, "checkpoint"),
+        text(header, "entries")
+    );
     for table in header.get("tables").and_then(Value::as_array).filter(|_| whole).into_iter().flatten() {
         let (name, kind, version) = (text(table, "name"), text(table, "kind"), text(table, "version"));
         let _ = writeln!(out, "  {name:<12} {} value(s) of {kind}, form {version}", text(table, "values"));

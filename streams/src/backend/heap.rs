@@ -30,8 +30,14 @@ impl HeapBackend {
     /// The folder can't be read.
     pub fn open(folder: &Path, keep: usize) -> Result<HeapBackend, StateError> {
         fs::create_dir_all(folder).map_err(|e| StateError::file(folder, &e))?;
-        let mut backend =
-            HeapBackend { folder: folder.to_owned(), keep: keep.max(1), number: 0, base: 0, base_bytes: 0, delta_bytes: 0 };
+        let mut backend = HeapBackend {
+            folder: folder.to_owned(),
+            keep: keep.max(1),
+            number: 0,
+            base: 0,
+            base_bytes: 0,
+            delta_bytes: 0,
+        };
         backend.finish_reset()?;
         let newest = backend.files()?.last().map(|(n, _)| *n).unwrap_or_default();
         backend.at(newest)?;
@@ -75,7 +81,8 @@ impl HeapBackend {
     /// Stands at a checkpoint whose files are there.
     fn at(&mut self, number: u64) -> Result<(), StateError> {
         let files = self.files()?;
-        let base = files.iter().filter(|(n, base)| *base && *n <= number).map(|(n, _)| *n).next_back().unwrap_or_default();
+        let base =
+            files.iter().filter(|(n, base)| *base && *n <= number).map(|(n, _)| *n).next_back().unwrap_or_default();
         let length = |n: u64, base: bool| fs::metadata(self.path(n, base)).map_or(0, |m| m.len());
         let base_bytes = if base == 0 { 0 } else { length(base, true) };
         let delta_bytes = (base + 1..=number).map(|n| length(n, false)).sum();
@@ -122,7 +129,8 @@ impl HeapBackend {
     fn prune(&self) -> Result<(), StateError> {
         let files = self.files()?;
         let oldest = self.number.saturating_sub(self.keep as u64 - 1).max(1);
-        let base = files.iter().filter(|(n, base)| *base && *n <= oldest).map(|(n, _)| *n).next_back().unwrap_or_default();
+        let base =
+            files.iter().filter(|(n, base)| *base && *n <= oldest).map(|(n, _)| *n).next_back().unwrap_or_default();
         for (number, is_base) in files {
             if number < base || (number == base && !is_base) {
                 let path = self.path(number, is_base);

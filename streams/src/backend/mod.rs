@@ -34,7 +34,9 @@ pub enum StateError {
         reason: String,
     },
     /// A stored value can't be read back.
-    #[error("the stream's stored {what} can't be read: it was written by another version, or is damaged; restore a savepoint")]
+    #[error(
+        "the stream's stored {what} can't be read: it was written by another version, or is damaged; restore a savepoint"
+    )]
     Damaged {
         /// What it is.
         what: &'static str,

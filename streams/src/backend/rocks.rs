@@ -38,8 +38,7 @@ impl RocksBackend {
             }
             .map_err(|e| StateError::file(&next, &e))?;
         }
-        let mut backend =
-            RocksBackend { folder: folder.to_owned(), keep: keep.max(1), memory, number: 0, table: None };
+        let mut backend = RocksBackend { folder: folder.to_owned(), keep: keep.max(1), memory, number: 0, table: None };
         backend.open_live()?;
         Ok(backend)
     }
@@ -47,7 +46,9 @@ impl RocksBackend {
     fn open_live(&mut self) -> Result<(), StateError> {
         let table = Table::open(&self.folder.join("live"), self.memory)?;
         self.number = match table.get(NUMBER)? {
-            Some(bytes) => bytes.try_into().map(u64::from_be_bytes).map_err(|_| StateError::Damaged { what: "number" })?,
+            Some(bytes) => {
+                bytes.try_into().map(u64::from_be_bytes).map_err(|_| StateError::Damaged { what: "number" })?
+            }
             None => 0,
         };
         self.table = Some(table);

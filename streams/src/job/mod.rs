@@ -54,7 +54,9 @@ pub enum JobError {
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// A thread of the job died.
-    #[error("a thread of the stream job ended before its work; start the job again, it goes on from its last checkpoint")]
+    #[error(
+        "a thread of the stream job ended before its work; start the job again, it goes on from its last checkpoint"
+    )]
     Thread,
 }
 
@@ -122,7 +124,13 @@ pub struct Job {
 impl Job {
     /// A job of these operators, over this state. Operators are known by their place: a job that is changed needs a savepoint
     /// that fits.
-    pub fn new(settings: Settings, makers: Vec<Maker>, backend: SharedBackend, sink: Box<dyn Sink>, clock: Arc<dyn Clock>) -> Job {
+    pub fn new(
+        settings: Settings,
+        makers: Vec<Maker>,
+        backend: SharedBackend,
+        sink: Box<dyn Sink>,
+        clock: Arc<dyn Clock>,
+    ) -> Job {
         Job { settings, makers, backend, sink, clock, metrics: Arc::default() }
     }
 
@@ -136,8 +144,8 @@ impl Job {
     /// # Errors
     /// The state failed.
     pub fn tables(&self) -> Result<Vec<TableSpec>, JobError> {
-        let mut tables = Shards::open(&self.makers, &self.backend, &self.settings, i64::MIN)?.tables();
-        tables.extend(self.revisions()?.map(|r| r.spec()));
+        let mut tables = Shards::open(&self.makers, &self.backend, &self.settings, i64::MIN)?.specs();
+        tables.extend(self.revisions()?.map(|r| r.table().spec()));
         Ok(tables)
     }
 
@@ -154,7 +162,8 @@ impl Job {
         let mut record = Record::read(&self.backend)?;
         let number = self.backend.read().unwrap_or_else(PoisonError::into_inner).number();
         self.sink.recover(number)?;
-        let mut watermarks = Watermarks::new(self.settings.channels.clone(), self.settings.idle_after, self.clock.now());
+        let mut watermarks =
+            Watermarks::new(self.settings.channels.clone(), self.settings.idle_after, self.clock.now());
         watermarks.restore(&record.reached);
         let mut shards = Shards::open(&self.makers, &self.backend, &self.settings, record.reached.watermark())?;
         let mut revisions = self.revisions()?;
@@ -212,7 +221,8 @@ impl Job {
                 self.give(&mut out, &record)?;
                 metrics.watermark.store(watermarks.current(), Relaxed);
                 let due = now.0.saturating_sub(last.0) >= micros(settings.checkpoint_every);
-                let changed = shards.changed() + revisions.as_ref().map_or(0, Revisions::changed);
+                let tables = || shards.tables().chain(revisions.as_ref().map(Revisions::table));
+                let changed: usize = tables().map(|t| t.changed()).sum();
                 if over.is_some() || due || changed > settings.most_values {
                     record.reached = watermarks.reached();
                     self.checkpoint(&mut shards, &mut revisions, &mut record)?;
@@ -251,7 +261,12 @@ impl Job {
     }
 
     /// One commit of everything; the sink's rows are seen after it.
-    fn checkpoint(&mut self, shards: &mut Shards, revisions: &mut Option<Revisions>, record: &mut Record) -> Result<(), JobError> {
+    fn checkpoint(
+        &mut self,
+        shards: &mut Shards,
+        revisions: &mut Option<Revisions>,
+        record: &mut Record,
+    ) -> Result<(), JobError> {
         let begun = self.clock.now();
         let (number, all) = {
             let backend = self.backend.read().unwrap_or_else(PoisonError::into_inner);
@@ -259,18 +274,18 @@ impl Job {
         };
         self.sink.prepare(number)?;
         let mut changes: Vec<TableChange> = record.changes(all)?;
-        shards.changes(all, &mut changes)?;
-        if let Some(revisions) = &*revisions {
-            revisions.changes(all, &mut changes)?;
-        }
+        shards
+            .tables()
+            .chain(revisions.as_ref().map(Revisions::table))
+            .try_for_each(|t| t.changes(all, &mut changes))?;
         let written = self.backend.write().unwrap_or_else(PoisonError::into_inner).commit(&changes, all)?;
         self.sink.commit(number)?;
         record.kept();
-        shards.kept();
-        if let Some(revisions) = revisions {
-            revisions.kept();
+        let mut values = 0;
+        for table in shards.tables_mut().chain(revisions.as_mut().map(Revisions::table_mut)) {
+            table.kept();
+            values += table.in_memory();
         }
-        let values = shards.in_memory() + revisions.as_ref().map_or(0, Revisions::in_memory);
         let m = &self.metrics;
         m.checkpoints.fetch_add(1, Relaxed);
         m.checkpoint_bytes.store(written.bytes, Relaxed);

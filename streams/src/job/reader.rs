@@ -54,7 +54,11 @@ pub(super) struct Readers(Vec<Reader>);
 
 impl Readers {
     pub(super) fn start<'scope>(
-        scope: &'scope Scope<'scope, '_>, sources: Vec<Box<dyn Source>>, settings: &Settings, clock: &Arc<dyn Clock>, metrics: &Arc<Metrics>,
+        scope: &'scope Scope<'scope, '_>,
+        sources: Vec<Box<dyn Source>>,
+        settings: &Settings,
+        clock: &Arc<dyn Clock>,
+        metrics: &Arc<Metrics>,
     ) -> Readers {
         let start = |mut source: Box<dyn Source>| {
             let (into, from) = sync_channel(WAITING);

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::backend::{StateError, TableChange};
+use crate::backend::StateError;
 use crate::batch::{EventBatch, Key};
-use crate::keyed::{Keyed, SharedBackend, TableSpec, Value};
+use crate::keyed::{Keyed, SharedBackend, Table, Value};
 use crate::keys::{KEY_GROUPS, SlotKey};
 use crate::window::TIME_RANGE;
 
@@ -158,24 +158,12 @@ impl Revisions {
         Ok(())
     }
 
-    pub(super) fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
-        self.rows.changes(all, into)
+    pub(super) fn table(&self) -> &dyn Table {
+        &self.rows
     }
 
-    pub(super) fn kept(&mut self) {
-        self.rows.kept();
-    }
-
-    pub(super) fn changed(&self) -> usize {
-        self.rows.changed()
-    }
-
-    pub(super) fn in_memory(&self) -> usize {
-        self.rows.in_memory()
-    }
-
-    pub(super) fn spec(&self) -> TableSpec {
-        self.rows.spec()
+    pub(super) fn table_mut(&mut self) -> &mut dyn Table {
+        &mut self.rows
     }
 }
 

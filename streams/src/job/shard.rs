@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use super::{JobError, Settings};
-use crate::backend::{StateError, TableChange};
 use crate::batch::EventBatch;
-use crate::keyed::{SharedBackend, TableSpec};
+use crate::keyed::{SharedBackend, Table, TableSpec};
 use crate::keys::{KEY_GROUPS, key_group};
 use crate::operator::{Maker, Operator, OperatorError, Place, Rows, Spread};
 use crate::out::Out;
@@ -89,7 +88,12 @@ pub(super) struct Shards {
 }
 
 impl Shards {
-    pub(super) fn open(makers: &[Maker], backend: &SharedBackend, settings: &Settings, watermark: i64) -> Result<Shards, JobError> {
+    pub(super) fn open(
+        makers: &[Maker],
+        backend: &SharedBackend,
+        settings: &Settings,
+        watermark: i64,
+    ) -> Result<Shards, JobError> {
         if makers.is_empty() || makers.len() > MOST_OPERATORS {
             let message = format!("a stream job has 1 to {MOST_OPERATORS} operators, not {}", makers.len());
             return Err(OperatorError::Settings(message).into());
@@ -97,7 +101,8 @@ impl Shards {
         let n = settings.shards.clamp(1, KEY_GROUPS);
         let open = |groups: Range<u16>| {
             let most = settings.most_values / usize::from(n) / makers.len();
-            let place = |i| Place { table: first_table(i), groups: groups.clone(), backend: backend.clone(), most, watermark };
+            let place =
+                |i| Place { table: first_table(i), groups: groups.clone(), backend: backend.clone(), most, watermark };
             let operators = makers.iter().enumerate().map(|(i, make)| make(&place(i))).collect::<Result<_, _>>()?;
             Ok::<_, OperatorError>(Shard { operators })
         };
@@ -112,11 +117,19 @@ impl Shards {
         at(shard)..at(shard + 1)
     }
 
-    pub(super) fn rows(&mut self, batch: EventBatch, met: &mut Vec<i64>, after: i64, out: &mut Out) -> Result<(), JobError> {
+    pub(super) fn rows(
+        &mut self,
+        batch: EventBatch,
+        met: &mut Vec<i64>,
+        after: i64,
+        out: &mut Out,
+    ) -> Result<(), JobError> {
         let n = self.shards.len();
         let shard_of: Vec<u8> = match n {
             1 => Vec::new(),
-            _ => (0..KEY_GROUPS).map(|g| (0..n as u16).position(|s| Self::groups(s, n as u16).contains(&g)).unwrap_or_default() as u8).collect(),
+            _ => (0..KEY_GROUPS)
+                .map(|g| (0..n as u16).position(|s| Self::groups(s, n as u16).contains(&g)).unwrap_or_default() as u8)
+                .collect(),
         };
         let shard = |group: u16| shard_of.get(usize::from(group)).map_or(0, |s| usize::from(*s));
         self.by_patient.iter_mut().chain(&mut self.by_group).for_each(Vec::clear);
@@ -139,7 +152,8 @@ impl Shards {
         }
         let outs = std::thread::scope(|scope| {
             let run = |(shard, work): (_, Work<'_>)| run(shard, &work);
-            let threads: Vec<_> = self.shards.iter_mut().zip(works).map(|both| scope.spawn(move || run(both))).collect();
+            let threads: Vec<_> =
+                self.shards.iter_mut().zip(works).map(|both| scope.spawn(move || run(both))).collect();
             threads.into_iter().map(|t| t.join().map_err(|_| JobError::Thread)).collect::<Vec<_>>()
         });
         join(outs, out)
@@ -154,24 +168,22 @@ impl Shards {
         join(outs, out)
     }
 
-    pub(super) fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
-        self.shards.iter().flat_map(|s| &s.operators).try_for_each(|o| o.changes(all, into))
+    /// Every table of every shard.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &dyn Table> {
+        self.shards.iter().flat_map(|s| &s.operators).flat_map(|o| o.tables())
     }
 
-    pub(super) fn kept(&mut self) {
-        self.shards.iter_mut().flat_map(|s| &mut s.operators).for_each(|o| o.kept());
+    /// The same, to be changed.
+    pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Table> {
+        self.shards.iter_mut().flat_map(|s| &mut s.operators).flat_map(|o| o.tables_mut())
     }
 
-    pub(super) fn changed(&self) -> usize {
-        self.shards.iter().flat_map(|s| &s.operators).map(|o| o.changed()).sum()
-    }
-
-    pub(super) fn in_memory(&self) -> usize {
-        self.shards.iter().flat_map(|s| &s.operators).map(|o| o.in_memory()).sum()
-    }
-
-    pub(super) fn tables(&self) -> Vec<TableSpec> {
-        self.shards.first().map(|s| s.operators.iter().flat_map(|o| o.tables()).collect()).unwrap_or_default()
+    /// The tables as savepoints know them: those of one shard, since all shards have the same.
+    pub(super) fn specs(&self) -> Vec<TableSpec> {
+        self.shards
+            .first()
+            .map(|s| s.operators.iter().flat_map(|o| o.tables()).map(|t| t.spec()).collect())
+            .unwrap_or_default()
     }
 }
 
@@ -191,9 +203,20 @@ fn join(outs: Vec<Result<Result<Out, OperatorError>, JobError>>, out: &mut Out) 
         several.late.append(&mut part.late);
     }
     if many {
-        several.closed.sort_by(|a, b| (a.operator, a.window.end, a.window, a.group, a.key, a.emission).cmp(&(b.operator, b.window.end, b.window, b.group, b.key, b.emission)));
+        several.closed.sort_by(|a, b| {
+            (a.operator, a.window.end, a.window, a.group, a.key, a.emission).cmp(&(
+                b.operator,
+                b.window.end,
+                b.window,
+                b.group,
+                b.key,
+                b.emission,
+            ))
+        });
         several.closed.dedup_by(|b, a| {
-            let same = a.key == 0 && (a.operator, a.window, a.group, a.key, a.emission) == (b.operator, b.window, b.group, b.key, b.emission);
+            let same = a.key == 0
+                && (a.operator, a.window, a.group, a.key, a.emission)
+                    == (b.operator, b.window, b.group, b.key, b.emission);
             if same {
                 a.count = a.count.wrapping_add(b.count);
                 a.sum = a.sum.wrapping_add(b.sum);

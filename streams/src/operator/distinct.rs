@@ -9,8 +9,8 @@ use platform::store::merge;
 
 use super::windowed::Mark;
 use super::{Operator, OperatorError, Place, Rows, Spread};
-use crate::backend::{StateError, TableChange};
-use crate::keyed::{Keyed, TableSpec, Value};
+use crate::backend::StateError;
+use crate::keyed::{Keyed, Table, Value};
 use crate::keys::{KEY_GROUPS, SlotKey, Spread as Hashed, key_group};
 use crate::out::{Closed, Emission, Out, Why};
 use crate::window::{Sums, TIME_RANGE, Windows};
@@ -86,7 +86,9 @@ impl Distinct {
     pub fn open(windows: Windows, place: &Place) -> Result<Distinct, OperatorError> {
         if windows.panes() > MOST_PANES {
             let panes = windows.panes();
-            let message = format!("an exact count of patients slides over at most {MOST_PANES} steps, not {panes}; take a longer step, or a sketch");
+            let message = format!(
+                "an exact count of patients slides over at most {MOST_PANES} steps, not {panes}; take a longer step, or a sketch"
+            );
             return Err(OperatorError::Settings(message));
         }
         let seen = Keyed::open(place.table, "seen", place.groups.clone(), place.backend.clone(), place.most)?;
@@ -252,7 +254,16 @@ impl Operator for Distinct {
                         count += self.counts.take(counted(last, group, of))?.map_or(0, |s| s.count);
                     }
                     let window = self.windows.ending(last);
-                    out.closed.push(Closed { operator: 0, window, group, key: 0, emission: Emission::First, count, sum: 0, more: Vec::new() });
+                    out.closed.push(Closed {
+                        operator: 0,
+                        window,
+                        group,
+                        key: 0,
+                        emission: Emission::First,
+                        count,
+                        sum: 0,
+                        more: Vec::new(),
+                    });
                 }
                 self.open.remove(&last);
             }
@@ -275,27 +286,11 @@ impl Operator for Distinct {
         Ok(())
     }
 
-    fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
-        self.seen.changes(all, into)?;
-        self.counts.changes(all, into)?;
-        self.ahead.changes(all, into)
+    fn tables(&self) -> Vec<&dyn Table> {
+        vec![&self.seen, &self.counts, &self.ahead]
     }
 
-    fn kept(&mut self) {
-        self.seen.kept();
-        self.counts.kept();
-        self.ahead.kept();
-    }
-
-    fn changed(&self) -> usize {
-        self.seen.changed() + self.counts.changed() + self.ahead.changed()
-    }
-
-    fn in_memory(&self) -> usize {
-        self.seen.in_memory() + self.counts.in_memory() + self.ahead.in_memory()
-    }
-
-    fn tables(&self) -> Vec<TableSpec> {
-        vec![self.seen.spec(), self.counts.spec(), self.ahead.spec()]
+    fn tables_mut(&mut self) -> Vec<&mut dyn Table> {
+        vec![&mut self.seen, &mut self.counts, &mut self.ahead]
     }
 }

@@ -3,8 +3,7 @@
 use platform::Micros;
 
 use super::{Operator, OperatorError, Place, Rows, Spread};
-use crate::backend::{StateError, TableChange};
-use crate::keyed::{Keyed, TableSpec, Value};
+use crate::keyed::{Keyed, Table, Value};
 use crate::keys::SlotKey;
 use crate::out::{Closed, Emission, Out};
 use crate::window::{Sums, TIME_RANGE, Window};
@@ -46,7 +45,16 @@ impl Global {
     fn tell(group: u32, until: i64, sums: Sums, out: &mut Out) {
         let window = Window { start: Micros(-TIME_RANGE), end: Micros(until) };
         let Sums { count, sum } = sums;
-        out.closed.push(Closed { operator: 0, window, group, key: 0, emission: Emission::Running, count, sum, more: Vec::new() });
+        out.closed.push(Closed {
+            operator: 0,
+            window,
+            group,
+            key: 0,
+            emission: Emission::Running,
+            count,
+            sum,
+            more: Vec::new(),
+        });
     }
 }
 
@@ -109,25 +117,11 @@ impl Operator for Global {
         Ok(())
     }
 
-    fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
-        self.sums.changes(all, into)?;
-        self.told.changes(all, into)
+    fn tables(&self) -> Vec<&dyn Table> {
+        vec![&self.sums, &self.told]
     }
 
-    fn kept(&mut self) {
-        self.sums.kept();
-        self.told.kept();
-    }
-
-    fn changed(&self) -> usize {
-        self.sums.changed() + self.told.changed()
-    }
-
-    fn in_memory(&self) -> usize {
-        self.sums.in_memory() + self.told.in_memory()
-    }
-
-    fn tables(&self) -> Vec<TableSpec> {
-        vec![self.sums.spec(), self.told.spec()]
+    fn tables_mut(&mut self) -> Vec<&mut dyn Table> {
+        vec![&mut self.sums, &mut self.told]
     }
 }

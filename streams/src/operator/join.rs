@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use platform::Micros;
 
 use super::{Operator, OperatorError, Place, Rows, Spread};
-use crate::backend::{StateError, TableChange};
 use crate::batch::{ChannelId, Key};
-use crate::keyed::{Keyed, TableSpec, Value};
+use crate::keyed::{Keyed, Table, Value};
 use crate::keys::SlotKey;
 use crate::out::{Closed, Emission, Out, Why};
 use crate::window::{TIME_RANGE, Window};
@@ -61,7 +60,13 @@ impl Join {
     ///
     /// # Errors
     /// `lower` above `upper`, one channel twice, or the state failed.
-    pub fn open(left: ChannelId, right: ChannelId, lower: i64, upper: i64, place: &Place) -> Result<Join, OperatorError> {
+    pub fn open(
+        left: ChannelId,
+        right: ChannelId,
+        lower: i64,
+        upper: i64,
+        place: &Place,
+    ) -> Result<Join, OperatorError> {
         if lower > upper || left == right {
             let message = "a join needs two channels and a lower bound that is not above the upper one".to_owned();
             return Err(OperatorError::Settings(message));
@@ -136,7 +141,16 @@ impl Operator for Join {
                         let window = Window { start: Micros(l.time), end: Micros(r.time) };
                         let more = vec![i64::from(r.group)];
                         let (group, key) = (l.group, *key);
-                        out.closed.push(Closed { operator: 0, window, group, key, emission: Emission::First, count: l.value, sum: r.value, more });
+                        out.closed.push(Closed {
+                            operator: 0,
+                            window,
+                            group,
+                            key,
+                            emission: Emission::First,
+                            count: l.value,
+                            sum: r.value,
+                            more,
+                        });
                     }
                 }
                 let place = buffer.0.partition_point(|w| *w < new);
@@ -175,23 +189,11 @@ impl Operator for Join {
         Ok(())
     }
 
-    fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
-        self.rows.changes(all, into)
+    fn tables(&self) -> Vec<&dyn Table> {
+        vec![&self.rows]
     }
 
-    fn kept(&mut self) {
-        self.rows.kept();
-    }
-
-    fn changed(&self) -> usize {
-        self.rows.changed()
-    }
-
-    fn in_memory(&self) -> usize {
-        self.rows.in_memory()
-    }
-
-    fn tables(&self) -> Vec<TableSpec> {
-        vec![self.rows.spec()]
+    fn tables_mut(&mut self) -> Vec<&mut dyn Table> {
+        vec![&mut self.rows]
     }
 }

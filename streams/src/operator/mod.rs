@@ -18,9 +18,9 @@ pub use join::Join;
 pub use session::{Session, Sessions, Span};
 pub use windowed::{By, Windowed};
 
-use crate::backend::{StateError, TableChange};
+use crate::backend::StateError;
 use crate::batch::EventBatch;
-use crate::keyed::TableSpec;
+use crate::keyed::Table;
 use crate::out::Out;
 
 /// An operator can't go on.
@@ -85,23 +85,11 @@ pub trait Operator: Send {
     /// The state failed.
     fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), OperatorError>;
 
-    /// The changes of its state since the last checkpoint, or all of it.
-    ///
-    /// # Errors
-    /// The state failed.
-    fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError>;
+    /// Its tables, in the order of their numbers.
+    fn tables(&self) -> Vec<&dyn Table>;
 
-    /// The changes were committed.
-    fn kept(&mut self);
-
-    /// How many values changed since the last checkpoint.
-    fn changed(&self) -> usize;
-
-    /// How many values it holds in memory.
-    fn in_memory(&self) -> usize;
-
-    /// Its tables.
-    fn tables(&self) -> Vec<TableSpec>;
+    /// The same, to be changed.
+    fn tables_mut(&mut self) -> Vec<&mut dyn Table>;
 }
 
 /// Where a shard of an operator finds its state.

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Operator, OperatorError, Place, Rows, Spread};
-use crate::backend::{StateError, TableChange};
 use crate::batch::Key;
-use crate::keyed::{Keyed, TableSpec, Value};
+use crate::keyed::{Keyed, Table, Value};
 use crate::keys::SlotKey;
 use crate::out::{Closed, Emission, Out, Why};
 use crate::window::{TIME_RANGE, Window};
@@ -67,7 +66,8 @@ impl Value for Open {
         let (numbers, rest) = bytes.as_chunks::<8>();
         let numbers: Vec<_> = numbers.iter().map(|b| i64::from_le_bytes(*b)).collect();
         let (sessions, over) = numbers.as_chunks::<3>();
-        let sessions = sessions.iter().map(|[first, last, count]| Session { first: *first, last: *last, count: *count });
+        let sessions =
+            sessions.iter().map(|[first, last, count]| Session { first: *first, last: *last, count: *count });
         (rest.is_empty() && over.is_empty()).then(|| Open::from(sessions.collect()))
     }
 }
@@ -110,7 +110,16 @@ impl Sessions {
 
     fn tell((group, key): (u32, Key), session: Session, out: &mut Out) {
         let window = Window { start: Micros(session.first), end: Micros(session.last) };
-        out.closed.push(Closed { operator: 0, window, group, key, emission: Emission::First, count: session.count, sum: 0, more: Vec::new() });
+        out.closed.push(Closed {
+            operator: 0,
+            window,
+            group,
+            key,
+            emission: Emission::First,
+            count: session.count,
+            sum: 0,
+            more: Vec::new(),
+        });
     }
 }
 
@@ -157,7 +166,11 @@ impl Operator for Sessions {
                 if now.more.is_empty() {
                     if let Some(s) = now.one.filter(|s| !over(s)) {
                         if new.first - s.last <= gap && s.first - new.last <= gap {
-                            now.one = Some(Session { first: s.first.min(new.first), last: s.last.max(new.last), count: s.count + 1 });
+                            now.one = Some(Session {
+                                first: s.first.min(new.first),
+                                last: s.last.max(new.last),
+                                count: s.count + 1,
+                            });
                             return;
                         }
                     } else {
@@ -179,7 +192,11 @@ impl Operator for Sessions {
                 let touching = |s: &Session, n: &Session| n.first - s.last <= gap && s.first - n.last <= gap;
                 while let Some(at) = rest.iter().position(|s| touching(s, &new)) {
                     let s = rest.remove(at);
-                    new = Session { first: s.first.min(new.first), last: s.last.max(new.last), count: s.count + new.count };
+                    new = Session {
+                        first: s.first.min(new.first),
+                        last: s.last.max(new.last),
+                        count: s.count + new.count,
+                    };
                 }
                 late = over(&new);
                 if !late {
@@ -216,7 +233,8 @@ impl Operator for Sessions {
             for (group, key) in self.timers.remove(&at).unwrap_or_default() {
                 let slot = SlotKey { window: 0, group, key };
                 let Some(open) = self.open.get(slot)? else { continue };
-                let (done, rest): (Vec<_>, Vec<_>) = open.all().copied().partition(|s| s.last + self.gap - 1 <= watermark);
+                let (done, rest): (Vec<_>, Vec<_>) =
+                    open.all().copied().partition(|s| s.last + self.gap - 1 <= watermark);
                 let next = rest.iter().map(|s| s.last).min();
                 if !done.is_empty() {
                     let left = Open::from(rest);
@@ -238,23 +256,11 @@ impl Operator for Sessions {
         Ok(())
     }
 
-    fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
-        self.open.changes(all, into)
+    fn tables(&self) -> Vec<&dyn Table> {
+        vec![&self.open]
     }
 
-    fn kept(&mut self) {
-        self.open.kept();
-    }
-
-    fn changed(&self) -> usize {
-        self.open.changed()
-    }
-
-    fn in_memory(&self) -> usize {
-        self.open.in_memory()
-    }
-
-    fn tables(&self) -> Vec<TableSpec> {
-        vec![self.open.spec()]
+    fn tables_mut(&mut self) -> Vec<&mut dyn Table> {
+        vec![&mut self.open]
     }
 }

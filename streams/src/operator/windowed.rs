@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Operator, OperatorError, Place, Rows, Spread};
 use crate::aggregate::Aggregate;
-use crate::backend::{StateError, TableChange};
+use crate::backend::StateError;
 use crate::batch::{EventBatch, Key};
-use crate::keyed::{Keyed, TableSpec, Value};
+use crate::keyed::{Keyed, Table, Value};
 use crate::keys::{SlotKey, Spread as Hashed};
 use crate::out::{Closed, Emission, Out, Why};
 use crate::window::{TIME_RANGE, Windows};
@@ -57,7 +57,13 @@ impl<A: Aggregate> Windowed<A> {
     ///
     /// # Errors
     /// The state failed.
-    pub fn open(aggregate: A, windows: Windows, lateness: i64, by: By, place: &Place) -> Result<Windowed<A>, OperatorError> {
+    pub fn open(
+        aggregate: A,
+        windows: Windows,
+        lateness: i64,
+        by: By,
+        place: &Place,
+    ) -> Result<Windowed<A>, OperatorError> {
         let panes = Keyed::open(place.table, "panes", place.groups.clone(), place.backend.clone(), place.most)?;
         let changed = Keyed::open(place.table + 1, "changed", place.groups.clone(), place.backend.clone(), place.most)?;
         let (mut present, mut marked) = (BTreeMap::<_, BTreeSet<_>>::new(), BTreeMap::<_, BTreeSet<_>>::new());
@@ -81,7 +87,13 @@ impl<A: Aggregate> Windowed<A> {
     }
 
     /// Tells a window of one group or patient.
-    fn tell(&mut self, last: i64, (group, key): (u32, Key), emission: Emission, out: &mut Out) -> Result<(), StateError> {
+    fn tell(
+        &mut self,
+        last: i64,
+        (group, key): (u32, Key),
+        emission: Emission,
+        out: &mut Out,
+    ) -> Result<(), StateError> {
         let mut whole = A::Kept::default();
         for pane in last + 1 - self.windows.panes()..=last {
             if let Some(kept) = self.panes.get(SlotKey { window: pane, group, key })? {
@@ -90,7 +102,16 @@ impl<A: Aggregate> Windowed<A> {
         }
         let told = self.aggregate.tell(&whole);
         let window = self.windows.ending(last);
-        out.closed.push(Closed { operator: 0, window, group, key, emission, count: told.count, sum: told.sum, more: told.more });
+        out.closed.push(Closed {
+            operator: 0,
+            window,
+            group,
+            key,
+            emission,
+            count: told.count,
+            sum: told.sum,
+            more: told.more,
+        });
         Ok(())
     }
 
@@ -99,13 +120,18 @@ impl<A: Aggregate> Windowed<A> {
         let mut last = from;
         while last <= to {
             // A window without rows is not told; a gap in time is passed at once.
-            let Some(pane) = self.present.range(last + 1 - self.windows.panes()..).next().map(|(p, _)| *p) else { break };
+            let Some(pane) = self.present.range(last + 1 - self.windows.panes()..).next().map(|(p, _)| *p) else {
+                break;
+            };
             last = last.max(pane);
             if last > to {
                 break;
             }
-            let whom: BTreeSet<_> =
-                self.present.range(last + 1 - self.windows.panes()..=last).flat_map(|(_, w)| w.iter().copied()).collect();
+            let whom: BTreeSet<_> = self
+                .present
+                .range(last + 1 - self.windows.panes()..=last)
+                .flat_map(|(_, w)| w.iter().copied())
+                .collect();
             for whom in whom {
                 self.tell(last, whom, Emission::First, out)?;
             }
@@ -182,7 +208,9 @@ impl<A: Aggregate> Operator for Windowed<A> {
             self.marked.remove(&last);
         }
         // A pane is needed until the last window that has it is closed for good.
-        while let Some((pane, whom)) = self.present.first_key_value().filter(|(p, _)| **p + windows.panes() - 1 <= closed) {
+        while let Some((pane, whom)) =
+            self.present.first_key_value().filter(|(p, _)| **p + windows.panes() - 1 <= closed)
+        {
             let pane = *pane;
             for (group, key) in whom {
                 self.panes.take(SlotKey { window: pane, group: *group, key: *key })?;
@@ -192,25 +220,11 @@ impl<A: Aggregate> Operator for Windowed<A> {
         Ok(())
     }
 
-    fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
-        self.panes.changes(all, into)?;
-        self.changed.changes(all, into)
+    fn tables(&self) -> Vec<&dyn Table> {
+        vec![&self.panes, &self.changed]
     }
 
-    fn kept(&mut self) {
-        self.panes.kept();
-        self.changed.kept();
-    }
-
-    fn changed(&self) -> usize {
-        self.panes.changed() + self.changed.changed()
-    }
-
-    fn in_memory(&self) -> usize {
-        self.panes.in_memory() + self.changed.in_memory()
-    }
-
-    fn tables(&self) -> Vec<TableSpec> {
-        vec![self.panes.spec(), self.changed.spec()]
+    fn tables_mut(&mut self) -> Vec<&mut dyn Table> {
+        vec![&mut self.panes, &mut self.changed]
     }
 }

@@ -136,8 +136,7 @@ pub(crate) fn order(settings: Settings, fast: &[Piece], slow: &[Piece], batch: u
 mod taken {
     //! An operator that notes which rows come to it, and in which order.
     use super::*;
-    use streams::backend::{StateError, TableChange};
-    use streams::keyed::TableSpec;
+    use streams::keyed::Table;
     use streams::operator::{Operator, OperatorError, Rows, Spread};
 
     pub(super) struct Taken<O> {
@@ -159,20 +158,11 @@ mod taken {
         fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), OperatorError> {
             self.inner.passed(watermark, out)
         }
-        fn changes(&self, all: bool, into: &mut Vec<TableChange>) -> Result<(), StateError> {
-            self.inner.changes(all, into)
-        }
-        fn kept(&mut self) {
-            self.inner.kept();
-        }
-        fn changed(&self) -> usize {
-            self.inner.changed()
-        }
-        fn in_memory(&self) -> usize {
-            self.inner.in_memory()
-        }
-        fn tables(&self) -> Vec<TableSpec> {
+        fn tables(&self) -> Vec<&dyn Table> {
             self.inner.tables()
+        }
+        fn tables_mut(&mut self) -> Vec<&mut dyn Table> {
+            self.inner.tables_mut()
         }
     }
 }

@@ -257,7 +257,8 @@ impl World {
 
     fn run(&self, death: Death) -> Option<Ended> {
         let death = Arc::new(Mutex::new(death));
-        let backend: SharedBackend = Arc::new(RwLock::new(Box::new(Mortal { inner: self.backend(), death: death.clone() })));
+        let backend: SharedBackend =
+            Arc::new(RwLock::new(Box::new(Mortal { inner: self.backend(), death: death.clone() })));
         let mut job = self.job(&backend, &death);
         let source = List { events: self.events.clone(), at: 0, batch: self.batch, named: 0, death };
         job.run(vec![Box::new(source)], &AtomicBool::new(false)).ok()
@@ -322,7 +323,7 @@ impl World {
         let mut told = BTreeSet::new();
         for c in disk.seen.values().flat_map(|(closed, _)| closed) {
             let (end, first) = (c.window.end.0, c.emission == Emission::First);
-            assert!(told.insert((c.operator, c.window.start, end, c.group, c.key, c.emission)) , "told twice");
+            assert!(told.insert((c.operator, c.window.start, end, c.group, c.key, c.emission)), "told twice");
             match c.operator {
                 0 => {
                     let before = answers.sums.insert((end, c.group), (c.count, c.sum));
@@ -336,4 +337,3 @@ impl World {
         answers.sorted()
     }
 }
-

@@ -20,7 +20,8 @@ const FIRST: i64 = 19_360;
 type Line = (u32, i64, i64);
 
 fn extract(lines: &[Line]) -> String {
-    let day = |d: i64| chrono::DateTime::from_timestamp((FIRST + d) * 86_400, 0).unwrap().format("%Y-%m-%d").to_string();
+    let day =
+        |d: i64| chrono::DateTime::from_timestamp((FIRST + d) * 86_400, 0).unwrap().format("%Y-%m-%d").to_string();
     let line = |(who, d, sbp): &Line| format!("p{who},f,1950-03-04,{sbp},{}\n", day(*d));
     "id,sex,birth,sbp,day\n".to_owned() + &lines.iter().map(line).collect::<String>()
 }
@@ -36,7 +37,9 @@ fn batches(folder: &Path) -> Vec<arrow::array::RecordBatch> {
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
     files.retain(|p| p.file_name().unwrap().to_str().unwrap().starts_with("part-"));
     files.sort();
-    let read = |p: &std::path::PathBuf| ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(p).unwrap()).unwrap().build().unwrap();
+    let read = |p: &std::path::PathBuf| {
+        ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(p).unwrap()).unwrap().build().unwrap()
+    };
     files.iter().flat_map(read).map(Result::unwrap).collect()
 }
 
@@ -98,7 +101,9 @@ fn windows_follow_gold_and_survive_what_happens_to_an_agent() {
     f.start_coordinator();
     f.make_site("s-1", 1, &settings("heap", port));
     let toml = f.site_home("s-1").join("site.toml");
-    let whole = std::fs::read_to_string(&toml).unwrap().replace("mapping = \"mapping.toml\"", "mapping = \"mapping.toml\"\nsnapshot = true");
+    let whole = std::fs::read_to_string(&toml)
+        .unwrap()
+        .replace("mapping = \"mapping.toml\"", "mapping = \"mapping.toml\"\nsnapshot = true");
     std::fs::write(&toml, whole).unwrap();
     let mut lines: Vec<Line> = (0..60).map(|i| (i, i64::from(i) / 2, 100 + i64::from(i))).collect();
     std::fs::write(f.site_home("s-1").join("extract/patients.csv"), extract(&lines)).unwrap();
@@ -186,7 +191,11 @@ fn windows_follow_gold_and_survive_what_happens_to_an_agent() {
     let sessions = run(&f, "care");
     assert!(sessions["metrics"]["closed"].as_u64().unwrap() >= 60, "{sessions}");
     let unknown = f.agent_command("s-1", &["streams", "run", "nothing"]);
-    assert!(unknown.status.code() == Some(1) && text(&unknown).contains("there are pressure, care"), "{}", text(&unknown));
+    assert!(
+        unknown.status.code() == Some(1) && text(&unknown).contains("there are pressure, care"),
+        "{}",
+        text(&unknown)
+    );
 }
 
 fn metrics(port: u16) -> String {
