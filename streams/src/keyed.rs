@@ -388,7 +388,7 @@ mod tests {
                 let (mut table, mut model, mut committed) = (open(), BTreeMap::new(), BTreeMap::new());
                 for (step, group, key, n) in &steps {
                     let slot = SlotKey { window: *n, group: *group, key: *key };
-                    let one = Sums { count: *n, sum: 1 };
+                    let one = Sums::of(*n, 1);
                     match step {
                         0 => { table.take(slot).unwrap(); model.remove(&slot); }
                         1 => prop_assert!(table.get(slot).unwrap().copied() == model.get(&slot).copied()),

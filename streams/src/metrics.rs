@@ -78,7 +78,8 @@ impl Metrics {
 impl Measured {
     /// How far event time is behind the newest event, in microseconds.
     pub fn lag(&self) -> i64 {
-        self.newest.saturating_sub(self.watermark).max(0)
+        // Before there is a watermark nothing lags behind it.
+        if self.watermark == i64::MIN { 0 } else { self.newest.saturating_sub(self.watermark).max(0) }
     }
 
     /// The share of time in which sources waited.

@@ -74,6 +74,8 @@ pub struct LateRow {
     pub group: u32,
     /// Its value.
     pub value: i64,
+    /// Whether it takes back a row.
+    pub takes_back: bool,
 }
 
 /// What came out since it was last taken.
@@ -93,7 +95,16 @@ impl Out {
         else {
             return;
         };
-        let late = LateRow { operator: 0, why, watermark, time: *time, key: *key, group: *group, value: *value };
+        let late = LateRow {
+            operator: 0,
+            why,
+            watermark,
+            time: *time,
+            key: *key,
+            group: *group,
+            value: *value,
+            takes_back: batch.sign_of(row) < 0,
+        };
         self.late.push(late);
     }
 

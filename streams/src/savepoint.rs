@@ -54,6 +54,9 @@ pub struct Header {
     pub version: u32,
     /// The job's name.
     pub job: String,
+    /// What the job's operators were.
+    #[serde(default)]
+    pub made_of: String,
     /// The checkpoint it was made from.
     pub checkpoint: u64,
     /// The watermark, in microseconds; nothing before there was one.
@@ -107,6 +110,7 @@ pub fn create(job: &str, backend: &SharedBackend, tables: &[TableSpec], to: &Pat
     let header = Header {
         version: VERSION,
         job: job.to_owned(),
+        made_of: record.made_of.clone(),
         checkpoint: backend.number(),
         watermark: (watermark > i64::MIN).then_some(watermark),
         key_groups: KEY_GROUPS,
@@ -152,8 +156,16 @@ pub fn inspect(from: &Path) -> Result<Header, SavepointError> {
 ///
 /// # Errors
 /// The file can't be read, a table can't be restored, or the state failed.
-pub fn restore(from: &Path, tables: &[TableSpec], backend: &SharedBackend) -> Result<Header, SavepointError> {
+pub fn restore(
+    from: &Path,
+    (made_of, tables): (&str, &[TableSpec]),
+    backend: &SharedBackend,
+) -> Result<Header, SavepointError> {
     let header = inspect(from)?;
+    if header.made_of != made_of {
+        let reason = format!("it is of a job made of {}, and this one is made of {made_of}", header.made_of);
+        return Err(file(from, &reason));
+    }
     for held in &header.tables {
         let refused = |reason: String| SavepointError::Table { table: held.name.clone(), reason };
         let spec = tables.iter().find(|t| t.table == held.table);

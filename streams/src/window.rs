@@ -82,8 +82,23 @@ impl Windows {
 pub struct Sums {
     /// How many rows.
     pub count: i64,
-    /// The sum of their values. It wraps.
+    /// The sum of their values. It wraps, see [`holds`](Sums::holds).
     pub sum: i64,
+    /// The sum of their sizes, each in units of 2²⁰ and rounded down.
+    pub size: i64,
+}
+
+impl Sums {
+    /// So many rows, with this sum.
+    pub fn of(count: i64, sum: i64) -> Sums {
+        Sums { count, sum, size: (sum.unsigned_abs() >> 20) as i64 }
+    }
+
+    /// Whether the sum can't have wrapped: the sizes of its values are together less than 2⁶², counting a row that was taken back
+    /// twice.
+    pub fn holds(&self) -> bool {
+        self.size < 1 << 42
+    }
 }
 
 impl Value for Sums {
@@ -91,12 +106,12 @@ impl Value for Sums {
     const JOINS: bool = true;
 
     fn write(&self) -> Vec<u8> {
-        merge::sums(&[self.count, self.sum])
+        merge::sums(&[self.count, self.sum, self.size])
     }
 
     fn read(bytes: &[u8]) -> Option<Sums> {
         match merge::read_sums(bytes)?.as_slice() {
-            [count, sum] => Some(Sums { count: *count, sum: *sum }),
+            [count, sum, size] => Some(Sums { count: *count, sum: *sum, size: *size }),
             _ => None,
         }
     }
@@ -104,6 +119,7 @@ impl Value for Sums {
     fn join(&mut self, other: &Sums) {
         self.count = self.count.wrapping_add(other.count);
         self.sum = self.sum.wrapping_add(other.sum);
+        self.size = self.size.wrapping_add(other.size);
     }
 }
 

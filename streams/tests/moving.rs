@@ -86,7 +86,7 @@ fn older_forms_are_brought_on_or_refused() {
     assert_eq!((header.tables[0].values, header.tables[0].version, header.entries), (200, 1, 200));
 
     let empty = spec::<Third>(&heap(&at("none")), "counts");
-    savepoint::restore(&at("sp"), &[empty], &new).unwrap();
+    savepoint::restore(&at("sp"), ("", &[empty]), &new).unwrap();
     let mut now = Keyed::<Third>::open(1, "counts", 0..KEY_GROUPS, new.clone(), 10).unwrap();
     for n in 0..200u32 {
         assert_eq!(now.get(SlotKey { window: 0, group: n, key: 0 }).unwrap(), Some(&Third(u64::from(n) * 7)));
@@ -94,7 +94,7 @@ fn older_forms_are_brought_on_or_refused() {
 
     let refused = |tables: &[TableSpec]| {
         let to = heap(&at("refused"));
-        let error = savepoint::restore(&at("sp"), tables, &to).unwrap_err();
+        let error = savepoint::restore(&at("sp"), ("", tables), &to).unwrap_err();
         assert_eq!(to.read().unwrap().number(), 0, "nothing was changed");
         error.to_string()
     };
@@ -104,7 +104,7 @@ fn older_forms_are_brought_on_or_refused() {
     assert!(refused(&[]).contains("no such table"));
     let later = savepoint::create("job", &new, &[spec::<Third>(&new, "counts")], &at("later")).unwrap();
     assert_eq!(later.tables[0].version, 3);
-    let error = savepoint::restore(&at("later"), &[spec::<First>(&none, "counts")], &none).unwrap_err();
+    let error = savepoint::restore(&at("later"), ("", &[spec::<First>(&none, "counts")]), &none).unwrap_err();
     assert!(error.to_string().contains("newer than this program's 1"), "{error}");
 }
 

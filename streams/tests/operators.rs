@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use pieces::{Piece, row, run};
 use proptest::prelude::*;
+use streams::aggregate::{SumsOfValues, TOO_LARGE};
 use streams::job::Settings;
-use streams::operator::{Global, Join, Sessions, Span, Trigger};
+use streams::operator::{By, Global, Join, Sessions, Span, Trigger, Windowed};
 use streams::watermark::Channel;
+use streams::window::Windows;
 
 fn channels(bounds: &[u64]) -> Settings {
     let channel = |i: usize| Channel { source: format!("s{i}"), kind: "event".to_owned() };
@@ -94,6 +96,34 @@ proptest! {
         let told = out.closed.last().map_or((0, 0), |c| (c.count, c.sum));
         prop_assert_eq!(told, expected);
     }
+}
+
+/// An open end that becomes known lengthens an era, and counts its row once.
+#[test]
+fn an_era_whose_row_is_revised_counts_it_once() {
+    let sent = |id, rev, first, last| Piece { id: Some((id, rev)), ..row(first, 1, 0, last) };
+    let pieces = [sent(1, 1, 0, 0), sent(2, 1, 5, 8), sent(1, 2, 0, 20), sent(3, 1, 100, 110)];
+    let settings = Settings { remembered: Some(Duration::from_micros(10_000)), ..channels(&[50]) };
+    let out = run(settings, vec![Box::new(|p| Ok(Box::new(Sessions::open(10, Span::ToValue, true, p)?)))], &pieces, 1);
+    let told: Vec<_> = out.closed.iter().map(|c| (c.window.start.0, c.window.end.0, c.count)).collect();
+    assert_eq!((told, out.late.len()), (vec![(0, 20, 2), (100, 110, 1)], 0));
+}
+
+/// A sum that may have wrapped is not told as one.
+#[test]
+fn a_sum_too_large_says_so() {
+    let pieces: Vec<_> = (0..4).map(|i| row(i, 1, 0, i64::MAX / 3)).chain([row(1_000, 1, 0, 1)]).collect();
+    let window = Windows::tumbling(Duration::from_micros(100), Duration::ZERO).unwrap();
+    let out = run(
+        channels(&[0]),
+        vec![Box::new(move |p| Ok(Box::new(Windowed::open(SumsOfValues, window, 0, By::Group, p)?)))],
+        &pieces,
+        2,
+    );
+    assert_eq!(
+        out.closed.iter().map(|c| (c.count, c.more.as_slice())).collect::<Vec<_>>(),
+        [(4, &[TOO_LARGE][..]), (1, &[][..])]
+    );
 }
 
 #[test]

@@ -241,12 +241,12 @@ impl Statistic for ClippedGradient {
                 let norm = factors.norm2.get(patient).copied().unwrap_or(f64::NAN).sqrt();
                 let share = (loss_of_one / loss.most()).clamp(0.0, 1.0);
                 lanes.add(NAME, d, encode(BESIDE * self.clip * share))?;
-                let is_cut = norm.is_nan() || norm >= self.clip;
+                let is_cut = norm.is_nan() || norm >= self.clip * (1.0 - MARGIN);
                 lanes.add(NAME, d + 1, encode(BESIDE * self.clip * f64::from(u8::from(is_cut))))?;
                 if !norm.is_finite() {
                     continue;
                 }
-                let keep = if is_cut { self.clip / norm } else { 1.0 } * (1.0 - MARGIN);
+                let keep = if is_cut { self.clip / norm * (1.0 - MARGIN) } else { 1.0 };
                 for (layer, a, delta) in &factors.layers {
                     let (Some(a), Some(delta)) = (a.row(patient).to_slice(), delta.row(patient).to_slice()) else {
                         return Err(misfit());

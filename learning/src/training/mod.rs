@@ -134,11 +134,13 @@ impl Training {
         let n = self.patients[0].max(1.0);
         let network = self.model.network();
         let mut mean: Vec<f64> = sum.gradient.iter().map(|g| g / n).collect();
-        for (place, (g, t)) in mean.iter_mut().zip(theta.iter()).enumerate() {
-            let penalty = if network.is_bias(place) { 0.0 } else { self.setting.penalty };
-            *g -= penalty / n * t;
-        }
         let rate = self.setting.schedule.rate(step, self.setting.rounds);
+        for (place, (g, t)) in mean.iter_mut().zip(theta.iter()).enumerate() {
+            let penalty = if network.is_bias(place) { 0.0 } else { self.setting.penalty / n };
+            // The penalty's own step is taken at where it leads, θ ← (θ + ηg)/(1 + ηλ), so that no rate makes it run away; it comes to
+            // rest where the plain one does, at g = λθ.
+            *g = (*g - penalty * t) / (1.0 + rate * penalty);
+        }
         self.setting.optimiser.step(&mut self.memory, theta, &mean, rate);
         // Steps that are far too long must not end the study: they are held where numbers are still numbers.
         theta.iter_mut().for_each(|t| *t = if t.is_nan() { 0.0 } else { t.clamp(-FARTHEST, FARTHEST) });

@@ -81,7 +81,7 @@ fn backend(config: &Config, settings: &JobSettings) -> anyhow::Result<SharedBack
 fn moved(job: &str, from: &str, to: &str) -> String {
     format!(
         "the state of stream '{job}' is kept as {from}, and site.toml says {to}; with the old setting run `site-agent savepoint create {job}`, \
-         change it, and run `site-agent savepoint restore {job} FILE`"
+         change it, remove state/streams/{job}/state, and run `site-agent savepoint restore {job} FILE`"
     )
 }
 
@@ -133,10 +133,13 @@ fn job(
     let channel = |t: &Table| Channel { source: t.name().to_owned(), kind: t.name().to_owned() };
     let job = Settings {
         channels: tables(settings).iter().map(|t| (channel(t), length(&settings.out_of_order))).collect(),
+        made_of: settings.made_of(),
+        // A table without news must not let the other one's time go on alone: a version brings the news of both.
+        idle_after: Duration::MAX,
         checkpoint_every: length(&settings.checkpoint),
         most_values: MOST_VALUES,
         shards: settings.shards,
-        most_ahead: Some(Duration::from_secs(86_400)),
+        most_ahead: Some(Duration::from_micros(source::AHEAD as u64)),
         remembered: Some(length(&settings.remembered)),
         until_idle,
         ..Settings::default()

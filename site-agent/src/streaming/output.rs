@@ -67,13 +67,16 @@ fn counts(all: impl Iterator<Item = Option<i64>>) -> Arc<arrow::array::Int64Arra
 /// The windows, sessions or pairs of a job.
 pub(super) struct Answers {
     pub(super) tell: Tell,
-    pub(super) held: Vec<(Closed, String)>,
+    pub(super) held: Vec<(Closed, String, Option<String>)>,
 }
 
 impl Rows for Answers {
     fn write(&mut self, out: &Out, names: &[String], _: &mut Vec<u8>) {
         let name = |c: &Closed| names.get(c.group as usize).cloned().unwrap_or_default();
-        self.held.extend(out.closed.iter().map(|c| (c.clone(), name(c))));
+        let pair = self.tell == Tell::Followed;
+        let then =
+            |c: &Closed| c.more.first().filter(|_| pair).and_then(|g| names.get(usize::try_from(*g).ok()?)).cloned();
+        self.held.extend(out.closed.iter().map(|c| (c.clone(), name(c), then(c))));
     }
 
     fn finish(&mut self, into: &mut Vec<u8>) {
@@ -87,10 +90,10 @@ impl Rows for Answers {
             Emission::Running => "running",
         };
         let tell = self.tell;
-        let rows = || held.iter().map(|(c, _)| c);
+        let rows = || held.iter().map(|(c, ..)| c);
         let pair = tell == Tell::Followed;
         let quantile = |n: usize| reals(rows().map(|c| c.more.get(n).copied().filter(|_| tell == Tell::Quantiles)));
-        let then = |c: &Closed| c.more.first().and_then(|g| u32::try_from(*g).ok()).filter(|_| pair).map(i64::from);
+
         let schema = Schema::new(vec![
             instant("window_start"),
             instant("window_end"),
@@ -103,26 +106,29 @@ impl Rows for Answers {
             Field::new("median", DataType::Float64, true),
             Field::new("q3", DataType::Float64, true),
             Field::new("then_value", DataType::Float64, true),
-            Field::new("then_group", DataType::Int64, true),
+            Field::new("then_group", DataType::Utf8, true),
         ]);
         let has_sum = matches!(tell, Tell::Counts | Tell::Totals);
-        let batch = RecordBatch::try_new(
-            Arc::new(schema),
-            vec![
-                times(rows().map(|c| c.window.start.0)),
-                times(rows().map(|c| c.window.end.0)),
-                texts(held.iter().map(|(_, name)| Some(name.as_str()))),
-                keys(rows().map(|c| c.key)),
-                texts(rows().map(|c| Some(telling(c.emission)))),
-                counts(rows().map(|c| Some(c.count).filter(|_| !pair))),
-                reals(rows().map(|c| if pair { Some(c.count) } else { Some(c.sum).filter(|_| has_sum) })),
-                quantile(0),
-                quantile(1),
-                quantile(2),
-                reals(rows().map(|c| Some(c.sum).filter(|_| pair))),
-                counts(rows().map(then)),
-            ],
-        );
+        let batch =
+            RecordBatch::try_new(
+                Arc::new(schema),
+                vec![
+                    times(rows().map(|c| c.window.start.0)),
+                    times(rows().map(|c| c.window.end.0)),
+                    texts(held.iter().map(|(_, name, _)| Some(name.as_str()))),
+                    keys(rows().map(|c| c.key)),
+                    texts(rows().map(|c| Some(telling(c.emission)))),
+                    counts(rows().map(|c| Some(c.count).filter(|_| !pair))),
+                    reals(rows().map(|c| {
+                        if pair { Some(c.count) } else { Some(c.sum).filter(|_| has_sum && c.more.is_empty()) }
+                    })),
+                    quantile(0),
+                    quantile(1),
+                    quantile(2),
+                    reals(rows().map(|c| Some(c.sum).filter(|_| pair))),
+                    texts(held.iter().map(|(.., then)| then.as_deref())),
+                ],
+            );
         if let Ok(batch) = batch {
             parquet(&batch, into);
         }
@@ -158,6 +164,7 @@ impl Rows for Late {
             Field::new("person_key", DataType::FixedSizeBinary(16), true),
             Field::new("group", DataType::Utf8, true),
             Field::new("value", DataType::Float64, true),
+            Field::new("takes_back", DataType::Boolean, true),
         ]);
         let batch = RecordBatch::try_new(
             Arc::new(schema),
@@ -168,6 +175,7 @@ impl Rows for Late {
                 keys(rows().map(|l| l.key)),
                 texts(held.iter().map(|(_, name)| Some(name.as_str()))),
                 reals(rows().map(|l| Some(l.value))),
+                Arc::new(rows().map(|l| Some(l.takes_back)).collect::<arrow::array::BooleanArray>()),
             ],
         );
         if let Ok(batch) = batch {

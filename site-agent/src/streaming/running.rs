@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
@@ -19,15 +20,18 @@ use super::JobSettings;
 use crate::config::Config;
 use crate::lake::Lake;
 
+/// After how many tenths of a second a job that failed is tried again.
+const RETRY_TENTHS: u32 = 600;
+
 struct One {
     settings: JobSettings,
     backend: SharedBackend,
     tables: Vec<streams::keyed::TableSpec>,
     metrics: Arc<Metrics>,
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<anyhow::Result<()>>>,
-    /// Why it stopped, where nobody told it to.
-    failed: Option<String>,
+    thread: Option<JoinHandle<()>>,
+    /// What failed last, until it goes on.
+    failed: Arc<Mutex<Option<String>>>,
 }
 
 /// The jobs of a site.
@@ -67,17 +71,13 @@ impl Jobs {
                 metrics: made.metrics(),
                 stop: Arc::default(),
                 thread: None,
-                failed: None,
+                failed: Arc::default(),
             };
             all.insert(job.to_owned(), one);
         }
         let one = all.get_mut(job).with_context(|| format!("the stream '{job}' could not be opened"))?;
-        if let Some(thread) = one.thread.take_if(|t| t.is_finished()) {
-            one.failed = match thread.join() {
-                Ok(Ok(())) => None,
-                Ok(Err(e)) => Some(format!("{e:#}")),
-                Err(_) => Some("its thread died".to_owned()),
-            };
+        if one.thread.take_if(|t| t.is_finished()).is_some_and(|t| t.join().is_err()) {
+            *one.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some("its thread died".to_owned());
         }
         then(one)
     }
@@ -89,14 +89,24 @@ impl Jobs {
         one.stop = Arc::default();
         let mut job = super::job(&self.config, &one.settings, one.backend.clone(), self.clock.clone(), false)?;
         one.metrics = job.metrics();
-        let sources = super::sources(&self.config, &self.lake, &one.settings, &self.clock, runtime);
-        let (stop, name) = (one.stop.clone(), one.settings.name.clone());
+        let (stop, failed, settings) = (one.stop.clone(), one.failed.clone(), one.settings.clone());
+        let (config, lake, clock, runtime) =
+            (self.config.clone(), self.lake.clone(), self.clock.clone(), runtime.clone());
+        let say = move |what: Option<String>| *failed.lock().unwrap_or_else(PoisonError::into_inner) = what;
         let run = move || {
-            let ended = job.run(sources, &stop).map(|_| ()).map_err(anyhow::Error::from);
-            if let Err(e) = &ended {
-                tracing::error!(stream = name, "the stream stopped: {e:#}");
+            while !stop.load(Ordering::Relaxed) {
+                say(None);
+                let sources = super::sources(&config, &lake, &settings, &clock, &runtime);
+                let Err(e) = job.run(sources, &stop) else { return };
+                tracing::error!(stream = settings.name, "the stream failed, and is tried again in a minute: {e}");
+                say(Some(e.to_string()));
+                for _ in 0..RETRY_TENTHS {
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(100));
+                }
             }
-            ended
         };
         one.thread = Some(std::thread::Builder::new().name(format!("stream-{}", one.settings.name)).spawn(run)?);
         Ok(())
@@ -135,15 +145,20 @@ impl Jobs {
         let mut made = super::job(&self.config, &settings, backend.clone(), self.clock.clone(), true)?;
         let metrics = made.metrics();
         made.run(super::sources(&self.config, &self.lake, &settings, &self.clock, runtime), &AtomicBool::new(false))?;
-        Ok(told(&settings, &metrics, "stopped", None, super::number(&backend)))
+        Ok(told(&settings, &metrics, "stopped", None, &backend))
     }
 
     /// What each job is and does.
     pub fn show(&self) -> Value {
         let show = |job: &JobSettings| {
             let told = self.with(&job.name, |one| {
-                let state = if one.thread.is_some() { "running" } else { "stopped" };
-                Ok(told(&one.settings, &one.metrics, state, one.failed.as_deref(), super::number(&one.backend)))
+                let failed = one.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let state = match (&one.thread, &failed) {
+                    (Some(_), None) => "running",
+                    (_, Some(_)) => "failed",
+                    (None, None) => "stopped",
+                };
+                Ok(told(&one.settings, &one.metrics, state, failed.as_deref(), &one.backend))
             });
             told.unwrap_or_else(|e| json!({ "name": job.name, "state": "failed", "failed": format!("{e:#}") }))
         };
@@ -154,7 +169,14 @@ impl Jobs {
     pub fn prometheus(&self) -> String {
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let parts: Vec<_> = all.iter().map(|(name, one)| (name.as_str(), one.metrics.measured())).collect();
-        streams::metrics::prometheus(&parts)
+        let mut out = streams::metrics::prometheus(&parts);
+        out.push_str("# TYPE insitu_stream_up gauge\n");
+        for (name, one) in all.iter() {
+            let failed = one.failed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+            let up = u8::from(one.thread.as_ref().is_some_and(|t| !t.is_finished()) && !failed);
+            out.push_str(&format!("insitu_stream_up{{job=\"{name}\"}} {up}\n"));
+        }
+        out
     }
 
     /// Writes a savepoint of a job's last checkpoint.
@@ -210,9 +232,9 @@ impl Jobs {
             let was = one.thread.is_some();
             Self::halt(one);
             let restored = match from {
-                From::Savepoint(file) => {
-                    savepoint::restore(file, &one.tables, &one.backend).map(|h| json!(h)).map_err(anyhow::Error::from)
-                }
+                From::Savepoint(file) => savepoint::restore(file, (&one.settings.made_of(), &one.tables), &one.backend)
+                    .map(|h| json!(h))
+                    .map_err(anyhow::Error::from),
                 From::Checkpoint(number) => {
                     let mut backend = one.backend.write().unwrap_or_else(PoisonError::into_inner);
                     backend.restore(*number).map(|()| json!({ "checkpoint": number })).map_err(anyhow::Error::from)
@@ -242,14 +264,22 @@ pub enum From {
     Checkpoint(u64),
 }
 
-fn told(settings: &JobSettings, metrics: &Metrics, state: &str, failed: Option<&str>, checkpoint: u64) -> Value {
+fn told(
+    settings: &JobSettings,
+    metrics: &Metrics,
+    state: &str,
+    failed: Option<&str>,
+    backend: &SharedBackend,
+) -> Value {
     let m = metrics.measured();
     let time = |t: i64| {
         DateTime::<Utc>::from_timestamp_micros(t).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
     };
+    // Of the last checkpoint: a job that is not at work has one too.
+    let watermark = streams::job::watermark(backend).ok().flatten();
     json!({
-        "name": settings.name, "table": settings.table, "tell": settings.word(), "state": state, "failed": failed, "checkpoint": checkpoint,
-        "watermark": time(m.watermark).filter(|_| m.watermark > i64::MIN && m.rows > 0), "lag_seconds": m.lag() as f64 / 1e6,
+        "name": settings.name, "table": settings.table, "tell": settings.word(), "state": state, "failed": failed,
+        "checkpoint": super::number(backend), "watermark": watermark.and_then(time), "lag_seconds": m.lag() as f64 / 1e6,
         "backpressure": m.backpressure(), "metrics": m,
     })
 }

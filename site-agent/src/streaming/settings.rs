@@ -29,6 +29,10 @@ pub struct JobSettings {
     pub gap: Option<String>,
     /// A second table, for `followed`: which rows of it follow within `within`.
     pub then: Option<String>,
+    /// A column of numbers of the second table.
+    pub then_value: Option<String>,
+    /// A column of categories of the second table.
+    pub then_group: Option<String>,
     /// From when to when a row counts as following, such as `["0d", "14d"]`.
     pub within: Option<[String; 2]>,
     /// How far out of order events come.
@@ -132,15 +136,16 @@ impl JobSettings {
             Ok(table) => table,
             Err(e) => return Some(e),
         };
-        if let Some(e) = self.then.as_deref().and_then(|t| named(t).err()) {
-            return Some(e);
-        }
-        let column = |field: &str, name: &Option<String>, kinds: &[Kind]| {
+        let then = match self.then.as_deref().map(named).transpose() {
+            Ok(then) => then,
+            Err(e) => return Some(e),
+        };
+        let column = |field: &str, table: Table, name: &Option<String>, kinds: &[Kind]| {
             let name = name.as_ref()?;
             let found = table.column(name).filter(|c| kinds.contains(&c.kind));
             found
                 .is_none()
-                .then(|| format!("`{field}`: the table '{}' has no column '{name}' of that kind", self.table))
+                .then(|| format!("`{field}`: the table '{}' has no column '{name}' of that kind", table.name()))
         };
         let lengths = [
             ("window", self.window.as_deref()),
@@ -177,17 +182,90 @@ impl JobSettings {
             }
             _ => {}
         }
-        if let (Some(window), Some(step)) = (self.window.as_deref().and_then(span), self.step.as_deref().and_then(span))
-        {
-            if step.is_zero() || window < step || window.as_secs() % step.as_secs() != 0 {
-                return Some("`window` must be a whole multiple of `step`".to_owned());
-            }
+        if let Some(unused) = self.unused() {
+            return Some(format!("`{unused}` does nothing with `tell` = \"{}\"; leave it out", self.word()));
         }
-        if self.window.as_deref().and_then(span).is_some_and(|w| w.is_zero()) {
-            return Some("`window` must be longer than nothing".to_owned());
-        }
-        column("group", &self.group, &[Kind::Category])
-            .or_else(|| column("value", &self.value, &[Kind::Real, Kind::Integer]))
+        self.out_of_range().or_else(|| {
+            let numbers = [Kind::Real, Kind::Integer];
+            column("group", table, &self.group, &[Kind::Category])
+                .or_else(|| column("value", table, &self.value, &numbers))
+                .or_else(|| column("then_group", then?, &self.then_group, &[Kind::Category]))
+                .or_else(|| column("then_value", then?, &self.then_value, &numbers))
+        })
+    }
+
+    /// A setting that what is told has no use for.
+    fn unused(&self) -> Option<&'static str> {
+        use Tell::{Counts, Eras, Followed, Patients, PatientsSketch, Quantiles, Sessions, Totals};
+        let of = |all: &[Tell]| all.contains(&self.tell);
+        let windows = of(&[Counts, Patients, PatientsSketch, Quantiles]);
+        let pair = of(&[Followed]);
+        [
+            ("window", self.window.is_some() && !(windows || of(&[Totals]))),
+            ("step", self.step.is_some() && !windows),
+            ("lateness", self.lateness.is_some() && !of(&[Counts, PatientsSketch, Quantiles])),
+            ("gap", self.gap.is_some() && !of(&[Sessions, Eras])),
+            ("value", self.value.is_some() && !of(&[Counts, Quantiles, Totals, Followed])),
+            ("then", self.then.is_some() && !pair),
+            ("then_value", self.then_value.is_some() && !pair),
+            ("then_group", self.then_group.is_some() && !pair),
+            ("within", self.within.is_some() && !pair),
+        ]
+        .into_iter()
+        .find_map(|(name, unused)| unused.then_some(name))
+    }
+
+    /// What is too small, too large, or in the wrong order.
+    fn out_of_range(&self) -> Option<String> {
+        let seconds = |text: &Option<String>| text.as_deref().and_then(span).map(|d| d.as_secs());
+        let (window, step) = (seconds(&self.window), seconds(&self.step));
+        let panes = window.zip(step).and_then(|(w, s)| w.checked_div(s));
+        let remembered = span(&self.remembered).map_or(0, |d| d.as_secs());
+        let needed = window.unwrap_or(0) + seconds(&self.lateness).unwrap_or(0) + seconds(&self.gap).unwrap_or(0);
+        let within = self.within.as_ref().map(|[from, to]| (span(from), span(to)));
+        let wrong = [
+            (
+                window.zip(step).is_some_and(|(w, s)| s == 0 || w % s != 0),
+                "`window` must be a whole multiple of `step`",
+            ),
+            (
+                window.is_some_and(|w| w == 0 || w > 3660 * 86_400),
+                "`window` must be longer than nothing, and at most 3660d",
+            ),
+            (
+                self.tell == Tell::Patients && panes.is_some_and(|p| p > 32),
+                "`patients` slide over at most 32 steps; take a longer `step`, or patients_sketch",
+            ),
+            (seconds(&self.gap) == Some(0), "`gap` must be longer than nothing"),
+            (within.is_some_and(|(from, to)| from > to), "`within` must be from the earlier to the later"),
+            (span(&self.checkpoint).is_some_and(|c| c.as_secs() == 0), "`checkpoint` must be at least 1s"),
+            (self.keep == 0, "`keep` must be at least 1"),
+            (!(1..=32).contains(&self.shards), "`shards` must be 1 to 32"),
+            (
+                remembered < needed.max(1),
+                "`remembered` must be at least as long as `window`, `lateness` and `gap` together",
+            ),
+        ];
+        wrong.into_iter().find_map(|(is, says)| is.then(|| says.to_owned()))
+    }
+
+    /// What its operators are, for state that must not be taken over by others.
+    pub(super) fn made_of(&self) -> String {
+        let part =
+            |name: &str, text: &Option<String>| text.as_ref().map(|t| format!(" {name} {t}")).unwrap_or_default();
+        let within = self.within.as_ref().map(|[from, to]| format!(" within {from} to {to}")).unwrap_or_default();
+        let parts = [
+            part("group", &self.group),
+            part("value", &self.value),
+            part("window", &self.window),
+            part("step", &self.step),
+            part("lateness", &self.lateness),
+            part("gap", &self.gap),
+            part("then", &self.then),
+            part("then_group", &self.then_group),
+            part("then_value", &self.then_value),
+        ];
+        format!("{} of {}{}{within}", self.word(), self.table, parts.concat())
     }
 
     /// Its word in `site.toml`.

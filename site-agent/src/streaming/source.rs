@@ -25,6 +25,8 @@ use crate::lake::{Lake, LakeError, data_error};
 /// How often one looks for a new version.
 const LOOK: i64 = 1_000_000;
 const DAY: i64 = 86_400_000_000;
+/// How far ahead of the clock an event may be.
+pub(super) const AHEAD: i64 = DAY;
 /// Values are whole numbers of this part of one.
 pub(super) const FIXED: f64 = 1e6;
 
@@ -39,6 +41,8 @@ struct Pass {
 
 /// The rows of one table.
 pub(super) struct GoldSource {
+    /// The table's name; with `then:` before it where it is the second one, since both may be the same.
+    id: String,
     settings: JobSettings,
     table: Table,
     channel: u16,
@@ -51,6 +55,8 @@ pub(super) struct GoldSource {
     done: u64,
     newest: i64,
     begun: (u64, u64),
+    /// The newest event of a reading that broke off.
+    reached: i64,
     names: HashMap<String, u32>,
     looked: Micros,
     pass: Option<Pass>,
@@ -66,6 +72,7 @@ impl GoldSource {
         runtime: Handle,
     ) -> GoldSource {
         GoldSource {
+            id: format!("{}{}", if channel == 0 { "" } else { "then:" }, table.name()),
             settings: settings.clone(),
             table,
             channel,
@@ -77,6 +84,7 @@ impl GoldSource {
             done: 0,
             newest: i64::MIN,
             begun: (0, 0),
+            reached: i64::MIN,
             names: HashMap::new(),
             looked: Micros(i64::MIN),
             pass: None,
@@ -102,16 +110,13 @@ impl GoldSource {
                 }),
             ),
             _ => {
-                let value = settings
-                    .value
-                    .as_ref()
-                    .filter(|_| own || table.column(settings.value.as_deref().unwrap_or_default()).is_some());
-                let value =
-                    value.map_or("0".to_owned(), |v| format!("CAST(round(CAST({v} AS DOUBLE) * {FIXED}) AS BIGINT)"));
+                let value = if own { settings.value.as_ref() } else { settings.then_value.as_ref() };
+                let value = value
+                    .map_or("0".to_owned(), |v| format!("TRY_CAST(round(CAST({v} AS DOUBLE) * {FIXED}) AS BIGINT)"));
                 (format!("coalesce({instant}, {})", days(table.day())), value)
             }
         };
-        let group = settings.group.as_ref().filter(|g| table.column(g).is_some());
+        let group = if own { settings.group.as_ref() } else { settings.then_group.as_ref() };
         let group = group.map_or("''".to_owned(), |g| format!("coalesce(CAST({g} AS VARCHAR), '')"));
         let since = if since == i64::MIN { String::new() } else { format!(" AND t >= {since}") };
         format!(
@@ -124,10 +129,23 @@ impl GoldSource {
 
     /// Begins to read a version that is newer than what was read.
     fn begin(&mut self) -> Result<Option<Pass>, LakeError> {
-        let Some(gold) = self.lake.gold()?.filter(|g| g.version > self.done) else { return Ok(None) };
-        let since = if self.done == 0 { i64::MIN } else { self.newest.saturating_sub(self.remembered) };
-        // A reading that broke off goes on where the same version is still there; of a later one the job passes over what it knows.
-        let taken = if self.begun.0 == gold.version { self.begun.1 } else { 0 };
+        let Some(gold) = self.lake.gold()? else { return Ok(None) };
+        if gold.version < self.done {
+            let reason = format!(
+                "gold was built anew (version {}) and the stream has read version {}; remove the stream's folder under state/streams and run it again",
+                gold.version, self.done
+            );
+            return Err(data_error("reading gold for a stream", &reason));
+        }
+        if gold.version == self.done {
+            return Ok(None);
+        }
+        // A reading that broke off goes on where the same version is still there. Of another version the job passes over what it
+        // remembers; what it has forgotten by then was taken.
+        let same = self.begun.0 == gold.version;
+        let taken = if same { self.begun.1 } else { 0 };
+        let newest = if self.done == 0 && !same { self.reached } else { self.newest };
+        let since = if newest == i64::MIN { i64::MIN } else { newest.saturating_sub(self.remembered) };
         let statement = self.statement(since, taken);
         let files: Vec<_> = self.lake.gold_file(&gold, self.table).into_iter().collect();
         let spill = self.config.state_dir().join("spill");
@@ -171,20 +189,22 @@ impl GoldSource {
             let name = self.name(group.value(row), &mut batch.names);
             batch.group.push(name);
         }
-        pass.newest = pass.newest.max(batch.time.last().copied().unwrap_or(i64::MIN));
+        // What is planned, or mistyped, far ahead of the clock moves nothing: the job puts it aside.
+        let latest = self.clock.now().0.saturating_add(AHEAD);
+        let newest = batch.time.iter().copied().filter(|t| *t <= latest).max();
+        pass.newest = pass.newest.max(newest.unwrap_or(i64::MIN));
         pass.taken += batch.len() as u64;
         Some(batch)
     }
 
     fn failed(&self, e: &dyn std::fmt::Display) -> SourceError {
-        // The text of the query's fault may hold a value; it stays in the site's own log, as all of this does.
-        SourceError { source_id: self.table.name().to_owned(), reason: e.to_string() }
+        SourceError { source_id: self.id.clone(), reason: e.to_string() }
     }
 }
 
 impl Source for GoldSource {
     fn id(&self) -> &str {
-        self.table.name()
+        &self.id
     }
 
     fn seek(&mut self, after: Option<&Position>, names: &[String]) -> Result<(), SourceError> {
@@ -192,11 +212,11 @@ impl Source for GoldSource {
         self.names = names.iter().enumerate().map(|(i, n)| (n.clone(), i as u32)).collect();
         let Some(position) = after else { return Ok(()) };
         let numbers: Vec<i64> = position.0.split(':').filter_map(|n| n.parse().ok()).collect();
-        let [done, newest, version, taken] = numbers.as_slice() else {
+        let [done, newest, version, taken, reached] = numbers.as_slice() else {
             return Err(self.failed(&format!("'{}' is no position of a table of gold", position.0)));
         };
         (self.done, self.newest) = (*done as u64, *newest);
-        self.begun = (*version as u64, *taken as u64);
+        (self.begun, self.reached) = ((*version as u64, *taken as u64), *reached);
         Ok(())
     }
 
@@ -224,16 +244,24 @@ impl Source for GoldSource {
             Some(Err(e)) => {
                 // A version that was replaced meanwhile is gone; the next look finds the new one.
                 let replaced = self.lake.gold().ok().flatten().is_some_and(|g| g.version != pass.version);
-                return if replaced { Ok(Polled::Idle) } else { Err(self.failed(&e)) };
+                let kind = match e {
+                    datafusion::error::DataFusionError::ResourcesExhausted(_) => {
+                        "there is too little memory; raise memory_mib under [limits]"
+                    }
+                    // Its text may hold a value.
+                    _ => "the query over gold failed",
+                };
+                return if replaced { Ok(Polled::Idle) } else { Err(self.failed(&kind)) };
             }
             None => {
                 let whole = Some((pass.version as u32, pass.since));
-                (self.done, self.newest, self.begun) = (pass.version, pass.newest, (0, 0));
-                let end = Some(Position(format!("{}:{}:0:0", self.done, self.newest)));
+                (self.done, self.newest, self.begun, self.reached) = (pass.version, pass.newest, (0, 0), i64::MIN);
+                let end = Some(Position(format!("{}:{}:0:0:{}", self.done, self.newest, i64::MIN)));
                 return Ok(Polled::Batch(EventBatch { channel: self.channel, whole, end, ..EventBatch::default() }));
             }
         };
-        batch.end = Some(Position(format!("{}:{}:{}:{}", self.done, self.newest, pass.version, pass.taken)));
+        batch.end =
+            Some(Position(format!("{}:{}:{}:{}:{}", self.done, self.newest, pass.version, pass.taken, pass.newest)));
         self.pass = Some(pass);
         Ok(Polled::Batch(batch))
     }

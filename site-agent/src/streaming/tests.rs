@@ -20,6 +20,9 @@ fn settings_are_checked_by_name() {
         ("window = \"24h\"\n", "", "needs `window`"),
         ("\"counts\"", "\"sessions\"", "needs `gap`"),
         ("\"counts\"", "\"followed\"", "needs `then` and `within`"),
+        ("\"counts\"", "\"counts\"\nthen = \"measurement\"", "`then` does nothing"),
+        ("window = \"24h\"", "shards = 0\nwindow = \"24h\"", "`shards`"),
+        ("window = \"24h\"", "remembered = \"1h\"\nwindow = \"24h\"", "`remembered`"),
         ("\"counts\"", "\"eras\"\ngap = \"30d\"", "do not last"),
     ] {
         let said = parse(&good.replace(from, to)).objection().unwrap_or_default();

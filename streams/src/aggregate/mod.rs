@@ -8,7 +8,8 @@ mod sums;
 
 pub use hyperloglog::{Hll, HllOfPatients};
 pub use quantiles::{LogBuckets, QuantilesOfValues};
-pub use sums::SumsOfValues;
+pub(crate) use sums::too_large;
+pub use sums::{SumsOfValues, TOO_LARGE};
 
 use crate::batch::EventBatch;
 use crate::keyed::Value;

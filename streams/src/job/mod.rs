@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use platform::{Clock, Micros};
 
+pub use record::watermark;
 pub(crate) use record::{RECORDS, Record};
 pub use shard::first_table;
 
@@ -53,6 +54,16 @@ pub enum JobError {
     /// An answer can't be written.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The state is of other settings.
+    #[error(
+        "the state is of another job: it was made of {held}, and the settings say {given}; give the job another name, or set the old settings again"
+    )]
+    Changed {
+        /// What the state was made of.
+        held: String,
+        /// What the settings say.
+        given: String,
+    },
     /// A thread of the job died.
     #[error(
         "a thread of the stream job ended before its work; start the job again, it goes on from its last checkpoint"
@@ -74,6 +85,8 @@ pub enum Ended {
 pub struct Settings {
     /// The channels, each with how far out of order its events come. A batch names one by its place.
     pub channels: Vec<(Channel, Duration)>,
+    /// What the operators are, in the words of whoever made them. State of a job with other words is refused.
+    pub made_of: String,
     /// After how long without events a channel holds the watermark back no longer.
     pub idle_after: Duration,
     /// How often a checkpoint is taken. One is also taken when about [`most_values`](Self::most_values) have changed.
@@ -98,6 +111,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             channels: Vec::new(),
+            made_of: String::new(),
             idle_after: Duration::from_secs(600),
             checkpoint_every: Duration::from_secs(10),
             most_values: 1 << 20,
@@ -161,6 +175,10 @@ impl Job {
     pub fn run(&mut self, mut sources: Vec<Box<dyn Source>>, stop: &AtomicBool) -> Result<Ended, JobError> {
         let mut record = Record::read(&self.backend)?;
         let number = self.backend.read().unwrap_or_else(PoisonError::into_inner).number();
+        if number > 0 && record.made_of != self.settings.made_of {
+            return Err(JobError::Changed { held: record.made_of, given: self.settings.made_of.clone() });
+        }
+        record.made_of.clone_from(&self.settings.made_of);
         self.sink.recover(number)?;
         let mut watermarks =
             Watermarks::new(self.settings.channels.clone(), self.settings.idle_after, self.clock.now());
@@ -192,14 +210,15 @@ impl Job {
                 };
                 match heard {
                     Heard::Batch(source, batch) => {
-                        let batch = record.take(&names[source], batch);
-                        let mut batch = self.plausible(batch, now, &mut out);
+                        let mut batch = record.take(&names[source], batch);
                         metrics.rows.fetch_add(batch.len() as u64, Relaxed);
                         if let Some(revisions) = &mut revisions {
                             let (rest, again) = revisions.through(batch)?;
                             metrics.again.fetch_add(again, Relaxed);
                             batch = rest;
                         }
+                        // After it is remembered, so that it is not told again with each later reading.
+                        let batch = self.plausible(batch, now, &mut out);
                         match batch.holds {
                             true => watermarks.held(batch.channel, &batch.time, now, &mut met),
                             false => watermarks.through(batch.channel, &batch.time, now, &mut met),

@@ -16,6 +16,8 @@ pub(crate) const RECORDS: &[u8] = &[0, 1];
 
 #[derive(Serialize, Deserialize, Default)]
 struct Kept {
+    #[serde(default)]
+    made_of: String,
     positions: BTreeMap<String, Position>,
     reached: Reached,
 }
@@ -23,6 +25,8 @@ struct Kept {
 /// The records of a job.
 #[derive(Default)]
 pub(crate) struct Record {
+    /// What the job's operators are.
+    pub(crate) made_of: String,
     pub(crate) positions: BTreeMap<String, Position>,
     pub(crate) reached: Reached,
     /// The groups of all sources, in the order in which they were first seen.
@@ -46,11 +50,11 @@ impl Record {
             }
             true
         })?;
-        let Kept { positions, reached } = read(kept, "positions")?;
+        let Kept { made_of, positions, reached } = read(kept, "positions")?;
         let groups: Vec<String> = read(groups, "groups")?;
         let of = groups.iter().enumerate().map(|(i, name)| (name.clone(), i as u32)).collect();
         let sources = read(sources, "names of a source")?;
-        Ok(Record { positions, reached, groups, of, sources, named: false })
+        Ok(Record { made_of, positions, reached, groups, of, sources, named: false })
     }
 
     /// A source's own names, in order.
@@ -88,7 +92,8 @@ impl Record {
     }
 
     pub(crate) fn changes(&self, all: bool) -> Result<Vec<TableChange>, StateError> {
-        let kept = Kept { positions: self.positions.clone(), reached: self.reached.clone() };
+        let (made_of, positions, reached) = (self.made_of.clone(), self.positions.clone(), self.reached.clone());
+        let kept = Kept { made_of, positions, reached };
         let mut changes = vec![put("job", &kept)?];
         if self.named || all {
             changes.push(put("groups", &self.groups)?);
@@ -112,4 +117,13 @@ fn read<T: for<'a> Deserialize<'a> + Default>(bytes: Option<Vec<u8>>, what: &'st
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| StateError::Damaged { what }),
         None => Ok(T::default()),
     }
+}
+
+/// The watermark of a backend's last checkpoint, in microseconds; nothing before there was one.
+///
+/// # Errors
+/// The state can't be read.
+pub fn watermark(backend: &SharedBackend) -> Result<Option<i64>, StateError> {
+    let watermark = Record::read(backend)?.reached.watermark();
+    Ok((watermark > i64::MIN).then_some(watermark))
 }

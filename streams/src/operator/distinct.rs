@@ -163,7 +163,7 @@ impl Distinct {
                     if n == 0 {
                         continue;
                     }
-                    self.counts.add(counted(window, group, of), &Sums { count: n, sum: 0 })?;
+                    self.counts.add(counted(window, group, of), &Sums::of(n, 0))?;
                     let groups = self.open.entry(window).or_default().entry(group).or_default();
                     if let Err(place) = groups.binary_search(&of) {
                         groups.insert(place, of);

@@ -44,17 +44,8 @@ impl Global {
 
     fn tell(group: u32, until: i64, sums: Sums, out: &mut Out) {
         let window = Window { start: Micros(-TIME_RANGE), end: Micros(until) };
-        let Sums { count, sum } = sums;
-        out.closed.push(Closed {
-            operator: 0,
-            window,
-            group,
-            key: 0,
-            emission: Emission::Running,
-            count,
-            sum,
-            more: Vec::new(),
-        });
+        let (Sums { count, sum, .. }, more) = (sums, crate::aggregate::too_large(&sums));
+        out.closed.push(Closed { operator: 0, window, group, key: 0, emission: Emission::Running, count, sum, more });
     }
 }
 
@@ -84,7 +75,7 @@ impl Operator for Global {
             let sign = rows.batch.sign_of(row);
             let now = self.sums.update(SlotKey { window: 0, group: *group, key: 0 }, |sums| {
                 let sums = sums.get_or_insert_default();
-                sums.join(&Sums { count: sign, sum: sign.wrapping_mul(*value) });
+                sums.join(&Sums::of(sign, sign.wrapping_mul(*value)));
                 *sums
             })?;
             if matches!(self.trigger, Trigger::Count(n) if now.count % n == 0) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Operator, OperatorError, Place, Rows, Spread};
+use crate::backend::StateError;
 use crate::batch::Key;
 use crate::keyed::{Keyed, Table, Value};
 use crate::keys::SlotKey;
@@ -108,6 +109,20 @@ impl Sessions {
         ((last + gap - 1).div_euclid(width) + 1) * width
     }
 
+    /// Takes a row out of the open session that has it. How far the session reaches stays: what else it is made of is not known.
+    fn forget(&mut self, (group, key): (u32, Key), row: Session, watermark: i64) -> Result<bool, StateError> {
+        let gap = self.gap;
+        self.open.update(SlotKey { window: 0, group, key }, |open| {
+            let mut sessions: Vec<_> = open.iter().flat_map(Open::all).copied().collect();
+            let has = |s: &Session| s.first <= row.first && row.last <= s.last && s.last + gap - 1 > watermark;
+            let Some(at) = sessions.iter().position(has) else { return false };
+            sessions[at].count -= 1;
+            sessions.retain(|s| s.count > 0);
+            *open = (!sessions.is_empty()).then(|| Open::from(sessions));
+            true
+        })
+    }
+
     fn tell((group, key): (u32, Key), session: Session, out: &mut Out) {
         let window = Window { start: Micros(session.first), end: Micros(session.last) };
         out.closed.push(Closed {
@@ -146,10 +161,6 @@ impl Operator for Sessions {
             ) else {
                 continue;
             };
-            if rows.batch.sign_of(row) < 0 {
-                out.aside(rows.batch, row, Why::CannotForget, *watermark);
-                continue;
-            }
             let time = (*time).clamp(-TIME_RANGE, TIME_RANGE);
             let last = match self.span {
                 Span::Instant => time,
@@ -157,6 +168,12 @@ impl Operator for Sessions {
             };
             let mut new = Session { first: time, last, count: 1 };
             let group = if self.by_group { *group } else { 0 };
+            if rows.batch.sign_of(row) < 0 {
+                if !self.forget((group, *key), new, *watermark)? {
+                    out.aside(rows.batch, row, Why::CannotForget, *watermark);
+                }
+                continue;
+            }
             let over = |s: &Session| s.last + gap - 1 <= *watermark;
             let (mut closed, mut late, mut timer) = ([None; 1], false, None);
             let mut more_closed = Vec::new();

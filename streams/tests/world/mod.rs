@@ -297,7 +297,7 @@ impl World {
         let (file, again) = (other.folder.with_extension("savepoint"), other.folder.with_extension("again"));
         let header = savepoint::create("test", &from, &tables, &file).unwrap();
         assert_eq!(savepoint::inspect(&file).unwrap(), header);
-        savepoint::restore(&file, &tables, &to).unwrap();
+        savepoint::restore(&file, ("", &tables), &to).unwrap();
         savepoint::create("test", &to, &tables, &again).unwrap();
         let bytes = |p: &PathBuf| std::fs::read(p).unwrap();
         assert!(bytes(&file) == bytes(&again), "the same bytes from either backend");

@@ -30,6 +30,10 @@ pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
 
 fn holdout(place: &mut Place<'_, '_>, train: &Train) {
     let Some(h) = &train.holdout else { return };
+    if train.strategy.patients.is_some() && h.feature.is_none() {
+        let says = "patients must be those that are trained on, which nobody knows where some are held out by chance";
+        place.say("strategy", says, "leave it out: they are counted");
+    }
     if h.test.is_some() == h.feature.is_some() {
         place.say(
             "holdout",
@@ -56,6 +60,9 @@ fn holdout(place: &mut Place<'_, '_>, train: &Train) {
 
 fn outcome(place: &mut Place<'_, '_>, train: &Train) {
     let outcome = &train.outcome;
+    if train.formula.features.is_empty() {
+        place.say("features", "a model needs at least one feature", "name what it is to learn from");
+    }
     if train.formula.features.contains(outcome) {
         place.say("features", "the outcome is also a feature", "leave it out");
     }

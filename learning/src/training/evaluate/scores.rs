@@ -61,7 +61,8 @@ fn precision_recall(cells: &[f64], sd: f64) -> f64 {
         step += more;
         false_ones += cells.get(bin).copied().unwrap_or(0.0);
         let noise = sd * (2.0 * (bins + 1) as f64).sqrt();
-        if found + false_ones <= CLEAR * noise || found + false_ones <= 0.0 {
+        // All patients together are the last step, however few.
+        if found + false_ones <= if bin > 0 { CLEAR * noise } else { 0.0 } {
             continue;
         }
         let precision = (found / (found + false_ones)).clamp(0.0, 1.0);
