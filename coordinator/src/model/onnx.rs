@@ -2,7 +2,7 @@
 //! its level, become `prediction`, patients × the outcome in its unit, the probability of yes, of each level, or the mean count.
 //!
 //! Numbers are clipped to their bounds and scaled as in training, categories become indicators, so that the same file says the same at every
-//! site. A missing number makes the prediction one that is no number.
+//! site. A missing number, or a category that is not among the levels, makes the prediction one that is no number.
 
 use prost::Message as _;
 use study::analysis::training::{FamilyWord, RELU_CUT};
@@ -73,10 +73,21 @@ impl Builder {
                     columns.push(self.node("Div", &[&off, &half], &[]));
                 }
                 None if input.columns() > 0 => {
-                    let levels: Vec<f64> = (1..input.levels.len()).map(|l| l as f64).collect();
-                    let levels = self.constant(&[1, levels.len()], &levels);
+                    let n = input.levels.len();
+                    let levels: Vec<f64> = (0..n).map(|l| l as f64).collect();
+                    let levels = self.constant(&[1, n], &levels);
                     let is = self.node("Equal", &[&own, &levels], &[]);
-                    columns.push(self.node("Cast", &[&is], &[("to", i64::from(DOUBLE))]));
+                    let is = self.node("Cast", &[&is], &[("to", i64::from(DOUBLE))]);
+                    // One for a level that there is, no number for any other: training leaves such a patient out.
+                    let ones = self.constant(&[n, 1], &vec![1.0; n]);
+                    let known = self.node("MatMul", &[&is, &ones], &[]);
+                    let known = self.node("Div", &[&known, &known], &[]);
+                    // All levels but the first, to which the others are compared.
+                    let others: Vec<f64> =
+                        (0..n).flat_map(|i| (1..n).map(move |j| f64::from(u8::from(i == j)))).collect();
+                    let others = self.constant(&[n, n - 1], &others);
+                    let columns_of = self.node("MatMul", &[&is, &others], &[]);
+                    columns.push(self.node("Mul", &[&columns_of, &known], &[]));
                 }
                 None => {}
             }

@@ -14,8 +14,8 @@ use ndarray::Array2;
 use summaries::lanes::encode;
 use summaries::statistic::level;
 use summaries::{
-    AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity,
-    Statistic,
+    AccumulateError, Column, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting,
+    Sensitivity, Statistic,
 };
 
 use super::loss::Loss;
@@ -113,6 +113,14 @@ impl Model {
         };
         let wrong = AccumulateError::Column { statistic, wanted: "outcome", place };
         let Some(column) = patients.column(place) else { return Err(wrong) };
+        let fits = match self.inputs().get(place) {
+            Some(Input::Real) => matches!(column, Column::Real(_)),
+            Some(Input::Level(_)) => matches!(column, Column::Level(_)),
+            _ => false,
+        };
+        if !fits {
+            return Err(wrong);
+        }
         let width = self.design.width();
         let scale = self.design.norm();
         let mut rows = Array2::zeros((BLOCK, width));

@@ -135,7 +135,15 @@ impl Feed {
             room: Arc::new(Semaphore::new(kib(settings.in_flight) as usize)),
             settings,
             spool,
-            adapter: adapters::open("hl7v2", None, "")?,
+            adapter: {
+                let production_only = source.production_only;
+                adapters::open_with(
+                    "hl7v2",
+                    None,
+                    "",
+                    adapters::Settings { production_only, ..adapters::Settings::default() },
+                )?
+            },
             zone,
             pseudonyms: crate::lake::pseudonyms(&config.state_dir(), entropy)?,
             clock: clock.clone(),
