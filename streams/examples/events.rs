@@ -5,6 +5,8 @@
 //! `EVENTS.csv` has no header: time in milliseconds, patient, site, ward, code, value with one decimal. Row order is the order of arrival.
 //! Answers are CSV files in OUT. Run again after a kill, it goes on from its last checkpoint. Prints what it took, as JSON.
 
+#![allow(clippy::print_stdout)]
+
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;

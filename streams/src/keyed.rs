@@ -253,10 +253,10 @@ impl<V: Value> Keyed<V> {
     /// The store failed, or a value is damaged.
     pub fn each(&self, each: &mut dyn FnMut(SlotKey, &V) -> bool) -> Result<(), StateError> {
         for (key, slot) in &self.slots {
-            if let (Some(value), false) = (&slot.value, slot.partial) {
-                if !each(*key, value) {
-                    return Ok(());
-                }
+            if let (Some(value), false) = (&slot.value, slot.partial)
+                && !each(*key, value)
+            {
+                return Ok(());
             }
         }
         if self.resident {
@@ -274,10 +274,10 @@ impl<V: Value> Keyed<V> {
         })?;
         // Added since the last checkpoint to slots that the backend has not.
         for (key, slot) in self.slots.iter().filter(|(_, s)| s.partial) {
-            if let (Some(value), None) = (&slot.value, self.fetch(*key)?) {
-                if !each(*key, value) {
-                    return Ok(());
-                }
+            if let (Some(value), None) = (&slot.value, self.fetch(*key)?)
+                && !each(*key, value)
+            {
+                return Ok(());
             }
         }
         Ok(())

@@ -20,6 +20,7 @@ pub struct SourceError {
 }
 
 /// What a reading gives.
+#[expect(clippy::large_enum_variant, reason = "made once a batch and taken apart at once")]
 pub enum Polled {
     /// Rows, with the position after them.
     Batch(EventBatch),

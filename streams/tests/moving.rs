@@ -1,5 +1,7 @@
 //! Savepoints over versions: a table's older form is brought to the newer one, or refused with a reason; damage is told.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::sync::{Arc, RwLock};
 
 use streams::backend::{Backend, HeapBackend, TableChange};

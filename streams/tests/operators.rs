@@ -1,5 +1,7 @@
 //! Joins, eras, running totals, revisions, several sources: each against a plain reading.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod pieces;
 
 use std::collections::{BTreeMap, BTreeSet};

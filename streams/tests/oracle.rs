@@ -1,6 +1,8 @@
 //! Jobs against a plain reading of the same rows: whatever the batches, the crashes, the backend and the shards, the answers
 //! are the same.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

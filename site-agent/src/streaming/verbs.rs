@@ -1,6 +1,7 @@
 //! `site-agent streams` and `site-agent savepoint`.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -146,8 +147,7 @@ pub fn inspect(file: &Path, as_json: bool) -> anyhow::Result<()> {
         true => out = serde_json::to_string_pretty(&value)? + "\n",
         false => one(&value, true, &mut out),
     }
-    print!("{out}");
-    Ok(())
+    Ok(std::io::stdout().write_all(out.as_bytes())?)
 }
 
 impl Ask {

@@ -21,6 +21,7 @@ const REST: Duration = Duration::from_millis(5);
 
 type Sent = Result<Polled, SourceError>;
 
+#[expect(clippy::large_enum_variant, reason = "made once a batch and taken apart at once")]
 pub(super) enum Heard {
     /// A batch of the source at this place.
     Batch(usize, EventBatch),

@@ -53,11 +53,14 @@ impl Answers {
     }
 }
 
+/// Answers and late rows.
+type Told = (Vec<Closed>, Vec<LateRow>);
+
 /// What the disk of the sink has: rows by the checkpoint they belong to, and what is prepared.
 #[derive(Default)]
 struct Disk {
-    seen: BTreeMap<u64, (Vec<Closed>, Vec<LateRow>)>,
-    prepared: Option<(u64, (Vec<Closed>, Vec<LateRow>))>,
+    seen: BTreeMap<u64, Told>,
+    prepared: Option<(u64, Told)>,
 }
 
 #[derive(Default)]
@@ -72,7 +75,7 @@ struct Death {
 struct Remember {
     disk: Arc<Mutex<Disk>>,
     death: Arc<Mutex<Death>>,
-    running: (Vec<Closed>, Vec<LateRow>),
+    running: Told,
 }
 
 fn dead() -> SinkError {
