@@ -210,6 +210,10 @@ impl Job {
                 };
                 match heard {
                     Heard::Batch(source, batch) => {
+                        if !batch.is_whole() {
+                            let reason = "its columns are of different lengths".to_owned();
+                            return Err(SourceError { source_id: names[source].clone(), reason }.into());
+                        }
                         let mut batch = record.take(&names[source], batch);
                         metrics.rows.fetch_add(batch.len() as u64, Relaxed);
                         if let Some(revisions) = &mut revisions {
@@ -224,7 +228,7 @@ impl Job {
                             false => watermarks.through(batch.channel, &batch.time, now, &mut met),
                         }
                         metrics.newest.fetch_max(batch.time.iter().copied().max().unwrap_or(i64::MIN), Relaxed);
-                        shards.rows(batch, &mut met, watermarks.tick(now), &mut out)?;
+                        shards.rows(batch, &met, watermarks.tick(now), &mut out)?;
                     }
                     Heard::Nothing => shards.passed(watermarks.tick(now), &mut out)?,
                     Heard::Ended(channels) => channels.into_iter().for_each(|c| watermarks.end(c)),

@@ -82,6 +82,8 @@ fn mark(operator: usize, closed: usize, late: usize, out: &mut Out) {
 
 pub(super) struct Shards {
     shards: Vec<Shard>,
+    /// The shard of each key group.
+    of: Vec<u8>,
     /// The rows of each shard, kept for their memory.
     by_patient: Vec<Vec<u32>>,
     by_group: Vec<Vec<u32>>,
@@ -108,7 +110,8 @@ impl Shards {
         };
         let shards = (0..n).map(|s| open(Self::groups(s, n))).collect::<Result<Vec<_>, _>>()?;
         let lists = || vec![Vec::new(); usize::from(n)];
-        Ok(Shards { shards, by_patient: lists(), by_group: lists() })
+        let of = |group: u16| (0..n).position(|s| Self::groups(s, n).contains(&group)).unwrap_or_default() as u8;
+        Ok(Shards { shards, of: (0..KEY_GROUPS).map(of).collect(), by_patient: lists(), by_group: lists() })
     }
 
     /// The key groups of a shard: an even range.
@@ -117,21 +120,9 @@ impl Shards {
         at(shard)..at(shard + 1)
     }
 
-    pub(super) fn rows(
-        &mut self,
-        batch: EventBatch,
-        met: &mut Vec<i64>,
-        after: i64,
-        out: &mut Out,
-    ) -> Result<(), JobError> {
+    pub(super) fn rows(&mut self, batch: EventBatch, met: &[i64], after: i64, out: &mut Out) -> Result<(), JobError> {
         let n = self.shards.len();
-        let shard_of: Vec<u8> = match n {
-            1 => Vec::new(),
-            _ => (0..KEY_GROUPS)
-                .map(|g| (0..n as u16).position(|s| Self::groups(s, n as u16).contains(&g)).unwrap_or_default() as u8)
-                .collect(),
-        };
-        let shard = |group: u16| shard_of.get(usize::from(group)).map_or(0, |s| usize::from(*s));
+        let shard = |group: u16| self.of.get(usize::from(group)).map_or(0, |s| usize::from(*s));
         self.by_patient.iter_mut().chain(&mut self.by_group).for_each(Vec::clear);
         for row in 0..batch.len() as u32 {
             let i = row as usize;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use platform::store::merge;
 
 use super::windowed::Mark;
-use super::{Operator, OperatorError, Place, Rows, Spread};
+use super::{Operator, OperatorError, Place, Row, Rows, Spread};
 use crate::backend::StateError;
 use crate::keyed::{Keyed, Table, Value};
 use crate::keys::{KEY_GROUPS, SlotKey, Spread as Hashed, key_group};
@@ -216,24 +216,17 @@ impl Operator for Distinct {
         let floor = self.floor();
         let mut counts = HashMap::default();
         let (mut pane, mut from, mut until) = (0, 0, 0);
-        for row in rows.rows {
-            let row = *row as usize;
-            let (Some(time), Some(group), Some(key)) =
-                (rows.batch.time.get(row), rows.batch.group.get(row), rows.batch.key.get(row))
-            else {
-                continue;
-            };
-            if *time < from || *time >= until {
-                pane = self.windows.pane((*time).clamp(-TIME_RANGE, TIME_RANGE));
+        for Row { place: row, watermark: met, time, key, group, sign, .. } in rows.each() {
+            if time < from || time >= until {
+                pane = self.windows.pane(time.clamp(-TIME_RANGE, TIME_RANGE));
                 (from, until) = (self.windows.start(pane), self.windows.start(pane + 1));
             }
-            let met = rows.watermarks.get(row).copied().unwrap_or(self.watermark);
-            if rows.batch.sign_of(row) < 0 {
+            if sign < 0 {
                 out.aside(rows.batch, row, Why::CannotForget, met);
             } else if pane < floor {
                 out.aside(rows.batch, row, Why::Late, met);
             } else {
-                self.take(*group, *key, pane, &mut counts)?;
+                self.take(group, key, pane, &mut counts)?;
             }
         }
         Ok(self.add(counts)?)

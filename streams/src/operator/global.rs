@@ -2,7 +2,7 @@
 
 use platform::Micros;
 
-use super::{Operator, OperatorError, Place, Rows, Spread};
+use super::{Operator, OperatorError, Place, Row, Rows, Spread};
 use crate::keyed::{Keyed, Table, Value};
 use crate::keys::SlotKey;
 use crate::out::{Closed, Emission, Out};
@@ -65,21 +65,14 @@ impl Operator for Global {
     }
 
     fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError> {
-        for row in rows.rows {
-            let row = *row as usize;
-            let (Some(time), Some(group), Some(value)) =
-                (rows.batch.time.get(row), rows.batch.group.get(row), rows.batch.value.get(row))
-            else {
-                continue;
-            };
-            let sign = rows.batch.sign_of(row);
-            let now = self.sums.update(SlotKey { window: 0, group: *group, key: 0 }, |sums| {
+        for Row { time, group, value, sign, .. } in rows.each() {
+            let now = self.sums.update(SlotKey { window: 0, group, key: 0 }, |sums| {
                 let sums = sums.get_or_insert_default();
-                sums.join(&Sums::of(sign, sign.wrapping_mul(*value)));
+                sums.join(&Sums::of(sign, sign.wrapping_mul(value)));
                 *sums
             })?;
             if matches!(self.trigger, Trigger::Count(n) if now.count % n == 0) {
-                Self::tell(*group, *time, now, out);
+                Self::tell(group, time, now, out);
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use platform::Micros;
 
-use super::{Operator, OperatorError, Place, Rows, Spread};
+use super::{Operator, OperatorError, Place, Row, Rows, Spread};
 use crate::batch::{ChannelId, Key};
 use crate::keyed::{Keyed, Table, Value};
 use crate::keys::SlotKey;
@@ -113,34 +113,25 @@ impl Operator for Join {
             c if c == self.right => true,
             _ => return Ok(()),
         };
-        for row in rows.rows {
-            let row = *row as usize;
-            let (Some(time), Some(key), Some(group), Some(value), Some(watermark)) = (
-                rows.batch.time.get(row),
-                rows.batch.key.get(row),
-                rows.batch.group.get(row),
-                rows.batch.value.get(row),
-                rows.watermarks.get(row),
-            ) else {
-                continue;
-            };
-            let time = (*time).clamp(-TIME_RANGE, TIME_RANGE);
+        for row in rows.each() {
+            let Row { place: row, watermark, time, key, group, value, sign } = row;
+            let time = time.clamp(-TIME_RANGE, TIME_RANGE);
             // Late is what lies at or before the watermark: what it would be joined to may be gone.
-            if time <= *watermark || rows.batch.sign_of(row) < 0 {
-                let why = if time <= *watermark { Why::Late } else { Why::CannotForget };
-                out.aside(rows.batch, row, why, *watermark);
+            if time <= watermark || sign < 0 {
+                let why = if time <= watermark { Why::Late } else { Why::CannotForget };
+                out.aside(rows.batch, row, why, watermark);
                 continue;
             }
-            let new = Waiting { time, right, group: *group, value: *value };
+            let new = Waiting { time, right, group, value };
             let (lower, upper, until) = (self.lower, self.upper, self.until(&new));
-            let first = self.rows.update(SlotKey { window: 0, group: 0, key: *key }, |buffer| {
+            let first = self.rows.update(SlotKey { window: 0, group: 0, key }, |buffer| {
                 let buffer = buffer.get_or_insert_default();
                 for other in buffer.0.iter().filter(|w| w.right != right) {
                     let (l, r) = if right { (other, &new) } else { (&new, other) };
                     if (lower..=upper).contains(&(r.time - l.time)) {
                         let window = Window { start: Micros(l.time), end: Micros(r.time) };
                         let more = vec![i64::from(r.group)];
-                        let (group, key) = (l.group, *key);
+                        let (group, key) = (l.group, key);
                         out.closed.push(Closed {
                             operator: 0,
                             window,
@@ -158,7 +149,7 @@ impl Operator for Join {
                 buffer.0.len() == 1
             })?;
             if first || self.timers.first_key_value().is_none_or(|(at, _)| until < *at) {
-                self.timers.entry(until).or_default().push(*key);
+                self.timers.entry(until).or_default().push(key);
             }
         }
         Ok(())

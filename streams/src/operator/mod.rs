@@ -19,7 +19,7 @@ pub use session::{Session, Sessions, Span};
 pub use windowed::{By, Windowed};
 
 use crate::backend::StateError;
-use crate::batch::EventBatch;
+use crate::batch::{EventBatch, Key};
 use crate::keyed::Table;
 use crate::out::Out;
 
@@ -46,14 +46,40 @@ pub struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Calls with each row's place and the watermark it met.
-    pub fn each(&self, mut each: impl FnMut(usize, i64)) {
-        for row in self.rows {
-            if let Some(watermark) = self.watermarks.get(*row as usize) {
-                each(*row as usize, *watermark);
-            }
-        }
+    /// Each row, in order.
+    pub fn each(&self) -> impl Iterator<Item = Row> {
+        let row = |place: usize| {
+            Some(Row {
+                place,
+                watermark: *self.watermarks.get(place)?,
+                time: *self.batch.time.get(place)?,
+                key: *self.batch.key.get(place)?,
+                group: *self.batch.group.get(place)?,
+                value: *self.batch.value.get(place)?,
+                sign: self.batch.sign_of(place),
+            })
+        };
+        self.rows.iter().filter_map(move |place| row(*place as usize))
     }
+}
+
+/// One row, and the watermark that it met.
+#[derive(Clone, Copy)]
+pub struct Row {
+    /// Its place in the batch.
+    pub place: usize,
+    /// The watermark it met.
+    pub watermark: i64,
+    /// Its time.
+    pub time: i64,
+    /// Its patient.
+    pub key: Key,
+    /// Its group.
+    pub group: u32,
+    /// Its value.
+    pub value: i64,
+    /// `1`, or `-1` where it is taken back.
+    pub sign: i64,
 }
 
 /// How rows come to the shards of an operator.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Operator, OperatorError, Place, Rows, Spread};
+use super::{Operator, OperatorError, Place, Row, Rows, Spread};
 use crate::backend::StateError;
 use crate::batch::Key;
 use crate::keyed::{Keyed, Table, Value};
@@ -150,34 +150,25 @@ impl Operator for Sessions {
 
     fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError> {
         let gap = self.gap;
-        for row in rows.rows {
-            let row = *row as usize;
-            let (Some(time), Some(key), Some(group), Some(value), Some(watermark)) = (
-                rows.batch.time.get(row),
-                rows.batch.key.get(row),
-                rows.batch.group.get(row),
-                rows.batch.value.get(row),
-                rows.watermarks.get(row),
-            ) else {
-                continue;
-            };
-            let time = (*time).clamp(-TIME_RANGE, TIME_RANGE);
+        for row in rows.each() {
+            let Row { place: row, watermark, time, key, group, value, sign } = row;
+            let time = time.clamp(-TIME_RANGE, TIME_RANGE);
             let last = match self.span {
                 Span::Instant => time,
-                Span::ToValue => (*value).clamp(time, TIME_RANGE),
+                Span::ToValue => value.clamp(time, TIME_RANGE),
             };
             let mut new = Session { first: time, last, count: 1 };
-            let group = if self.by_group { *group } else { 0 };
-            if rows.batch.sign_of(row) < 0 {
-                if !self.forget((group, *key), new, *watermark)? {
-                    out.aside(rows.batch, row, Why::CannotForget, *watermark);
+            let group = if self.by_group { group } else { 0 };
+            if sign < 0 {
+                if !self.forget((group, key), new, watermark)? {
+                    out.aside(rows.batch, row, Why::CannotForget, watermark);
                 }
                 continue;
             }
-            let over = |s: &Session| s.last + gap - 1 <= *watermark;
+            let over = |s: &Session| s.last + gap - 1 <= watermark;
             let (mut closed, mut late, mut timer) = ([None; 1], false, None);
             let mut more_closed = Vec::new();
-            self.open.update(SlotKey { window: 0, group, key: *key }, |open| {
+            self.open.update(SlotKey { window: 0, group, key }, |open| {
                 let now = open.get_or_insert_default();
                 // The usual case without a list: at most one session, and this row goes on with it, or begins anew.
                 if now.more.is_empty() {
@@ -226,13 +217,13 @@ impl Operator for Sessions {
                 *open = (!left.is_empty()).then_some(left);
             })?;
             for session in closed.into_iter().flatten().chain(more_closed) {
-                Self::tell((group, *key), session, out);
+                Self::tell((group, key), session, out);
             }
             if late {
-                out.aside(rows.batch, row, Why::Late, *watermark);
+                out.aside(rows.batch, row, Why::Late, watermark);
             }
             if let Some(last) = timer {
-                self.timers.entry(Self::slot_of(last, gap)).or_default().push((group, *key));
+                self.timers.entry(Self::slot_of(last, gap)).or_default().push((group, key));
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Operator, OperatorError, Place, Rows, Spread};
+use super::{Operator, OperatorError, Place, Row, Rows, Spread};
 use crate::aggregate::Aggregate;
 use crate::backend::StateError;
 use crate::batch::{EventBatch, Key};
@@ -161,22 +161,22 @@ impl<A: Aggregate> Operator for Windowed<A> {
         let told = windows.closed(self.watermark, 0);
         let mut sums: HashMap<SlotKey, A::Kept, Hashed> = HashMap::default();
         let (mut pane, mut from, mut until, mut last) = (0, 0, 0, 0);
-        rows.each(|row, watermark| {
-            let time = rows.batch.time[row];
+        for Row { place: row, watermark, time, .. } in rows.each() {
             if time < from || time >= until {
                 pane = windows.pane(time.clamp(-TIME_RANGE, TIME_RANGE));
                 (from, until) = (windows.start(pane), windows.start(pane + 1));
                 last = from + windows.size() - 1 + lateness;
             }
             if last <= watermark {
-                return out.aside(rows.batch, row, Why::Late, watermark);
+                out.aside(rows.batch, row, Why::Late, watermark);
+                continue;
             }
             let (group, key) = self.whom(rows.batch, row);
             let kept = sums.entry(SlotKey { window: pane, group, key }).or_default();
             if !self.aggregate.row(rows.batch, row, kept) {
                 out.aside(rows.batch, row, Why::CannotForget, watermark);
             }
-        });
+        }
         let closed = windows.closed(self.watermark, lateness);
         for (slot, kept) in &sums {
             self.panes.add(*slot, kept)?;

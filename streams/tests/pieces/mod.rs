@@ -152,7 +152,7 @@ mod taken {
             self.inner.deadline()
         }
         fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError> {
-            rows.each(|row, _| self.taken.lock().unwrap().push((rows.batch.channel, rows.batch.time[row])));
+            self.taken.lock().unwrap().extend(rows.each().map(|row| (rows.batch.channel, row.time)));
             self.inner.rows(rows, out)
         }
         fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), OperatorError> {
