@@ -1,6 +1,7 @@
 //! One row on its way from an adapter to silver.
 
-use aws_lc_rs::hmac;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 
 use compact_str::CompactString;
 
@@ -13,13 +14,17 @@ pub type Key = [u8; 16];
 /// The site's pseudonym key. It never leaves the site and is never printed.
 #[derive(Clone)]
 pub struct Pseudonyms {
-    key: hmac::Key,
+    key: Hmac<Sha256>,
 }
 
 impl Pseudonyms {
     /// From the site's 32 secret bytes.
     pub fn new(secret: &[u8; 32]) -> Pseudonyms {
-        Pseudonyms { key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+        // RFC 2104 fills a short key with zeros to a block of the hash. Its state is a few words that are copied for each text, which is
+        // half the time of a library that makes a context for each.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(secret);
+        Pseudonyms { key: Hmac::new(&block.into()) }
     }
 
     /// HMAC-SHA256 over the parts, each with its length before it, cut to 16 bytes.
@@ -44,7 +49,8 @@ impl Pseudonyms {
             rest = tail;
         }
         let mut out = [0u8; 16];
-        out.copy_from_slice(&hmac::sign(&self.key, all).as_ref()[..16]);
+        let tag = self.key.clone().chain_update(all).finalize().into_bytes();
+        out.copy_from_slice(&tag[..16]);
         out
     }
 }
@@ -357,7 +363,7 @@ mod tests {
         bytes.extend_from_slice(long.as_bytes());
         bytes.extend_from_slice(&1u64.to_le_bytes());
         bytes.push(b'y');
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), &bytes);
+        let tag = aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret), &bytes);
         assert_eq!(Pseudonyms::new(&secret).key(&[&long, "y"]), tag.as_ref()[..16]);
     }
 
