@@ -249,6 +249,12 @@ pub trait Adapter: Send + Sync {
         self.survey(extract)
     }
 
+    /// What surveying found that decides which rows of any file are taken, as a short text: a file that was read when it was another
+    /// is to be read again. Empty where nothing does.
+    fn surveyed(&self) -> String {
+        String::new()
+    }
+
     /// Reads one extract to its end.
     ///
     /// # Errors
@@ -354,6 +360,20 @@ pub enum AdapterError {
     /// The sink refused; the text is the sink's own.
     #[error("the records could not be stored: {0}")]
     Sink(String),
+}
+
+/// Sixteen hexadecimal digits of SHA-256 over texts in order, each with its length before it; empty for none.
+pub(crate) fn digest<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+    let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let mut any = false;
+    for text in texts {
+        any = true;
+        hash.update(&(text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    let hash = hash.finish();
+    let digits = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}"));
+    if any { digits.collect() } else { String::new() }
 }
 
 /// Brings what has several spellings into one: a drug's NDC has eleven digits.

@@ -4,7 +4,7 @@
 //! the Encounter. Each is kept under a hash of 128 bits, at most [`MOST`] of them in all; beyond that nothing more is kept, and
 //! what then isn't found is told as such. A name that stands for two different things stands for none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 /// The most entries that are kept: about 200 MiB.
@@ -114,7 +114,7 @@ pub(super) struct Index {
     known_texts: HashMap<Concept, u32>,
     diagnoses: HashMap<Name, Diagnosis>,
     /// Ids that two different patients have.
-    reused: HashSet<Name>,
+    reused: BTreeSet<Box<str>>,
     /// The patients seen so far, at most [`MOST_COMPARED`].
     compared: HashMap<Name, Compared>,
     exports: Vec<Export>,
@@ -235,7 +235,7 @@ impl Index {
             return;
         };
         if own.contradicts(other) && self.room() {
-            self.reused.insert(name);
+            self.reused.insert(id.into());
         }
     }
 
@@ -277,7 +277,12 @@ impl Index {
     }
 
     pub(super) fn is_reused(&self, id: &str) -> bool {
-        !self.reused.is_empty() && self.reused.contains(&self.name(&["Patient", id]))
+        !self.reused.is_empty() && self.reused.contains(id)
+    }
+
+    /// The same for the same ids of two patients.
+    pub(super) fn doubts(&self) -> String {
+        crate::sink::digest(self.reused.iter().map(|id| &**id))
     }
 }
 

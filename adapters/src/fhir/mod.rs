@@ -154,6 +154,10 @@ impl Adapter for Fhir {
         survey::read(extract, by_line, &mut index).map_err(|source| AdapterError::Io { file: name.to_owned(), source })
     }
 
+    fn surveyed(&self) -> String {
+        self.index.read().unwrap_or_else(std::sync::PoisonError::into_inner).doubts()
+    }
+
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
         let index = self.index.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let env = Envelope::new(ctx, "fhir-r4");

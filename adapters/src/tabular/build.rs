@@ -33,7 +33,7 @@ pub(crate) struct Builder<'a> {
     visits: Keys,
     repeats: Repeats,
     reused: Reused,
-    watch: Watch<'a>,
+    watch: Watch,
     /// The rows' mappings in the order in which they are made: whoever it is comes first.
     order: Vec<usize>,
     rows: Vec<RowState>,
@@ -46,7 +46,7 @@ impl<'a> Builder<'a> {
         envelope: Envelope<'a>,
         file: &'a str,
         lookups: &'a [Arc<Lookup>],
-        watch: Watch<'a>,
+        watch: Watch,
     ) -> Builder<'a> {
         let mut needed = vec![false; map.derived.len()];
         if let Person::Column(slot) = map.person {
@@ -96,7 +96,7 @@ impl<'a> Builder<'a> {
     }
 
     /// What was noted of the ids.
-    pub(crate) fn noted(self) -> HashSet<u64> {
+    pub(crate) fn noted(self) -> HashSet<Box<str>> {
         self.watch.noted()
     }
 

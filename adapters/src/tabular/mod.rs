@@ -214,6 +214,11 @@ impl Adapter for Tabular {
         self.look_through(extract, place)
     }
 
+    fn surveyed(&self) -> String {
+        let ids = self.doubtful.ids();
+        crate::sink::digest(ids.iter().map(|id| &**id))
+    }
+
     fn read(&self, ctx: &Context, extract: Extract<'_>, sink: &mut dyn crate::Sink) -> Result<Read, AdapterError> {
         self.read_at(ctx, extract, Place::default(), sink)
     }
@@ -266,12 +271,12 @@ struct Reading<'a> {
     name: &'a str,
     envelope: Envelope<'a>,
     lookups: &'a [Arc<Lookup>],
-    watch: Watch<'a>,
+    watch: Watch,
 }
 
 impl Reading<'_> {
     /// Reads all rows, and gives back the ids of two people that were noted on the way.
-    fn rows(self, mut rows: Rows<'_>, out: &mut Out<'_>) -> Result<HashSet<u64>, AdapterError> {
+    fn rows(self, mut rows: Rows<'_>, out: &mut Out<'_>) -> Result<HashSet<Box<str>>, AdapterError> {
         let Reading { tabular, map, name, .. } = self;
         let given: Option<Vec<String>> = match rows.columns() {
             Some(columns) => Some(columns.to_vec()),

@@ -3,9 +3,7 @@
 //! Files of patients are looked through before any file is read, so that neither of the two is taken, nor what happened to either,
 //! in whatever file it stands. Where nobody looked through them, the first of the two is, and the second row is not.
 
-use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
-use std::hash::BuildHasher as _;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use schema::{Cell, Key, Record};
@@ -63,13 +61,12 @@ impl Reused {
 /// The ids of a source that stand for two people, by the files of patients that say so.
 #[derive(Default)]
 pub(super) struct Doubtful {
-    hash: RandomState,
-    files: Mutex<HashMap<String, HashSet<u64>>>,
+    files: Mutex<HashMap<String, HashSet<Box<str>>>>,
 }
 
 impl Doubtful {
     /// Takes in what a file says, in the place of what it said before.
-    pub(super) fn learn(&self, file: &str, ids: HashSet<u64>) {
+    pub(super) fn learn(&self, file: &str, ids: HashSet<Box<str>>) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         match ids.is_empty() {
             true => files.remove(file),
@@ -77,61 +74,57 @@ impl Doubtful {
         };
     }
 
-    /// All of them.
-    pub(super) fn ids(&self) -> HashSet<u64> {
+    /// All of them, in order.
+    pub(super) fn ids(&self) -> BTreeSet<Box<str>> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files.values().flatten().copied().collect()
-    }
-
-    /// What an id is known by.
-    pub(super) fn name(&self, id: &str) -> u64 {
-        self.hash.hash_one(id)
+        files.values().flatten().cloned().collect()
     }
 }
 
 /// What one file is read with.
-pub(super) enum Watch<'a> {
+pub(super) enum Watch {
     /// Its patients are compared, and those of one id are noted.
-    Look { of: &'a Doubtful, seen: HashSet<u64> },
+    Look(HashSet<Box<str>>),
     /// Rows of these ids are nobody's.
-    Refuse { of: &'a Doubtful, ids: HashSet<u64> },
+    Refuse(HashSet<Box<str>>),
 }
 
-impl<'a> Watch<'a> {
-    pub(super) fn look(of: &'a Doubtful) -> Watch<'a> {
-        Watch::Look { of, seen: HashSet::new() }
+impl Watch {
+    pub(super) fn look() -> Watch {
+        Watch::Look(HashSet::new())
     }
 
-    pub(super) fn refuse(of: &'a Doubtful) -> Watch<'a> {
-        Watch::Refuse { of, ids: of.ids() }
+    pub(super) fn refuse(of: &Doubtful) -> Watch {
+        Watch::Refuse(of.ids().into_iter().collect())
     }
 
     pub(super) fn is_looking(&self) -> bool {
-        matches!(self, Watch::Look { .. })
+        matches!(self, Watch::Look(_))
     }
 
     /// Whether a row of that id is nobody's.
     pub(super) fn refuses(&self, id: &str) -> bool {
         match self {
-            Watch::Refuse { of, ids } => !ids.is_empty() && ids.contains(&of.name(id)),
-            Watch::Look { .. } => false,
+            Watch::Refuse(ids) => !ids.is_empty() && ids.contains(id),
+            Watch::Look(_) => false,
         }
     }
 
     /// The ids of two people that were noted.
-    pub(super) fn noted(self) -> HashSet<u64> {
+    pub(super) fn noted(self) -> HashSet<Box<str>> {
         match self {
-            Watch::Look { seen, .. } => seen,
-            Watch::Refuse { .. } => HashSet::new(),
+            Watch::Look(seen) => seen,
+            Watch::Refuse(_) => HashSet::new(),
         }
     }
 
     /// Notes an id of two people.
     pub(super) fn note(&mut self, id: &str) {
-        if let Watch::Look { of, seen } = self
+        if let Watch::Look(seen) = self
             && seen.len() < KEPT
+            && !seen.contains(id)
         {
-            seen.insert(of.name(id));
+            seen.insert(id.into());
         }
     }
 }

@@ -43,7 +43,7 @@ impl Tabular {
             Opened::Rows(rows) => rows,
             Opened::Unreadable(_) => return Ok(()),
         };
-        let (envelope, watch) = (Envelope::new(&ctx, self.format), Watch::look(&self.doubtful));
+        let (envelope, watch) = (Envelope::new(&ctx, self.format), Watch::look());
         let reading = Reading { tabular: self, map, name, envelope, lookups: &lookups, watch };
         self.doubtful.learn(name, reading.rows(rows, &mut out)?);
         Ok(())

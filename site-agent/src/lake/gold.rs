@@ -188,8 +188,10 @@ fn deaths() -> String {
 
 /// A person's time under observation, where no source states it: from the first dated event to the last, or to the end of a visit
 /// behind it, or to a death soon after, and never beyond a death. Whoever is in the hospital is in its sight, as OMOP's convention
-/// has it; the end of a drug is mostly that of what was ordered, and of a diagnosis that of a disease, which nobody need have watched. An event of a year or a month stands at its first day, which nobody observed; such events count only for
-/// who has none that is known to the day. The basis says that it is inferred.
+/// has it; the end of a drug is mostly that of what was ordered, and of a diagnosis that of a disease, which nobody need have watched. An
+/// event of a year or a month stands at its first day, which nobody observed; such events count only for who has none that is known to
+/// the day. What lies ahead of the day on which it was read is a booking or a slip: nobody was watched then. Where half of a source's
+/// events do, its years are shifted, as in archives without names, and all of them count. The basis says that it is inferred.
 fn inferred_periods() -> String {
     let dated: Vec<String> =
         [Table::Visit, Table::Condition, Table::Measurement, Table::DrugExposure, Table::Procedure]
@@ -200,25 +202,39 @@ fn inferred_periods() -> String {
                     Table::Visit => format!("greatest({date}, coalesce(end_date, {date}))"),
                     _ => date.to_owned(),
                 };
+                // A day more, for the hospitals east of Greenwich.
                 format!(
                     "SELECT person_key, record_key, source_system, t_ingest, {date} AS day, {last} AS last_day, \
-                     t_prec IN ('year', 'month') AS vague FROM {} WHERE {}",
+                     CAST(CAST(t_ingest AS DATE) AS INT) + 1 AS seen, t_prec IN ('year', 'month') AS vague FROM {} WHERE {}",
                     t.name(),
                     t.counts()
                 )
             })
             .collect();
+    // Of a person, by all that is dated (`all_`), and by what was over when it was read.
+    let over = "CAST(day AS INT) <= seen";
+    let ended = "CASE WHEN CAST(last_day AS INT) > seen THEN CAST(seen AS DATE) ELSE last_day END";
+    let spans = |which: &str, counts: &str, last: &str| {
+        format!(
+            "coalesce(min(CASE WHEN NOT vague AND {counts} THEN day END), min(CASE WHEN {counts} THEN day END)) AS {which}first, \
+             coalesce(max(CASE WHEN NOT vague AND {counts} THEN {last} END), max(CASE WHEN {counts} THEN {last} END)) AS {which}last"
+        )
+    };
     format!(
         "SELECT {envelope}, start_date, end_date, 'inferred' AS basis FROM (SELECT p.*, CASE WHEN d.died IS NOT NULL \
          AND CAST(d.died AS INT) - CAST(p.last_date AS INT) <= {DEATH_IN_SIGHT_DAYS} THEN d.died ELSE p.last_date END AS end_date \
-         FROM (SELECT person_key, min(record_key) AS record_key, min(source_system) AS source_system, max(t_ingest) AS t_ingest, \
-         coalesce(min(CASE WHEN NOT vague THEN day END), min(day)) AS start_date, \
-         coalesce(max(CASE WHEN NOT vague THEN last_day END), max(last_day)) AS last_date \
-         FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key) p LEFT JOIN {deaths} d ON d.person_key = p.person_key \
-         WHERE d.died IS NULL OR d.died >= p.start_date) ORDER BY person_key",
+         FROM (SELECT person_key, record_key, source_system, t_ingest, CASE WHEN shifted THEN all_first ELSE first END AS start_date, \
+         CASE WHEN shifted THEN all_last ELSE last END AS last_date FROM (SELECT *, sum(ahead) OVER (PARTITION BY source_system) * 2 > \
+         sum(events) OVER (PARTITION BY source_system) AS shifted FROM (SELECT person_key, min(record_key) AS record_key, \
+         min(source_system) AS source_system, max(t_ingest) AS t_ingest, count(*) AS events, \
+         sum(CASE WHEN {over} THEN 0 ELSE 1 END) AS ahead, {all}, {past} \
+         FROM ({dated}) WHERE day IS NOT NULL GROUP BY person_key))) p LEFT JOIN {deaths} d ON d.person_key = p.person_key \
+         WHERE p.start_date IS NOT NULL AND (d.died IS NULL OR d.died >= p.start_date)) ORDER BY person_key",
         deaths = deaths(),
         envelope = derived_envelope(NO_CODE, NO_STANDARD),
-        dated = dated.join(" UNION ALL ")
+        dated = dated.join(" UNION ALL "),
+        all = spans("all_", "TRUE", "last_day"),
+        past = spans("", over, ended),
     )
 }
 

@@ -475,7 +475,12 @@ impl Lake {
         let of_source = |e: LakeError| e.of_source(&source.name);
         let all = open.files().map_err(of_source)?;
         let lent = open.lent(&all);
-        let mut surveyed = false;
+        let surveys = all.iter().any(|path| adapter.surveys(&open.name_of(path)));
+        // The last run ended before all files had been read with what their neighbours said.
+        let mut surveyed = self.was_considering(&source.name)?;
+        if surveyed {
+            open.survey(&all);
+        }
         let mut newest = self.last_of(&source.name)?;
         let before = report.files.len();
         for path in &all {
@@ -521,6 +526,9 @@ impl Lake {
             if !surveyed {
                 open.survey(&all);
                 surveyed = true;
+                if surveys {
+                    self.considering(&source.name)?;
+                }
             }
             let kept = open.keep(&self.root, path, &hash, links)?;
             let number = self.last_run()?.saturating_add(1);
@@ -565,6 +573,7 @@ impl Lake {
                 whole: written.whole,
                 snapshot: source.is_snapshot() && written.whole,
                 schema: schema::version::VERSION.to_owned(),
+                surveyed: adapter.surveyed(),
             };
             self.enter(&key, &ingested)?;
             newest.insert(name.clone(), number);
@@ -580,6 +589,10 @@ impl Lake {
                 quarantine: written.quarantine.map(|q| self.root.join(q).display().to_string()),
                 unread: is_unread(read.records, read.skipped, read.quarantined),
             });
+        }
+        if surveyed {
+            report.read_again += self.reconsider(run, open).map_err(of_source)?;
+            self.is_considered(&source.name)?;
         }
         if report.files.len() == before && !open.is_feed() {
             report.empty.push(source.name.clone());

@@ -168,6 +168,9 @@ pub struct Ingested {
     /// The schema of its rows.
     #[serde(default = "first_schema")]
     pub schema: String,
+    /// What was found in other files of the source that decides which rows are taken: see [`adapters::Adapter::surveyed`].
+    #[serde(default)]
+    pub surveyed: String,
 }
 
 /// What entries are of that do not say so.
@@ -221,6 +224,8 @@ const RUN: &[u8] = b"lake/run";
 const RELINKED: &[u8] = b"lake/relinked";
 const GOLD: &[u8] = b"lake/gold";
 const READ: &[u8] = b"lake/read";
+/// Sources whose files are being taken in after they were surveyed.
+const SURVEYING: &str = "lake/surveying/";
 
 impl Lake {
     /// Opens the lake in a folder and removes what a crash left over.

@@ -355,6 +355,62 @@ async fn an_id_of_two_people_is_nobodys() {
     assert_eq!(hospital.rows(Table::Patient, &["birth_year"]), ["1960"]);
 }
 
+/// What happened to the two is read again, from bytes that did not change, once the patients' file says who is who, or no longer does.
+#[tokio::test]
+async fn a_mended_file_of_patients_gives_back_what_was_nobodys() {
+    let head = "person_id,gender_concept_id,year_of_birth\n";
+    let (twice, mended) =
+        (format!("{head}1,8507,1950\n2,8532,1960\n1,8532,1980\n"), format!("{head}1,8507,1950\n2,8532,1960\n"));
+    let measured = "measurement_id,person_id,measurement_concept_id,measurement_date,value_as_number,measurement_source_value\n\
+                    1,1,0,2020-01-01,5,x\n2,2,0,2020-01-01,6,x\n";
+    let hospital = Hospital::of("format = \"omop\"", &[("person.csv", &twice), ("measurement.csv", measured)]);
+    hospital.ingest().await;
+    let values = || hospital.rows(Table::Measurement, &["value_num"]);
+    assert_eq!(values(), ["6.0"]);
+    std::fs::write(hospital.file("person.csv"), &mended).unwrap();
+    let report = hospital.ingest().await;
+    assert_eq!((report.read_again, values()), (1, vec!["5.0".to_owned(), "6.0".to_owned()]), "{report:?}");
+    let report = hospital.ingest().await;
+    assert_eq!(report.read_again, 0);
+    std::fs::write(hospital.file("person.csv"), &twice).unwrap();
+    assert_eq!(hospital.ingest().await.read_again, 1);
+    assert_eq!(values(), ["6.0"]);
+    // A run that was killed between the patients' file and the others leaves them to the next one, which finds no new byte.
+    for (key, bytes) in hospital.lake.store.scan(b"lake/file/his/measurement.csv").unwrap() {
+        let mut entry: Ingested = serde_json::from_slice(&bytes).unwrap();
+        entry.surveyed = String::new();
+        let mut t = Transaction::new("test");
+        t.put(key, serde_json::to_vec(&entry).unwrap());
+        hospital.lake.store.commit(t, Durability::Synced).unwrap();
+    }
+    assert_eq!(hospital.ingest().await.read_again, 0, "nothing is looked for while nothing is new");
+    hospital.lake.considering("his").unwrap();
+    assert_eq!(hospital.ingest().await.read_again, 1);
+    assert!(!hospital.lake.was_considering("his").unwrap());
+    assert_eq!(values(), ["6.0"]);
+}
+
+/// Nobody is watched on a day that has not come, whatever is booked for it; but an archive whose years are shifted lies ahead as a whole.
+#[tokio::test]
+async fn what_is_ahead_of_its_reading_stretches_no_period() {
+    let person = "person_id,gender_concept_id,year_of_birth\n1,8507,1950\n2,8507,1950\n3,8532,1960\n";
+    let head =
+        "measurement_id,person_id,measurement_concept_id,measurement_date,value_as_number,measurement_source_value\n";
+    let few = format!(
+        "{head}1,1,0,2020-01-01,5,x\n2,1,0,2021-06-01,5,x\n3,1,0,2031-06-01,5,x\n4,2,0,2031-06-01,5,x\n5,3,0,2020-03-01,5,x\n"
+    );
+    let hospital = Hospital::of("format = \"omop\"", &[("person.csv", person), ("measurement.csv", &few)]);
+    hospital.ingest().await;
+    let periods = hospital.rows(Table::ObservationPeriod, &["start_date", "end_date"]);
+    assert_eq!(periods, ["2020-01-01 2021-06-01", "2020-03-01 2020-03-01"]);
+    let shifted =
+        format!("{head}1,1,0,2150-01-01,5,x\n2,1,0,2151-06-01,5,x\n3,2,0,2170-06-01,5,x\n4,3,0,2020-03-01,5,x\n");
+    let hospital = Hospital::of("format = \"omop\"", &[("person.csv", person), ("measurement.csv", &shifted)]);
+    hospital.ingest().await;
+    let periods = hospital.rows(Table::ObservationPeriod, &["start_date", "end_date"]);
+    assert_eq!(periods, ["2020-03-01 2020-03-01", "2150-01-01 2151-06-01", "2170-06-01 2170-06-01"]);
+}
+
 /// Whoever is in the hospital is in its sight.
 #[tokio::test]
 async fn an_inferred_period_reaches_to_the_end_of_the_last_visit() {
