@@ -59,14 +59,17 @@ pub(crate) fn written(text: &str) -> Option<(f64, i64)> {
     if !all(whole) || !all(fraction) || (whole.is_empty() && fraction.is_empty()) {
         return None;
     }
+    // What is behind the point once the number is written out: none of 1.5e2, three of 1e-3.
+    let mut behind = i64::try_from(fraction.len()).unwrap_or(0);
     if let Some(e) = exponent {
         let bare = e.strip_prefix(['-', '+']).unwrap_or(e);
         if bare.is_empty() || bare.len() > 3 || !all(bare) {
             return None;
         }
+        behind = (behind - e.parse::<i64>().ok()?).max(0);
     }
     let value: f64 = text.parse().ok()?;
-    value.is_finite().then_some((value, i64::try_from(fraction.len()).unwrap_or(0)))
+    value.is_finite().then_some((value, behind))
 }
 
 #[cfg(test)]
@@ -82,6 +85,13 @@ mod tests {
         }
         assert_eq!((length(b"0,"), length(b"-12.50}"), length(b"0.7")), (Some(1), Some(6), Some(3)));
         assert_eq!((exact("-12.50"), exact("7 "), exact("1234567890.123456")), (Some((-12.5, 2)), None, None));
+    }
+
+    #[test]
+    fn decimals_are_those_of_the_number_written_out() {
+        let decimals = |text: &str| written(text).map(|(_, decimals)| decimals);
+        let got = ["7.20", "1.5e2", "15e1", "1e-3", "2.50E-2", "1e", "1e9999"].map(decimals);
+        assert_eq!(got, [Some(2), Some(0), Some(0), Some(3), Some(4), None, None]);
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use certs::Role;
 use certs::bundle::Bundle;
 use clap::{Parser, Subcommand};
 use platform::store::SharedStore;
-use platform::terminal::{end, say};
+use platform::terminal::{end, misused, say};
 use platform::{OsEntropy, RocksStore, StoreError, SystemClock};
 use proto::SiteId;
 use proto::wire;
@@ -221,12 +221,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Runs the command line; `simulation` is true in the simulator alone.
 pub fn main_with(arguments: impl IntoIterator<Item = OsString>, simulation: bool) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let given: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match Arguments::try_parse_from(&given) {
         Ok(a) => a,
-        Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
-        }
+        Err(e) => return misused(&given, e.use_stderr(), &e.to_string(), || drop(e.print())),
     };
     let default = if matches!(arguments.verb, Verb::Serve) { "info" } else { "warn" };
     let _ = tracing_subscriber::fmt()

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use certs::linkage::Request;
 use clap::{Parser, Subcommand};
-use platform::terminal::{end, say};
+use platform::terminal::{end, misused, say};
 use platform::{OsEntropy, SystemClock, files};
 use privacy::secagg::Fingerprint;
 use serde_json::json;
@@ -71,12 +71,10 @@ enum Verb {
 
 /// Runs the command line.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let given: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match Arguments::try_parse_from(&given) {
         Ok(a) => a,
-        Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
-        }
+        Err(e) => return misused(&given, e.use_stderr(), &e.to_string(), || drop(e.print())),
     };
     let refused = |e: &anyhow::Error| e.downcast_ref::<KeeperError>().is_some_and(KeeperError::refuses);
     end("custodian", arguments.json, run(&arguments).map(|()| ExitCode::SUCCESS), |e| if refused(e) { 3 } else { 1 })

@@ -1,6 +1,7 @@
 //! What a command of ours says at its end: text for people, JSON for programs, and the exit code.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -31,6 +32,18 @@ where
     }
     let _ = writeln!(io::stderr(), "{program}: {failed:#}");
     ExitCode::from(code(&failed))
+}
+
+/// Ends a command whose arguments could not be taken, or that was asked for its help: `text` is what the parser of the arguments says, with
+/// its colours only on a terminal. Where `--json` is among the arguments, the answer is an object with `error` as for every failure.
+/// The exit code is 2 for an error, 0 for help.
+pub fn misused(arguments: &[OsString], error: bool, text: &str, print: impl FnOnce()) -> ExitCode {
+    if error && arguments.iter().any(|a| a == "--json") {
+        let said = serde_json::json!({ "error": text.trim().trim_start_matches("error: ") });
+        let _ = say(true, &said, "");
+    }
+    print();
+    ExitCode::from(if error { 2 } else { 0 })
 }
 
 fn closed(e: &(dyn Error + Send + Sync + 'static)) -> bool {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use platform::terminal::end;
+use platform::terminal::{end, misused};
 use privacy::{DiscreteGaussian, Mechanism};
 
 use crate::dropping::Dropping;
@@ -135,12 +135,10 @@ pub fn main(mut arguments: Vec<OsString>) -> ExitCode {
             coordinator::cli::main_with(arguments, off)
         };
     }
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let given = arguments;
+    let arguments = match Arguments::try_parse_from(&given) {
         Ok(a) => a,
-        Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
-        }
+        Err(e) => return misused(&given, e.use_stderr(), &e.to_string(), || drop(e.print())),
     };
     let json = arguments.json;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use certs::Invitation;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use platform::terminal::end;
+use platform::terminal::{end, misused};
 use platform::{OsEntropy, SystemClock};
 use privacy::{DiscreteGaussian, Mechanism};
 use proto::{SiteId, StudyId};
@@ -244,12 +244,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Runs the command line with a mechanism. Only the simulator passes another than OpenDP's.
 pub fn main_with(arguments: impl IntoIterator<Item = OsString>, mechanism: Box<dyn Mechanism>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let given: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match Arguments::try_parse_from(&given) {
         Ok(a) => a,
-        Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
-        }
+        Err(e) => return misused(&given, e.use_stderr(), &e.to_string(), || drop(e.print())),
     };
     let _ = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("INSITU_LOG").unwrap_or_else(|_| "info".into()))

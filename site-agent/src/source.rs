@@ -152,6 +152,13 @@ fn profile_all(path: &Path, rows: u64, bar: &ProgressBar) -> anyhow::Result<Vec<
     let (root, files) = if path.is_dir() {
         (path.to_owned(), lake::files(path)?)
     } else {
+        // A pipe or a device has no end that could be waited for.
+        let what = std::fs::metadata(path).with_context(|| format!("{} can't be read", path.display()))?;
+        anyhow::ensure!(
+            what.is_file(),
+            "{} is no file and no folder; write what it gives into a file, and name that",
+            path.display()
+        );
         (path.parent().map(Path::to_owned).unwrap_or_default(), vec![path.to_owned()])
     };
     let mut out = Vec::new();

@@ -61,7 +61,7 @@ mod tests {
         let text = r#" { "a" : "}\",{", "b":[ {"value": 7.20 } , {"value":1e-3}, [] ], "value" : -12.50, "c":{} } "#;
         assert_eq!(member(text, "value").and_then(decimals), Some(2));
         let of = |e: &str| member(e, "value").and_then(decimals);
-        assert_eq!(elements(member(text, "b")).map(of).collect::<Vec<_>>(), [Some(2), Some(0), None]);
+        assert_eq!(elements(member(text, "b")).map(of).collect::<Vec<_>>(), [Some(2), Some(3), None]);
         assert_eq!(
             (member(text, "c"), member(text, "d"), member("", "a"), member("{", "a")),
             (Some("{}"), None, None, None)
