@@ -120,7 +120,7 @@ pub(crate) fn steps_needed(long: u32) -> Row {
 }
 
 /// The steps so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Ascent {
     /// How many of them still mattered.
     pub(crate) long: u32,
@@ -156,17 +156,33 @@ impl Ascent {
     ///
     /// The columns beside it are those of levels that nobody there is of, or nobody or everybody there has the outcome of: they are not told,
     /// and the others are.
-    pub(crate) fn alone(theta: &[f64], mut sums: Sums) -> (Fit, Vec<usize>) {
+    pub(crate) fn alone(theta: &[f64], sums: Sums) -> (Fit, Vec<usize>) {
+        match Ascent::masked(sums, true) {
+            Some((sums, untold)) => (Ascent::default().go(theta, sums, true).2, untold),
+            None => (Fit::Withheld(ONE_CLASS), Vec::new()),
+        }
+    }
+
+    /// Where that step leads and how long it is, no longer than the longest; `None` where it leads nowhere that is told. The first steps, which
+    /// are not `late`, may come from afar.
+    pub(crate) fn ahead_alone(theta: &[f64], sums: Sums, late: bool) -> Option<(Vec<f64>, f64)> {
+        let (next, length, fit) = Ascent::default().go(theta, Ascent::masked(sums, late)?.0, true);
+        matches!(fit, Fit::Reached(..) | Fit::Moving(_)).then_some((next, length))
+    }
+
+    /// A hospital's sums without the columns of levels that nobody there is of, and the columns that are not told; `None` where its
+    /// outcome never varies.
+    fn masked(mut sums: Sums, late: bool) -> Option<(Sums, Vec<usize>)> {
         let seen = Seen::of(&sums);
-        if seen.has_one_class(&sums.groups, true) {
-            return (Fit::Withheld(ONE_CLASS), Vec::new());
+        if if late { seen.has_one_class(&sums.groups, true) } else { seen.says_nothing(&sums.groups) } {
+            return None;
         }
         let absent = seen.absent(&sums.groups);
         mask(&absent, &mut sums.gradient, &mut sums.curvature);
         let mut untold = absent;
         untold.extend(seen.untold(&sums.groups));
         sums.groups.clear();
-        (Ascent::default().go(theta, sums, true).2, untold)
+        Some((sums, untold))
     }
 
     fn go(&mut self, theta: &[f64], sums: Sums, differs: bool) -> (Vec<f64>, f64, Fit) {

@@ -33,6 +33,7 @@ use crate::coefficients::{Coefficients, withheld};
 use crate::design::Design;
 use crate::glm;
 use crate::newton::{matrix, outer, triangle};
+use crate::own_steps::Alone;
 use crate::ridge::{self, Ridge};
 use crate::support;
 
@@ -514,6 +515,28 @@ impl Program for Cox {
             Err(why) => self.withheld(&why),
         };
         Some(told)
+    }
+}
+
+impl Alone for Cox {
+    fn width(&self) -> usize {
+        self.model.design.width()
+    }
+    fn from_common(&self, parameters: &[f64], _: f64) -> Result<Vec<f64>, ProgramError> {
+        self.parameters(parameters)?;
+        Ok(parameters.to_vec())
+    }
+    fn parts(&self, own: &[f64]) -> Result<Vec<PartWork>, ProgramError> {
+        self.work(0, own)
+    }
+    fn ahead(&self, own: &[f64], release: &MergedRound, _: bool) -> Option<(Vec<f64>, f64)> {
+        let releases = std::slice::from_ref(release);
+        let solved = self.solved(own, releases, (release.exact(), true), (0, &mut Past::default())).ok()?.ok()?;
+        let told = release.exact() || solved.least > 2.0 * solved.floor;
+        told.then(|| (solved.theta(own), solved.step.norm()))
+    }
+    fn told(&self, own: &[f64], release: &MergedRound) -> Option<Estimate> {
+        self.own("", 0, own, release)
     }
 }
 

@@ -25,7 +25,7 @@ use crate::scores::ScoreHistogram;
 use crate::support::{self, FARTHEST};
 
 pub use by_hospital::ByHospital;
-pub(crate) use by_hospital::{ONE_FOR_ALL, Part, constant_within};
+pub(crate) use by_hospital::{ONE_FOR_ALL, Part, constant_within, tag};
 
 /// The gradient gets this share of a step's charge, the curvature the rest: an error of the curvature is multiplied by the
 /// step, which shrinks, an error of the gradient is not.
@@ -34,6 +34,7 @@ pub(crate) const GRADIENT_WEIGHT: f64 = 0.6;
 pub(crate) const EVALUATION_WEIGHT: f64 = 0.25;
 
 /// A generalised linear model.
+#[derive(Clone)]
 pub struct Glm {
     design: Design,
     likelihood: Likelihood,

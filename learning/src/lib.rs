@@ -17,6 +17,7 @@
 //! * [`cox`]: proportional hazards, by sums over the cells of time.
 //! * [`piecewise`]: hazards constant within intervals.
 //! * [`propensity`]: treatment effects by weights and strata of the score; [`weighting`]: what is compared.
+//! * [`own_steps`]: rounds in which each hospital goes on to its own maximum.
 //! * `ridge`: a penalty on long coefficients.
 //! * [`training`]: linear models and perceptrons in clipped steps.
 //! * [`registry`]: an example of every statistic, for the tests that hold for each.
@@ -34,6 +35,7 @@ pub mod likelihood;
 pub mod linear;
 pub mod negative_binomial;
 pub mod newton;
+pub mod own_steps;
 pub mod piecewise;
 pub mod propensity;
 pub mod registry;
@@ -51,5 +53,6 @@ pub use glm::Glm;
 pub use likelihood::Likelihood;
 pub use linear::{Linear, LinearByHospital};
 pub use negative_binomial::NegativeBinomial;
+pub use own_steps::OwnSteps;
 pub use piecewise::PiecewiseExponential;
 pub use propensity::Propensity;

@@ -158,6 +158,14 @@ impl Seen {
         if self.exact() { w < NOTHING || late && w <= g } else { w - g <= TOLD * noise }
     }
 
+    /// Whether these sums say nothing of the outcome, wherever it may lead: unlike [`Seen::has_one_class`], at coefficients that may be far
+    /// from the hospital's own.
+    pub(crate) fn says_nothing(&self, groups: &[Group]) -> bool {
+        let Some(all) = groups.iter().find(|g| g.level.is_none()) else { return false };
+        let (w, _, noise) = self.of_group(all);
+        if self.exact() { w < NOTHING } else { w <= TOLD * noise }
+    }
+
     /// The columns of levels that tell nothing at one hospital: of which nobody, or everybody, has the outcome, or that nobody is of.
     pub(crate) fn untold(&self, groups: &[Group]) -> Vec<usize> {
         let lacking = |group: &&Group| {

@@ -11,7 +11,7 @@ use privacy::{DiscreteGaussian, Mechanism};
 
 use crate::dropping::Dropping;
 use crate::generate;
-use crate::local::{Local, Options, plan};
+use crate::local::{Local, Options, enough, plan};
 use crate::{bench, demo, split};
 
 /// A whole federation on one machine, for demonstrations, methods work and measurements.
@@ -164,6 +164,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Run { study, sites, out: folder, noise } => {
             let noise = noise == Noise::On;
             let plan = plan(&study, noise)?;
+            enough(&sites, &plan)?;
             let options = Options { sites, noise, quiet, widen: true };
             let mut local = Local::set_up(&options).await?;
             local.start_agents().await?;

@@ -135,19 +135,39 @@ fn pin_each_other(sites: &[(site_agent::config::Config, certs::Invitation)]) -> 
     Ok(())
 }
 
+/// The folders of sites in a folder, in order.
+fn folders(sites: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(sites)
+        .with_context(|| format!("{} can't be read", sites.display()))?
+        .filter_map(|e| Some(e.ok()?.path()))
+        .filter(|p| p.join("site.toml").is_file())
+        .collect();
+    folders.sort();
+    ensure!(!folders.is_empty(), "{} has no folder with a site.toml", sites.display());
+    Ok(folders)
+}
+
+/// Whether a folder has as many sites as a study waits for.
+///
+/// # Errors
+/// It has fewer, or can't be read.
+pub fn enough(sites: &Path, plan: &Plan) -> anyhow::Result<()> {
+    let (there, least) = (folders(sites)?.len(), plan.study.rounds.min_sites as usize);
+    ensure!(
+        there >= least,
+        "the study waits for {least} sites, and {} has {there}; add sites, or lower min_sites under [rounds] in the study",
+        sites.display()
+    );
+    Ok(())
+}
+
 impl Local {
     /// Sets a federation up over the folders: authority, coordinator, certificates, data. Agents do not run yet.
     ///
     /// # Errors
     /// A folder is no site, or a process fails.
     pub async fn set_up(options: &Options) -> anyhow::Result<Local> {
-        let mut folders: Vec<PathBuf> = std::fs::read_dir(&options.sites)
-            .with_context(|| format!("{} can't be read", options.sites.display()))?
-            .filter_map(|e| Some(e.ok()?.path()))
-            .filter(|p| p.join("site.toml").is_file())
-            .collect();
-        folders.sort();
-        ensure!(!folders.is_empty(), "{} has no folder with a site.toml", options.sites.display());
+        let folders = folders(&options.sites)?;
         let work = tempfile::Builder::new().prefix("insitu-").tempdir()?;
         let home = work.path().join("federation");
         let settings_of = Settings {
@@ -391,7 +411,7 @@ pub fn plan_of(text: &str, noise: bool) -> anyhow::Result<Plan> {
     let mut study = study::read::checked(text).map_err(listed)?;
     if !noise {
         for a in &mut study.analysis {
-            a.what.exact();
+            a.exact();
         }
     }
     Plan::new("simulation", study).map_err(|p| listed(study::read::located(text, p)))

@@ -38,9 +38,18 @@ pub struct Analysis {
     /// Whether each hospital's own private estimate is told as well, with a meta-analysis of them. The hospitals must allow it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_hospital: bool,
+    /// With `by_hospital`, of a model: so many Newton steps that each hospital then takes by itself, to its own maximum. Each costs as much as
+    /// a common step. With 0 a hospital's own estimate is one step from the common coefficients.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[schemars(range(max = 100))]
+    pub own_steps: u32,
     /// What to do.
     #[serde(flatten)]
     pub what: What,
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 fn words(list: &[&str]) -> schemars::Schema {
@@ -638,6 +647,19 @@ impl What {
 }
 
 impl Analysis {
+    /// Whether a hospital can go on by itself from the common coefficients.
+    pub fn has_own_steps(&self) -> bool {
+        matches!(self.what, What::Logistic { .. } | What::Poisson { .. } | What::Cox { .. })
+    }
+
+    /// Without noise: see [`What::exact`]. Hospitals go on to their own maxima, which costs nothing then.
+    pub fn exact(&mut self) {
+        self.what.exact();
+        if self.by_hospital && self.has_own_steps() {
+            self.own_steps = self.own_steps.max(50);
+        }
+    }
+
     /// Its name in results.
     pub fn label(&self) -> String {
         if self.name.is_empty() { self.what.kind().to_owned() } else { self.name.clone() }

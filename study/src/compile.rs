@@ -313,7 +313,8 @@ fn of_one(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileErr
         | What::Gamma { .. }
         | What::PiecewiseExponential { .. }
         | What::Cox { .. } => {
-            let program = regression::program(study, &a.what, &names, reporting(study, &names)).map_err(wrong)?;
+            let own = (reporting(study, &names), a.own_steps);
+            let program = regression::program(study, &a.what, &names, own).map_err(wrong)?;
             return program.ok_or_else(|| bad("regression"));
         }
     };

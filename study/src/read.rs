@@ -117,6 +117,9 @@ fn into(value: &DeValue<'_>, at: usize, path: &mut Vec<String>) {
 }
 
 /// Settings of an analysis that its kind does not have.
+/// The settings of an analysis of any kind.
+const OF_EVERY_KIND: [&str; 7] = ["kind", "name", "cohort", "share", "subgroups", "by_hospital", "own_steps"];
+
 fn unknown_settings(text: &str) -> Vec<Problem> {
     let Ok(table) = DeTable::parse(text) else { return Vec::new() };
     let mut out = Vec::new();
@@ -130,7 +133,7 @@ fn unknown_settings(text: &str) -> Vec<Problem> {
         let Some(own) = What::settings(kind) else { continue };
         for (name, _) in t.iter() {
             let key = name.get_ref().as_ref();
-            if !own.contains(&key) && !["kind", "name", "cohort", "share", "subgroups", "by_hospital"].contains(&key) {
+            if !own.contains(&key) && !OF_EVERY_KIND.contains(&key) {
                 let place = i.to_string();
                 let message = format!("the kind {kind} has no setting '{key}'");
                 let mut p = Problem::at(&["analysis", &place, key], message, format!("use one of {}", own.join(", ")));

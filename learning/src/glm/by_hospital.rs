@@ -21,12 +21,13 @@ use summaries::{Estimate, MergedRelease, MergedRound, OfSite, PartWork, Program,
 
 use super::{EVALUATION_WEIGHT, GRADIENT_WEIGHT, Glm};
 use crate::ascent::{
-    CONVERGED, Fit, LONGEST_STEP, Past, STILL, Sums, every, flat, is_long, is_rising, spread, steps_needed,
+    Ascent, CONVERGED, Fit, LONGEST_STEP, Past, STILL, Sums, every, flat, is_long, is_rising, spread, steps_needed,
 };
 use crate::design::Design;
 use crate::family::Family;
 use crate::level::leveled;
 use crate::newton::{Curvature, Gradient};
+use crate::own_steps::Alone;
 use crate::ridge::{pulled, sampling};
 use crate::support::{Lack, Seen};
 
@@ -76,7 +77,7 @@ const COMMON: [f64; 1] = [-1.0];
 pub(crate) const ONE_FOR_ALL: &str = "one for all hospitals: one for each is lost in the noise";
 
 /// A hospital's name as a number that a parameter can carry: 52 bits of FNV-1a (Fowler, Noll and Vo).
-fn tag(site: &str) -> f64 {
+pub(crate) fn tag(site: &str) -> f64 {
     let hash = site.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     (hash >> 12) as f64
 }
@@ -315,6 +316,24 @@ impl ByHospital {
             other => other.clone(),
         });
         (design, fit)
+    }
+}
+
+impl Alone for ByHospital {
+    fn width(&self) -> usize {
+        self.glm.design.width()
+    }
+    fn from_common(&self, parameters: &[f64], tag: f64) -> Result<Vec<f64>, ProgramError> {
+        self.theta(parameters, Some(tag))
+    }
+    fn parts(&self, own: &[f64]) -> Result<Vec<PartWork>, ProgramError> {
+        self.glm.work(0, own)
+    }
+    fn ahead(&self, own: &[f64], release: &MergedRound, late: bool) -> Option<(Vec<f64>, f64)> {
+        Ascent::ahead_alone(own, self.sums(release).ok()?, late)
+    }
+    fn told(&self, own: &[f64], release: &MergedRound) -> Option<Estimate> {
+        self.glm.own("", 0, own, release)
     }
 }
 

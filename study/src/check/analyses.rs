@@ -91,6 +91,25 @@ fn of_every_kind(place: &mut Place<'_, '_>, a: &Analysis) {
         let message = format!("the kind {} has no estimate of one hospital alone", a.what.kind());
         place.say("by_hospital", message, "leave it out, or use a cox, logistic, poisson or linear model");
     }
+    if a.own_steps > 0 {
+        let remedy = "leave it out";
+        match () {
+            () if !a.has_own_steps() => {
+                let message = format!("the hospitals take no steps of their own in the kind {}", a.what.kind());
+                place.say("own_steps", message, "leave it out, or use a logistic, poisson or cox model");
+            }
+            () if !a.by_hospital => {
+                place.say(
+                    "own_steps",
+                    "nothing is told of one hospital",
+                    "set by_hospital = true, or leave own_steps out",
+                );
+            }
+            () if a.own_steps > 100 => place.say("own_steps", "own_steps must be at most 100", "3 or 4 are usual"),
+            () if study.stream.is_some() => place.say("own_steps", "windows are told of the sum alone", remedy),
+            () => {}
+        }
+    }
     let features = a.what.features();
     if let Some(twice) = features.iter().enumerate().find(|(i, f)| features.iter().take(*i).any(|g| g == *f)) {
         let setting = setting_of(a, twice.1);

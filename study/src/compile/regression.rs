@@ -5,7 +5,8 @@ use learning::glm::ByHospital;
 use learning::piecewise::Intervals;
 use learning::spline::Basis;
 use learning::{
-    Cox, Design, Family, Glm, Likelihood, Linear, LinearByHospital, NegativeBinomial, PiecewiseExponential, Term,
+    Cox, Design, Family, Glm, Likelihood, Linear, LinearByHospital, NegativeBinomial, OwnSteps, PiecewiseExponential,
+    Term,
 };
 use summaries::program::{OneShot, PartPlan};
 use summaries::{Program, Reporting};
@@ -74,7 +75,7 @@ pub(super) fn program(
     study: &Study,
     what: &What,
     names: &[String],
-    reporting: Reporting,
+    (reporting, own_steps): (Reporting, u32),
 ) -> Result<Option<Box<dyn Program>>, String> {
     let Some(parts) = what.regression() else { return Ok(None) };
     let all: Vec<usize> = (0..names.len()).collect();
@@ -91,7 +92,13 @@ pub(super) fn program(
     // Windows are told of the sum.
     let apart = study.privacy.aggregation == Aggregation::Local && !has_hospital && study.stream.is_none();
     let of = |glm: Glm, baseline: Baseline| -> Box<dyn Program> {
-        if apart && baseline.is_hospital() { Box::new(ByHospital::new(glm)) } else { Box::new(glm) }
+        let alone = (own_steps > 0).then(|| ByHospital::new(glm.clone()));
+        let common: Box<dyn Program> =
+            if apart && baseline.is_hospital() { Box::new(ByHospital::new(glm)) } else { Box::new(glm) };
+        match alone {
+            Some(alone) => Box::new(OwnSteps::new(common, Box::new(alone), own_steps)),
+            None => common,
+        }
     };
     let bad = || "the bounds or settings of the regression do not fit".to_owned();
     Ok(Some(match what {
@@ -148,9 +155,15 @@ pub(super) fn program(
                 ties: *ties,
                 cap: *cap,
             };
-            let cox = Cox::new(model, all, *steps, reporting);
-            let cox = cox.ok_or("the risk sets have more than four million lanes; widen the cells")?;
-            Box::new(cox.with_own_baselines(apart && baseline.is_hospital()).penalised(parts.penalty))
+            let make = || {
+                let cox = Cox::new(model.clone(), all.clone(), *steps, reporting.clone());
+                let cox = cox.ok_or("the risk sets have more than four million lanes; widen the cells")?;
+                Ok::<_, String>(cox.with_own_baselines(apart && baseline.is_hospital()).penalised(parts.penalty))
+            };
+            match own_steps {
+                0 => Box::new(make()?),
+                steps => Box::new(OwnSteps::new(Box::new(make()?), Box::new(make()?), steps)),
+            }
         }
         _ => return Ok(None),
     }))
