@@ -1,6 +1,6 @@
 //! Accuracy, AUC and the Brier score from a histogram of scores by outcome: one cell a patient, every sensitivity 1.
 
-use summaries::interval::proportion;
+use summaries::interval::{proportion, score};
 use summaries::{
     AccumulateError, Curve, Estimate, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Row, Sensitivity,
     Statistic,
@@ -72,8 +72,8 @@ impl Statistic for ScoreHistogram {
             let right: f64 = (0..BINS / 2).map(|b| cell(false, b)).sum::<f64>()
                 + (BINS / 2..BINS).map(|b| cell(true, b)).sum::<f64>();
             let v = variance * BINS as f64;
-            let (p, sampling, dp) = proportion(right, no + yes, v, 2.0 * v, v);
-            rows.push(Row::normal("model", "accuracy", p, sampling, dp, z).within(0.0, 1.0));
+            let told = proportion(right, no + yes, v, 2.0 * v, v);
+            rows.push(Row::share("model", "accuracy", told, no + yes, z));
         } else {
             rows.push(withheld("accuracy"));
         }
@@ -86,9 +86,9 @@ impl Statistic for ScoreHistogram {
             .filter_map(|b| {
                 let (n, y) = (cell(false, b) + cell(true, b), cell(true, b));
                 (n >= (reporting.min_cell as f64).max(3.0 * (2.0 * variance).sqrt()).max(1.0)).then(|| {
-                    let (p, s, d) = proportion(y, n, variance, 2.0 * variance, variance);
-                    let half = z * s.hypot(d);
-                    [(b as f64 + 0.5) / BINS as f64, p, (p - half).max(0.0), (p + half).min(1.0)]
+                    let (p, _, noise) = proportion(y, n, variance, 2.0 * variance, variance);
+                    let (low, high) = score(p, n, noise, z);
+                    [(b as f64 + 0.5) / BINS as f64, p, low, high]
                 })
             })
             .collect();

@@ -263,7 +263,7 @@ pub enum What {
     },
     /// Incidence rates: events by person-time.
     Rate {
-        /// The number of events, a number with bounds from 0.
+        /// The events, a number with bounds from 0, or no and yes.
         events: String,
         /// The time in days, a number with bounds from 0.
         time: String,

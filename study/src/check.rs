@@ -8,6 +8,7 @@ mod fixed;
 mod notes;
 mod possible;
 mod regressions;
+mod settled;
 mod stream;
 mod times;
 mod training;

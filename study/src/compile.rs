@@ -287,8 +287,14 @@ fn of_one(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileErr
         }
         What::Rate { events, time, by, per } => {
             let groups = by.as_ref().map(|n| levels(study, n)).transpose().map_err(wrong)?;
-            let (events, time) = (most(study, events).map_err(wrong)?, most(study, time).map_err(wrong)?);
-            let rate = summaries::rate::Rate::new(events, time, groups, *per).ok_or_else(|| bad("rate"))?;
+            let longest = most(study, time).map_err(wrong)?;
+            let once = matches!(shape(study, events), Some(Shape::Level { .. }));
+            if once {
+                yes_no(study, events).map_err(wrong)?;
+            }
+            let most_events = if once { 1.0 } else { most(study, events).map_err(wrong)? };
+            let rate = summaries::rate::Rate::new(most_events, longest, groups, *per).ok_or_else(|| bad("rate"))?;
+            let rate = if once { rate.once() } else { rate };
             vec![one("rate", made(rate), all)]
         }
         What::Compare { of, by } => {

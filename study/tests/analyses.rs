@@ -11,6 +11,8 @@ purpose = "research"
 expires = "2035-12-31"
 [concept_sets.hf]
 icd10 = ["I50*"]
+[concept_sets.stroke]
+icd10 = ["I63*"]
 [cohorts.target]
 entry = { table = "condition", set = "hf", occurrence = "first" }
 [features.age]
@@ -35,12 +37,12 @@ max = 12
 [features.days]
 kind = "follow_up"
 table = "condition"
-set = "hf"
+set = "stroke"
 horizon = 365
 [features.ended]
 kind = "followed_by"
 table = "condition"
-set = "hf"
+set = "stroke"
 horizon = 365
 [features.weight]
 kind = "measurement"
@@ -52,6 +54,11 @@ kind = "measurement"
 code = "own:s"
 unit = "1"
 bounds = [-2.0, 2.0]
+[features.lasted]
+kind = "measurement"
+code = "own:lasted"
+unit = "1"
+bounds = [0.0, 365.0]
 [features.stage]
 kind = "measurement"
 code = "own:stage"
@@ -207,9 +214,9 @@ fn terms_of_a_formula() {
 
 #[test]
 fn competing_causes() {
-    right("kind = \"competing\"\ntime = \"days\"\ncause = \"stage\"\nby = \"sex\"\nwidth = 30\nat = [90, 180]\n");
+    right("kind = \"competing\"\ntime = \"lasted\"\ncause = \"stage\"\nby = \"sex\"\nwidth = 30\nat = [90, 180]\n");
     wrong(
-        "kind = \"competing\"\ntime = \"days\"\ncause = \"died\"\nat = [-1]\n",
+        "kind = \"competing\"\ntime = \"lasted\"\ncause = \"died\"\nat = [-1]\n",
         &[
             "'died' is not a category whose first level is free of all causes",
             "a time to tell the curve at is not between 0 and the horizon, 365",
@@ -394,6 +401,10 @@ fn notes() {
     let calendar = "from = \"2020-01-01\"\nto = \"2022-01-01\"\nevery = \"year\"\n";
     let prevalence = format!("kind = \"prevalence\"\ntable = \"condition\"\nset = \"hf\"\n{calendar}");
     assert!(notes(&prevalence).contains("the prevalence is 1"), "{}", notes(&prevalence));
+    let risk = notes("kind = \"logistic\"\noutcome = \"ended\"\nfeatures = [\"age\"]\n");
+    assert!(risk.contains("whoever leaves before the horizon without 'ended'"), "{risk}");
+    let score = notes("kind = \"propensity\"\ntreatment = \"drug\"\nfeatures = [\"age\"]\noutcomes = [\"died\"]\n");
+    assert!(score.contains("one intercept for all hospitals"), "{score}");
     assert_eq!(notes(&format!("{prevalence}lookback = 365\n")), "");
     assert_eq!(notes(&prevalence.replace("condition", "visit").replace("set = \"hf\"\n", "")), "");
 }
@@ -438,6 +449,61 @@ fn what_is_impossible_is_said() {
     assert!(group.contains("nobody of the cohort 'other' can be in the subgroup 'men'"), "{group}");
     wrong("kind = \"survival\"\ntime = \"days\"\nevent = \"ended\"\nwidth = 1000", &["single one", "width"]);
     wrong("kind = \"cox\"\ntime = \"days\"\nevent = \"ended\"\nwidth = 365\nfeatures = [\"age\"]", &["single one"]);
+    // What is settled before anybody is looked at.
+    let settled = |cohort: &str, features: &str, analysis: &str, said: &str| {
+        let cohort =
+            format!("[cohorts.other]\nentry = {{ table = \"condition\", set = \"hf\" }}\n{cohort}\n{features}\n");
+        let found = with(&cohort, &format!("{analysis}\ncohort = \"other\"\n"));
+        assert!(found.contains(said), "{cohort}{analysis}: {found}");
+    };
+    let of = |name: &str, kind: &str, more: &str| {
+        format!("[features.{name}]\nkind = \"{kind}\"\ntable = \"condition\"\nset = \"hf\"\n{more}\n")
+    };
+    let follow = |more: &str| {
+        of("t", "follow_up", &format!("horizon = 90\n{more}"))
+            + &of("e", "followed_by", &format!("horizon = 90\n{more}"))
+    };
+    let survival = "kind = \"survival\"\ntime = \"t\"\nevent = \"e\"";
+    settled("", &follow(""), survival, "every time is 0");
+    settled("", &follow("from = 1\nprior_lookback = 30"), survival, "nobody is");
+    settled("", &follow("from = 1"), survival, "no problem");
+    let before = of("before", "has", "window = [-365, -1]");
+    let logistic = "kind = \"logistic\"\noutcome = \"before\"\nfeatures = [\"age\"]";
+    let barred = "exclusion = [{ has = \"condition\", set = \"hf\", within = [-400, -1] }]";
+    settled(barred, &before, logistic, "nobody in the cohort 'other' has 'before'");
+    settled(&barred.replace("-400", "-300"), &before, logistic, "no problem");
+    settled(&barred.replace("-1]", "-1], at_least = 2"), &before, logistic, "no problem");
+    settled(
+        &barred.replace("exclusion", "inclusion").replace("-400", "-30"),
+        &before,
+        logistic,
+        "everybody in the cohort",
+    );
+    settled("", &of("now", "has", "window = [0, 0]"), &logistic.replace("before", "now"), "everybody in the cohort");
+    settled(
+        "inclusion = [{ has = \"visit\", within = [0, 2], at_least = 9 }]",
+        "",
+        "kind = \"count\"",
+        "on 9 different days",
+    );
+    settled(
+        "inclusion = [{ sex = [\"F\"] }]",
+        "",
+        "kind = \"table1\"\nvariables = [\"age\"]\nby = \"sex\"",
+        "at most one of the groups",
+    );
+    wrong("kind = \"survival\"\ntime = \"days\"\nevent = \"died\"", &["different kinds of follow-up"]);
+    wrong(
+        "kind = \"survival\"\ntime = \"days\"\nevent = \"ended\"\nweight = \"peto\"\nstrata = \"sex\"",
+        &["weight is of the test", "strata is of"],
+    );
+    wrong("kind = \"rate\"\ntime = \"days\"\nevents = \"visits\"", &["not counted on the days of 'days', 0 to 365"]);
+    wrong("kind = \"rate\"\ntime = \"days\"\nevents = \"died\"", &["not counted in the time at risk"]);
+    right("kind = \"rate\"\ntime = \"days\"\nevents = \"ended\"\nby = \"sex\"");
+    wrong(
+        "kind = \"logistic\"\noutcome = \"died\"\nfeatures = [\"age\", \"sex\"]\ninteractions = [[\"age\", \"sex\"], [\"sex\", \"age\"]]",
+        &["the interaction of 'sex' and 'age' is named twice"],
+    );
     wrong("kind = \"logistic\"\noutcome = \"died\"\nfeatures = []", &["the model has no features", "features"]);
 }
 

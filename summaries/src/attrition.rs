@@ -95,8 +95,8 @@ impl Statistic for Attrition {
                 before = step;
             }
             if shown && entered > 0.0 {
-                let (p, sampling, dp) = proportion(n, entered, noise(step), noise(0), noise(step));
-                rows.push(Row::normal(&term, "proportion", p, sampling, dp, reporting.z()).within(0.0, 1.0));
+                let told = proportion(n, entered, noise(step), noise(0), noise(step));
+                rows.push(Row::share(&term, "proportion", told, entered, reporting.z()));
             }
         }
         Estimate { rows, curves: Vec::new() }

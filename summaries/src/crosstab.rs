@@ -99,8 +99,8 @@ impl Statistic for CrossTab {
                 rows.push(Row::withheld(&term, "proportion", "too few patients"));
                 continue;
             }
-            let (p, sampling, noise) = proportion(value, whole, variance, whole_variance, variance);
-            rows.push(Row::normal(&term, "proportion", p, sampling, noise, reporting.z()).within(0.0, 1.0));
+            let told = proportion(value, whole, variance, whole_variance, variance);
+            rows.push(Row::share(&term, "proportion", told, whole, reporting.z()));
         }
         if let [r, c] = self.levels.as_slice() {
             // Of those with both.

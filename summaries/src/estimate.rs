@@ -93,6 +93,12 @@ impl Row {
         Row { lower: Some((log - half).exp()), upper: Some((log + half).exp()), ..row }
     }
 
+    /// A row of a proportion of so many patients, from [`interval::proportion`](crate::interval::proportion), with the score's interval.
+    pub fn share(term: &str, statistic: &str, (p, sampling, noise): (f64, f64, f64), whole: f64, z: f64) -> Row {
+        let (low, high) = crate::interval::score(p, whole, noise, z);
+        Row { lower: Some(low), upper: Some(high), ..Row::normal(term, statistic, p, sampling, noise, z) }
+    }
+
     /// A row whose value is withheld, with the reason.
     pub fn withheld(term: &str, statistic: &str, note: &str) -> Row {
         Row {
@@ -149,10 +155,14 @@ impl Row {
 
 /// A number of patients: withheld where the noisy value is below the least cell, or lost in the noise.
 pub fn patients(term: &str, value: f64, dp_se: f64, reporting: &Reporting) -> Row {
+    if value < 0.0 && reporting.min_cell == 0 {
+        return Row::withheld(term, "n", "fewer than none, by the noise");
+    }
     if value < reporting.min_cell as f64 {
         return Row::withheld(term, "n", &format!("fewer than {} (noisy)", reporting.min_cell));
     }
-    let mut row = Row::normal(term, "n", value, 0.0, dp_se, reporting.z());
+    // No number of patients is written -0.
+    let mut row = Row::normal(term, "n", value + 0.0, 0.0, dp_se, reporting.z());
     row.lower = row.lower.map(|l| l.max(0.0));
     row
 }

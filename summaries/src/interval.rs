@@ -66,6 +66,16 @@ pub fn proportion(part: f64, whole: f64, part_var: f64, whole_var: f64, covarian
     (p, sampling, noise)
 }
 
+/// The interval of the score of a proportion p of `whole` patients (Wilson 1927), with the noise's standard error: the shares q that lie no further
+/// from p than z of their own errors, (p − q)² ≤ z² (q (1 − q)/n + noise²). Unlike p ± z errors it holds small shares and large ones, and is
+/// none of no width where nobody, or everybody, was seen.
+pub fn score(p: f64, whole: f64, noise: f64, z: f64) -> (f64, f64) {
+    let by = z * z / whole.max(1.0);
+    let (a, b, c) = (1.0 + by, 2.0 * p + by, p * p - z * z * noise * noise);
+    let root = (b * b - 4.0 * a * c).max(0.0).sqrt();
+    (((b - root) / (2.0 * a)).clamp(0.0, p), ((b + root) / (2.0 * a)).clamp(p, 1.0))
+}
+
 /// The variance that independent noise in some values gives a function of them, to first order: its variance times the sum of the squared
 /// derivatives, which are central differences.
 pub fn noise_variance(values: &[f64], variance: f64, f: impl Fn(&[f64]) -> f64) -> f64 {
@@ -92,6 +102,20 @@ pub fn noise_variance(values: &[f64], variance: f64, f: impl Fn(&[f64]) -> f64) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scores_interval_is_wilsons() {
+        // R's prop.test(5, 100, correct = FALSE) and prop.test(0, 20, correct = FALSE).
+        let near = |(a, b): (f64, f64), (c, d): (f64, f64)| (a - c).abs() < 1e-6 && (b - d).abs() < 1e-6;
+        assert!(
+            near(score(0.05, 100.0, 0.0, 1.959_963_985), (0.021_543_68, 0.111_750_47)),
+            "{:?}",
+            score(0.05, 100.0, 0.0, 1.96)
+        );
+        assert!(near(score(0.0, 20.0, 0.0, 1.959_963_985), (0.0, 0.161_125_16)));
+        let (low, high) = score(0.5, 1e12, 0.01, 2.0);
+        assert!((low - 0.48).abs() < 1e-6 && (high - 0.52).abs() < 1e-6, "noise alone");
+    }
 
     #[test]
     fn known_values() {

@@ -11,6 +11,10 @@ use crate::statistic::{AccumulateError, Input, Statistic, real};
 /// A variance below so many standard errors of its noise is not told: one that is told only where the noise has made it large is too large.
 const FAR_FROM_NOISE: f64 = 5.0;
 
+/// A variance of y below this is not told. y and y² are rounded to 2⁻³⁶ of a patient's part, so that the variance may be wrong by 3·2⁻³⁷;
+/// this is a hundred times as much, and its root one of half a percent.
+const RESOLVED: f64 = 300.0 / (1u64 << 37) as f64;
+
 /// n, mean and variance.
 #[derive(Clone, Copy, Debug)]
 pub struct Moments {
@@ -90,7 +94,10 @@ impl Statistic for Moments {
         let gradient = 1.0 + 4.0 * y * y + (2.0 * y * y - q).powi(2);
         let variance_noise = (v * gradient).sqrt() / n;
         let sd = variance.sqrt();
-        if sd > 0.0 && variance > FAR_FROM_NOISE * variance_noise {
+        if variance > 0.0 && variance < RESOLVED {
+            let why = "it never varies, or its bounds are too wide for how little it does: values are told from each other by a 10,000th of them";
+            rows.push(Row::withheld(name, "sd", why));
+        } else if sd > 0.0 && variance > FAR_FROM_NOISE * variance_noise {
             let row = Row::test(name, "sd", h * sd, "");
             rows.push(Row { dp_se: Some(h * variance_noise / (2.0 * sd)), ..row });
         } else if v == 0.0 {

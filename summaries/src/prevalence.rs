@@ -89,7 +89,7 @@ impl Statistic for Prevalence {
                 continue;
             }
             let (p, sampling, noise) = proportion(with, n, v, 2.0 * v, v);
-            let row = Row::normal(term, NAME, p, sampling, noise, reporting.z()).within(0.0, 1.0);
+            let row = Row::share(term, NAME, (p, sampling, noise), n, reporting.z());
             points.push([*year, p, row.lower.unwrap_or(p), row.upper.unwrap_or(p)]);
             rows.push(row);
         }

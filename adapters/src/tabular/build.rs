@@ -12,7 +12,7 @@ use super::lookup::Lookup;
 use super::maker::{Found, Keys, Maker, No, Repeats, RowState, never, when};
 use super::mapping::{FileMap, Person, RowMap, is_one_of};
 use super::quick::{self, Quick, Taken};
-use super::reused::{Reused, Watch};
+use super::reused::{Reused, Visitors, Watch};
 use super::rows::Fields;
 use super::setters::{Source, Target};
 use crate::envelope::Envelope;
@@ -33,6 +33,7 @@ pub(crate) struct Builder<'a> {
     visits: Keys,
     repeats: Repeats,
     reused: Reused,
+    visitors: Visitors,
     watch: Watch,
     /// The rows' mappings in the order in which they are made: whoever it is comes first.
     order: Vec<usize>,
@@ -89,6 +90,7 @@ impl<'a> Builder<'a> {
             visits: Keys::default(),
             repeats: Repeats::default(),
             reused: Reused::default(),
+            visitors: Visitors::default(),
             watch,
             order,
             rows,
@@ -207,6 +209,22 @@ impl<'a> Builder<'a> {
         let mut any = false;
         for at in &self.order {
             let (Some(row), Some(state)) = (map.rows.get(*at), self.rows.get_mut(*at)) else { continue };
+            if row.table == Table::Visit {
+                let maker = Maker {
+                    map,
+                    found: self.found,
+                    envelope: &self.envelope,
+                    visits: &mut self.visits,
+                    repeats: &mut self.repeats,
+                    cells: &planned,
+                };
+                if maker.visit_of(row).is_some_and(|visit| self.visitors.is_of_another(visit, key)) {
+                    any = true;
+                    let why = "the visit's id stands for a visit of another patient in this file; give each visit an id of its own";
+                    out.quarantine(line, Reason::IdReused, why)?;
+                    continue;
+                }
+            }
             if let Some(quick) = &mut state.quick {
                 let mut maker = Maker {
                     map,

@@ -160,7 +160,7 @@ impl Maker<'_, '_> {
         left_out.clear();
         record.set("person_key", key);
         let mut record_key = self.record_key(row, person, None);
-        if row.repeats {
+        if row.repeats || self.is_nameless(row) {
             let n = self.repeats.count(record_key);
             if n > 1 {
                 record_key = self.record_key(row, person, Some(n));
@@ -218,21 +218,39 @@ impl Maker<'_, '_> {
         }
     }
 
+    /// The text that names a row's visit.
+    pub(super) fn visit_of(&self, row: &RowMap) -> Option<&str> {
+        let visit = row.setters.iter().find(|s| s.target == Target::Visit).map(Setter::slots);
+        visit.and_then(|slots| slots.first().copied()).and_then(|slot| self.cells.get(slot)).filter(|id| !id.is_empty())
+    }
+
+    /// Whether the row lacks a part of what tells it from others: what it says is then who it is, as where the mapping names no id.
+    pub(super) fn is_nameless(&self, row: &RowMap) -> bool {
+        match row.table {
+            Table::Patient | Table::Death => false,
+            Table::Visit => self.visit_of(row).is_none(),
+            _ => row.id.iter().any(|slot| self.cells.get(*slot).is_none_or(str::is_empty)),
+        }
+    }
+
     pub(super) fn record_key(&self, row: &RowMap, person: &str, repeat: Option<u32>) -> Key {
         let mut id = Vec::with_capacity(8);
         id.push(row.constant_code.as_str());
         match row.table {
             Table::Patient | Table::Death => id.push(person),
-            Table::Visit => {
-                let visit = row.setters.iter().find(|s| s.target == Target::Visit).map(Setter::slots);
-                let slot = visit.and_then(|slots| slots.first().copied());
-                id.push(slot.and_then(|slot| self.cells.get(slot)).unwrap_or(""));
-            }
+            Table::Visit => match self.visit_of(row) {
+                Some(visit) => id.push(visit),
+                None => {
+                    id.extend(["no id", person]);
+                    let said = row.setters.iter().flat_map(Setter::slots);
+                    id.extend(said.map(|slot| self.cells.get(slot).unwrap_or("")));
+                }
+            },
             _ => {
                 id.push(person);
                 id.extend(row.apart.as_deref());
                 id.extend(row.id.iter().map(|slot| self.cells.get(*slot).unwrap_or("")));
-                if row.repeats {
+                if row.repeats || self.is_nameless(row) {
                     // What the row says is part of who it is, so that it does not matter how rows are cut into files.
                     let said = row.setters.iter().flat_map(Setter::slots);
                     id.extend(said.map(|slot| self.cells.get(slot).unwrap_or("")));

@@ -284,7 +284,8 @@ impl Quick {
             return Ok(Taken::Slow);
         }
         let texts = self.texts(maker);
-        if !self.name(&texts, maker) {
+        // A row without its id is known by all that it says.
+        if !self.name(&texts, maker) || maker.is_nameless(row) {
             return Ok(Taken::Slow);
         }
         match self.known.get(self.name.as_slice()) {

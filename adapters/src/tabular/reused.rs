@@ -3,7 +3,9 @@
 //! Files of patients are looked through before any file is read, so that neither of the two is taken, nor what happened to either,
 //! in whatever file it stands. Where nobody looked through them, the first of the two is, and the second row is not.
 
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::BuildHasher as _;
 use std::sync::{Mutex, PoisonError};
 
 use schema::{Cell, Key, Record};
@@ -55,6 +57,32 @@ impl Reused {
         }
         *before |= sex | born << 2;
         false
+    }
+}
+
+/// Whose the visits of a file are: whoever came first with a visit's id.
+#[derive(Default)]
+pub(super) struct Visitors {
+    hash: RandomState,
+    of: HashMap<u64, u64>,
+}
+
+impl Visitors {
+    /// Whether a visit of that id came before of another person. Of more than are compared it is not known.
+    pub(super) fn is_of_another(&mut self, visit: &str, person: Key) -> bool {
+        let mut half = [0; 8];
+        half.copy_from_slice(&person[..8]);
+        let (visit, person) = (self.hash.hash_one(visit), u64::from_le_bytes(half));
+        let full = self.of.len() >= COMPARED;
+        match self.of.get(&visit) {
+            Some(before) => *before != person,
+            None => {
+                if !full {
+                    self.of.insert(visit, person);
+                }
+                false
+            }
+        }
     }
 }
 

@@ -27,11 +27,31 @@ pub(super) fn estimated(hospitals: &[Hospital]) -> Vec<(String, String)> {
     out
 }
 
+/// Those that show a number at the edge of its range, as of no event, which has no error on the scale of the average.
+fn at_the_edge<'a>(hospitals: &'a [Hospital], term: &str, statistic: &str) -> Vec<&'a str> {
+    let shows = |h: &&Hospital| {
+        let row = h.rows.iter().find(|r| r.term == term && r.statistic == statistic);
+        row.is_some_and(|r| !r.suppressed && r.estimate.is_some() && r.se.is_some() && meta::own(r).is_none())
+    };
+    hospitals.iter().filter(shows).map(|h| h.site.as_str()).collect()
+}
+
 /// The meta-analyses of all that two hospitals or more estimate.
 pub fn rows(hospitals: &[Hospital], confidence: f64) -> Vec<Row> {
     let mut out = Vec::new();
     for (term, statistic) in estimated(hospitals) {
         let (sites, own) = shown(hospitals, &term, &statistic);
+        let edge = at_the_edge(hospitals, &term, &statistic);
+        if !edge.is_empty() {
+            // Without them the average would be of those alone that have events.
+            let why = format!(
+                "{}: nobody or everybody there has it, which logits and logarithms can't average, and an average without would be of those \
+                 alone that have some",
+                edge.join(", ")
+            );
+            out.push(Row::withheld(&term, &format!("{statistic}, random effects"), &why));
+            continue;
+        }
         if let Some(meta) = meta::analyse(&own, confidence) {
             let without: Vec<&str> =
                 hospitals.iter().map(|h| h.site.as_str()).filter(|s| !sites.iter().any(|own| own == s)).collect();
@@ -77,6 +97,18 @@ mod tests {
         assert!(super::rows(&three[..1], 0.95).is_empty());
         assert_eq!(many(&three, "age", "coefficient, fixed effect"), Some(3));
         assert_eq!(many(&three, "age", "coefficient, without b"), Some(2));
+    }
+
+    #[test]
+    fn a_hospital_without_events_is_not_left_out_of_an_average() {
+        let share = |site: &str, p: f64, se: f64| Hospital {
+            site: site.to_owned(),
+            rows: vec![Row::normal("died=yes", "proportion", p, se, 0.0, 1.96)],
+        };
+        let three = [share("a", 0.4, 0.02), share("b", 0.5, 0.02), share("c", 0.0, 0.0)];
+        let told = rows(&three, 0.95);
+        assert!(told.len() == 1 && told[0].suppressed && told[0].note.starts_with("c: nobody"), "{told:?}");
+        assert!(rows(&three[..2], 0.95).iter().any(|r| r.estimate.is_some_and(|p| (p - 0.45).abs() < 0.01)));
     }
 
     #[test]

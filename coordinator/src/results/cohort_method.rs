@@ -34,7 +34,7 @@ use effects::{Effect, effects};
 
 use super::tables::{number_cell, text_cell};
 use super::{AnalysisResult, Provenance, Results, ResultsError};
-use summaries::interval::normal_quantile;
+use summaries::interval::{chi2_p, normal_quantile};
 
 /// A value of a table.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,7 +176,7 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
         let id = Cell::Int(i64::try_from(i + 1).ok());
         let Some(planned) = study.analysis.get(i) else { continue };
         let definition = serde_json::to_string(planned).unwrap_or_default();
-        analyses.rows.push(vec![id.clone(), Cell::Text(a.name.clone()), Cell::Text(definition)]);
+        analyses.rows.push(vec![id.clone(), Cell::Text(a.name.clone()), Cell::Text(definition.clone())]);
         let of_cohort = |term: &str| match a.cohort.as_str() {
             "target" => term.to_owned(),
             cohort => format!("{term} of {cohort}"),
@@ -189,8 +189,19 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
             if !known {
                 triples.rows.push(vec![o, Cell::Int(Some(1)), Cell::Float(None), t, c]);
             }
+            // Two ways to one effect, such as weights and strata of a score, are two analyses: these four are the table's key.
+            let is_there = |id: &Cell, r: &Vec<Cell>| r.first() == Some(id) && r.get(1..4) == Some(keys.as_slice());
+            let mut own = i64::try_from(i + 1).unwrap_or(i64::MAX);
+            while result.rows.iter().any(|r| is_there(&Cell::Int(Some(own)), r)) {
+                own = own.saturating_add(WAYS);
+            }
+            let own = Cell::Int(Some(own));
+            if analyses.rows.iter().all(|r| r.first() != Some(&own)) {
+                let (named, definition) = (format!("{}: {}", a.name, e.of), definition.clone());
+                analyses.rows.push(vec![own.clone(), Cell::Text(named), Cell::Text(definition)]);
+            }
             let row = ratio(results, plan, (a, &planned.what), &e);
-            result.rows.push([vec![id.clone()], keys.to_vec(), row, vec![base.clone()]].concat());
+            result.rows.push([vec![own], keys.to_vec(), row, vec![base.clone()]].concat());
         }
         match &planned.what {
             What::Survival { event, by: Some(by), .. } => {
@@ -255,6 +266,9 @@ pub(super) fn tables(results: &Results, provenance: &Provenance, plan: &Plan) ->
         .filter(|t| !t.rows.is_empty())
         .collect()
 }
+
+/// The ids of an analysis' other ways to an effect are so far apart.
+const WAYS: i64 = 1000;
 
 const RESULT: [&str; 33] = [
     "analysis_id",
@@ -343,6 +357,8 @@ fn ratio(results: &Results, plan: &Plan, (a, planned): (&AnalysisResult, &What),
         |term: &str| find_in(&of_outcome, term, "events").or_else(|| told(&format!("{term}, {outcome}=yes"), "n"));
     // The columns are of 95 %, whatever the study's level.
     let end = |sign: f64| Some((log? + sign * normal_quantile(0.975) * share(rr.se)?).exp());
+    // Where no test is told, Wald's of the logarithm with both parts of its error.
+    let wald = || log.zip(share(rr.se)).filter(|(_, se)| *se > 0.0).map(|(l, se)| chi2_p((l / se).powi(2), 1.0));
     let privacy = &plan.study.privacy;
     let private = a.epsilon.is_finite() && !results.simulation;
     let mechanism = match (private, privacy.aggregation) {
@@ -354,7 +370,7 @@ fn ratio(results: &Results, plan: &Plan, (a, planned): (&AnalysisResult, &What),
         value(rr.estimate),
         value(end(-1.0)),
         value(end(1.0)),
-        Cell::Float(shown(effect.p)),
+        Cell::Float(shown(effect.p).or_else(wald)),
         count(told(target, "n")),
         count(told(comparator, "n")),
         count(days(target)),

@@ -143,11 +143,15 @@ pub(super) fn unsaid(table: Table, column: &str) -> Option<&'static str> {
         (Table::Visit, "status") => {
             "CASE WHEN coalesce(open, end_date IS NULL AND start_date IS NOT NULL) THEN 'preliminary' ELSE 'final' END"
         }
+        // Nobody said of what class a visit is that was opened again: an outpatient's, as that of a class that is not known.
+        (Table::Visit, "class") => "'OP'",
+        (Table::DrugExposure, "kind") => "'reported'",
         (_, "status") => "'final'",
         (Table::Patient, "sex") => "'U'",
         (Table::Patient, "age_capped") => "false",
         (Table::Condition, "role") => "'secondary'",
         (Table::Condition, "verification") => "'confirmed'",
+        (Table::Measurement, "comparator") => "'eq'",
         (Table::Death, "death_source") => "'ehr'",
         _ => return None,
     })

@@ -107,7 +107,14 @@ fn latest(table: Table, folded: bool, people: &Merged, gone: bool, starts: bool)
             Some(otherwise) => format!("coalesce({0}, {otherwise}) AS {0}", c.name),
             None => c.name.to_owned(),
         };
-        format!("SELECT {} FROM folded", table.columns().map(said).collect::<Vec<_>>().join(", "))
+        // One record that lacks what every row has must not keep gold from all others.
+        let sound: Vec<String> = table
+            .columns()
+            .filter(|c| !c.nullable && fold::unsaid(table, c.name).is_none())
+            .map(|c| format!("{} IS NOT NULL", c.name))
+            .collect();
+        let said = table.columns().map(said).collect::<Vec<_>>().join(", ");
+        format!("SELECT {said} FROM folded WHERE {}", sound.join(" AND "))
     } else {
         format!(
             "SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY record_key ORDER BY {}) AS place \

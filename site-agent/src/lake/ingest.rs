@@ -486,7 +486,10 @@ impl Lake {
         for path in &all {
             let name = open.name_of(path);
             if !open.accepts(&name, path) {
-                report.ignored.push(name);
+                // A dictionary is read with the files that name it.
+                if !adapter.lends(&name) {
+                    report.ignored.push(name);
+                }
                 continue;
             }
             let hash = match run.hash(path) {
@@ -557,6 +560,8 @@ impl Lake {
                 bronze::unchanged(path, &hash)?;
             }
             let written = sink.finish()?;
+            // A file that is mostly rejected is no snapshot of anything: what was read of it before stays.
+            let sound = read.quarantined <= read.records && !is_unread(read.records, read.skipped, read.quarantined);
             let ingested = Ingested {
                 source: source.name.clone(),
                 file: name.clone(),
@@ -571,7 +576,7 @@ impl Lake {
                 linkage: context.linkage.as_deref().filter(|_| links).map(LinkageKey::id),
                 at_micros: context.ingest_micros,
                 whole: written.whole,
-                snapshot: source.is_snapshot() && written.whole,
+                snapshot: source.is_snapshot() && written.whole && sound,
                 schema: schema::version::VERSION.to_owned(),
                 surveyed: adapter.surveyed(),
             };

@@ -328,6 +328,15 @@ impl Lake {
                 std::fs::remove_file(&path).map_err(|e| file_error(&path, &e))?;
             }
         }
+        // What queries put on the disk holds patients' rows, and a process that was killed took none of it away.
+        for spill in
+            [Some(self.root.join("spill")), self.root.parent().map(|state| state.join("spill"))].into_iter().flatten()
+        {
+            match std::fs::remove_dir_all(&spill) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(file_error(&spill, &e)),
+                _ => {}
+            }
+        }
         Ok(())
     }
 }

@@ -203,7 +203,9 @@ pub fn rehearse(
         for path in &all {
             let name = open.name_of(path);
             if !open.accepts(&name, path) {
-                out.ignored.push(name);
+                if !open.adapter.lends(&name) {
+                    out.ignored.push(name);
+                }
                 continue;
             }
             let mut file =

@@ -1,6 +1,6 @@
 //! What is wrong with a study's analyses: names, features that do not fit, settings out of range.
 
-use super::{Checker, distinct, fixed, near, regressions, times, training};
+use super::{Checker, distinct, fixed, near, regressions, settled, times, training};
 use crate::analysis::{Analysis, MOST_DAYS, What};
 use crate::compile;
 use crate::feature::Shape;
@@ -54,6 +54,7 @@ impl Checker<'_> {
             regressions::check(&mut place, &a.what);
             regressions::propensity(&mut place, &a.what);
             fixed::check(&mut place, a);
+            settled::check(&mut place, a);
             training::check(&mut place, &a.what);
             if before == self.problems.len()
                 && self.problems.is_empty()
@@ -200,6 +201,16 @@ fn of_its_kind(place: &mut Place<'_, '_>, what: &What) {
         }
         What::Table1 { by: Some(by), .. } => {
             place.wants("by", by, category, "a category, and arms are one", "give the feature levels");
+        }
+        What::Survival { by: None, strata, weight, .. } => {
+            let alone =
+                [("strata", strata.is_some()), ("weight", *weight != summaries::survival::log_rank::Weight::default())];
+            for (setting, _) in alone.into_iter().filter(|(_, given)| *given) {
+                let message = format!(
+                    "{setting} is of the test between groups, and the analysis names none; the curve is of all"
+                );
+                place.say(setting, message, "name the groups, by = \"...\", or leave it out");
+            }
         }
         What::Pca { of, .. } => {
             for f in of {

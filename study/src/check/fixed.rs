@@ -30,7 +30,7 @@ fn together(criteria: &[Criterion]) -> Option<Sexes<'_>> {
 }
 
 /// Whether patients of a sex can be in a cohort, by its criteria and those of its arms.
-fn lets_in(study: &Study, cohort: &Cohort, sex: &str) -> bool {
+pub(super) fn lets_in(study: &Study, cohort: &Cohort, sex: &str) -> bool {
     let excluded = cohort.exclusion.iter().any(|c| matches!(c, Criterion::Sex(s) if s.sex.iter().any(|s| s == sex)));
     let mut arms = cohort.arms.iter().filter_map(|a| study.cohorts.get(a)).peekable();
     let by_arms = arms.peek().is_none() || arms.any(|a| a.arms.is_empty() && lets_in(study, a, sex));

@@ -3,12 +3,50 @@
 use super::Problem;
 use crate::analysis::{Analysis, What};
 use crate::compile;
-use crate::feature::Shape;
+use crate::feature::{Feature, Shape};
 use crate::spec::Study;
 
 /// The notes of a study that has no problems.
 pub fn notes(study: &Study) -> Vec<Problem> {
-    study.analysis.iter().enumerate().flat_map(|(i, a)| of_one(study, a, &i.to_string())).collect()
+    let each = study.analysis.iter().enumerate();
+    each.flat_map(|(i, a)| {
+        let index = i.to_string();
+        [of_one(study, a, &index), censored(study, a, &index), score(study, a, &index)].into_iter().flatten()
+    })
+    .collect()
+}
+
+/// The features of yes and no that an analysis takes for outcomes, with the setting.
+fn outcomes(what: &What) -> Vec<(&'static str, &str)> {
+    match what {
+        What::Propensity { outcomes, .. } => outcomes.iter().map(|o| ("outcomes", o.as_str())).collect(),
+        What::MantelHaenszel { outcome, .. } | What::Logistic { outcome, .. } => vec![("outcome", outcome)],
+        What::Crosstab { by } => by.iter().map(|f| ("by", f.as_str())).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether the end of a follow-up is taken for a yes or no, whoever was lost before.
+fn censored(study: &Study, a: &Analysis, index: &str) -> Option<Problem> {
+    let is_end = |f: &str| matches!(study.features.get(f), Some(Feature::FollowedBy { .. } | Feature::FirstOf { .. }));
+    let (setting, name) = outcomes(&a.what).into_iter().find(|(_, f)| is_end(f))?;
+    let message = format!(
+        "whoever leaves before the horizon without '{name}' counts as without it: where groups are followed for different times, they \
+         differ by that"
+    );
+    let remedy = "use survival, cox or rate; or a feature of the kind has in a cohort that is observed throughout its window \
+                  (after_obs_days), without an exit";
+    Some(Problem::at(&["analysis", index, setting], message, remedy))
+}
+
+/// Whether a score is of all hospitals as one.
+fn score(study: &Study, a: &Analysis, index: &str) -> Option<Problem> {
+    let What::Propensity { formula, .. } = &a.what else { return None };
+    let named = formula.features.iter().any(|f| matches!(study.features.get(f), Some(Feature::Hospital { .. })));
+    let message = "the score has one intercept for all hospitals: where they treat differently and their patients fare differently, that \
+                   is taken for the treatment";
+    let remedy = "add a feature of the kind hospital, whose levels name the sites, to features";
+    (!named).then(|| Problem::at(&["analysis", index, "features"], message, remedy))
 }
 
 fn of_one(study: &Study, a: &Analysis, index: &str) -> Option<Problem> {

@@ -50,6 +50,16 @@ pub(super) fn contradiction(inclusion: &[Criterion], exclusion: &[Criterion]) ->
     if wanted.iter().any(|c| barred.contains(c)) {
         return Some("the same criterion includes and excludes".to_owned());
     }
+    let days = |c: &&&Criterion| match c {
+        Criterion::Has(h) => {
+            h.at_least.zip(h.within).is_some_and(|(n, [a, b])| i64::from(n) > i64::from(b) - i64::from(a) + 1)
+        }
+        _ => false,
+    };
+    if let Some(Criterion::Has(h)) = wanted.iter().find(days) {
+        let (n, table) = (h.at_least.unwrap_or_default(), &h.has);
+        return Some(format!("it wants {table} on {n} different days, and its window has fewer"));
+    }
     let age = |c: &&Criterion| if let Criterion::Age(Age { age }) = c { Some(*age) } else { None };
     let ages: Vec<[i64; 2]> = wanted.iter().filter_map(age).collect();
     let (low, high) = ages.iter().fold((0, i64::MAX), |(l, h), [a, b]| (l.max(*a), h.min(*b)));

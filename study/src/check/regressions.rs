@@ -72,6 +72,11 @@ pub(super) fn number(shape: &Shape) -> bool {
 
 /// Says what is wrong with a formula's splines; interactions are said by the compiler.
 pub(super) fn formula(place: &mut Place<'_, '_>, formula: &Formula) {
+    for (i, [a, b]) in formula.interactions.iter().enumerate() {
+        if formula.interactions.iter().take(i).any(|[c, d]| (a, b) == (c, d) || (a, b) == (d, c)) {
+            place.say("interactions", format!("the interaction of '{a}' and '{b}' is named twice"), "leave one");
+        }
+    }
     for (i, spline) in formula.splines.iter().enumerate() {
         let name = &spline.feature;
         if !formula.features.contains(name) {

@@ -12,6 +12,9 @@ pub(super) fn check(place: &mut Place<'_, '_>, a: &Analysis) {
     if let Some((key, time, event)) = follow_up(&a.what) {
         partners(place, key, time, event);
     }
+    if let What::Rate { events, time, .. } = &a.what {
+        at_risk(place, events, time);
+    }
     match &a.what {
         What::Survival { time, horizon, at, tau, .. } => {
             let last = last(place, time, *horizon);
@@ -67,7 +70,10 @@ fn partners(place: &mut Place<'_, '_>, key: &str, time: &str, event: &str) {
         Feature::TimeToFirst { .. } | Feature::FirstOf { .. } => Some(false),
         _ => None,
     };
-    let (Some(of_time), Some(of_event)) = (single(t), single(e)) else { return };
+    let (of_time, of_event) = (single(t), single(e));
+    if of_time.is_none() && of_event.is_none() {
+        return;
+    }
     if of_time != of_event {
         let remedy = "use follow_up with followed_by, and time_to_first with first_of";
         place.say(key, format!("'{time}' and '{event}' are of different kinds of follow-up"), remedy);
@@ -87,6 +93,40 @@ fn partners(place: &mut Place<'_, '_>, key: &str, time: &str, event: &str) {
     }
 }
 
+/// Events are counted in the time at risk that they are divided by.
+fn at_risk(place: &mut Place<'_, '_>, events: &str, time: &str) {
+    let study = place.checker.study;
+    let (Some(e), Some(t)) = (study.features.get(events), study.features.get(time)) else { return };
+    let Feature::FollowUp { table, set, filter, from, horizon, .. } = t else {
+        if matches!(e, Feature::FollowedBy { .. }) {
+            let remedy = "take a time of the kind follow_up with the same settings";
+            place.say("time", format!("'{events}' ends a follow-up, and '{time}' is none"), remedy);
+        }
+        return;
+    };
+    match e {
+        Feature::FollowedBy { .. } => partners(place, "events", time, events),
+        Feature::Count { table: of, set: codes, filter: which, window, .. } => {
+            let all =
+                [i32::try_from(*from), i32::try_from(from.saturating_add(*horizon))].map(Result::unwrap_or_default);
+            if (of, codes, which) == (table, set, filter) {
+                let message =
+                    format!("'{time}' ends with the first event, and '{events}' counts those after it as well");
+                let remedy = "take the follow-up of what ends the time at risk, such as table = \"death\", or events of the kind followed_by";
+                place.say("events", message, remedy);
+            } else if *window != Some(all) {
+                let [first, last] = all;
+                let message = format!("'{events}' is not counted on the days of '{time}', {first} to {last}");
+                place.say("events", message, format!("give it window = [{first}, {last}]"));
+            }
+        }
+        _ => {
+            let remedy = "use followed_by with the same settings, or a count of the same days";
+            place.say("events", format!("'{events}' is not counted in the time at risk of '{time}'"), remedy);
+        }
+    }
+}
+
 fn last(place: &Place<'_, '_>, time: &str, horizon: Option<f64>) -> f64 {
     let upper = if let Some(Shape::Real { upper, .. }) = place.shape(time) { upper } else { f64::INFINITY };
     horizon.unwrap_or(upper)
@@ -103,7 +143,12 @@ fn told(place: &mut Place<'_, '_>, at: &[f64], last: f64) {
 /// Nobody has anything after they have left.
 fn behind_the_exit(place: &mut Place<'_, '_>, a: &Analysis) {
     let study = place.checker.study;
-    let Some(days) = study.cohorts.get(&a.cohort).and_then(|c| c.exit.days) else { return };
+    let Some(cohort) = study.cohorts.get(&a.cohort) else { return };
+    // Of arms, the one that stays longest.
+    let arms: Vec<Option<i32>> =
+        cohort.arms.iter().filter_map(|c| study.cohorts.get(c)).map(|arm| arm.exit.days).collect();
+    let of_arms = if arms.iter().all(Option::is_some) { arms.into_iter().flatten().max() } else { None };
+    let Some(days) = cohort.exit.days.into_iter().chain(of_arms).min() else { return };
     for name in a.what.features() {
         let begins = match study.features.get(&name) {
             Some(

@@ -4,7 +4,7 @@
 //! the bin, which misses it by a hundredth at most, and by far less on average. A threshold lies at the nearest edge of a bin.
 
 use summaries::estimate::patients;
-use summaries::interval::proportion;
+use summaries::interval::{proportion, score};
 use summaries::{
     AccumulateError, Curve, Estimate, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Row, Sensitivity,
     Statistic,
@@ -167,9 +167,9 @@ fn calibration(cell: &dyn Fn(bool, usize) -> f64, variance: f64, reporting: &Rep
     let point = |b: usize| {
         let (n, y) = (cell(false, b) + cell(true, b), cell(true, b));
         (n >= least).then(|| {
-            let (p, s, d) = proportion(y, n, variance, 2.0 * variance, variance);
-            let half = reporting.z() * s.hypot(d);
-            [middle(b), p, (p - half).max(0.0), (p + half).min(1.0)]
+            let (p, _, noise) = proportion(y, n, variance, 2.0 * variance, variance);
+            let (low, high) = score(p, n, noise, reporting.z());
+            [middle(b), p, low, high]
         })
     };
     Curve {

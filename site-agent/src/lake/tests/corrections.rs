@@ -40,6 +40,20 @@ pub(super) async fn gold(messages: &[String], table: &str, column: &str) -> Vec<
     want
 }
 
+/// A visit that was cancelled and is opened again by a message that does not say of what class it is, or says none that is known: gold is
+/// built, of this patient and of everybody else.
+#[tokio::test]
+async fn a_visit_that_is_opened_again_without_a_class_is_in_gold() {
+    let admit = |time: &str, class: &str| {
+        message("ADT^A01", time, time, &[PID, &STAY.replacen("|I|", &format!("|{class}|"), 1)])
+    };
+    let cancel = message("ADT^A11", "0900", "2", &[PID, STAY]);
+    for class in ["", "Q"] {
+        let three = [admit("0800", "I"), cancel.clone(), admit("1000", class)];
+        assert_eq!(gold(&three, "visit", "class").await, ["OP"], "{class:?}");
+    }
+}
+
 fn oru(time: &str, control: &str, obx: &str) -> String {
     message("ORU^R01", time, control, &[PID, "OBR|1||L1^LAB|1^C^LN|||20220101", obx])
 }

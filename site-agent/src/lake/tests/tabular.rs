@@ -444,3 +444,63 @@ async fn a_death_in_the_hospital_counts_where_no_registry_tells_it() {
         ["2180-03-04 day ehr", "2180-03-05 second ehr", "2180-03-06 second disposition"]
     );
 }
+
+/// What has no id of its own is all that it says, and not one with all others that have none.
+#[tokio::test]
+async fn rows_without_an_id_stay_apart() {
+    let person = "person_id,gender_concept_id,year_of_birth\n1,8507,1950\n2,8532,1960\n";
+    let measured = "measurement_id,person_id,measurement_concept_id,measurement_date,value_as_number,measurement_source_value\n\
+                    ,1,0,2020-01-01,5,x\n,1,0,2020-01-01,6,x\n,1,0,2020-01-01,6,x\n7,1,0,2020-01-01,8,x\n7,1,0,2020-01-01,9,x\n";
+    let visits = "visit_occurrence_id,person_id,visit_concept_id,visit_start_date,visit_end_date\n\
+                  ,1,9201,2020-01-01,2020-01-03\n,2,9201,2020-02-01,2020-02-03\n";
+    let files = [("person.csv", person), ("measurement.csv", measured), ("visit_occurrence.csv", visits)];
+    let hospital = Hospital::of("format = \"omop\"", &files);
+    hospital.ingest().await;
+    assert_eq!(hospital.rows(Table::Measurement, &["value_num"]), ["5.0", "6.0", "6.0", "9.0"]);
+    assert_eq!(hospital.rows(Table::Visit, &["start_date"]), ["2020-01-01", "2020-02-01"]);
+}
+
+/// The second of two patients with one visit's id is told, and takes nothing away. So is a class that is not known.
+#[tokio::test]
+async fn a_visit_is_of_one_patient_and_of_a_known_class() {
+    let person = "person_id,gender_concept_id,year_of_birth\n1,8507,1950\n2,8532,1960\n";
+    let visits = "visit_occurrence_id,person_id,visit_concept_id,visit_start_date,visit_end_date\n\
+                  7,1,9201,2020-01-01,2020-01-03\n7,2,9201,2020-02-01,2020-02-03\n8,2,12345,2020-03-01,2020-03-01\n9,2,0,2020-03-02,2020-03-02\n";
+    let hospital = Hospital::of("format = \"omop\"", &[("person.csv", person), ("visit_occurrence.csv", visits)]);
+    let report = hospital.ingest().await;
+    let kept = hospital.rows(Table::Visit, &["start_date", "class"]);
+    assert_eq!(kept, ["2020-01-01 IP", "2020-03-01 OP", "2020-03-02 OP"]);
+    let told: String = report
+        .files
+        .iter()
+        .filter_map(|f| f.quarantine.as_ref())
+        .map(|q| std::fs::read_to_string(q).unwrap())
+        .collect();
+    assert_eq!(told.lines().filter(|l| !l.is_empty()).count(), 2, "{told}");
+    assert!(told.contains("id_reused") && told.contains("unmapped"), "{told}");
+}
+
+/// A whole snapshot of which nothing, or less than half, can be taken replaces nothing.
+#[tokio::test]
+async fn a_snapshot_that_is_mostly_rejected_takes_nobodys_place() {
+    let person = "person_id,gender_concept_id,year_of_birth\n1,8507,1950\n";
+    let head =
+        "measurement_id,person_id,measurement_concept_id,measurement_date,value_as_number,measurement_source_value\n";
+    let good = format!("{head}1,1,0,2020-01-01,5,x\n2,1,0,2020-01-02,6,x\n3,1,0,2020-01-03,7,x\n");
+    let files = [("person.csv", person), ("measurement.csv", good.as_str())];
+    let hospital = Hospital::of("format = \"omop\"\nsnapshot = true", &files);
+    hospital.ingest().await;
+    let values = || hospital.rows(Table::Measurement, &["value_num"]);
+    assert_eq!(values().len(), 3);
+    for bad in [
+        "1,,0,2020-01-01,5,x\n2,,0,2020-01-02,6,x\n",
+        "4,1,0,2020-01-01,9,x\n5,,0,2020-01-02,6,x\n6,,0,2020-01-02,6,x\n",
+    ] {
+        hospital.write("measurement.csv", &format!("{head}{bad}"));
+        hospital.ingest().await;
+        assert!(values().len() >= 3, "{bad}: {:?}", values());
+    }
+    hospital.write("measurement.csv", &format!("{head}8,1,0,2020-01-01,4,x\n"));
+    hospital.ingest().await;
+    assert_eq!(values(), ["4.0"], "a sound one does");
+}
