@@ -38,9 +38,25 @@ pub struct Analysis {
     /// Whether each hospital's own private estimate is told as well, with a meta-analysis of them. The hospitals must allow it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_hospital: bool,
+    /// Features that other analyses of the same round read of the same patients: columns behind its own. Never written.
+    #[serde(skip)]
+    pub beside: Vec<String>,
     /// What to do.
     #[serde(flatten)]
     pub what: What,
+}
+
+impl Analysis {
+    /// The features that its patients are asked for, in the order of their columns.
+    pub fn columns(&self) -> Vec<String> {
+        let mut out = self.what.features();
+        for feature in &self.beside {
+            if !out.contains(feature) {
+                out.push(feature.clone());
+            }
+        }
+        out
+    }
 }
 
 fn words(list: &[&str]) -> schemars::Schema {
