@@ -148,7 +148,12 @@ pub fn collect(
             study::spec::Aggregation::Secure => "secure".to_owned(),
         },
         burned: u32::try_from(burned.len()).unwrap_or(u32::MAX),
-        mechanism: if simulation { "none" } else { "discrete-gaussian" }.to_owned(),
+        mechanism: match study::budget::series(study) {
+            _ if simulation => "none",
+            Some(series) => series.word(),
+            None => "discrete-gaussian",
+        }
+        .to_owned(),
         schema: study.schema.clone(),
         started: Micros(state.submitted_micros).to_string(),
         finished: Micros(state.updated_micros).to_string(),

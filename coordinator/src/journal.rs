@@ -105,6 +105,13 @@ pub struct Checkpoint {
     pub finished_micros: i64,
 }
 
+impl Checkpoint {
+    /// The sites whose releases are in.
+    pub fn sites(&self) -> Vec<String> {
+        self.releases.keys().map(ToString::to_string).collect()
+    }
+}
+
 /// The journal of a coordinator.
 #[derive(Clone)]
 pub struct Journal {

@@ -30,6 +30,8 @@ pub struct Terms {
     pub rho_nano: u64,
     /// The parts.
     pub parts: Vec<Expected>,
+    /// The mechanism's word.
+    pub mechanism: &'static str,
     /// Whether releases without noise are taken: in a simulation alone.
     pub simulation: bool,
 }
@@ -123,7 +125,7 @@ impl Merge {
         if m.rho_nano != if m.reused.is_some() { 0 } else { self.terms.rho_nano } {
             return no("other_charge", "charge is not the plan's");
         }
-        let noisy = m.mechanism == "discrete-gaussian";
+        let noisy = m.mechanism == self.terms.mechanism;
         let simulated = self.terms.simulation && m.mechanism == "none";
         if !noisy && !simulated {
             return no("other_mechanism", "mechanism is not the plan's");
@@ -222,7 +224,14 @@ mod tests {
 
     fn terms(lanes: usize) -> Terms {
         let parts = vec![Expected { name: "a".into(), lanes, sigma: 2.0 }];
-        Terms { plan_hash: Hash([1; 32]), parameters_hash: Hash([2; 32]), rho_nano: 5, parts, simulation: false }
+        Terms {
+            plan_hash: Hash([1; 32]),
+            parameters_hash: Hash([2; 32]),
+            rho_nano: 5,
+            parts,
+            mechanism: "discrete-gaussian",
+            simulation: false,
+        }
     }
 
     fn release(site: usize, lanes: Vec<i64>) -> (SiteId, Release) {
@@ -284,6 +293,9 @@ mod tests {
         let mut none = good.clone();
         none.manifest.mechanism = "none".into();
         assert_eq!(merge.check(&none).unwrap_err().code, "other_mechanism");
+        let mut tree = good.clone();
+        tree.manifest.mechanism = "discrete-gaussian-tree".into();
+        assert_eq!(merge.check(&tree).unwrap_err().code, "other_mechanism");
         assert_eq!(merge.check(&release(0, vec![1, 2]).1).unwrap_err().code, "other_shape");
     }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounting::Rho;
 use crate::accounting::orders::ORDERS;
+use crate::continual::Continual;
 use crate::cost::{Cost, DeltaSlot};
 
 /// The year in which a block's patients entered.
@@ -125,6 +126,8 @@ pub struct Charge {
     /// What the noise is drawn for: the cost's own, or a part of what was paid before.
     noise: Rho,
     blocks: Vec<Block>,
+    /// Where noises of a series hang together: then [`Charge::rho`] is of one that is drawn, and no other noise may be.
+    series: Option<Continual>,
 }
 
 /// Releases that were paid for at once: a patient is in so many of them at most, whichever these are.
@@ -136,12 +139,23 @@ pub struct Charge {
 pub struct Prepaid {
     whole: Rho,
     most: u32,
+    series: Option<Continual>,
 }
 
 impl Prepaid {
     /// `whole` for releases of which a patient is in `most`, at least one.
     pub fn new(whole: Rho, most: u32) -> Prepaid {
-        Prepaid { whole, most: most.max(1) }
+        Prepaid { whole, most: most.max(1), series: None }
+    }
+
+    /// `whole` for a series of windows with correlated noise.
+    pub fn series(whole: Rho, series: Continual) -> Prepaid {
+        Prepaid { whole, most: 1, series: Some(series) }
+    }
+
+    /// How the noises hang together, where they do.
+    pub fn correlated(&self) -> Option<Continual> {
+        self.series
     }
 
     /// What is paid at once.
@@ -149,16 +163,17 @@ impl Prepaid {
         Cost::gaussian(self.whole)
     }
 
-    /// What the noise of one release is drawn for.
+    /// What the noise of one release is drawn for. Of a series it is what one noise that is drawn would cost alone; all of them together
+    /// cost [`Continual::squared`] times as much, since a patient is in so many of the strategy's sums.
     pub fn noise(&self) -> Rho {
-        self.whole.share(1.0, f64::from(self.most))
+        self.whole.share(1.0, self.series.map_or(f64::from(self.most), |series| series.squared()))
     }
 
     /// A charge of nothing for one of the releases; `None` unless each of the blocks has paid for them all.
     pub fn charge(&self, paid: &[(Block, Rho)]) -> Option<Charge> {
         let all = !paid.is_empty() && paid.iter().all(|(_, rho)| *rho >= self.whole);
         let blocks = paid.iter().map(|(block, _)| *block).collect();
-        all.then(|| Charge { cost: Cost::default(), noise: self.noise(), blocks })
+        all.then(|| Charge { cost: Cost::default(), noise: self.noise(), blocks, series: self.series })
     }
 }
 
@@ -171,6 +186,11 @@ impl Charge {
     /// What Gaussian noise is drawn for.
     pub fn rho(&self) -> Rho {
         self.noise
+    }
+
+    /// The series of which the release is a window, where the noises hang together.
+    pub fn series(&self) -> Option<Continual> {
+        self.series
     }
 
     /// Of which blocks.
@@ -243,7 +263,7 @@ impl PrivacyFilter {
         for (block, spent) in blocks {
             self.holds(&cost, *block, spent)?;
         }
-        Ok(Charge { noise: cost.rho, cost, blocks: blocks.iter().map(|(b, _)| *b).collect() })
+        Ok(Charge { noise: cost.rho, cost, blocks: blocks.iter().map(|(b, _)| *b).collect(), series: None })
     }
 }
 

@@ -15,6 +15,7 @@
 //!
 //! * [`cost`], [`filter`], [`accounting`]: what is spent, what may be, what it means.
 //! * [`mechanism`], [`discrete_gaussian`], [`discrete_laplace`], [`stability`], [`presence`], [`sampler`]: the noise.
+//! * [`continual`]: noise of a series of windows that takes part of itself back.
 //! * [`distributed`], [`secagg`]: noise in shares, and sums that show no site's part.
 //! * [`audit`]: what an attack that worked proves about ε.
 //! * [`manual`]: how such systems fail, and what prevents it here.
@@ -24,6 +25,7 @@
 
 pub mod accounting;
 pub mod audit;
+pub mod continual;
 pub mod cost;
 pub mod discrete_gaussian;
 pub mod discrete_laplace;
@@ -39,6 +41,7 @@ pub mod simulation;
 pub mod stability;
 
 pub use accounting::{Delta, Epsilon, Rho};
+pub use continual::{Continual, Correlation};
 pub use cost::{Cost, DeltaSlot};
 pub use discrete_gaussian::DiscreteGaussian;
 pub use discrete_laplace::DiscreteLaplace;

@@ -5,6 +5,7 @@ use summaries::{Lanes, Sensitivity};
 use zeroize::Zeroize as _;
 
 use crate::accounting::Rho;
+use crate::continual::{Continual, History};
 use crate::filter::Charge;
 use crate::sensitive::{Released, Sensitive};
 
@@ -95,6 +96,12 @@ pub enum MechanismError {
     /// The charge is too small for any noise scale.
     #[error("the charge of ρ = {0} is too small to release with")]
     Charge(Rho),
+    /// The noises of a series hang together, and the release was asked for without; or the other way round.
+    #[error("the charge is for another kind of noise")]
+    Series,
+    /// What was drawn for a series before is not there as it was left.
+    #[error("the noises that were drawn for the windows before can't be read")]
+    History,
     /// The sampler failed.
     #[error("the noise sampler failed: {0}")]
     Sampler(String),
@@ -137,6 +144,22 @@ pub trait Mechanism: Send + Sync {
         Ok(Released::new(noised(self, parts, &charge, 1)?))
     }
 
+    /// Noises every part with what a window of a series owes, where the noises hang together: see [`crate::continual`]. What is drawn for it is
+    /// in `history` after, and must be durable before anything leaves. The charge is used up.
+    ///
+    /// # Errors
+    /// The charge is for no such series, or the history is not this series', or as [`Mechanism::release`].
+    fn release_window(
+        &self,
+        window: u32,
+        parts: Vec<Part>,
+        charge: Charge,
+        history: &mut History,
+    ) -> Result<Released<Vec<ReleasedPart>>, MechanismError> {
+        let series = charge.series().filter(|s| window < s.windows()).ok_or(MechanismError::Series)?;
+        Ok(Released::new(in_series(self, &series, (window, charge.rho()), parts, history)?))
+    }
+
     /// The same with this site's part of the noise that `parties` sites share. The charge is used up.
     ///
     /// # Errors
@@ -155,6 +178,9 @@ fn noised<M: Mechanism + ?Sized>(
     charge: &Charge,
     parties: usize,
 ) -> Result<Vec<ReleasedPart>, MechanismError> {
+    if charge.series().is_some() {
+        return Err(MechanismError::Series);
+    }
     let whole: f64 = parts.iter().map(|p| p.weight).sum();
     let mut out = Vec::with_capacity(parts.len());
     for part in parts {
@@ -176,6 +202,58 @@ fn noised<M: Mechanism + ?Sized>(
                 return Err(e);
             }
         }
+    }
+    Ok(out)
+}
+
+/// The parts with the noise of a window. Each noise that is drawn costs `rho` alone.
+fn in_series<M: Mechanism + ?Sized>(
+    mechanism: &M,
+    series: &Continual,
+    (window, rho): (u32, Rho),
+    parts: Vec<Part>,
+    history: &mut History,
+) -> Result<Vec<ReleasedPart>, MechanismError> {
+    let whole: f64 = parts.iter().map(|p| p.weight).sum();
+    let of = |p: &Part| {
+        let share = rho.share(p.weight, whole);
+        scale_of(mechanism.name(), &p.sensitivity, share, 1, p.len()).map(|scale| (scale, share))
+    };
+    let scales = parts.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    let exact = mechanism.name() == MechanismName::None;
+    let lanes = parts.iter().map(Part::len).sum();
+    if !exact {
+        // On the lattice of the integer strategy, where both the noise and what a patient moves are so many times larger.
+        let times = series.whole();
+        let draw = || {
+            let mut all = Vec::with_capacity(lanes);
+            for (part, (scale, share)) in parts.iter().zip(&scales) {
+                let wide = Scale { sigma_nano: scale.sigma_nano * u128::from(times), ..*scale };
+                let l2 = part.sensitivity.l2 * f64::from(times);
+                let mut noise = vec![0; part.len()];
+                mechanism.noise(&mut noise, &wide, &Sensitivity { l2, ..part.sensitivity }, 1, *share)?;
+                all.append(&mut noise);
+            }
+            Ok::<_, MechanismError>(all)
+        };
+        history.filled(window, lanes, draw)?.ok_or(MechanismError::History)?;
+    }
+    let factor = series.window_factor(window);
+    let far = || MechanismError::Sampler("a lane leaves the range of the grid; ask for more noise".to_owned());
+    let mut first = 0;
+    let mut out = Vec::with_capacity(parts.len());
+    for (part, (scale, _)) in parts.into_iter().zip(scales) {
+        let place = first..first + part.len();
+        first = place.end;
+        let noise = match exact {
+            true => vec![0; part.len()],
+            false => history.unfolded(series, window, place).ok_or(MechanismError::History)?,
+        };
+        let sums = zeroize::Zeroizing::new(part.lanes.open().into_values());
+        let told = |(sum, noise): (&i64, &i64)| sum.checked_mul(1 << scale.grid_bits)?.checked_add(*noise);
+        let lanes = sums.iter().zip(&noise).map(told).collect::<Option<Vec<i64>>>().ok_or_else(far)?;
+        let sigma_nano = (scale.sigma_nano as f64 * factor).ceil() as u128;
+        out.push(ReleasedPart { lanes, scale: Scale { sigma_nano, ..scale } });
     }
     Ok(out)
 }

@@ -122,6 +122,12 @@ fn of_arms(study: &Study, arms: &[String]) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
+/// The instant of a row in microseconds since 1970; none where its time of the day is not known.
+fn instant_of(of: Table) -> String {
+    let time = if of == Table::Visit { "coalesce(t_start, t_event)" } else { "t_event" };
+    format!("CASE WHEN t_prec IN ('minute', 'second', 'ms', 'us') THEN CAST({time} AS BIGINT) END")
+}
+
 /// The entries of an entry event; of the occurrence `any`, each that there is.
 fn entry_sql(study: &Study, entry: &Entry) -> Result<String, String> {
     let of = table(&entry.table)?;
@@ -132,17 +138,26 @@ fn entry_sql(study: &Study, entry: &Entry) -> Result<String, String> {
         ));
     }
     let date = of.day();
+    // Windows of hours need the instant beside the day.
+    let (instant, columns) = match entry.instants {
+        Some(_) => (format!(", {} AS instant", instant_of(of)), "day, instant"),
+        None => (String::new(), "day"),
+    };
     // Who is not in the patient table is not counted.
     let mut days = format!(
-        "SELECT DISTINCT e.person_key, e.day FROM (SELECT person_key, {date} AS day FROM {} WHERE {condition}) e \
+        "SELECT DISTINCT e.person_key, {} FROM (SELECT person_key, {date} AS day{instant} FROM {} WHERE {condition}) e \
          JOIN (SELECT DISTINCT person_key FROM patient) p ON p.person_key = e.person_key WHERE e.day IS NOT NULL",
+        columns.split(", ").map(|c| format!("e.{c}")).collect::<Vec<_>>().join(", "),
         of.name()
     );
     if let Some(washout) = entry.washout {
         days = format!(
-            "SELECT person_key, day FROM (SELECT *, lag(day) OVER (PARTITION BY person_key ORDER BY day) AS before FROM ({days})) \
+            "SELECT person_key, {columns} FROM (SELECT *, lag(day) OVER (PARTITION BY person_key ORDER BY {columns}) AS before FROM ({days})) \
              WHERE before IS NULL OR CAST(day AS INT) - CAST(before AS INT) > {washout}"
         );
+    }
+    if let Some([from, to]) = entry.instants {
+        days = format!("SELECT DISTINCT person_key, day FROM ({days}) WHERE instant >= {from} AND instant < {to}");
     }
     if let Some([from, to]) = &entry.between {
         let (from, to) = (quote(from), quote(to));

@@ -127,7 +127,7 @@ pub fn analysis(study: &Study, a: &Analysis, site: &str) -> Result<Queries, Stri
         let features = prevalence::query(study, &event, calendar, *lookback)?;
         return Ok(Queries { cohort, features });
     }
-    of(study, &a.cohort, &a.what.features(), site)
+    of(study, &a.cohort, &a.columns(), site)
 }
 
 /// The same rows, of the patients alone who entered in some years. Years up to `first` are one block.

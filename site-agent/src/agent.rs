@@ -1,5 +1,6 @@
 //! The agent: everything a site does, in one place, for the uplink, the local socket and the command line.
 
+mod correlated;
 mod decide;
 mod live;
 mod participation;
@@ -15,7 +16,7 @@ use privacy::secagg::IdentityKey;
 use privacy::{Mechanism, MechanismName, Part, Presence, Rho, Sensitive};
 use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan};
-use proto::{Hash, RoundId, SecureManifest, StudyId};
+use proto::{Hash, RoundId, StudyId};
 use study::Plan;
 use study::spec::Aggregation;
 use summaries::{Lanes, PartWork};
@@ -369,6 +370,7 @@ impl Agent {
             self.studies.put(&record, None)?;
         }
         self.secure.forget(study)?;
+        correlated::forget(&self.store, study)?;
         self.engine.forget();
         Ok(())
     }
@@ -543,18 +545,12 @@ impl Agent {
             let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
             self.agreed(&order.round.study)?;
             self.not_over(&order.round.study)?;
-            let noise = |charge| match secure {
-                None => Ok(Noised::local(&mechanism.release(parts, charge)?)),
-                Some(attempt) => {
-                    let terms = attempt.terms();
-                    let (threshold, colluders) = (terms.threshold, terms.colluders);
-                    let parties = privacy::distributed::parties(threshold as usize, colluders as usize);
-                    let share = mechanism.share(parts, charge, parties)?;
-                    let scales = share.scales.clone();
-                    let masked = attempt.mask(share, threads)?;
-                    let secure = SecureManifest { instance: attempt.instance(), threshold, colluders };
-                    Ok(Noised::masked(&masked, scales, secure))
-                }
+            let window = correlated::Window::of(&self.store, &plan.study, &order).map_err(|e| self.internal(&e))?;
+            let window = std::cell::RefCell::new(window);
+            let noise = |charge| match (secure, window.borrow_mut().as_mut()) {
+                (Some(attempt), _) => secure_round::masked(attempt, mechanism, parts, charge, threads),
+                (None, Some(window)) => Ok(Noised::local(&window.release(mechanism, parts, charge)?)),
+                (None, None) => Ok(Noised::local(&mechanism.release(parts, charge)?)),
             };
             let also = |t: &mut platform::Transaction| {
                 if let Some(attempt) = secure {
@@ -562,6 +558,9 @@ impl Agent {
                 }
                 if let Some(admitted) = &admitted {
                     admitted.enter(t);
+                }
+                if let Some(window) = window.borrow().as_ref() {
+                    window.enter(t);
                 }
             };
             self.releases

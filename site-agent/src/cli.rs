@@ -26,7 +26,7 @@ use crate::linkage::verbs::{self, LinkageVerb};
 use crate::source::{self, SourceVerb};
 use crate::streaming::verbs::{SavepointVerb, StreamsVerb, inspect};
 use crate::studies::Decision;
-use crate::{enroll, feed, show, streaming, uplink};
+use crate::{enroll, feed, lookup, show, streaming, uplink};
 
 /// The agent of a hospital in a federation: patients' rows stay here, noised sums leave.
 #[derive(Parser)]
@@ -121,6 +121,9 @@ enum Verb {
     /// How far codes are mapped: by table, by concept set, and which codes are left
     #[command(after_help = "Example:\n  site-agent terminology")]
     Terminology,
+    /// Asks the terminology server of [lookup] for codes that are new, now
+    #[command(after_help = "Example:\n  site-agent lookup")]
+    Lookup,
 }
 
 #[derive(Subcommand)]
@@ -294,6 +297,7 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         Verb::Lake => Command::Lake,
         Verb::Quality => Command::Quality,
         Verb::Terminology => Command::Terminology,
+        Verb::Lookup => Command::Lookup,
         Verb::Streams { verb } => Command::Streams { ask: verb.ask() },
         Verb::Savepoint { verb: SavepointVerb::Inspect { file } } => return inspect(file, arguments.json).map(done),
         Verb::Savepoint { verb } => Command::Streams { ask: verb.ask()? },
@@ -430,6 +434,7 @@ async fn serve(config: Config, mechanism: Box<dyn Mechanism>) -> anyhow::Result<
     if let Some(seconds) = agent.config.streams.read_every_seconds {
         tokio::spawn(streaming::read_every(agent.clone(), Duration::from_secs(seconds)));
     }
+    tokio::spawn(lookup::run(agent.clone()));
     let told =
         agent.config.streams.metrics.map(|address| tokio::spawn(streaming::serve_metrics(agent.jobs.clone(), address)));
     let mut told = std::pin::pin!(async move {

@@ -49,6 +49,9 @@ pub struct Config {
     /// Mapping files, the first one with a target for a code first.
     #[serde(default)]
     pub terminology: Vec<adapters::terminology::Settings>,
+    /// A terminology server for codes that no mapping file has.
+    #[serde(default)]
+    pub lookup: Option<crate::lookup::Lookup>,
     /// Units.
     #[serde(default)]
     pub units: Units,
@@ -478,6 +481,14 @@ pub enum ConfigError {
         /// What, and the remedy.
         reason: String,
     },
+    /// What is asked of a terminology server is wrong.
+    #[error("{path}: [lookup]: {reason}")]
+    Lookup {
+        /// The file.
+        path: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
     /// A stream is not as it should be.
     #[error("{path}, [streams] {job}: {reason}")]
     Stream {
@@ -543,6 +554,9 @@ impl Config {
                 let reason = "two sources have this name; a source with postgres needs its own".to_owned();
                 return Err(ConfigError::PulledSource { path, name, reason });
             }
+        }
+        if let Some(reason) = config.lookup.as_ref().and_then(crate::lookup::Lookup::objection) {
+            return Err(ConfigError::Lookup { path, reason });
         }
         config.streams.check().map_err(|(job, reason)| ConfigError::Stream { path, job, reason })?;
         Ok(config)

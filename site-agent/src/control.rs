@@ -20,7 +20,7 @@ use crate::identity::{self, Pins};
 use crate::lake::Standards;
 use crate::ledger::export;
 use crate::studies::Decision;
-use crate::{coverage, preview, quality, streaming};
+use crate::{coverage, lookup, preview, quality, streaming};
 
 /// A command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,6 +85,8 @@ pub enum Command {
     Quality,
     /// How far codes are mapped.
     Terminology,
+    /// Asks the terminology server for codes that are new.
+    Lookup,
     /// The hospital's own streams.
     Streams {
         /// What is asked of them.
@@ -197,6 +199,7 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
             let studies: Vec<study::Study> = plans.map(|(plan, _)| plan.study).collect();
             json!(coverage::run(&agent.config, &agent.lake, &standards, &studies).await?)
         }
+        Command::Lookup => json!(lookup::once(agent).await?),
         Command::Streams { ask } => {
             let jobs = agent.jobs.clone();
             let runtime = tokio::runtime::Handle::current();

@@ -1,6 +1,8 @@
 //! How far the site's codes are mapped: by table and code system, by concept set, and which codes are left. Exact, and for the
 //! site's own staff.
 
+use std::collections::BTreeMap;
+
 use adapters::terminology::FileUse;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int64Type};
@@ -98,6 +100,33 @@ async fn ask(ctx: &SessionContext, sql: &str, texts: usize) -> Result<Vec<(Vec<S
         }
     }
     Ok(out)
+}
+
+/// The codes without a standard one, with how many patients have each in one table; of several tables the most.
+///
+/// # Errors
+/// A query fails. Without gold there is none.
+pub async fn unmapped(config: &Config, lake: &Lake) -> Result<Vec<(String, String, u64)>, LakeError> {
+    let step = |e: &dyn std::fmt::Display| data_error("looking for codes without a standard one", e);
+    let Some(gold) = lake.gold()? else { return Ok(Vec::new()) };
+    let ctx = session::context(&config.limits, &config.state_dir().join("lake/spill")).map_err(|e| step(&e))?;
+    let mut all: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for table in CODED {
+        let files: Vec<_> = lake.gold_file(&gold, table).into_iter().collect();
+        session::register(&ctx, table.name(), table, &files, true).await.map_err(|e| step(&e))?;
+        let sql = format!(
+            "SELECT code_system, code, count(DISTINCT person_key) FROM {} WHERE code IS NOT NULL AND code_system IS NOT NULL \
+             AND std_code IS NULL GROUP BY code_system, code",
+            table.name()
+        );
+        for (words, counts) in ask(&ctx, &sql, 2).await? {
+            let mut words = words.into_iter();
+            let key = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            let most = all.entry(key).or_default();
+            *most = counts.first().copied().unwrap_or_default().max(*most);
+        }
+    }
+    Ok(all.into_iter().map(|((system, code), patients)| (system, code, patients)).collect())
 }
 
 /// Counts over gold, for the concept sets of some studies.

@@ -14,6 +14,7 @@
 //! * [`lake`]: extracts to Parquet, exactly once.
 //! * [`feed`]: live HL7 v2, the one port that an agent may open.
 //! * [`quality`], [`coverage`]: what gold is worth, and how far its codes are mapped; for the site's own staff.
+//! * [`lookup`]: codes that no mapping file has, asked of the hospital's terminology server.
 //! * [`engine`]: cohorts and features by DataFusion.
 //! * [`studies`], [`policy`]: plans, their checks, their approval.
 //! * [`ledger`], [`releases`]: what was spent and what left.
@@ -37,6 +38,7 @@ pub mod identity;
 pub mod lake;
 pub mod ledger;
 pub mod linkage;
+pub mod lookup;
 pub mod policy;
 pub mod preview;
 pub mod pull;

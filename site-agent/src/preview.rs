@@ -94,8 +94,8 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
     // Of a continuous study the example is its first window.
     let windowed =
         Schedule::of(&plan.study).and_then(|s| s.study_at(&plan.study, 0)).unwrap_or_else(|| plan.study.clone());
-    let mut analyses = Vec::new();
-    for (i, (analysis, rounds)) in plan.study.analysis.iter().zip(&allocation).enumerate() {
+    let (mut analyses, apart) = (Vec::new(), study::budget::apart(&plan.study));
+    for (i, (analysis, rounds)) in plan.study.analysis.iter().zip(&allocation).enumerate().take(apart) {
         let program = study::compile::program(&plan.study, i).map_err(|e| invalid(e.to_string()))?;
         let work = program.work(0, &program.first()).map_err(|e| invalid(e.to_string()))?;
         let first = rounds.first().copied().unwrap_or_default();
@@ -162,7 +162,9 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
             rounds: rounds.len() as u32,
             rho: study::budget::cost_of(&plan.study, rounds),
             parts,
-            query: query::analysis(&plan.study, analysis, agent.config.id.as_str()).map_err(invalid)?.text(),
+            query: query::analysis(&plan.study, windowed.analysis.get(i).unwrap_or(analysis), agent.config.id.as_str())
+                .map_err(invalid)?
+                .text(),
         });
     }
     Ok(Preview {

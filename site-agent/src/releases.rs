@@ -340,6 +340,11 @@ impl Releases {
         };
         let cost = charge.cost().clone();
         let noised = noise(charge)?;
+        let series = order.prepaid.and_then(|prepaid| prepaid.correlated());
+        let word = match series.filter(|_| mechanism == MechanismName::DiscreteGaussian) {
+            Some(series) => series.word(),
+            None => mechanism.word(),
+        };
         let part = |(scale, name): (&Scale, &String)| PartManifest {
             name: name.clone(),
             lanes: scale.lanes as u64,
@@ -352,7 +357,7 @@ impl Releases {
             attempt: order.attempt,
             plan_hash: order.plan_hash,
             parameters_hash: order.parameters_hash,
-            mechanism: mechanism.word().to_owned(),
+            mechanism: word.to_owned(),
             rho_nano: cost.rho.nano(),
             entered: ranges(&order.blocks),
             secure: noised.secure,

@@ -162,6 +162,21 @@ pub fn text(command: &Command, value: &Value) -> String {
             }
             let _ = writeln!(out, "gold version {}: {}", text_of(value, "gold_version"), text_of(value, "state"));
         }
+        Command::Lookup => {
+            let n = |key: &str| text_of(value, key);
+            let _ = writeln!(
+                out,
+                "{} codes to ask for, {} answered, {} new or changed, {} failed; gold version {}",
+                n("due"),
+                n("answered"),
+                n("changed"),
+                n("failed"),
+                n("gold_version")
+            );
+            if n("failed") != "0" {
+                let _ = writeln!(out, "the last failure: {}", n("reason"));
+            }
+        }
         Command::Terminology => {
             mapping_files(&mut out, part("files"));
             let _ = writeln!(

@@ -30,6 +30,10 @@ pub struct EventBatch {
     /// Set on the last batch of a whole reading: rows of this channel that it did not bring, of an earlier revision than this and
     /// not before this time, are gone.
     pub whole: Option<(u32, i64)>,
+    /// How many rows the source knows of that it did not bring, since they are older than what is remembered.
+    pub too_old: u64,
+    /// How many rows the source met that it can't read.
+    pub unreadable: u64,
     /// More rows follow that were known at the same moment, such as those of one version of a table: the watermark stands still until
     /// a batch without this.
     pub holds: bool,
@@ -81,6 +85,8 @@ impl EventBatch {
             id: of(&self.id, rows),
             rev: of(&self.rev, rows),
             whole: self.whole,
+            too_old: self.too_old,
+            unreadable: self.unreadable,
             holds: self.holds,
             names: self.names.clone(),
             end: self.end.clone(),

@@ -21,6 +21,9 @@ pub struct Metrics {
     pub(crate) values: AtomicU64,
     pub(crate) blocked_micros: AtomicU64,
     pub(crate) running_micros: AtomicU64,
+    pub(crate) spread: AtomicU64,
+    pub(crate) too_old: AtomicU64,
+    pub(crate) unreadable: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -52,6 +55,12 @@ pub struct Measured {
     pub blocked_micros: u64,
     /// For how long the job has run.
     pub running_micros: u64,
+    /// Rows of groups that had most of the rows, which all shards have summed together.
+    pub spread: u64,
+    /// Rows that became known when they were older than what is remembered, and so were not taken in.
+    pub too_old: u64,
+    /// Rows that a source could not read.
+    pub unreadable: u64,
 }
 
 impl Metrics {
@@ -71,6 +80,9 @@ impl Metrics {
             values: self.values.load(Relaxed),
             blocked_micros: self.blocked_micros.load(Relaxed),
             running_micros: self.running_micros.load(Relaxed),
+            spread: self.spread.load(Relaxed),
+            too_old: self.too_old.load(Relaxed),
+            unreadable: self.unreadable.load(Relaxed),
         }
     }
 }
@@ -94,7 +106,7 @@ impl Measured {
 /// What Prometheus is told: a name, its kind, and how it is read of a job.
 type Gauge = (&'static str, &'static str, fn(&Measured) -> f64);
 
-const GAUGES: [Gauge; 12] = [
+const GAUGES: [Gauge; 15] = [
     ("rows_total", "counter", |m| m.rows as f64),
     ("again_total", "counter", |m| m.again as f64),
     ("aside_total", "counter", |m| m.aside as f64),
@@ -107,6 +119,9 @@ const GAUGES: [Gauge; 12] = [
     ("written_bytes_total", "counter", |m| m.bytes as f64),
     ("state_values", "gauge", |m| m.values as f64),
     ("backpressure_ratio", "gauge", Measured::backpressure),
+    ("spread_rows_total", "counter", |m| m.spread as f64),
+    ("too_old_rows_total", "counter", |m| m.too_old as f64),
+    ("unreadable_rows_total", "counter", |m| m.unreadable as f64),
 ];
 
 /// The counters of jobs as Prometheus reads them (text format 0.0.4), with each job's name as a label.

@@ -43,6 +43,9 @@ pub struct Analysis {
     #[serde(default, skip_serializing_if = "is_zero")]
     #[schemars(range(max = 100))]
     pub own_steps: u32,
+    /// Features that other analyses of the same round read of the same patients: columns behind its own. Never written.
+    #[serde(skip)]
+    pub beside: Vec<String>,
     /// What to do.
     #[serde(flatten)]
     pub what: What,
@@ -50,6 +53,19 @@ pub struct Analysis {
 
 fn is_zero(n: &u32) -> bool {
     *n == 0
+}
+
+impl Analysis {
+    /// The features that its patients are asked for, in the order of their columns.
+    pub fn columns(&self) -> Vec<String> {
+        let mut out = self.what.features();
+        for feature in &self.beside {
+            if !out.contains(feature) {
+                out.push(feature.clone());
+            }
+        }
+        out
+    }
 }
 
 fn words(list: &[&str]) -> schemars::Schema {

@@ -2,11 +2,12 @@
 //! so that every site charges the same without being told.
 
 use privacy::accounting::rho;
-use privacy::{Delta, Epsilon, Prepaid, Rho};
+use privacy::{Continual, Delta, Epsilon, Prepaid, Rho};
 
 use crate::analysis::Analysis;
 use crate::compile;
 use crate::plan::Plan;
+use crate::schedule::Schedule;
 use crate::spec::{Aggregation, Study};
 
 /// The study's ρ at each site. Where a patient may be in m hospitals, each site spends an m-th of what the ε allows with local
@@ -31,13 +32,38 @@ fn whole(study: &Study) -> Rho {
     }
 }
 
+/// What all windows of a continuous study cost: the part of an analysis that is alone.
+fn of_windows(study: &Study) -> Rho {
+    whole(study).share(1.0, 1.0)
+}
+
+/// How the noises of a continuous study's windows hang together, where they do.
+pub fn series(study: &Study) -> Option<Continual> {
+    let stream = study.stream.as_ref().filter(|s| s.emit.len() == 1)?;
+    let (correlation, most) = (stream.noise.correlation()?, stream.windows_per_patient?);
+    Continual::new(correlation, Schedule::of(study)?.windows(), most)
+}
+
+/// By how much the noise of a round is larger than one that is drawn: 1 but in a series whose noises hang together.
+pub fn factor(study: &Study, round: u32) -> f64 {
+    series(study).map_or(1.0, |series| series.window_factor(round))
+}
+
 /// How the windows of a continuous study are paid for, where a patient is in some of them alone: at once.
 pub fn prepaid(study: &Study) -> Option<Prepaid> {
     let stream = study.stream.as_ref()?;
-    let analysis = study.analysis.first()?;
+    let all = of_windows(study);
+    if stream.noise.correlation().is_some() {
+        return Some(Prepaid::series(all, series(study)?));
+    }
     let tellings = u32::try_from(stream.emit.len()).ok()?;
     let most = stream.windows_per_patient?.checked_mul(tellings)?;
-    Some(Prepaid::new(of(study, analysis), most))
+    Some(Prepaid::new(all, most))
+}
+
+/// How many analyses have rounds of their own. Those of a continuous study are told together, in the rounds of the first.
+pub fn apart(study: &Study) -> usize {
+    if study.stream.is_some() { study.analysis.len().min(1) } else { study.analysis.len() }
 }
 
 /// What an analysis costs a patient over all its rounds.
@@ -55,8 +81,18 @@ pub fn cost_of(study: &Study, rounds: &[Rho]) -> Rho {
 pub fn allocate(plan: &Plan) -> Result<Vec<Vec<Rho>>, String> {
     let mut out = Vec::with_capacity(plan.study.analysis.len());
     for (i, analysis) in plan.study.analysis.iter().enumerate() {
-        let own = of(&plan.study, analysis);
+        let windows = plan.study.stream.is_some();
+        if windows && i > 0 {
+            // It is told in the rounds of the first.
+            out.push(Vec::new());
+            continue;
+        }
+        let own = if windows { of_windows(&plan.study) } else { of(&plan.study, analysis) };
         let program = compile::program(&plan.study, i).map_err(|e| e.to_string())?;
+        let correlated = plan.study.stream.as_ref().is_some_and(|s| s.noise.correlation().is_some());
+        if correlated && prepaid(&plan.study).is_none() {
+            return Err("the windows' noises can't hang together as the plan says".to_owned());
+        }
         if let Some(prepaid) = prepaid(&plan.study) {
             out.push(vec![prepaid.noise(); program.rounds() as usize]);
             continue;

@@ -102,6 +102,10 @@ pub struct Entry {
     /// Events between these two days alone, `YYYY-MM-DD`, both included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub between: Option<[String; 2]>,
+    /// Of a window of hours: events from the first instant on and before the second, in microseconds since 1970. An event whose time of the
+    /// day is not known is in none. Never written.
+    #[serde(skip)]
+    pub instants: Option<[i64; 2]>,
 }
 
 /// In a few words, for people.

@@ -2,7 +2,7 @@
 
 mod propensity;
 mod regression;
-mod stream;
+pub(crate) mod stream;
 pub mod training;
 
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub fn columns(study: &Study, a: &crate::analysis::Analysis) -> Option<Vec<Shape
         let on = Shape::Codes { per_patient: days.len() as u32, codes: days };
         return Some(vec![on.clone(), on]);
     }
-    let mut columns = a.what.features().iter().map(|n| shape(study, n)).collect::<Option<Vec<_>>>()?;
+    let mut columns = a.columns().iter().map(|n| shape(study, n)).collect::<Option<Vec<_>>>()?;
     // Not out of the data.
     columns.extend(a.what.holdout().map(|_| Shape::Level { levels: vec!["train".to_owned(), "test".to_owned()] }));
     Some(columns)
@@ -140,14 +140,14 @@ fn most(study: &Study, name: &str) -> Result<f64, String> {
 /// # Errors
 /// The features do not fit.
 pub fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileError> {
-    let once = of_one(study, analysis)?;
-    match (&study.stream, study.analysis.get(analysis)) {
-        (Some(_), Some(a)) => stream::program(study, once, &a.label()),
-        _ => Ok(once),
+    match &study.stream {
+        Some(_) => stream::program(study, analysis),
+        None => of_one(study, analysis),
     }
 }
 
-fn of_one(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileError> {
+/// The program of the analysis at a place by itself.
+pub(crate) fn of_one(study: &Study, analysis: usize) -> Result<Box<dyn Program>, CompileError> {
     let Some(a) = study.analysis.get(analysis) else {
         return Err(CompileError { analysis: analysis.to_string(), reason: "the plan has no such analysis".into() });
     };

@@ -7,13 +7,14 @@ use serde::Serialize;
 use summaries::{Lanes, MergedRelease, MergedRound, OfSite, ProgramError, Row, Step};
 
 use privacy::mechanism::gaussian_sigma;
-use privacy::{Epsilon, Rho, accounting, distributed};
+use privacy::{Continual, Epsilon, Rho, accounting, distributed};
 
 use crate::analysis::What;
 use crate::budget;
 use crate::compile;
 use crate::plan::Plan;
 use crate::spec::{Aggregation, Study};
+use crate::stream::Noise;
 
 /// What an analysis costs and how well it will be known.
 #[derive(Clone, Debug, Serialize)]
@@ -80,6 +81,43 @@ pub struct Needed {
     pub epsilon_secure: Option<f64>,
 }
 
+/// What a kind of noise would be in a continuous study, for a number that a patient moves by 1, over all sites.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NoiseOf {
+    /// `independent`, `tree` or `toeplitz`.
+    pub noise: Noise,
+    /// Whether it is the plan's.
+    pub planned: bool,
+    /// The standard deviation of one window's, at most.
+    pub window: f64,
+    /// That of the sum of all windows.
+    pub all: f64,
+}
+
+/// The kinds of noise side by side, where a patient is in some of the windows and each is told once.
+fn noises(plan: &Plan, sites: usize) -> Vec<NoiseOf> {
+    let Some(stream) = plan.study.stream.as_ref().filter(|s| s.emit.len() == 1 && s.window.is_tumbling()) else {
+        return Vec::new();
+    };
+    let windows = crate::schedule::Schedule::of(&plan.study).map_or(0, |s| s.windows());
+    let Some(most) = stream.windows_per_patient.filter(|_| windows > 1) else { return Vec::new() };
+    let one = gaussian_sigma(1.0, budget::total(plan)) * (sites as f64).sqrt();
+    let kinds = [Noise::Independent, Noise::Tree, Noise::Toeplitz];
+    let of = |noise: Noise| {
+        let (window, all) = match noise.correlation() {
+            None => (f64::from(most).sqrt(), (f64::from(most) * f64::from(windows)).sqrt()),
+            Some(correlation) => {
+                let series = Continual::new(correlation, windows, most)?;
+                let norm = series.squared().sqrt();
+                let window = (0..windows).map(|w| series.window_factor(w));
+                (window.fold(0.0, f64::max) * norm, series.prefix_factor(windows - 1) * norm)
+            }
+        };
+        Some(NoiseOf { noise, planned: noise == stream.noise, window: one * window, all: one * all })
+    };
+    kinds.into_iter().filter_map(of).collect()
+}
+
 /// What a study costs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cost {
@@ -100,6 +138,9 @@ pub struct Cost {
     /// Of a continuous study: its windows, and in how many of them a patient counts at most. The errors are those of each window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub windows: Option<[u32; 2]>,
+    /// Of a continuous study whose windows may have noises that hang together: what each kind of noise would be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub noises: Vec<NoiseOf>,
     /// What the study's data-quality gate costs at each site, beside that, as ε; 0 without one.
     pub gate_epsilon: f64,
 }
@@ -112,13 +153,14 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
     let allocation = budget::allocate(plan)?;
     let privacy = plan.study.privacy;
     let mut analyses = Vec::new();
-    for (i, (analysis, rounds)) in plan.study.analysis.iter().zip(&allocation).enumerate() {
+    for (i, analysis) in plan.study.analysis.iter().enumerate() {
+        let rounds = &own(&plan.study, &allocation, i);
         let z = summaries::interval::normal_quantile(0.5 + plan.study.report.confidence / 2.0);
         let rows = rehearse(plan, i, rounds, sites, patients)?;
         let under = |aggregation| -> Result<Vec<Row>, String> {
             let other = with(plan, privacy.epsilon, aggregation);
-            let rounds = budget::allocate(&other)?;
-            rehearse(&other, i, rounds.get(i).map(Vec::as_slice).unwrap_or_default(), sites, patients)
+            let rounds = own(&other.study, &budget::allocate(&other)?, i);
+            rehearse(&other, i, &rounds, sites, patients)
         };
         let local = under(Aggregation::Local)?;
         // Windows have local noise.
@@ -146,7 +188,10 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
             analysis: analysis.label(),
             withheld: withheld.collect(),
             rounds: rounds.len() as u32,
-            rho: budget::cost_of(&plan.study, rounds),
+            rho: match plan.study.stream {
+                Some(_) => budget::of(&plan.study, analysis),
+                None => budget::cost_of(&plan.study, rounds),
+            },
             expected,
         });
     }
@@ -162,9 +207,22 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
             let most = plan.study.stream.as_ref().and_then(|s| s.windows_per_patient);
             [s.windows(), most.unwrap_or(s.windows())]
         }),
+        noises: noises(plan, sites),
         gate_epsilon: plan.study.dq_gate.as_ref().map_or(0.0, |g| g.epsilon),
         cohorts: plan.study.analysis.iter().map(|a| a.cohort.as_str()).collect::<std::collections::BTreeSet<_>>().len(),
     })
+}
+
+/// The rounds of an analysis: of a continuous study, its share of those in which all are told.
+fn own(study: &Study, allocation: &[Vec<Rho>], analysis: usize) -> Vec<Rho> {
+    let of = |i: usize| allocation.get(i).cloned().unwrap_or_default();
+    match (study.stream.is_some(), study.analysis.get(analysis)) {
+        (true, Some(a)) => {
+            let whole: f64 = study.analysis.iter().map(|a| a.share).sum();
+            of(0).into_iter().map(|rho| rho.share(a.share, whole)).collect()
+        }
+        _ => of(analysis),
+    }
 }
 
 /// A row's error; the noise's alone where it has no other.
@@ -194,8 +252,8 @@ pub fn needed(plan: &Plan, sites: usize, patients: usize, wanted: Wanted) -> Res
     let width = |epsilon: f64, aggregation| -> Result<f64, String> {
         let other = with(plan, epsilon, aggregation);
         let Ok(allocation) = budget::allocate(&other) else { return Ok(f64::INFINITY) };
-        for (i, rounds) in allocation.iter().enumerate() {
-            let rows = rehearse(&other, i, rounds, sites, patients)?;
+        for i in 0..allocation.len() {
+            let rows = rehearse(&other, i, &own(&other.study, &allocation, i), sites, patients)?;
             if let Some(row) = find(&rows, &wanted.term, &wanted.statistic) {
                 return Ok(spread(row).map_or(f64::INFINITY, |se| z * se));
             }
@@ -244,6 +302,8 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
         Aggregation::Local => 1.0,
         Aggregation::Secure => distributed::parties(privacy.threshold(sites), privacy.colluders as usize) as f64,
     };
+    let series = budget::series(&plan.study);
+    let last = series.map_or(1.0, |series| series.window_factor(series.windows() - 1));
     let (mut round, mut parameters) = (0u32, program.first());
     loop {
         let work = program.work(round, &parameters).map_err(text)?;
@@ -255,7 +315,7 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
             let mut lanes = Lanes::zeros(layout.lanes);
             let own = batch.select(&w.columns).ok_or("the features do not fit")?;
             w.statistic.accumulate(&own, &mut lanes).map_err(|e| e.to_string())?;
-            let sigma = gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole));
+            let sigma = gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole)) * last;
             parts.push(MergedRelease {
                 lanes: lanes.values().iter().map(|v| (*v as f64 * scale) as i64).collect(),
                 noise_variance: sigma * sigma * sites as f64 / shared,

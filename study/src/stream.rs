@@ -1,10 +1,11 @@
-//! A continuous study: windows of days, and when each is told.
+//! A continuous study: windows of days or hours, and when each is told.
 //!
 //! A window's question is the study's own with the cohort's entry between the window's first and last day, so that whatever a study can
 //! ask, a window can. When it is told is a function of the plan alone: nothing of a patient moves it.
 
 use std::fmt;
 
+use privacy::Correlation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,7 @@ pub struct Stream {
     pub from: String,
     /// The last day that a window may have.
     pub until: String,
-    /// `tumbling 1d`, or `sliding 7d every 1d`: whole days, `d`, or weeks, `w`.
+    /// `tumbling 1d`, or `sliding 7d every 1d`: whole days, `d`, or weeks, `w`; or hours of UTC, `h`, as in `tumbling 6h`.
     #[schemars(with = "String")]
     pub window: Window,
     /// When a window is told, after its end: `+24h:preliminary`, `+7d:final`, `+30d:correction`. Each is a release, and is paid for.
@@ -26,6 +27,9 @@ pub struct Stream {
     /// In how many windows a patient counts at most; what is in more of them is left out of the later ones. All, where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows_per_patient: Option<u32>,
+    /// How the windows' noises hang together. `tree` and `toeplitz` make sums over many windows precise, and each window less so.
+    #[serde(default, skip_serializing_if = "Noise::is_independent")]
+    pub noise: Noise,
     /// What is looked for in the finished windows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alarm: Option<Alarm>,
@@ -35,14 +39,63 @@ fn week_later() -> Vec<Emit> {
     vec![Emit { hours: 7 * 24, word: Word::Final }]
 }
 
-/// A window: how many days it has, and how many lie between the beginnings of two.
+/// How the noises of windows hang together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Noise {
+    /// Each window has its own.
+    #[default]
+    Independent,
+    /// Nodes of a binary tree over the windows.
+    Tree,
+    /// The square root of the prefix sums.
+    Toeplitz,
+}
+
+impl Noise {
+    fn is_independent(&self) -> bool {
+        *self == Noise::Independent
+    }
+
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Noise::Independent => "independent",
+            Noise::Tree => "tree",
+            Noise::Toeplitz => "toeplitz",
+        }
+    }
+
+    /// How they hang together, where they do.
+    pub fn correlation(self) -> Option<Correlation> {
+        match self {
+            Noise::Independent => None,
+            Noise::Tree => Some(Correlation::Tree),
+            Noise::Toeplitz => Some(Correlation::Toeplitz),
+        }
+    }
+}
+
+/// A window: how many hours it has, and how many lie between the beginnings of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Window {
-    /// Its days.
-    pub days: u32,
-    /// The days from one window's beginning to the next one's: at most `days`.
+    /// Its hours.
+    pub hours: u32,
+    /// The hours from one window's beginning to the next one's: at most `hours`.
     pub every: u32,
+}
+
+impl Window {
+    /// Whether it is of whole days, by each hospital's own calendar; else it is of hours of UTC.
+    pub fn is_of_days(&self) -> bool {
+        self.hours.is_multiple_of(24) && self.every.is_multiple_of(24)
+    }
+
+    /// Whether windows stand end to end.
+    pub fn is_tumbling(&self) -> bool {
+        self.hours == self.every
+    }
 }
 
 /// When a window is told.
@@ -116,34 +169,31 @@ fn hours(text: &str) -> Option<u32> {
     number.checked_mul(each).filter(|h| (1..=24 * 3660).contains(h))
 }
 
-fn days(text: &str) -> Option<u32> {
-    hours(text).filter(|h| h % 24 == 0).map(|h| h / 24)
-}
-
 impl TryFrom<String> for Window {
     type Error = String;
 
     fn try_from(text: String) -> Result<Window, String> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let read = match words.as_slice() {
-            ["tumbling", size] => days(size).map(|days| Window { days, every: days }),
-            ["sliding", size, "every", step] => match (days(size), days(step)) {
-                (Some(days), Some(every)) if every <= days => Some(Window { days, every }),
+            ["tumbling", size] => hours(size).map(|hours| Window { hours, every: hours }),
+            ["sliding", size, "every", step] => match (hours(size), hours(step)) {
+                (Some(hours), Some(every)) if every <= hours => Some(Window { hours, every }),
                 _ => None,
             },
             _ => None,
         };
         read.ok_or_else(|| {
-            format!("'{text}' is no window; write \"tumbling 1d\" or \"sliding 7d every 1d\", the step no longer than the window")
+            format!("'{text}' is no window; write \"tumbling 1d\", \"tumbling 6h\" or \"sliding 7d every 1d\", the step no longer than the window")
         })
     }
 }
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.days == self.every {
-            true => write!(f, "tumbling {}d", self.days),
-            false => write!(f, "sliding {}d every {}d", self.days, self.every),
+        let (unit, each) = if self.is_of_days() { ("d", 24) } else { ("h", 1) };
+        match self.is_tumbling() {
+            true => write!(f, "tumbling {}{unit}", self.hours / each),
+            false => write!(f, "sliding {}{unit} every {}{unit}", self.hours / each, self.every / each),
         }
     }
 }

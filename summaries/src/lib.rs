@@ -26,6 +26,7 @@ mod evidence;
 pub mod histogram;
 mod independence;
 pub mod interval;
+pub mod joint;
 pub mod lanes;
 pub mod mantel_haenszel;
 pub mod meta;

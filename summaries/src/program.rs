@@ -136,6 +136,8 @@ pub trait Program: Send {
         let _ = sites;
         self.next(round, parameters, merged)
     }
+    /// Whose releases are in the round that [`Program::next`] is given after, where the program tells by that.
+    fn answered_by(&mut self, _: &[String]) {}
     /// What can be told already, of a program whose rounds are told one by one.
     fn so_far(&self) -> Option<Estimate> {
         None

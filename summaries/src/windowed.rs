@@ -3,6 +3,12 @@
 //! A round asks what a study of that window alone would ask, with no parameters. What was told before is kept, so that the series as far
 //! as it goes can be read at any time. A round that too few sites answered is a gap.
 
+mod cumulative;
+
+pub use cumulative::Rows;
+
+use cumulative::Cumulative;
+
 use crate::alarm::Alarm;
 use crate::estimate::{Curve, Estimate, Row};
 use crate::program::{MergedRound, PartWork, Program, ProgramError, Step};
@@ -17,6 +23,8 @@ pub struct Telling {
     pub window: u32,
     /// The window, for people.
     pub label: String,
+    /// Its last day, for people.
+    pub last: String,
     /// Where it lies on an axis of years.
     pub year: f64,
     /// `preliminary`, `final` or `correction`.
@@ -30,6 +38,11 @@ pub struct Windowed {
     /// What was told in each round; an estimate without rows where too few sites answered.
     told: Vec<Option<(Estimate, usize)>>,
     alarm: Option<Alarm>,
+    /// Who answers the round that comes next to be merged.
+    sites: Vec<String>,
+    /// The sums of the windows so far, after each round, where their noises hang together.
+    cumulative: Option<Cumulative>,
+    so_far: Vec<(u32, Estimate, usize)>,
 }
 
 impl Windowed {
@@ -37,7 +50,16 @@ impl Windowed {
     pub fn new(inner: Box<dyn Program>, tellings: Vec<Telling>, alarm: Option<Alarm>) -> Option<Windowed> {
         let whole = inner.rounds() == 1 && !tellings.is_empty() && u32::try_from(tellings.len()).is_ok();
         let told = vec![None; tellings.len()];
-        whole.then_some(Windowed { inner, tellings, told, alarm })
+        let (sites, cumulative, so_far) = (Vec::new(), None, Vec::new());
+        whole.then_some(Windowed { inner, tellings, told, alarm, sites, cumulative, so_far })
+    }
+
+    /// The same, which tells after each window the sum of all so far as well. The windows' noises are made as the rows say, one a window;
+    /// each window must be told once.
+    #[must_use]
+    pub fn with_sums(mut self, rows: Option<Rows>) -> Windowed {
+        self.cumulative = rows.filter(|rows| rows.len() == self.tellings.len()).map(Cumulative::new);
+        self
     }
 
     /// The last telling of each window so far, in the order of the windows.
@@ -78,18 +100,30 @@ impl Windowed {
                 finals.iter().map(|(t, e, _)| (t.window, t.label.as_str(), e.rows.as_slice())).collect();
             rows.extend(alarm.rows(&windows));
         }
-        Estimate { rows, curves: curves(&latest) }
+        let mut drawn = curves(latest.iter().map(|(t, e, _)| (t.year, *e)), "");
+        let sums = self.so_far.iter().filter_map(|(w, e, n)| Some((self.tellings.get(*w as usize)?, e, *n)));
+        for (telling, estimate, windows) in sums.clone() {
+            for row in &estimate.rows {
+                let mut row = row.clone();
+                row.term = format!("all until {}: {}", telling.last, row.term);
+                let said = format!("{windows} windows");
+                row.note = if row.note.is_empty() { said } else { format!("{}; {said}", row.note) };
+                rows.push(row);
+            }
+        }
+        drawn.extend(curves(sums.map(|(t, e, _)| (t.year, e)), "all until the day, "));
+        Estimate { rows, curves: drawn }
     }
 }
 
 /// The series of each number that every window tells.
-fn curves(latest: &[(&Telling, &Estimate, usize)]) -> Vec<Curve> {
+fn curves<'e>(told: impl Iterator<Item = (f64, &'e Estimate)>, before: &str) -> Vec<Curve> {
     let mut out: Vec<Curve> = Vec::new();
-    for (telling, estimate, _) in latest {
+    for (year, estimate) in told {
         for row in &estimate.rows {
             let (Some(y), Some(lower), Some(upper)) = (row.estimate, row.lower, row.upper) else { continue };
-            let title = format!("{}: {}", row.term, row.statistic);
-            let point = [telling.year, y, lower, upper];
+            let title = format!("{before}{}: {}", row.term, row.statistic);
+            let point = [year, y, lower, upper];
             let room = out.len() < MOST_CURVES;
             match out.iter_mut().find(|c| c.title == title) {
                 Some(curve) => curve.points.push(point),
@@ -133,6 +167,11 @@ impl Program for Windowed {
                 Step::Continue { .. } => return Err(ProgramError::Merged),
             },
         };
+        if let Some(cumulative) = self.cumulative.as_mut().filter(|_| !gap) {
+            let sum = cumulative.add(round, &self.sites, merged)?;
+            let Step::Done(estimate) = self.inner.next(0, parameters, &sum)? else { return Err(ProgramError::Merged) };
+            self.so_far.push((round, estimate, self.so_far.len() + 1));
+        }
         let planned = self.rounds();
         let place = self.told.get_mut(round as usize).ok_or(ProgramError::Round { asked: round, planned })?;
         *place = Some((estimate, merged.sites));
@@ -140,6 +179,9 @@ impl Program for Windowed {
             Some(round) => Ok(Step::Continue { round, parameters: Vec::new() }),
             None => Ok(Step::Done(self.series())),
         }
+    }
+    fn answered_by(&mut self, sites: &[String]) {
+        self.sites = sites.to_vec();
     }
     fn so_far(&self) -> Option<Estimate> {
         self.told.iter().any(Option::is_some).then(|| self.series())

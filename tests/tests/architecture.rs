@@ -56,6 +56,8 @@ const KEPT: &[(&str, &[&str])] = &[
     ("rustls", &["certs"]),
     ("tokio-rustls", &["proto", "coordinator", "site-agent"]),
     ("tokio-postgres", &["site-agent"]),
+    ("rdkafka", &["site-agent"]),
+    ("hyper", &["site-agent"]),
 ];
 
 /// Rooms that know no async.

@@ -57,19 +57,24 @@ impl To {
     fn relation(&self) -> Result<Option<Relation>, String> {
         let word =
             self.relationship.as_deref().or(self.equivalence.as_deref()).ok_or("the target has no relationship")?;
-        let relation = match word {
-            "equal" | "equivalent" => Relation::Exact,
-            "narrower" | "specializes" | "source-is-broader-than-target" => Relation::Narrow,
-            "wider" | "subsumes" | "source-is-narrower-than-target" => Relation::Broad,
-            "relatedto" | "related-to" => Relation::Related,
-            "inexact" => Relation::Close,
-            "unmatched" | "disjoint" | "not-related-to" => return Ok(None),
-            other => return Err(format!("'{other}' is no relationship of FHIR")),
-        };
+        let Some(relation) = relation_of(word)? else { return Ok(None) };
         // What holds under a condition, or with another code beside it, is no mapping of one code to one.
         let plain = self.depends_on.is_empty() && self.product.is_empty();
         Ok(Some(if plain { relation } else { Relation::Related }))
     }
+}
+
+/// How a target stands to the source by a word of R4's equivalence or R5's relationship; none where it says that there is no target.
+pub(super) fn relation_of(word: &str) -> Result<Option<Relation>, String> {
+    Ok(Some(match word {
+        "equal" | "equivalent" => Relation::Exact,
+        "narrower" | "specializes" | "source-is-broader-than-target" => Relation::Narrow,
+        "wider" | "subsumes" | "source-is-narrower-than-target" => Relation::Broad,
+        "relatedto" | "related-to" => Relation::Related,
+        "inexact" => Relation::Close,
+        "unmatched" | "disjoint" | "not-related-to" => return Ok(None),
+        other => return Err(format!("'{other}' is no relationship of FHIR")),
+    }))
 }
 
 fn take(map: Resource, settings: &Settings, file: &str, out: &mut Loaded) {

@@ -1,7 +1,7 @@
 //! Terminology: from a hospital's codes to standard ones, by mapping files that the hospital loads itself.
 //!
 //! No vocabulary is shipped. A file is read as SSSOM/TSV, as OMOP's `source_to_concept_map`, as a FHIR `ConceptMap`, or as a
-//! General Equivalence Mapping; [`Mappings`] then says of each code whether there is one target to use.
+//! General Equivalence Mapping, or a terminology server answers ([`translate`]); [`Mappings`] then says of each code whether there is one target to use.
 //!
 //! | a row | is used |
 //! |---|---|
@@ -21,6 +21,7 @@ pub(crate) mod sheet;
 mod sssom;
 #[cfg(test)]
 mod tests;
+pub mod translate;
 
 use std::collections::BTreeMap;
 

@@ -255,6 +255,21 @@ fn problems_found(a: &Arguments, file: &Path, problems: &[study::Problem]) -> an
     Ok(ExitCode::from(3))
 }
 
+/// The kinds of noise that windows may have, and which is best for what.
+fn noises(kinds: &[study::planner::NoiseOf]) -> String {
+    let Some(first) = kinds.first() else { return String::new() };
+    let best = |of: fn(&study::planner::NoiseOf) -> f64| {
+        kinds.iter().fold(first, |best, kind| if of(kind) < of(best) { kind } else { best }).noise.word()
+    };
+    let mut out = format!("noise (σ of a count, all sites): {:>14} {:>14}\n", "one window", "all windows");
+    for kind in kinds {
+        let mark = if kind.planned { "the plan's" } else { "" };
+        out += &format!("  {:<31}{:>14.2} {:>14.2} {mark}\n", kind.noise.word(), kind.window, kind.all);
+    }
+    let (window, all) = (best(|k| k.window), best(|k| k.all));
+    out + &format!("for each window by itself, noise = \"{window}\" in [stream]; for the sum of all, \"{all}\"\n")
+}
+
 fn plan_text(cost: &study::planner::Cost) -> String {
     let shown = |w: Option<f64>| w.map_or_else(|| "withheld".to_owned(), |w| format!("{w:.4}"));
     let mut out = format!(
@@ -269,6 +284,7 @@ fn plan_text(cost: &study::planner::Cost) -> String {
             out += "windows_per_patient in [stream] makes the noise smaller, where patients come in few windows\n";
         }
     }
+    out += &noises(&cost.noises);
     for a in &cost.analyses {
         out += &format!("\n{}: {} round(s), ρ {}\n", a.analysis, a.rounds, a.rho);
         out += &format!(

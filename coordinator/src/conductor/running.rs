@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use platform::{Micros, StoreError};
-use privacy::{Delta, Rho, accounting};
+use privacy::{Delta, MechanismName, Rho, accounting};
 use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan, StudyStatus, to_site};
 use proto::{Hash, RoundId, SiteId, StudyId};
@@ -102,6 +102,7 @@ impl Running {
             let summed = !p.resumes();
             for c in journal.checkpoints(id)?.iter().filter(|c| summed && c.analysis == state.analysis) {
                 let merged = journal.merged(id, c)?.ok_or_else(missing)?;
+                p.answered_by(&c.sites());
                 p.next(c.round, &c.parameters, &merged)?;
             }
             program = Some(p);
@@ -209,14 +210,17 @@ impl Running {
         let work = program.work(self.state.round, &self.state.parameters)?;
         let whole: f64 = work.iter().map(|w| w.weight).sum();
         let rho = self.rho();
+        let factor = study::budget::factor(&self.plan.study, self.state.round);
         let parts = work
             .iter()
             .map(|w| Expected {
                 name: w.name.clone(),
                 lanes: w.statistic.layout().lanes,
-                sigma: privacy::mechanism::gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole)),
+                sigma: factor
+                    * privacy::mechanism::gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole)),
             })
             .collect();
+        let series = study::budget::series(&self.plan.study);
         let own = program.apart() || self.analysis().is_some_and(|a| a.by_hospital);
         let merge = Merge::new(Terms {
             plan_hash: self.hash,
@@ -224,6 +228,7 @@ impl Running {
             // What was paid at once is not paid again.
             rho_nano: study::budget::prepaid(&self.plan.study).map_or(rho, |_| Rho::ZERO).nano(),
             parts,
+            mechanism: series.map_or(MechanismName::DiscreteGaussian.word(), |series| series.word()),
             simulation: self.simulation,
         });
         self.merge = Some(merge.with_own(own));
@@ -410,6 +415,7 @@ impl Running {
         let mut hospitals = self.state.hospitals.clone();
         let by_hospital = self.plan.study.analysis.get(self.state.analysis as usize).is_some_and(|a| a.by_hospital);
         let (round, parameters) = (self.state.round, &self.state.parameters);
+        program.answered_by(&releases.keys().map(ToString::to_string).collect::<Vec<_>>());
         for (site, release) in own.iter().filter(|_| by_hospital) {
             if let Some(estimate) = program.own(site.as_str(), round, parameters, release) {
                 hospitals.insert(site.clone(), estimate);
@@ -469,7 +475,7 @@ impl Running {
                 next.analysis += 1;
                 next.round = 0;
                 next.memory = Vec::new();
-                if (next.analysis as usize) < self.plan.study.analysis.len() {
+                if (next.analysis as usize) < study::budget::apart(&self.plan.study) {
                     let p = study::compile::program(&self.plan.study, next.analysis as usize)
                         .map_err(|e| RunningError::Other(e.to_string()))?;
                     next.parameters = p.first();
@@ -515,7 +521,7 @@ impl Running {
             hospitals.into_iter().map(|(site, e)| Hospital { site: site.to_string(), rows: e.rows }).collect();
         let rho = study::budget::cost_of(&self.plan.study, self.allocation.get(self.state.analysis as usize)?);
         let result = AnalysisResult {
-            name: analysis.label(),
+            name: self.told_together(),
             kind: analysis.what.kind().to_owned(),
             cohort: analysis.cohort.clone(),
             rounds,

@@ -377,4 +377,6 @@ impl Run {
 }
 
 #[cfg(test)]
+mod lossy;
+#[cfg(test)]
 mod tests;

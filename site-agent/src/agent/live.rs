@@ -65,6 +65,15 @@ impl Agent {
         }
     }
 
+    /// Builds gold anew where its codes and units say something else now. Gives its version.
+    ///
+    /// # Errors
+    /// As [`crate::lake::Lake::renew`].
+    pub async fn renew_gold(&self) -> Result<u64, crate::lake::LakeError> {
+        let _turn = self.ingesting.lock().await;
+        self.lake.renew(&self.config, self.clock.as_ref()).await
+    }
+
     fn is_passed(&self, round: &RoundId) -> bool {
         let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.get(&round.study).is_some_and(|newest| *newest > round.round)

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use privacy::secagg::{Advertisement, Consent, Reveal, SealedShare};
-use proto::RoundId;
+use privacy::{Charge, Mechanism, Part};
 use proto::wire;
 use proto::wire::secure_reply::Body;
+use proto::{RoundId, SecureManifest};
 use schema::linkage::LinkageKey;
 use study::Plan;
 use study::spec::Aggregation;
@@ -14,7 +15,7 @@ use summaries::{Column, PatientBatch};
 use super::{Agent, Refused};
 use crate::identity::Pins;
 use crate::policy::Objection;
-use crate::releases::{Order, Sealed};
+use crate::releases::{Noised, Order, ReleaseError, Sealed};
 use crate::secure::{self, Attempt};
 
 /// What a site says in a secure round.
@@ -37,6 +38,24 @@ pub(super) fn other_linkage_key() -> Refused {
     let reason =
         "the round is under another linkage key than the site's; its staff compares generations with the custodian";
     Objection::new(OTHER_LINKAGE_KEY, reason)
+}
+
+/// Noises a round's sums with this site's share of the noise, and masks them.
+pub(super) fn masked(
+    attempt: &Attempt,
+    mechanism: &dyn Mechanism,
+    parts: Vec<Part>,
+    charge: Charge,
+    threads: usize,
+) -> Result<Noised, ReleaseError> {
+    let terms = attempt.terms();
+    let (threshold, colluders) = (terms.threshold, terms.colluders);
+    let parties = privacy::distributed::parties(threshold as usize, colluders as usize);
+    let share = mechanism.share(parts, charge, parties)?;
+    let scales = share.scales.clone();
+    let masked = attempt.mask(share, threads)?;
+    let secure = SecureManifest { instance: attempt.instance(), threshold, colluders };
+    Ok(Noised::masked(&masked, scales, secure))
 }
 
 impl Agent {

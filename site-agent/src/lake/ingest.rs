@@ -413,6 +413,18 @@ impl Lake {
         Ok(report)
     }
 
+    /// Builds gold anew where its codes and units say something else now. Gives its version; 0 without any.
+    ///
+    /// # Errors
+    /// A mapping file can't be read, or the disk or a query fails.
+    pub async fn renew(&self, config: &Config, clock: &dyn Clock) -> Result<u64, LakeError> {
+        let mut report = IngestReport::default();
+        if self.last_run()? > 0 {
+            self.bring_gold(config, &Standards::read(config, clock.now())?, &mut report).await?;
+        }
+        Ok(report.gold_version)
+    }
+
     /// Gold of everything that silver holds.
     async fn bring_gold(
         &self,

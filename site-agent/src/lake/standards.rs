@@ -89,6 +89,10 @@ impl Standards {
             let loaded = terminology::load(&config.home, settings)?;
             mappings.add(&settings.path.display().to_string(), loaded, settings, day);
         }
+        if let Some(lookup) = &config.lookup {
+            let answers = crate::lookup::Answers::read(&config.state_dir())?;
+            mappings.add(&lookup.url, answers.loaded(lookup), &crate::lookup::as_file(lookup), day);
+        }
         let aliases = Aliases::new(config.units.aliases.iter().map(|(a, u)| (a.as_str(), u.as_str())))?;
         let mut out = Standards { mappings, aliases, hash: String::new() };
         out.hash = out.hashed();

@@ -8,6 +8,8 @@
 //!
 //! Nothing of it leaves: what a federation may know is asked by a study, with noise and a charge. See docs/streams.md.
 
+#[cfg(feature = "kafka")]
+mod kafka;
 mod metrics;
 mod output;
 mod reading;
@@ -16,6 +18,7 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+mod topic;
 pub mod verbs;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +48,8 @@ use crate::lake::Lake;
 
 /// Bytes that RocksDB may hold for a job.
 const MEMORY: usize = 64 << 20;
+/// After how long without messages a partition of a topic holds the watermark back no longer.
+const QUIET: Duration = Duration::from_secs(600);
 /// Values of state that may stay in memory where it is kept in RocksDB.
 const MOST_VALUES: usize = 1 << 18;
 
@@ -95,9 +100,20 @@ fn makers(settings: &JobSettings) -> Vec<Maker> {
     let none = || streams::operator::OperatorError::Settings("`window` is too long or too short".to_owned());
     let by_group = settings.group.is_some();
     let within = settings.within.as_ref().map(|[from, to]| (micros(from), micros(to))).unwrap_or_default();
+    let most = settings.most;
+    let forget = settings.forget.as_deref().map(micros);
+    let trigger = match (settings.every_rows, settings.every_sum) {
+        (Some(rows), _) => Trigger::Count(rows),
+        (None, Some(sum)) => Trigger::Delta((sum * source::FIXED).round() as i64),
+        (None, None) => Trigger::Every(i64::try_from(window.as_micros()).unwrap_or(i64::MAX)),
+    };
     let maker: Maker = match settings.tell {
         Tell::Counts => Box::new(move |p| {
-            Ok(Box::new(Windowed::open(SumsOfValues, windows.ok_or_else(none)?, lateness, By::Group, p)?))
+            let counts = Windowed::open(SumsOfValues, windows.ok_or_else(none)?, lateness, By::Group, p)?;
+            Ok(Box::new(match most {
+                Some(most) => counts.with_most(most)?,
+                None => counts,
+            }))
         }),
         Tell::Patients => Box::new(move |p| Ok(Box::new(Distinct::open(windows.ok_or_else(none)?, p)?))),
         Tell::PatientsSketch => Box::new(move |p| {
@@ -110,7 +126,11 @@ fn makers(settings: &JobSettings) -> Vec<Maker> {
         Tell::Sessions => Box::new(move |p| Ok(Box::new(Sessions::open(gap, Span::Instant, by_group, p)?))),
         Tell::Eras => Box::new(move |p| Ok(Box::new(Sessions::open(gap, Span::ToValue, true, p)?))),
         Tell::Totals => Box::new(move |p| {
-            Ok(Box::new(Global::open(Trigger::Every(i64::try_from(window.as_micros()).unwrap_or(i64::MAX)), p)?))
+            let totals = Global::open(trigger, p)?;
+            Ok(Box::new(match forget {
+                Some(after) => totals.forgetting(after)?,
+                None => totals,
+            }))
         }),
         Tell::Followed => Box::new(move |p| Ok(Box::new(Join::open(0, 1, within.0, within.1, p)?))),
     };
@@ -131,11 +151,19 @@ fn job(
     until_idle: bool,
 ) -> anyhow::Result<Job> {
     let channel = |t: &Table| Channel { source: t.name().to_owned(), kind: t.name().to_owned() };
+    let channels: Vec<Channel> = match &settings.topic {
+        Some(topic) => {
+            let partition = |n: u16| Channel { source: format!("{}/{n}", topic.name), kind: topic.name.clone() };
+            (0..topic.partitions).map(partition).collect()
+        }
+        None => tables(settings).iter().map(channel).collect(),
+    };
     let job = Settings {
-        channels: tables(settings).iter().map(|t| (channel(t), length(&settings.out_of_order))).collect(),
+        channels: channels.into_iter().map(|c| (c, length(&settings.out_of_order))).collect(),
         made_of: settings.made_of(),
         // A table without news must not let the other one's time go on alone: a version brings the news of both.
-        idle_after: Duration::MAX,
+        // A partition without messages holds the others back no longer than this.
+        idle_after: if settings.topic.is_some() { QUIET } else { Duration::MAX },
         checkpoint_every: length(&settings.checkpoint),
         most_values: MOST_VALUES,
         shards: settings.shards,
@@ -160,7 +188,10 @@ fn sources(
     settings: &JobSettings,
     clock: &Arc<dyn Clock>,
     runtime: &Handle,
-) -> Vec<Box<dyn Source>> {
+) -> anyhow::Result<Vec<Box<dyn Source>>> {
+    if let Some(topic) = &settings.topic {
+        return partitions(config, topic);
+    }
     let source = |(channel, table)| -> Box<dyn Source> {
         let remembered = micros(&settings.remembered);
         Box::new(source::GoldSource::new(
@@ -172,7 +203,20 @@ fn sources(
             runtime.clone(),
         ))
     };
-    (0u16..).zip(tables(settings)).map(source).collect()
+    Ok((0u16..).zip(tables(settings)).map(source).collect())
+}
+
+/// The partitions of a topic. Patients have the site's pseudonyms, of a kind of their own.
+#[cfg(feature = "kafka")]
+fn partitions(config: &Config, topic: &topic::Topic) -> anyhow::Result<Vec<Box<dyn Source>>> {
+    let pseudonyms = || crate::lake::pseudonyms(&config.state_dir(), &platform::OsEntropy);
+    let one = |n: u16| Ok(Box::new(kafka::Partition::new(topic, n, pseudonyms()?)) as Box<dyn Source>);
+    (0..topic.partitions).map(one).collect()
+}
+
+#[cfg(not(feature = "kafka"))]
+fn partitions(_: &Config, topic: &topic::Topic) -> anyhow::Result<Vec<Box<dyn Source>>> {
+    anyhow::bail!("the topic '{}' can't be read: this agent was built without Kafka", topic.name)
 }
 
 /// The savepoints of a job.

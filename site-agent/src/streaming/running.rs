@@ -97,7 +97,8 @@ impl Jobs {
             while !stop.load(Ordering::Relaxed) {
                 say(None);
                 let sources = super::sources(&config, &lake, &settings, &clock, &runtime);
-                let Err(e) = job.run(sources, &stop) else { return };
+                let ran = sources.and_then(|sources| Ok(job.run(sources, &stop)?));
+                let Err(e) = ran else { return };
                 tracing::error!(stream = settings.name, "the stream failed, and is tried again in a minute: {e}");
                 say(Some(e.to_string()));
                 for _ in 0..RETRY_TENTHS {
@@ -144,7 +145,8 @@ impl Jobs {
         })?;
         let mut made = super::job(&self.config, &settings, backend.clone(), self.clock.clone(), true)?;
         let metrics = made.metrics();
-        made.run(super::sources(&self.config, &self.lake, &settings, &self.clock, runtime), &AtomicBool::new(false))?;
+        let sources = super::sources(&self.config, &self.lake, &settings, &self.clock, runtime)?;
+        made.run(sources, &AtomicBool::new(false))?;
         Ok(told(&settings, &metrics, "stopped", None, &backend))
     }
 

@@ -5,14 +5,21 @@ use std::time::Duration;
 use schema::{Kind, Table};
 use serde::{Deserialize, Serialize};
 
+use super::source::FIXED;
+use super::topic::Topic;
+
 /// A job over the lake's rows. Its answers stay at the site.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobSettings {
     /// Its name, of lower-case letters, digits and `-`.
     pub name: String,
-    /// The table whose rows are its events.
+    /// The table whose rows are its events; empty where there is a topic.
+    #[serde(default)]
     pub table: String,
+    /// The Kafka topic whose messages are its events, in the place of a table.
+    #[serde(default)]
+    pub topic: Option<Topic>,
     /// What is told.
     pub tell: Tell,
     /// A column of categories by which is told, such as `std_code` or `class`; without it all rows are one group.
@@ -25,6 +32,18 @@ pub struct JobSettings {
     pub step: Option<String>,
     /// How long after its end a window takes late rows in and is told once more.
     pub lateness: Option<String>,
+    /// Of `counts`: how many groups of each window are told, those with the most rows.
+    #[serde(default)]
+    pub most: Option<usize>,
+    /// Of `totals`, in the place of `window`: told at every so many rows of a group.
+    #[serde(default)]
+    pub every_rows: Option<i64>,
+    /// Of `totals`, in the place of `window`: told whenever a group's sum has moved by so much.
+    #[serde(default)]
+    pub every_sum: Option<f64>,
+    /// Of `totals`: how long after its last row a group is forgotten. One that comes again begins anew.
+    #[serde(default)]
+    pub forget: Option<String>,
     /// The gap of sessions and eras.
     pub gap: Option<String>,
     /// A second table, for `followed`: which rows of it follow within `within`.
@@ -128,6 +147,22 @@ impl JobSettings {
         if self.name.is_empty() || self.name.len() > 40 || !self.name.chars().all(plain) {
             return Some("`name` must be of lower-case letters, digits and '-', at most 40".to_owned());
         }
+        if let Some(topic) = &self.topic {
+            let own = [&self.then, &self.group, &self.value].into_iter().any(Option::is_some);
+            if !self.table.is_empty() || own {
+                return Some(
+                    "a job of a `topic` has no `table`, `then`, `group` or `value`; the topic has them".to_owned(),
+                );
+            }
+            if matches!(self.tell, Tell::Eras | Tell::Followed) || self.tell == Tell::Quantiles && topic.value.is_none()
+            {
+                return Some(format!(
+                    "`tell` = \"{}\" is of tables; a topic's messages do not have what it needs",
+                    self.word()
+                ));
+            }
+            return topic.objection().or_else(|| self.lengths()).or_else(|| self.needs());
+        }
         let named = |name: &str| {
             Table::parse(name)
                 .ok_or(format!("there is no table '{name}'; tables are those of the schema, such as measurement"))
@@ -147,11 +182,35 @@ impl JobSettings {
                 .is_none()
                 .then(|| format!("`{field}`: the table '{}' has no column '{name}' of that kind", table.name()))
         };
+        if let Some(wrong) = self.lengths() {
+            return Some(wrong);
+        }
+        if self.tell == Tell::Quantiles && self.value.is_none() {
+            return Some("`tell` = \"quantiles\" needs `value`".to_owned());
+        }
+        if self.tell == Tell::Eras && table.column("end_date").is_none() {
+            return Some(format!(
+                "rows of '{}' do not last; eras are of drug_exposure, condition or visit",
+                self.table
+            ));
+        }
+        self.needs().or_else(|| {
+            let numbers = [Kind::Real, Kind::Integer];
+            column("group", table, &self.group, &[Kind::Category])
+                .or_else(|| column("value", table, &self.value, &numbers))
+                .or_else(|| column("then_group", then?, &self.then_group, &[Kind::Category]))
+                .or_else(|| column("then_value", then?, &self.then_value, &numbers))
+        })
+    }
+
+    /// A length of time that is none.
+    fn lengths(&self) -> Option<String> {
         let lengths = [
             ("window", self.window.as_deref()),
             ("step", self.step.as_deref()),
             ("lateness", self.lateness.as_deref()),
             ("gap", self.gap.as_deref()),
+            ("forget", self.forget.as_deref()),
             ("out_of_order", Some(self.out_of_order.as_str())),
             ("remembered", Some(self.remembered.as_str())),
             ("checkpoint", Some(self.checkpoint.as_str())),
@@ -164,34 +223,25 @@ impl JobSettings {
                 text.unwrap_or_default()
             ));
         }
+        None
+    }
+
+    /// What it lacks for what is told, has no use for, or has out of range.
+    fn needs(&self) -> Option<String> {
         let lacks = |field: &str| Some(format!("`tell` = \"{}\" needs `{field}`", self.word()));
         match self.tell {
             Tell::Sessions | Tell::Eras if self.gap.is_none() => return lacks("gap"),
             Tell::Followed if self.then.is_none() || self.within.is_none() => return lacks("then` and `within"),
-            Tell::Counts | Tell::Patients | Tell::PatientsSketch | Tell::Quantiles | Tell::Totals
-                if self.window.is_none() =>
-            {
+            Tell::Counts | Tell::Patients | Tell::PatientsSketch | Tell::Quantiles if self.window.is_none() => {
                 return lacks("window");
             }
-            Tell::Quantiles if self.value.is_none() => return lacks("value"),
-            Tell::Eras if table.column("end_date").is_none() => {
-                return Some(format!(
-                    "rows of '{}' do not last; eras are of drug_exposure, condition or visit",
-                    self.table
-                ));
-            }
+            Tell::Totals if self.triggers() != 1 => return lacks("window`, `every_rows` or `every_sum"),
             _ => {}
         }
         if let Some(unused) = self.unused() {
             return Some(format!("`{unused}` does nothing with `tell` = \"{}\"; leave it out", self.word()));
         }
-        self.out_of_range().or_else(|| {
-            let numbers = [Kind::Real, Kind::Integer];
-            column("group", table, &self.group, &[Kind::Category])
-                .or_else(|| column("value", table, &self.value, &numbers))
-                .or_else(|| column("then_group", then?, &self.then_group, &[Kind::Category]))
-                .or_else(|| column("then_value", then?, &self.then_value, &numbers))
-        })
+        self.out_of_range()
     }
 
     /// A setting that what is told has no use for.
@@ -203,6 +253,10 @@ impl JobSettings {
         [
             ("window", self.window.is_some() && !(windows || of(&[Totals]))),
             ("step", self.step.is_some() && !windows),
+            ("most", self.most.is_some() && !of(&[Counts])),
+            ("every_rows", self.every_rows.is_some() && !of(&[Totals])),
+            ("every_sum", self.every_sum.is_some() && !of(&[Totals])),
+            ("forget", self.forget.is_some() && !of(&[Totals])),
             ("lateness", self.lateness.is_some() && !of(&[Counts, PatientsSketch, Quantiles])),
             ("gap", self.gap.is_some() && !of(&[Sessions, Eras])),
             ("value", self.value.is_some() && !of(&[Counts, Quantiles, Totals, Followed])),
@@ -236,6 +290,16 @@ impl JobSettings {
                 self.tell == Tell::Patients && panes.is_some_and(|p| p > 32),
                 "`patients` slide over at most 32 steps; take a longer `step`, or patients_sketch",
             ),
+            (
+                self.most.is_some_and(|most| most == 0 || seconds(&self.lateness).unwrap_or(0) > 0),
+                "`most` must be at least 1, and its windows are told once, without `lateness`",
+            ),
+            (self.every_rows.is_some_and(|n| n < 1), "`every_rows` must be at least 1"),
+            (
+                self.every_sum.is_some_and(|n| !(FIXED.recip()..=1e12).contains(&n)),
+                "`every_sum` must be at least a millionth, and at most 1e12",
+            ),
+            (seconds(&self.forget) == Some(0), "`forget` must be longer than nothing"),
             (seconds(&self.gap) == Some(0), "`gap` must be longer than nothing"),
             (within.is_some_and(|(from, to)| from > to), "`within` must be from the earlier to the later"),
             (span(&self.checkpoint).is_some_and(|c| c.as_secs() == 0), "`checkpoint` must be at least 1s"),
@@ -247,6 +311,11 @@ impl JobSettings {
             ),
         ];
         wrong.into_iter().find_map(|(is, says)| is.then(|| says.to_owned()))
+    }
+
+    /// How many things say when totals are told.
+    fn triggers(&self) -> usize {
+        [self.window.is_some(), self.every_rows.is_some(), self.every_sum.is_some()].into_iter().filter(|t| *t).count()
     }
 
     /// What its operators are, for state that must not be taken over by others.
@@ -261,11 +330,16 @@ impl JobSettings {
             part("step", &self.step),
             part("lateness", &self.lateness),
             part("gap", &self.gap),
+            part("most", &self.most.map(|n| n.to_string())),
+            part("every_rows", &self.every_rows.map(|n| n.to_string())),
+            part("every_sum", &self.every_sum.map(|n| n.to_string())),
+            part("forget", &self.forget),
             part("then", &self.then),
             part("then_group", &self.then_group),
             part("then_value", &self.then_value),
         ];
-        format!("{} of {}{}{within}", self.word(), self.table, parts.concat())
+        let of = self.topic.as_ref().map_or_else(|| self.table.clone(), Topic::made_of);
+        format!("{} of {of}{}{within}", self.word(), parts.concat())
     }
 
     /// Its word in `site.toml`.

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::SessionContext;
 use futures::StreamExt as _;
 use platform::{Clock, Micros};
 use schema::Table;
@@ -37,6 +39,9 @@ struct Pass {
     taken: u64,
     newest: i64,
     rows: SendableRecordBatchStream,
+    /// Rows that the version before did not have, and that are older than what is remembered.
+    too_old: u64,
+    ctx: SessionContext,
 }
 
 /// The rows of one table.
@@ -57,6 +62,8 @@ pub(super) struct GoldSource {
     begun: (u64, u64),
     /// The newest event of a reading that broke off.
     reached: i64,
+    /// How many rows the last version had before a time: what a later one has more became known too late.
+    old: Option<(i64, i64)>,
     names: HashMap<String, u32>,
     looked: Micros,
     pass: Option<Pass>,
@@ -85,6 +92,7 @@ impl GoldSource {
             newest: i64::MIN,
             begun: (0, 0),
             reached: i64::MIN,
+            old: None,
             names: HashMap::new(),
             looked: Micros(i64::MIN),
             pass: None,
@@ -127,6 +135,15 @@ impl GoldSource {
         )
     }
 
+    /// How many rows there are before a time.
+    async fn before(&self, ctx: &SessionContext, time: i64) -> Result<i64, DataFusionError> {
+        let all = self.statement(i64::MIN, 0);
+        let frame = ctx.sql(&format!("SELECT count(*) FROM ({all}) WHERE t < {time}")).await?;
+        let found = frame.collect().await?;
+        let count = found.first().and_then(|b| b.column(0).as_primitive_opt::<Int64Type>().map(|c| c.value(0)));
+        Ok(count.unwrap_or_default())
+    }
+
     /// Begins to read a version that is newer than what was read.
     fn begin(&mut self) -> Result<Option<Pass>, LakeError> {
         let Some(gold) = self.lake.gold()? else { return Ok(None) };
@@ -149,14 +166,19 @@ impl GoldSource {
         let statement = self.statement(since, taken);
         let files: Vec<_> = self.lake.gold_file(&gold, self.table).into_iter().collect();
         let spill = self.config.state_dir().join("spill");
-        let rows = self.runtime.block_on(async {
+        let (rows, too_old, ctx) = self.runtime.block_on(async {
             let step = |e: &dyn std::fmt::Display| data_error("reading gold for a stream", e);
             let ctx = session::context(&self.config.limits, &spill).map_err(|e| step(&e))?;
             session::register(&ctx, self.table.name(), self.table, &files, true).await.map_err(|e| step(&e))?;
             let frame = ctx.sql(&statement).await.map_err(|e| step(&e))?;
-            frame.execute_stream().await.map_err(|e| step(&e))
+            let rows = frame.execute_stream().await.map_err(|e| step(&e))?;
+            let too_old = match self.old {
+                Some((time, had)) => self.before(&ctx, time).await.map_err(|e| step(&e))? - had,
+                None => 0,
+            };
+            Ok::<_, LakeError>((rows, u64::try_from(too_old).unwrap_or_default(), ctx))
         })?;
-        Ok(Some(Pass { version: gold.version, since, taken, newest: self.newest, rows }))
+        Ok(Some(Pass { version: gold.version, since, taken, newest: self.newest, rows, too_old, ctx }))
     }
 
     fn name(&mut self, text: &str, new: &mut Vec<String>) -> u32 {
@@ -197,6 +219,11 @@ impl GoldSource {
         Some(batch)
     }
 
+    /// What a position says of the rows that are too old.
+    fn had(&self) -> String {
+        self.old.map_or_else(String::new, |(time, had)| format!(":{time}:{had}"))
+    }
+
     fn failed(&self, e: &dyn std::fmt::Display) -> SourceError {
         SourceError { source_id: self.id.clone(), reason: e.to_string() }
     }
@@ -212,9 +239,12 @@ impl Source for GoldSource {
         self.names = names.iter().enumerate().map(|(i, n)| (n.clone(), i as u32)).collect();
         let Some(position) = after else { return Ok(()) };
         let numbers: Vec<i64> = position.0.split(':').filter_map(|n| n.parse().ok()).collect();
-        let [done, newest, version, taken, reached] = numbers.as_slice() else {
+        // Positions of before have no count.
+        let (known, old) = numbers.split_at_checked(5).unwrap_or((&numbers, &[]));
+        let [done, newest, version, taken, reached] = known else {
             return Err(self.failed(&format!("'{}' is no position of a table of gold", position.0)));
         };
+        self.old = old.first().zip(old.get(1)).map(|(time, had)| (*time, *had));
         (self.done, self.newest) = (*done as u64, *newest);
         (self.begun, self.reached) = ((*version as u64, *taken as u64), *reached);
         Ok(())
@@ -245,7 +275,7 @@ impl Source for GoldSource {
                 // A version that was replaced meanwhile is gone; the next look finds the new one.
                 let replaced = self.lake.gold().ok().flatten().is_some_and(|g| g.version != pass.version);
                 let kind = match e {
-                    datafusion::error::DataFusionError::ResourcesExhausted(_) => {
+                    DataFusionError::ResourcesExhausted(_) => {
                         "there is too little memory; raise memory_mib under [limits]"
                     }
                     // Its text may hold a value.
@@ -256,12 +286,24 @@ impl Source for GoldSource {
             None => {
                 let whole = Some((pass.version as u32, pass.since));
                 (self.done, self.newest, self.begun, self.reached) = (pass.version, pass.newest, (0, 0), i64::MIN);
-                let end = Some(Position(format!("{}:{}:0:0:{}", self.done, self.newest, i64::MIN)));
-                return Ok(Polled::Batch(EventBatch { channel: self.channel, whole, end, ..EventBatch::default() }));
+                let time = self.newest.saturating_sub(self.remembered);
+                // Where the version was replaced meanwhile, it is not known how many there were.
+                let had = self.runtime.block_on(self.before(&pass.ctx, time)).ok();
+                self.old = had.filter(|_| self.newest > i64::MIN).map(|had| (time, had));
+                if pass.too_old > 0 {
+                    tracing::warn!(
+                        stream = self.settings.name,
+                        "{} rows became known when they were older than `remembered`, and are not told",
+                        pass.too_old
+                    );
+                }
+                let (too_old, channel) = (pass.too_old, self.channel);
+                let end = Some(Position(format!("{}:{}:0:0:{}{}", self.done, self.newest, i64::MIN, self.had())));
+                return Ok(Polled::Batch(EventBatch { channel, whole, too_old, end, ..EventBatch::default() }));
             }
         };
-        batch.end =
-            Some(Position(format!("{}:{}:{}:{}:{}", self.done, self.newest, pass.version, pass.taken, pass.newest)));
+        let (done, newest, had) = (self.done, self.newest, self.had());
+        batch.end = Some(Position(format!("{done}:{newest}:{}:{}:{}{had}", pass.version, pass.taken, pass.newest)));
         self.pass = Some(pass);
         Ok(Polled::Batch(batch))
     }

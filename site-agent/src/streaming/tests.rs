@@ -24,6 +24,25 @@ fn settings_are_checked_by_name() {
         ("window = \"24h\"", "shards = 0\nwindow = \"24h\"", "`shards`"),
         ("window = \"24h\"", "remembered = \"1h\"\nwindow = \"24h\"", "`remembered`"),
         ("\"counts\"", "\"eras\"\ngap = \"30d\"", "do not last"),
+        ("\"counts\"", "\"counts\"\nmost = 3\nlateness = \"1h\"", "told once"),
+        ("\"counts\"", "\"counts\"\nforget = \"9d\"", "`forget` does nothing"),
+    ] {
+        let said = parse(&good.replace(from, to)).objection().unwrap_or_default();
+        assert!(said.contains(says), "{to}: {said}");
+    }
+}
+
+#[test]
+fn totals_are_told_by_one_trigger() {
+    let good = "name = \"all\"\ntable = \"visit\"\ntell = \"totals\"\nevery_rows = 100\nforget = \"365d\"\n";
+    assert_eq!(parse(good).objection(), None);
+    assert!(parse(good).made_of().contains("every_rows 100 forget 365d"), "{}", parse(good).made_of());
+    for (from, to, says) in [
+        ("every_rows = 100", "every_rows = 100\nwindow = \"1h\"", "needs `window`, `every_rows` or `every_sum`"),
+        ("every_rows = 100\n", "", "needs `window`, `every_rows` or `every_sum`"),
+        ("every_rows = 100", "every_rows = 0", "`every_rows` must"),
+        ("every_rows = 100", "every_sum = 0.0", "`every_sum` must"),
+        ("365d", "0d", "`forget` must"),
     ] {
         let said = parse(&good.replace(from, to)).objection().unwrap_or_default();
         assert!(said.contains(says), "{to}: {said}");

@@ -10,10 +10,12 @@
 //! A job that is killed goes on from its last checkpoint: sources go back to their positions, state to what it was, and
 //! what the sink had of a later epoch is removed. So each row counts once.
 
+mod largest;
 mod reader;
 mod record;
 mod revisions;
 mod shard;
+mod skew;
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
@@ -95,6 +97,8 @@ pub struct Settings {
     pub most_values: usize,
     /// How many shards work at a time.
     pub shards: u16,
+    /// Whether a group that has most of a batch's rows is summed by all shards, where its operator can: the answers are the same.
+    pub spread_hot: bool,
     /// How far one channel's events may be ahead of another's before the job waits for the other.
     pub most_drift: Option<Duration>,
     /// How far ahead of the clock an event may be; what is further goes to the side output.
@@ -116,6 +120,7 @@ impl Default for Settings {
             checkpoint_every: Duration::from_secs(10),
             most_values: 1 << 20,
             shards: 1,
+            spread_hot: true,
             most_drift: None,
             most_ahead: None,
             remembered: None,
@@ -184,6 +189,7 @@ impl Job {
             Watermarks::new(self.settings.channels.clone(), self.settings.idle_after, self.clock.now());
         watermarks.restore(&record.reached);
         let mut shards = Shards::open(&self.makers, &self.backend, &self.settings, record.reached.watermark())?;
+        let most = shards.most();
         let mut revisions = self.revisions()?;
         for source in &mut sources {
             let id = source.id().to_owned();
@@ -216,6 +222,8 @@ impl Job {
                         }
                         let mut batch = record.take(&names[source], batch);
                         metrics.rows.fetch_add(batch.len() as u64, Relaxed);
+                        metrics.too_old.fetch_add(batch.too_old, Relaxed);
+                        metrics.unreadable.fetch_add(batch.unreadable, Relaxed);
                         if let Some(revisions) = &mut revisions {
                             let (rest, again) = revisions.through(batch)?;
                             metrics.again.fetch_add(again, Relaxed);
@@ -228,7 +236,8 @@ impl Job {
                             false => watermarks.through(batch.channel, &batch.time, now, &mut met),
                         }
                         metrics.newest.fetch_max(batch.time.iter().copied().max().unwrap_or(i64::MIN), Relaxed);
-                        shards.rows(batch, &met, watermarks.tick(now), &mut out)?;
+                        let spread = shards.rows(batch, &met, watermarks.tick(now), &mut out)?;
+                        metrics.spread.fetch_add(spread, Relaxed);
                     }
                     Heard::Nothing => shards.passed(watermarks.tick(now), &mut out)?,
                     Heard::Ended(channels) => channels.into_iter().for_each(|c| watermarks.end(c)),
@@ -241,6 +250,7 @@ impl Job {
                 if let Some(revisions) = &mut revisions {
                     revisions.passed(watermarks.current())?;
                 }
+                largest::keep(&mut out.closed, &most, record.groups());
                 self.give(&mut out, &record)?;
                 metrics.watermark.store(watermarks.current(), Relaxed);
                 let due = now.0.saturating_sub(last.0) >= micros(settings.checkpoint_every);

@@ -2,7 +2,9 @@
 
 use platform::Micros;
 
+use super::timers::Timers;
 use super::{Operator, OperatorError, Place, Row, Rows, Spread};
+use crate::backend::StateError;
 use crate::keyed::{Keyed, Table, Value};
 use crate::keys::SlotKey;
 use crate::out::{Closed, Emission, Out};
@@ -16,6 +18,24 @@ pub enum Trigger {
     /// Whenever the watermark passes a multiple of so many microseconds, for each group that changed since. Told is all that was
     /// seen by then, rows ahead of the watermark too.
     Every(i64),
+    /// Whenever the sum of a group has moved by at least so much since it was last told.
+    Delta(i64),
+}
+
+/// The latest time of a group's rows.
+#[derive(Clone, Copy)]
+struct Latest(i64);
+
+impl Value for Latest {
+    const KIND: &'static str = "latest";
+
+    fn write(&self) -> Vec<u8> {
+        self.0.to_le_bytes().to_vec()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Latest> {
+        bytes.try_into().ok().map(|bytes| Latest(i64::from_le_bytes(bytes)))
+    }
 }
 
 /// Counts and sums by group since the beginning. Nothing is late for it.
@@ -24,6 +44,9 @@ pub struct Global {
     sums: Keyed<Sums>,
     /// What was told last.
     told: Keyed<Sums>,
+    /// How long after its last row a group is forgotten, and when to look.
+    forget: Option<(i64, Timers<u32>)>,
+    latest: Keyed<Latest>,
     watermark: i64,
 }
 
@@ -33,13 +56,77 @@ impl Global {
     /// # Errors
     /// A trigger of less, or the state failed.
     pub fn open(trigger: Trigger, place: &Place) -> Result<Global, OperatorError> {
-        let (Trigger::Count(n) | Trigger::Every(n)) = trigger;
+        let (Trigger::Count(n) | Trigger::Every(n) | Trigger::Delta(n)) = trigger;
         if !(1..=TIME_RANGE).contains(&n) {
             return Err(OperatorError::Settings("a trigger is of at least one row or one microsecond".to_owned()));
         }
         let sums = Keyed::open(place.table, "sums", place.groups.clone(), place.backend.clone(), place.most)?;
         let told = Keyed::open(place.table + 1, "told", place.groups.clone(), place.backend.clone(), place.most)?;
-        Ok(Global { trigger, sums, told, watermark: place.watermark })
+        let latest = Keyed::open(place.table + 2, "latest", place.groups.clone(), place.backend.clone(), place.most)?;
+        Ok(Global { trigger, sums, told, forget: None, latest, watermark: place.watermark })
+    }
+
+    /// The same, which forgets a group when the watermark is so many microseconds after the latest of its rows; with [`Trigger::Every`] once
+    /// that was told. A group that comes again begins anew.
+    ///
+    /// # Errors
+    /// Less than a microsecond, or the state failed.
+    pub fn forgetting(mut self, after: i64) -> Result<Global, OperatorError> {
+        if !(1..=TIME_RANGE).contains(&after) {
+            return Err(OperatorError::Settings("a group is forgotten after at least one microsecond".to_owned()));
+        }
+        let mut timers = Timers::new(after / 8);
+        self.latest.each(&mut |k, latest: &Latest| {
+            timers.set(latest.0.saturating_add(after), k.group);
+            true
+        })?;
+        self.forget = Some((after, timers));
+        Ok(self)
+    }
+
+    /// Notes the time of a group's row.
+    fn note(&mut self, group: u32, time: i64) -> Result<(), StateError> {
+        let Some((after, timers)) = &mut self.forget else { return Ok(()) };
+        let time = time.clamp(-TIME_RANGE, TIME_RANGE);
+        let new = self.latest.update(SlotKey { window: 0, group, key: 0 }, |latest| {
+            let new = latest.is_none();
+            *latest = Some(Latest(latest.map_or(time, |l| l.0.max(time))));
+            new
+        })?;
+        if new {
+            timers.set(time.saturating_add(*after), group);
+        }
+        Ok(())
+    }
+
+    /// Begins a group anew where the watermark that its row met says so, whatever the batches.
+    fn anew(&mut self, group: u32, watermark: i64) -> Result<(), StateError> {
+        let Some((after, _)) = &self.forget else { return Ok(()) };
+        let slot = SlotKey { window: 0, group, key: 0 };
+        let over = |latest: &Latest| latest.0.saturating_add(*after) <= watermark;
+        if !matches!(self.trigger, Trigger::Every(_)) && self.latest.get(slot)?.is_some_and(over) {
+            self.latest.take(slot)?;
+            self.sums.take(slot)?;
+            self.told.take(slot)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, watermark: i64) -> Result<(), StateError> {
+        let Some((after, timers)) = &mut self.forget else { return Ok(()) };
+        while let Some(group) = timers.due(watermark) {
+            let slot = SlotKey { window: 0, group, key: 0 };
+            match self.latest.get(slot)?.map(|latest| latest.0.saturating_add(*after)) {
+                Some(at) if at > watermark => timers.set(at, group),
+                Some(_) => {
+                    self.latest.take(slot)?;
+                    self.sums.take(slot)?;
+                    self.told.take(slot)?;
+                }
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     fn tell(group: u32, until: i64, sums: Sums, out: &mut Out) {
@@ -56,7 +143,7 @@ impl Operator for Global {
 
     fn deadline(&self) -> Option<i64> {
         match self.trigger {
-            Trigger::Count(_) => None,
+            Trigger::Count(_) | Trigger::Delta(_) => None,
             Trigger::Every(n) => {
                 let passed = self.watermark.clamp(-TIME_RANGE, TIME_RANGE).saturating_add(1).div_euclid(n);
                 Some((passed + 1).saturating_mul(n) - 1)
@@ -65,15 +152,26 @@ impl Operator for Global {
     }
 
     fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError> {
-        for Row { time, group, value, sign, .. } in rows.each() {
+        for Row { time, group, value, sign, watermark, .. } in rows.each() {
+            self.anew(group, watermark)?;
             let now = self.sums.update(SlotKey { window: 0, group, key: 0 }, |sums| {
                 let sums = sums.get_or_insert_default();
                 sums.join(&Sums::of(sign, sign.wrapping_mul(value)));
                 *sums
             })?;
-            if matches!(self.trigger, Trigger::Count(n) if now.count % n == 0) {
-                Self::tell(group, time, now, out);
+            match self.trigger {
+                Trigger::Count(n) if now.count % n == 0 => Self::tell(group, time, now, out),
+                Trigger::Delta(n) => {
+                    let slot = SlotKey { window: 0, group, key: 0 };
+                    let told = self.told.get(slot)?.map_or(0, |told| told.sum);
+                    if now.sum.abs_diff(told) >= n.unsigned_abs() {
+                        self.told.update(slot, |told| *told = Some(now))?;
+                        Self::tell(group, time, now, out);
+                    }
+                }
+                _ => {}
             }
+            self.note(group, time)?;
         }
         Ok(())
     }
@@ -81,7 +179,7 @@ impl Operator for Global {
     fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), OperatorError> {
         let due = self.deadline().is_some_and(|d| d <= watermark);
         self.watermark = self.watermark.max(watermark);
-        let Trigger::Every(n) = self.trigger else { return Ok(()) };
+        let Trigger::Every(n) = self.trigger else { return Ok(self.forget(watermark)?) };
         if !due {
             return Ok(());
         }
@@ -98,14 +196,15 @@ impl Operator for Global {
                 Self::tell(slot.group, until, sums, out);
             }
         }
-        Ok(())
+        // After it was told once more.
+        Ok(self.forget(watermark)?)
     }
 
     fn tables(&self) -> Vec<&dyn Table> {
-        vec![&self.sums, &self.told]
+        vec![&self.sums, &self.told, &self.latest]
     }
 
     fn tables_mut(&mut self) -> Vec<&mut dyn Table> {
-        vec![&mut self.sums, &mut self.told]
+        vec![&mut self.sums, &mut self.told, &mut self.latest]
     }
 }

@@ -1,10 +1,9 @@
 //! Interval join: each row of one channel with the rows of the same patient in another that come within a stretch before
 //! or after it, such as a laboratory value in the fortnight after a drug.
 
-use std::collections::BTreeMap;
-
 use platform::Micros;
 
+use super::timers::Timers;
 use super::{Operator, OperatorError, Place, Row, Rows, Spread};
 use crate::batch::{ChannelId, Key};
 use crate::keyed::{Keyed, Table, Value};
@@ -51,7 +50,8 @@ pub struct Join {
     lower: i64,
     upper: i64,
     rows: Keyed<Buffer>,
-    timers: BTreeMap<i64, Vec<Key>>,
+    /// When rows of a patient need not wait any more: at or before the first of it.
+    timers: Timers<Key>,
     watermark: i64,
 }
 
@@ -73,11 +73,12 @@ impl Join {
         }
         let (lower, upper) = (lower.max(-TIME_RANGE), upper.min(TIME_RANGE));
         let rows = Keyed::open(place.table, "rows", place.groups.clone(), place.backend.clone(), place.most)?;
-        let mut join = Join { left, right, lower, upper, rows, timers: BTreeMap::new(), watermark: place.watermark };
-        let mut timers = BTreeMap::<i64, Vec<Key>>::new();
+        let width = (upper - lower) / 8;
+        let mut join = Join { left, right, lower, upper, rows, timers: Timers::new(width), watermark: place.watermark };
+        let mut timers = Timers::new(width);
         join.rows.each(&mut |k, buffer: &Buffer| {
             if let Some(until) = buffer.0.iter().map(|w| join.until(w)).min() {
-                timers.entry(until).or_default().push(k.key);
+                timers.set(until, k.key);
             }
             true
         })?;
@@ -144,12 +145,14 @@ impl Operator for Join {
                         });
                     }
                 }
+                // Where an earlier row waits, its timer finds this one.
+                let first = buffer.0.iter().all(|w| until < self::until(w, lower, upper));
                 let place = buffer.0.partition_point(|w| *w < new);
                 buffer.0.insert(place, new);
-                buffer.0.len() == 1
+                first
             })?;
-            if first || self.timers.first_key_value().is_none_or(|(at, _)| until < *at) {
-                self.timers.entry(until).or_default().push(key);
+            if first {
+                self.timers.set(until, key);
             }
         }
         Ok(())
@@ -162,19 +165,16 @@ impl Operator for Join {
         self.watermark = watermark;
         let (lower, upper) = (self.lower, self.upper);
         let until = |w: &Waiting| until(w, lower, upper);
-        while let Some((at, _)) = self.timers.first_key_value().filter(|(at, _)| **at <= watermark) {
-            let at = *at;
-            for key in self.timers.remove(&at).unwrap_or_default() {
-                let slot = SlotKey { window: 0, group: 0, key };
-                let Some(buffer) = self.rows.get(slot)? else { continue };
-                let left: Vec<_> = buffer.0.iter().copied().filter(|w| until(w) > watermark).collect();
-                let next = left.iter().map(until).min();
-                if left.len() != buffer.0.len() {
-                    self.rows.update(slot, |buffer| *buffer = (!left.is_empty()).then_some(Buffer(left)))?;
-                }
-                if let Some(next) = next {
-                    self.timers.entry(next).or_default().push(key);
-                }
+        while let Some(key) = self.timers.due(watermark) {
+            let slot = SlotKey { window: 0, group: 0, key };
+            let Some(buffer) = self.rows.get(slot)? else { continue };
+            let left: Vec<_> = buffer.0.iter().copied().filter(|w| until(w) > watermark).collect();
+            let next = left.iter().map(until).min();
+            if left.len() != buffer.0.len() {
+                self.rows.update(slot, |buffer| *buffer = (!left.is_empty()).then_some(Buffer(left)))?;
+            }
+            if let Some(next) = next {
+                self.timers.set(next, key);
             }
         }
         Ok(())

@@ -8,9 +8,12 @@ mod distinct;
 mod global;
 mod join;
 mod session;
+mod timers;
 mod windowed;
 
+use std::any::Any;
 use std::ops::Range;
+use std::sync::Arc;
 
 pub use distinct::{Distinct, MOST_PANES};
 pub use global::{Global, Trigger};
@@ -111,11 +114,44 @@ pub trait Operator: Send {
     /// The state failed.
     fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), OperatorError>;
 
+    /// How many groups of each of its windows are told at most: those with the largest counts, of equal ones the first by name. All where
+    /// it has no such number.
+    fn most(&self) -> Option<usize> {
+        None
+    }
+
+    /// What sums rows of one group apart from the state, where what is kept of a group is a join of such sums: then a group that has most
+    /// of the rows is the work of all shards.
+    fn combiner(&self) -> Option<Arc<dyn Combiner>> {
+        None
+    }
+
+    /// Joins what its combiner made of some rows to what is kept. Their windows have not closed since.
+    ///
+    /// # Errors
+    /// The state failed, or the part is another operator's.
+    fn absorb(&mut self, part: Partial) -> Result<(), OperatorError> {
+        let _ = part;
+        Err(OperatorError::Settings("this operator takes rows in their order alone".to_owned()))
+    }
+
     /// Its tables, in the order of their numbers.
     fn tables(&self) -> Vec<&dyn Table>;
 
     /// The same, to be changed.
     fn tables_mut(&mut self) -> Vec<&mut dyn Table>;
+}
+
+/// What a combiner made of some rows.
+pub type Partial = Box<dyn Any + Send>;
+
+/// Sums rows of one group without the state of their operator.
+pub trait Combiner: Send + Sync {
+    /// The operator's deadline, had the watermark come so far: above it.
+    fn deadline(&self, watermark: i64) -> i64;
+
+    /// What rows of one group come to, for [`Operator::absorb`]. None of their watermarks is beyond a deadline that another's is not.
+    fn combine(&self, rows: Rows<'_>, out: &mut Out) -> Partial;
 }
 
 /// Where a shard of an operator finds its state.

@@ -1,7 +1,6 @@
 //! Sessions: what follows itself within a gap. Episodes of care from single rows; eras from rows that last.
 
-use std::collections::BTreeMap;
-
+use super::timers::Timers;
 use super::{Operator, OperatorError, Place, Row, Rows, Spread};
 use crate::backend::StateError;
 use crate::batch::Key;
@@ -79,8 +78,8 @@ pub struct Sessions {
     span: Span,
     by_group: bool,
     open: Keyed<Open>,
-    /// When to look at a session: each open one stands here, after the time it may close at the earliest.
-    timers: BTreeMap<i64, Vec<(u32, Key)>>,
+    /// When to look at a session: each open one stands here, at or before the time it may close at the earliest.
+    timers: Timers<(u32, Key)>,
     watermark: i64,
 }
 
@@ -93,20 +92,14 @@ impl Sessions {
     pub fn open(gap: i64, span: Span, by_group: bool, place: &Place) -> Result<Sessions, OperatorError> {
         let gap = gap.clamp(1, TIME_RANGE);
         let open = Keyed::open(place.table, "sessions", place.groups.clone(), place.backend.clone(), place.most)?;
-        let mut timers = BTreeMap::<i64, Vec<(u32, Key)>>::new();
+        let mut timers = Timers::new(gap / 8);
         open.each(&mut |k, sessions: &Open| {
             if let Some(last) = sessions.all().map(|s| s.last).min() {
-                timers.entry(Self::slot_of(last, gap)).or_default().push((k.group, k.key));
+                timers.set(last + gap - 1, (k.group, k.key));
             }
             true
         })?;
         Ok(Sessions { gap, span, by_group, open, timers, watermark: place.watermark })
-    }
-
-    /// Timers are kept in slots of an eighth of the gap: a session is told at the end of the slot in which it closes.
-    fn slot_of(last: i64, gap: i64) -> i64 {
-        let width = (gap / 8).max(1);
-        ((last + gap - 1).div_euclid(width) + 1) * width
     }
 
     /// Takes a row out of the open session that has it. How far the session reaches stays: what else it is made of is not known.
@@ -223,7 +216,7 @@ impl Operator for Sessions {
                 out.aside(rows.batch, row, Why::Late, watermark);
             }
             if let Some(last) = timer {
-                self.timers.entry(Self::slot_of(last, gap)).or_default().push((group, key));
+                self.timers.set(last + gap - 1, (group, key));
             }
         }
         Ok(())
@@ -235,26 +228,18 @@ impl Operator for Sessions {
         }
         self.watermark = watermark;
         let mut closed = Vec::new();
-        while let Some((at, _)) = self.timers.first_key_value().filter(|(at, _)| **at <= watermark) {
-            let at = *at;
-            let mut again: BTreeMap<i64, Vec<(u32, Key)>> = BTreeMap::new();
-            for (group, key) in self.timers.remove(&at).unwrap_or_default() {
-                let slot = SlotKey { window: 0, group, key };
-                let Some(open) = self.open.get(slot)? else { continue };
-                let (done, rest): (Vec<_>, Vec<_>) =
-                    open.all().copied().partition(|s| s.last + self.gap - 1 <= watermark);
-                let next = rest.iter().map(|s| s.last).min();
-                if !done.is_empty() {
-                    let left = Open::from(rest);
-                    self.open.update(slot, |open| *open = (!left.is_empty()).then_some(left))?;
-                    closed.extend(done.into_iter().map(|s| (s, group, key)));
-                }
-                if let Some(last) = next {
-                    again.entry(Self::slot_of(last, self.gap)).or_default().push((group, key));
-                }
+        while let Some((group, key)) = self.timers.due(watermark) {
+            let slot = SlotKey { window: 0, group, key };
+            let Some(open) = self.open.get(slot)? else { continue };
+            let (done, rest): (Vec<_>, Vec<_>) = open.all().copied().partition(|s| s.last + self.gap - 1 <= watermark);
+            let next = rest.iter().map(|s| s.last).min();
+            if !done.is_empty() {
+                let left = Open::from(rest);
+                self.open.update(slot, |open| *open = (!left.is_empty()).then_some(left))?;
+                closed.extend(done.into_iter().map(|s| (s, group, key)));
             }
-            for (at, keys) in again {
-                self.timers.entry(at).or_default().extend(keys);
+            if let Some(last) = next {
+                self.timers.set(last + self.gap - 1, (group, key));
             }
         }
         closed.sort_unstable();

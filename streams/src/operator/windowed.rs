@@ -1,8 +1,9 @@
 //! Tumbling and sliding windows: rows are summed in panes, and a window tells the join of its panes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use super::{Operator, OperatorError, Place, Row, Rows, Spread};
+use super::{Combiner, Operator, OperatorError, Partial, Place, Row, Rows, Spread};
 use crate::aggregate::Aggregate;
 use crate::backend::StateError;
 use crate::batch::{EventBatch, Key};
@@ -36,18 +37,30 @@ impl Value for Mark {
     }
 }
 
-/// An aggregate over windows.
-pub struct Windowed<A: Aggregate> {
+/// Sums by pane, and group or patient.
+type Sums<A> = HashMap<SlotKey, <A as Aggregate>::Kept, Hashed>;
+
+/// What sums rows in panes, without state.
+struct Stage<A> {
     aggregate: A,
     windows: Windows,
     lateness: i64,
     by: By,
+}
+
+/// An aggregate over windows.
+pub struct Windowed<A: Aggregate> {
+    stage: Arc<Stage<A>>,
+    windows: Windows,
+    lateness: i64,
     panes: Keyed<A::Kept>,
     /// Windows whose first telling late rows have changed, by their last pane.
     changed: Keyed<Mark>,
     /// Who has a pane, so that closing finds them.
     present: BTreeMap<i64, BTreeSet<(u32, Key)>>,
     marked: BTreeMap<i64, BTreeSet<(u32, Key)>>,
+    /// How many groups of a window are told.
+    most: Option<usize>,
     watermark: i64,
 }
 
@@ -76,14 +89,48 @@ impl<A: Aggregate> Windowed<A> {
             true
         })?;
         let lateness = lateness.clamp(0, TIME_RANGE);
-        Ok(Windowed { aggregate, windows, lateness, by, panes, changed, present, marked, watermark: place.watermark })
+        let stage = Arc::new(Stage { aggregate, windows, lateness, by });
+        Ok(Windowed {
+            stage,
+            windows,
+            lateness,
+            panes,
+            changed,
+            present,
+            marked,
+            most: None,
+            watermark: place.watermark,
+        })
     }
 
-    fn whom(&self, batch: &EventBatch, row: usize) -> (u32, Key) {
-        match self.by {
-            By::Group => (batch.group.get(row).copied().unwrap_or_default(), 0),
-            By::Patient => (0, batch.key.get(row).copied().unwrap_or_default()),
+    /// The same, which tells of each window the `most` groups with the largest counts.
+    ///
+    /// # Errors
+    /// It is by patient, or late rows are taken in: whose turn it would be then is not known.
+    pub fn with_most(mut self, most: usize) -> Result<Windowed<A>, OperatorError> {
+        if self.lateness > 0 || self.stage.by == By::Patient || most == 0 {
+            let message = "the largest groups of a window are told once, at least one of them, and by group";
+            return Err(OperatorError::Settings(message.to_owned()));
         }
+        self.most = Some(most);
+        Ok(self)
+    }
+
+    /// Joins sums to what is kept, and marks the windows that were told without them.
+    fn add(&mut self, sums: &Sums<A>) -> Result<(), StateError> {
+        let windows = self.windows;
+        let (told, closed) = (windows.closed(self.watermark, 0), windows.closed(self.watermark, self.lateness));
+        for (slot, kept) in sums {
+            self.panes.add(*slot, kept)?;
+            self.present.entry(slot.window).or_default().insert((slot.group, slot.key));
+            for last in (closed + 1).max(slot.window)..=told.min(slot.window + windows.panes() - 1) {
+                let whom = (slot.group, slot.key);
+                if self.marked.entry(last).or_default().insert(whom) {
+                    self.changed.update(SlotKey { window: last, ..*slot }, |mark| *mark = Some(Mark))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Tells a window of one group or patient.
@@ -100,7 +147,7 @@ impl<A: Aggregate> Windowed<A> {
                 whole.join(kept);
             }
         }
-        let told = self.aggregate.tell(&whole);
+        let told = self.stage.aggregate.tell(&whole);
         let window = self.windows.ending(last);
         out.closed.push(Closed {
             operator: 0,
@@ -141,25 +188,18 @@ impl<A: Aggregate> Windowed<A> {
     }
 }
 
-impl<A: Aggregate> Operator for Windowed<A> {
-    fn spread(&self) -> Spread {
+impl<A: Aggregate> Stage<A> {
+    fn whom(&self, batch: &EventBatch, row: usize) -> (u32, Key) {
         match self.by {
-            By::Group => Spread::ByGroup,
-            By::Patient => Spread::ByPatient,
+            By::Group => (batch.group.get(row).copied().unwrap_or_default(), 0),
+            By::Patient => (0, batch.key.get(row).copied().unwrap_or_default()),
         }
     }
 
-    fn deadline(&self) -> Option<i64> {
-        let end = |last: i64| self.windows.start(last + 1) - 1;
-        let first = end(self.windows.closed(self.watermark, 0) + 1);
-        let final_ = end(self.windows.closed(self.watermark, self.lateness) + 1) + self.lateness;
-        Some(first.min(final_))
-    }
-
-    fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError> {
+    /// What rows come to in each pane.
+    fn sums(&self, rows: Rows<'_>, out: &mut Out) -> Sums<A> {
         let (windows, lateness) = (self.windows, self.lateness);
-        let told = windows.closed(self.watermark, 0);
-        let mut sums: HashMap<SlotKey, A::Kept, Hashed> = HashMap::default();
+        let mut sums: Sums<A> = HashMap::default();
         let (mut pane, mut from, mut until, mut last) = (0, 0, 0, 0);
         for Row { place: row, watermark, time, .. } in rows.each() {
             if time < from || time >= until {
@@ -177,18 +217,55 @@ impl<A: Aggregate> Operator for Windowed<A> {
                 out.aside(rows.batch, row, Why::CannotForget, watermark);
             }
         }
-        let closed = windows.closed(self.watermark, lateness);
-        for (slot, kept) in &sums {
-            self.panes.add(*slot, kept)?;
-            self.present.entry(slot.window).or_default().insert((slot.group, slot.key));
-            for last in (closed + 1).max(slot.window)..=told.min(slot.window + windows.panes() - 1) {
-                let whom = (slot.group, slot.key);
-                if self.marked.entry(last).or_default().insert(whom) {
-                    self.changed.update(SlotKey { window: last, ..*slot }, |mark| *mark = Some(Mark))?;
-                }
-            }
+        sums
+    }
+}
+
+impl<A: Aggregate> Combiner for Stage<A> {
+    fn deadline(&self, watermark: i64) -> i64 {
+        let end = |last: i64| self.windows.start(last + 1) - 1;
+        let first = end(self.windows.closed(watermark, 0) + 1);
+        let last = end(self.windows.closed(watermark, self.lateness) + 1) + self.lateness;
+        first.min(last)
+    }
+
+    fn combine(&self, rows: Rows<'_>, out: &mut Out) -> Partial {
+        Box::new(self.sums(rows, out))
+    }
+}
+
+impl<A: Aggregate> Operator for Windowed<A> {
+    fn spread(&self) -> Spread {
+        match self.stage.by {
+            By::Group => Spread::ByGroup,
+            By::Patient => Spread::ByPatient,
         }
-        Ok(())
+    }
+
+    fn deadline(&self) -> Option<i64> {
+        Some(self.stage.deadline(self.watermark))
+    }
+
+    fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError> {
+        let sums = self.stage.sums(rows, out);
+        Ok(self.add(&sums)?)
+    }
+
+    fn most(&self) -> Option<usize> {
+        self.most
+    }
+
+    fn combiner(&self) -> Option<Arc<dyn Combiner>> {
+        match self.stage.by {
+            By::Group => Some(self.stage.clone()),
+            By::Patient => None,
+        }
+    }
+
+    fn absorb(&mut self, part: Partial) -> Result<(), OperatorError> {
+        let wrong = || OperatorError::Settings("these sums are another operator's".to_owned());
+        let sums = part.downcast::<Sums<A>>().map_err(|_| wrong())?;
+        Ok(self.add(&sums)?)
     }
 
     fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), OperatorError> {

@@ -4,7 +4,7 @@ use super::{Checker, distinct, fixed, near, regressions, settled, times, trainin
 use crate::analysis::{Analysis, MOST_DAYS, What};
 use crate::compile;
 use crate::feature::Shape;
-use crate::spec::Aggregation;
+use crate::spec::{Aggregation, Study};
 
 /// What is wrong with one analysis; each problem names the setting.
 pub(super) struct Place<'a, 'b> {
@@ -58,12 +58,20 @@ impl Checker<'_> {
             training::check(&mut place, &a.what);
             if before == self.problems.len()
                 && self.problems.is_empty()
-                && let Err(e) = compile::program(study, i)
+                && let Err(e) = compiled(study, i)
             {
                 let mut place = Place { checker: self, index: i.to_string() };
                 place.say("", e.reason, "see the features it names");
             }
         }
+    }
+}
+
+/// Whether an analysis compiles. Those of a continuous study behind the first are told in its rounds, and have no program of their own.
+fn compiled(study: &Study, i: usize) -> Result<(), compile::CompileError> {
+    match study.stream.is_some() && i > 0 {
+        true => compile::of_one(study, i).map(|_| ()),
+        false => compile::program(study, i).map(|_| ()),
     }
 }
 

@@ -90,7 +90,9 @@ fn settings(backend: &str, port: u16) -> String {
         "[approval]\nmode = \"auto\"\n[streams]\nread_every_seconds = 1\nmetrics = \"127.0.0.1:{port}\"\n\
          [[streams.job]]\nname = \"pressure\"\ntable = \"measurement\"\ntell = \"counts\"\nvalue = \"value_num\"\nwindow = \"4d\"\n\
          lateness = \"20d\"\nout_of_order = \"1d\"\ncheckpoint = \"1s\"\nbackend = \"{backend}\"\n\
-         [[streams.job]]\nname = \"care\"\ntable = \"measurement\"\ntell = \"sessions\"\ngap = \"2d\"\nout_of_order = \"1d\"\n"
+         [[streams.job]]\nname = \"care\"\ntable = \"measurement\"\ntell = \"sessions\"\ngap = \"2d\"\nout_of_order = \"1d\"\n\
+         [[streams.job]]\nname = \"few\"\ntable = \"measurement\"\ntell = \"totals\"\nevery_rows = 10\nforget = \"300d\"\n\
+         remembered = \"20d\"\nout_of_order = \"1d\"\n"
     )
 }
 
@@ -118,6 +120,8 @@ fn windows_follow_gold_and_survive_what_happens_to_an_agent() {
         let (n, sum) = all[window];
         assert_eq!(tellings, &[("first".to_owned(), n, sum)], "{window}");
     }
+    let few = run(&f, "few");
+    assert_eq!((few["metrics"]["closed"].as_u64(), few["metrics"]["too_old"].as_u64()), (Some(6), Some(0)), "{few}");
     // Nothing new: nothing is told again.
     let again = run(&f, "pressure");
     assert_eq!((tellings(&f, "pressure") == told, again["metrics"]["rows"].as_u64()), (true, Some(0)));
@@ -129,6 +133,10 @@ fn windows_follow_gold_and_survive_what_happens_to_an_agent() {
     lines.extend((0..20).map(|i| (200 + i, 31 + i64::from(i), 90)));
     write(&f, &lines);
     run(&f, "pressure");
+    // Day 1 is more than 20 days before day 29.
+    let few = run(&f, "few");
+    assert_eq!(few["metrics"]["too_old"], 1, "{few}");
+    assert_eq!(run(&f, "few")["metrics"]["too_old"], 0);
     let told = tellings(&f, "pressure");
     let all = batch(&lines);
     let last = |w: i64| told[&w].last().map(|(_, n, sum)| (*n, *sum)).unwrap();
@@ -193,7 +201,7 @@ fn windows_follow_gold_and_survive_what_happens_to_an_agent() {
     assert!(sessions["metrics"]["closed"].as_u64().unwrap() >= 60, "{sessions}");
     let unknown = f.agent_command("s-1", &["streams", "run", "nothing"]);
     assert!(
-        unknown.status.code() == Some(1) && text(&unknown).contains("there are pressure, care"),
+        unknown.status.code() == Some(1) && text(&unknown).contains("there are pressure, care, few"),
         "{}",
         text(&unknown)
     );

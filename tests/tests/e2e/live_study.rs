@@ -150,6 +150,81 @@ fn windows_of_which_a_patient_is_in_one_are_paid_once() {
     }
 }
 
+/// Noises that hang together, through kills of everybody: one payment, each window's noise as the strategy says, and the sums' far smaller
+/// than that of independent windows.
+#[test]
+fn sums_of_windows_whose_noises_hang_together_are_precise() {
+    let mut f = Federation::new();
+    let sites = ["s-1", "s-2", "s-3"];
+    for (i, id) in sites.iter().enumerate() {
+        f.make_site(id, 1, "[approval]\nmode = \"auto\"\n[disclosure]\nmin_cell = 0\nstreams = \"allow\"");
+        std::fs::write(f.site_home(id).join("extract/patients.csv"), extract(i, 40)).unwrap();
+        f.enroll(id);
+        f.start_agent(id);
+    }
+    let series = DAILY
+        .replace("[stream]", "[stream]\nnoise = \"toeplitz\"\nwindows_per_patient = 1")
+        .replace("\"+24h:preliminary\", ", "");
+    let study = live("sums", &series, "min_sites = 3\ngather_seconds = 30");
+    let planned = text(&f.coordinator_command(&[
+        "study",
+        "plan",
+        f.write_study("sums.toml", &study).to_str().unwrap(),
+        "--sites",
+        "3",
+    ]));
+    assert!(
+        planned.contains(
+            "for each window by itself, noise = \"independent\" in [stream]; for the sum of all, \"toeplitz\""
+        ),
+        "{planned}"
+    );
+    assert!(f.submit(&study).status.success());
+    for _ in 0..3 {
+        let done = f.status("sums")["rounds_done"].as_u64().unwrap();
+        until("more windows were told", || {
+            let status = f.status("sums");
+            status["rounds_done"].as_u64().unwrap() > done || status["state"] == "done"
+        });
+        f.kill_agent("s-2");
+        f.kill_coordinator();
+        f.start_coordinator();
+        f.start_agent("s-2");
+    }
+    let status = f.over("sums");
+    assert_eq!(status["state"], "done", "{status:#}");
+    let (results, provenance) = f.results("sums");
+    assert_eq!(provenance["mechanism"], "discrete-gaussian-toeplitz");
+    let rows = told(&results, "n");
+    let (sums, windows): (Vec<&Value>, Vec<&Value>) =
+        rows.into_iter().partition(|r| r["term"].as_str().unwrap().starts_with("all until"));
+    assert_eq!((windows.len(), sums.len()), (40, 40));
+    let rho = array(&results, "analyses")[0]["rho"].as_f64().unwrap();
+    let one = (3.0 / (2.0 * rho)).sqrt();
+    let strategy = privacy::Continual::new(privacy::Correlation::Toeplitz, 40, 1).unwrap();
+    let norm = strategy.squared().sqrt();
+    let (mut truth, mut noise_of_all) = (0.0, 0.0);
+    for (day, (window, sum)) in windows.iter().zip(&sums).enumerate() {
+        truth += (0..3).map(|site| 220 + (day * 7 + site * 5) % 30).sum::<usize>() as f64;
+        let of = |row: &Value, factor: f64| {
+            let se = row["dp_se"].as_f64().unwrap();
+            assert!((se / (one * norm * factor) - 1.0).abs() < 0.01, "{day}: {se}, {row}");
+        };
+        of(window, strategy.window_factor(day as u32));
+        of(sum, strategy.prefix_factor(day as u32));
+        noise_of_all = sum["estimate"].as_f64().unwrap() - truth;
+        assert!(noise_of_all.abs() < 6.0 * one * norm * strategy.prefix_factor(39), "{day}: off by {noise_of_all}");
+    }
+    // Of independent windows it would be √40 = 6.3.
+    assert!(norm * strategy.prefix_factor(39) < 2.3, "{noise_of_all}");
+    for site in sites {
+        let entries = ledger(&f, site);
+        assert_eq!((entries.len(), entries.iter().filter(|e| e.1 > 0).count()), (41, 1), "a payment and 40 tellings");
+        let verified = f.agent_command(site, &["releases", "verify"]);
+        assert!(verified.status.success(), "{}", text(&verified));
+    }
+}
+
 #[test]
 fn without_noise_a_window_is_what_a_study_of_its_days_alone_says() {
     let federation = |study: &str| {
@@ -189,4 +264,85 @@ fn without_noise_a_window_is_what_a_study_of_its_days_alone_says() {
     }
     assert_eq!(seen, rows.len());
     assert!(seen >= 8);
+}
+
+#[test]
+fn analyses_that_are_told_together_say_what_each_says_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    for site in 0..3 {
+        let home = dir.path().join(format!("sites/s-{site}"));
+        std::fs::create_dir_all(home.join("extract")).unwrap();
+        std::fs::write(home.join("mapping.toml"), crate::harness::MAPPING).unwrap();
+        let toml = format!(
+            "id = \"s-{site}\"\nname = \"Hospital {site}\"\ncountry = \"DE\"\ntime_zone = \"UTC\"\n[[source]]\nname = \"x\"\n\
+             format = \"csv\"\npath = \"extract\"\nmapping = \"mapping.toml\"\n[disclosure]\nmin_cell = 0\nmin_cohort = 0\n"
+        );
+        std::fs::write(home.join("site.toml"), toml).unwrap();
+        std::fs::write(home.join("extract/rows.csv"), extract(site, 12)).unwrap();
+    }
+    let stream = "[stream]\nfrom = \"2023-01-01\"\nuntil = \"2023-01-12\"\nwindow = \"tumbling 3d\"\n";
+    let age = "[features.age]\nkind = \"age\"\nbounds = [0.0, 120.0]\n[stream]";
+    let of = |id: &str, analyses: &str| {
+        let text = live(id, stream, "").replace("[stream]", age).replace("[[analysis]]\nkind = \"count\"\n", analyses);
+        simulated_here(dir.path(), &text)
+    };
+    let (sex, mean) = (
+        "[[analysis]]\nname = \"sex\"\nkind = \"crosstab\"\nby = [\"sex\"]\n",
+        "[[analysis]]\nname = \"age\"\nkind = \"moments\"\nof = \"age\"\n",
+    );
+    let both = of("both", &format!("{mean}{sex}"));
+    let rows = array(&array(&both, "analyses")[0]["estimate"], "rows");
+    assert_eq!(array(&both, "analyses").len(), 1);
+    let mut seen = 0;
+    for (name, analysis) in [("sex", sex), ("age", mean)] {
+        let alone = of(name, analysis);
+        for row in array(&array(&alone, "analyses")[0]["estimate"], "rows") {
+            let (window, term) = row["term"].as_str().unwrap().split_once(": ").unwrap();
+            let term = format!("{window}: {name}: {term}");
+            let same = rows.iter().find(|r| r["term"] == term.as_str() && r["statistic"] == row["statistic"]);
+            assert_eq!(same.unwrap_or_else(|| panic!("{term}: {rows:#?}"))["estimate"], row["estimate"], "{term}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, rows.len());
+    assert!(seen > 20, "{seen}");
+}
+
+/// Rows with a time of the day fall into the windows of their hour in UTC, once; rows with a date alone into none.
+#[test]
+fn windows_of_hours_take_rows_by_their_instant() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut want = [0i64; 8];
+    for site in 0..3usize {
+        let home = dir.path().join(format!("sites/s-{site}"));
+        std::fs::create_dir_all(home.join("extract")).unwrap();
+        let mapping = crate::harness::MAPPING.replace("[\"%Y-%m-%d\"]", "[\"%Y-%m-%dT%H:%M\", \"%Y-%m-%d\"]");
+        std::fs::write(home.join("mapping.toml"), mapping).unwrap();
+        let toml = format!(
+            "id = \"s-{site}\"\nname = \"Hospital {site}\"\ncountry = \"DE\"\ntime_zone = \"Europe/Berlin\"\n[[source]]\nname = \"x\"\n\
+             format = \"csv\"\npath = \"extract\"\nmapping = \"mapping.toml\"\n[disclosure]\nmin_cell = 0\nmin_cohort = 0\n"
+        );
+        std::fs::write(home.join("site.toml"), toml).unwrap();
+        let mut out = "id,sex,birth,sbp,day\n".to_owned();
+        for i in 0..200 {
+            // Minutes since midnight in Berlin on 2 January, an hour ahead of UTC.
+            let minute = (i * 37 + site * 11) % 2880;
+            let (day, hour) = (2 + minute / 1440, minute % 1440 / 60);
+            let _ = writeln!(out, "p{i},f,1960-03-04,120,2023-01-{day:02}T{hour:02}:{:02}", minute % 60);
+            if let Some(window) = minute.checked_sub(60) {
+                want[window / 360] += 1;
+            }
+        }
+        (200..240).for_each(|i| out += &format!("p{i},f,1960-03-04,120,2023-01-02\n"));
+        std::fs::write(home.join("extract/rows.csv"), out).unwrap();
+    }
+    let stream =
+        "[stream]\nfrom = \"2023-01-02\"\nuntil = \"2023-01-03\"\nwindow = \"tumbling 6h\"\nemit = [\"+1h:final\"]\n";
+    let series = simulated_here(dir.path(), &live("hours", stream, ""));
+    let rows = told(&series, "n");
+    let told: Vec<(&str, i64)> =
+        rows.iter().map(|r| (r["term"].as_str().unwrap(), r["estimate"].as_f64().unwrap() as i64)).collect();
+    assert_eq!(told.len(), 8, "{told:?}");
+    assert_eq!(told[1].0, "2023-01-02 06:00 to 2023-01-02 12:00 UTC: cohort");
+    assert_eq!(told.iter().map(|t| t.1).collect::<Vec<_>>(), want, "{told:?}");
 }

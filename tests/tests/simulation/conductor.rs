@@ -233,6 +233,7 @@ impl Running {
             parameters_hash: parameters_hash(&self.state.parameters),
             rho_nano: rho.nano(),
             parts,
+            mechanism: "discrete-gaussian",
             simulation: false,
         }));
         self.started = now;

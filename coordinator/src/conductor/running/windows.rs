@@ -66,6 +66,16 @@ impl Windows {
 }
 
 impl Running {
+    /// The name of what is told: of a continuous study all its analyses, whose rows begin with their own names.
+    pub(super) fn told_together(&self) -> String {
+        let study = &self.plan.study;
+        let of = |a: &study::analysis::Analysis| a.label();
+        match study.stream {
+            Some(_) => study.analysis.iter().map(of).collect::<Vec<_>>().join(", "),
+            None => self.analysis().map(of).unwrap_or_default(),
+        }
+    }
+
     /// Who takes part in the study and is not in a round.
     pub(super) fn missing(&self, checkpoint: &Checkpoint) -> Vec<String> {
         let takes_part = |decision| matches!(decision, Decision::Approved | Decision::Paused);

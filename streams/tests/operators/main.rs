@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod pieces;
+mod skew;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +17,7 @@ use streams::operator::{By, Global, Join, Sessions, Span, Trigger, Windowed};
 use streams::watermark::Channel;
 use streams::window::Windows;
 
-fn channels(bounds: &[u64]) -> Settings {
+pub(crate) fn channels(bounds: &[u64]) -> Settings {
     let channel = |i: usize| Channel { source: format!("s{i}"), kind: "event".to_owned() };
     let channels = bounds.iter().enumerate().map(|(i, b)| (channel(i), Duration::from_micros(*b))).collect();
     Settings { channels, checkpoint_every: Duration::ZERO, ..Settings::default() }

@@ -114,6 +114,34 @@ pub(crate) fn run(settings: Settings, makers: Vec<Maker>, rows: &[Piece], batch:
     std::mem::take(&mut *seen.0.lock().unwrap())
 }
 
+/// What a job has told when it stopped after these rows, one a batch, and no more came.
+pub(crate) fn told_so_far(settings: Settings, makers: Vec<Maker>, rows: &[Piece]) -> Out {
+    struct Open(List);
+    impl Source for Open {
+        fn id(&self) -> &str {
+            self.0.id()
+        }
+        fn seek(&mut self, after: Option<&Position>, names: &[String]) -> Result<(), SourceError> {
+            self.0.seek(after, names)
+        }
+        fn poll(&mut self, most: usize) -> Result<Polled, SourceError> {
+            Ok(match self.0.poll(most)? {
+                Polled::End => Polled::Idle,
+                other => other,
+            })
+        }
+    }
+    let seen = Seen::default();
+    let list = List { id: "list".to_owned(), rows: rows.to_vec(), at: 0, batch: 1, named: false, pause: false };
+    let dir = tempfile::tempdir().unwrap();
+    let backend: Box<dyn Backend> = Box::new(HeapBackend::open(dir.path(), 2).unwrap());
+    let clock = Arc::new(ManualClock::at(Micros(0)));
+    let settings = Settings { until_idle: true, ..settings };
+    let mut job = Job::new(settings, makers, Arc::new(RwLock::new(backend)), Box::new(seen.clone()), clock);
+    assert_eq!(job.run(vec![Box::new(Open(list))], &AtomicBool::new(false)).unwrap(), Ended::Stopped);
+    std::mem::take(&mut *seen.0.lock().unwrap())
+}
+
 /// In which order the rows of two sources are taken, of which the second is slow.
 pub(crate) fn order(settings: Settings, fast: &[Piece], slow: &[Piece], batch: usize) -> Vec<(u16, i64)> {
     let seen = Seen::default();
