@@ -37,6 +37,7 @@ pub mod secagg;
 pub mod sensitive;
 pub mod simulation;
 pub mod stability;
+pub mod walk;
 
 pub use accounting::{Delta, Epsilon, Rho};
 pub use cost::{Cost, DeltaSlot};

@@ -11,6 +11,7 @@ mod regressions;
 mod stream;
 mod times;
 mod training;
+mod trees;
 
 pub use notes::notes;
 

@@ -153,6 +153,7 @@ impl Running {
             simulation,
         };
         running.wait_for_window(now);
+        running.take_turns();
         running.publish();
         Ok(running)
     }
@@ -195,6 +196,12 @@ impl Running {
         }
     }
 
+    /// Has the running round asked of one site alone, where the program says so.
+    fn take_turns(&mut self) {
+        let turn = self.program.as_ref().and_then(|p| p.turn(self.state.round));
+        self.run.set_turn(turn);
+    }
+
     fn rho(&self) -> Rho {
         self.allocation
             .get(self.state.analysis as usize)
@@ -213,8 +220,8 @@ impl Running {
             .iter()
             .map(|w| Expected {
                 name: w.name.clone(),
-                lanes: w.statistic.layout().lanes,
-                sigma: privacy::mechanism::gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole)),
+                lanes: w.layout().lanes,
+                sigma: privacy::mechanism::gaussian_sigma(w.sensitivity().l2, rho.share(w.weight, whole)),
             })
             .collect();
         let own = program.apart() || self.analysis().is_some_and(|a| a.by_hospital);
@@ -495,6 +502,7 @@ impl Running {
             self.program = program;
         }
         self.wait_for_window(now);
+        self.take_turns();
         tracing::info!(%round, sites = merged.sites, "checkpointed");
         Ok(event)
     }
