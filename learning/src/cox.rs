@@ -440,7 +440,13 @@ impl Program for Cox {
         }
         let statistic = RiskSums::new(self.model.clone(), parameters.to_vec());
         let name = statistic.name().to_owned();
-        Ok(vec![PartWork { name, statistic: Box::new(statistic), columns: self.columns.clone(), weight: 1.0 }])
+        Ok(vec![PartWork {
+            name,
+            statistic: Box::new(statistic),
+            columns: self.columns.clone(),
+            weight: 1.0,
+            walk: None,
+        }])
     }
 
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {

@@ -277,6 +277,7 @@ impl Program for Glm {
             statistic,
             columns: self.columns.clone(),
             weight,
+            walk: None,
         };
         let (design, theta) = (self.design.clone(), parameters.to_vec());
         if round < self.steps {

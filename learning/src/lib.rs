@@ -20,6 +20,7 @@
 //! * [`own_steps`]: rounds in which each hospital goes on to its own maximum.
 //! * `ridge`: a penalty on long coefficients.
 //! * [`training`]: linear models and perceptrons in clipped steps.
+//! * [`trees`]: boosted trees by histograms.
 //! * [`registry`]: an example of every statistic, for the tests that hold for each.
 //! * [`scores`]: accuracy and AUC from a histogram of scores.
 
@@ -44,6 +45,7 @@ pub mod scores;
 pub mod spline;
 mod support;
 pub mod training;
+pub mod trees;
 pub mod weighting;
 
 pub use cox::{Cox, Ties};

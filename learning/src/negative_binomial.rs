@@ -217,6 +217,7 @@ impl Program for NegativeBinomial {
             statistic,
             columns: self.columns.clone(),
             weight,
+            walk: None,
         };
         if round < self.steps {
             let rest = 1.0 - SHAPE_WEIGHT;

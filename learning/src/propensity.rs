@@ -215,6 +215,7 @@ impl Program for Propensity {
             statistic,
             columns,
             weight,
+            walk: None,
         };
         let (design, theta) = (self.plan.design.clone(), parameters.to_vec());
         if round < self.steps {

@@ -1,6 +1,8 @@
 //! Every statistic of this room at several coefficients, among them ones that no sane model has, and at several clips: so that each is
 //! fuzzed for its sensitivity and its noise by being listed.
 
+use std::sync::Arc;
+
 use summaries::Statistic;
 use summaries::survival::Grid;
 
@@ -15,10 +17,12 @@ use crate::newton::{Curvature, Gradient};
 use crate::piecewise::{HazardCurvature, HazardGradient, Intervals, PersonTime};
 use crate::scores::ScoreHistogram;
 use crate::spline::Basis;
+use crate::training::evaluate::concordance::TestConcordance;
 use crate::training::evaluate::confusion::TestConfusion;
 use crate::training::evaluate::loss::TestLoss;
 use crate::training::evaluate::scores::TestScores;
 use crate::training::{Activation, ClippedGradient, Complete, Loss, Model as Trained, Network};
+use crate::trees::{Ensemble, Feature, Forest, TreeHistogram, TreePrior};
 use crate::weighting::{Balance, Kind, Outcome, Scores, Strata, Weighted};
 
 /// A statistic, and what tells its instances apart.
@@ -88,7 +92,8 @@ fn of_scores(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) 
 fn of_training(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
     let losses =
         [Loss::Squared { lower: 0.0, upper: 12.0 }, Loss::Logistic, Loss::Softmax(3), Loss::Poisson { most: 12.0 }];
-    for loss in losses {
+    let hazards = [1, 4].map(|intervals| Loss::Hazards { horizon: 9.0, intervals });
+    for loss in losses.into_iter().chain(hazards) {
         for (hidden, activation, clip) in
             [(vec![], Activation::Tanh, 0.3), (vec![3], Activation::Tanh, 4.0), (vec![2, 2], Activation::Relu, 1.0)]
         {
@@ -105,9 +110,46 @@ fn of_training(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]
             );
             out.extend(TestLoss::new(held.clone(), theta.clone()).map(|s| Box::new(s) as Box<dyn Statistic>));
             out.extend(TestConfusion::new(held.clone(), theta.clone()).map(|s| Box::new(s) as Box<dyn Statistic>));
+            let times = TestConcordance::new(held.clone(), theta.clone());
+            out.extend(times.map(|s| Box::new(s) as Box<dyn Statistic>));
             let scores = TestScores::new(held, theta.clone(), vec![0.5]);
             out.extend(scores.map(|s| Box::new(s) as Box<dyn Statistic>));
             out.extend(ClippedGradient::new(model, theta, clip).map(|s| Box::new(s) as Box<dyn Statistic>));
+        }
+    }
+}
+
+/// What boosted trees release: of a new tree, and within one; of one feature and of all.
+fn of_trees(out: &mut Vec<Box<dyn Statistic>>, theta: &[f64]) {
+    let features = || {
+        vec![
+            Feature::Real { name: "a".into(), lower: -3.0, upper: 7.0, bins: 5 },
+            Feature::Level { name: "b".into(), levels: vec!["x".into(), "y".into(), "z".into()] },
+            Feature::Real { name: "c".into(), lower: 0.0, upper: 100.0, bins: 3 },
+        ]
+    };
+    let values: Vec<f64> = theta.iter().map(|t| t.clamp(-1e300, 1e300)).collect();
+    let at = |i: usize| values.get(i).copied().unwrap_or(0.0);
+    // One tree of depth 1 and the first level of another's two.
+    let split = [2.0, 1.0, 3.0, 0.0];
+    let whole = |depth_one: bool| {
+        let mut numbers = vec![at(0), 1.0];
+        let nodes = [split, [1.0, 0.0, 0.0, at(1)], [1.0, 0.0, 0.0, at(2)]];
+        numbers.extend(nodes.iter().flatten().filter(|_| depth_one));
+        if !depth_one {
+            numbers.extend(split.iter().chain(&[0.0; 24]));
+        }
+        Ensemble::read(&numbers, if depth_one { 1 } else { 2 }, 3)
+    };
+    let hazards = Loss::Hazards { horizon: 9.0, intervals: 1 };
+    for loss in [Loss::Squared { lower: 0.0, upper: 12.0 }, Loss::Logistic, Loss::Poisson { most: 12.0 }, hazards] {
+        for holdout in [false, true] {
+            let Some(forest) = Forest::new(features(), loss, holdout).map(Arc::new) else { continue };
+            out.push(Box::new(TreePrior(forest.clone())));
+            for (trees, asked) in [(whole(true), vec![0, 1, 2]), (whole(false), vec![1]), (whole(false), vec![0, 2])] {
+                let made = trees.and_then(|t| TreeHistogram::new(forest.clone(), t, asked));
+                out.extend(made.map(|h| Box::new(h) as Box<dyn Statistic>));
+            }
         }
     }
 }
@@ -150,6 +192,7 @@ pub fn examples() -> Vec<Example> {
                 of_time(&mut own, &design(), &theta);
                 of_scores(&mut own, &design(), &theta);
                 of_training(&mut own, &design(), &theta);
+                of_trees(&mut own, &theta);
             }
             out.extend(own.into_iter().map(|statistic| Example {
                 label: format!("{} at {name} coefficients, clip {clip:?}", statistic.name()),

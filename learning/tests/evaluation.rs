@@ -179,6 +179,10 @@ fn who_is_held_out_is_not_trained_on() {
         patients: None,
         seed: None,
         thresholds: vec![0.25],
+        local: None,
+        merging: learning::training::Merging::Mean,
+        bound: None,
+        stopping: None,
     };
     let training = Training::new(model(Loss::Logistic), setting, vec![0, 1, 2], reporting()).unwrap();
     let e = drawn::run(Box::new(training), &both, 0.0, &mut rng);

@@ -27,8 +27,14 @@ fn design() -> Design {
     Design::new(vec![number("a"), category, number("b")])
 }
 
-const LOSSES: [Loss; 4] =
-    [Loss::Squared { lower: -2.0, upper: 4.0 }, Loss::Logistic, Loss::Softmax(3), Loss::Poisson { most: 9.0 }];
+const LOSSES: [Loss; 6] = [
+    Loss::Squared { lower: -2.0, upper: 4.0 },
+    Loss::Logistic,
+    Loss::Softmax(3),
+    Loss::Poisson { most: 9.0 },
+    Loss::Hazards { horizon: 6.0, intervals: 1 },
+    Loss::Hazards { horizon: 6.0, intervals: 3 },
+];
 
 fn model(loss: Loss, hidden: &[usize], activation: Activation) -> Model {
     Model::new(design(), Network::new(4, hidden, loss.outputs(), activation).unwrap(), loss).unwrap()
@@ -41,7 +47,11 @@ fn patients(loss: Loss, n: usize, rng: &mut ChaCha8Rng) -> PatientBatch {
     for _ in 0..n {
         let (x, l, z) = (4.0 * uniform(rng) - 1.0, (3.0 * uniform(rng)) as u32, 4.0 * uniform(rng) - 1.0);
         let eta = 0.6 * x - f64::from(l) + 0.3 * normal(rng);
-        real.push(if matches!(loss, Loss::Poisson { .. }) { (eta.exp() + uniform(rng)).floor().min(9.0) } else { eta });
+        real.push(match loss {
+            Loss::Poisson { .. } => (eta.exp() + uniform(rng)).floor().min(9.0),
+            Loss::Hazards { .. } => -3.0 * uniform(rng).ln() * (-eta).exp(),
+            _ => eta,
+        });
         level.push(match loss {
             Loss::Softmax(_) => u32::from(eta > -0.8) + u32::from(eta > 0.2),
             _ => u32::from(eta > -0.3),
@@ -52,7 +62,11 @@ fn patients(loss: Loss, n: usize, rng: &mut ChaCha8Rng) -> PatientBatch {
     }
     let outcome =
         if matches!(loss, Loss::Logistic | Loss::Softmax(_)) { Column::Level(level) } else { Column::Real(real) };
-    PatientBatch::new(n, vec![Column::Real(a), Column::Level(c), Column::Real(b), outcome]).unwrap()
+    let mut columns = vec![Column::Real(a), Column::Level(c), Column::Real(b), outcome];
+    if matches!(loss, Loss::Hazards { .. }) {
+        columns.push(Column::Level((0..n).map(|_| u32::from(uniform(rng) < 0.7)).collect()));
+    }
+    PatientBatch::new(n, columns).unwrap()
 }
 
 fn lanes(statistic: &ClippedGradient, batch: &PatientBatch) -> Vec<i64> {
@@ -170,6 +184,10 @@ fn setting(rounds: u32, rate: f64) -> Setting {
         patients: None,
         seed: None,
         thresholds: vec![0.5],
+        local: None,
+        merging: learning::training::Merging::Mean,
+        bound: None,
+        stopping: None,
     }
 }
 

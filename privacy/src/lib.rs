@@ -39,6 +39,7 @@ pub mod secagg;
 pub mod sensitive;
 pub mod simulation;
 pub mod stability;
+pub mod walk;
 
 pub use accounting::{Delta, Epsilon, Rho};
 pub use continual::{Continual, Correlation};

@@ -105,6 +105,12 @@ pub enum MechanismError {
     /// The sampler failed.
     #[error("the noise sampler failed: {0}")]
     Sampler(String),
+    /// Steps of a site's own that no noise protects as they are asked for.
+    #[error("steps over batches that an order of the rows chooses are for simulations without noise")]
+    Batches,
+    /// A statistic does not fit the batch.
+    #[error(transparent)]
+    Statistic(#[from] summaries::AccumulateError),
     /// The sampler's own privacy map disagrees with the charge.
     #[error("the mechanism would cost ρ = {cost}, more than its share {share}")]
     Map {
@@ -185,23 +191,7 @@ fn noised<M: Mechanism + ?Sized>(
     let mut out = Vec::with_capacity(parts.len());
     for part in parts {
         let share = charge.rho().share(part.weight, whole);
-        let mut lanes = part.lanes.open().into_values();
-        let done = scale_of(mechanism.name(), &part.sensitivity, share, parties, lanes.len()).and_then(|scale| {
-            for lane in &mut lanes {
-                *lane = lane.checked_mul(1 << scale.grid_bits).ok_or_else(|| {
-                    MechanismError::Sampler("a lane leaves the range of the grid; ask for more noise".to_owned())
-                })?;
-            }
-            mechanism.noise(&mut lanes, &scale, &part.sensitivity, parties, share)?;
-            Ok(scale)
-        });
-        match done {
-            Ok(scale) => out.push(ReleasedPart { lanes, scale }),
-            Err(e) => {
-                lanes.zeroize();
-                return Err(e);
-            }
-        }
+        out.push(one(mechanism, part.lanes, &part.sensitivity, share, parties)?);
     }
     Ok(out)
 }
@@ -256,6 +246,33 @@ fn in_series<M: Mechanism + ?Sized>(
         out.push(ReleasedPart { lanes, scale: Scale { sigma_nano, ..scale } });
     }
     Ok(out)
+}
+
+/// One sum with its noise.
+pub(crate) fn one<M: Mechanism + ?Sized>(
+    mechanism: &M,
+    lanes: Sensitive<Lanes>,
+    sensitivity: &Sensitivity,
+    share: Rho,
+    parties: usize,
+) -> Result<ReleasedPart, MechanismError> {
+    let mut lanes = lanes.open().into_values();
+    let done = scale_of(mechanism.name(), sensitivity, share, parties, lanes.len()).and_then(|scale| {
+        for lane in &mut lanes {
+            *lane = lane.checked_mul(1 << scale.grid_bits).ok_or_else(|| {
+                MechanismError::Sampler("a lane leaves the range of the grid; ask for more noise".to_owned())
+            })?;
+        }
+        mechanism.noise(&mut lanes, &scale, sensitivity, parties, share)?;
+        Ok(scale)
+    });
+    match done {
+        Ok(scale) => Ok(ReleasedPart { lanes, scale }),
+        Err(e) => {
+            lanes.zeroize();
+            Err(e)
+        }
+    }
 }
 
 /// The scale of one site's noise where `parties` share it.

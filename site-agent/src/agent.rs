@@ -4,6 +4,7 @@ mod correlated;
 mod decide;
 mod live;
 mod participation;
+mod ready;
 mod secure_round;
 
 use std::collections::BTreeMap;
@@ -13,13 +14,12 @@ use certs::Identity;
 use platform::store::SharedStore;
 use platform::{Clock, Entropy, RocksStore};
 use privacy::secagg::IdentityKey;
-use privacy::{Mechanism, MechanismName, Part, Presence, Rho, Sensitive};
+use privacy::{Mechanism, MechanismName, Presence, Rho};
 use proto::manifest::parameters_hash;
 use proto::wire::{self, SignedPlan};
 use proto::{Hash, RoundId, StudyId};
 use study::Plan;
 use study::spec::Aggregation;
-use summaries::{Lanes, PartWork};
 use tokio::sync::broadcast;
 
 use crate::config::Config;
@@ -32,6 +32,7 @@ use crate::policy::{self, Objection};
 use crate::releases::{LAST_ATTEMPT, Noised, Order, ReleaseError, Releases, Sealed, State};
 use crate::secure::{Attempt, SecureRounds};
 use crate::studies::{Decision, Record, Studies};
+pub use ready::{Ready, accumulate};
 pub use secure_round::{OTHER_LINKAGE_KEY, SecureAnswer};
 
 /// What stopped the agent from starting or from doing what it was told.
@@ -413,6 +414,7 @@ impl Agent {
         let (plan, plan_hash) = (&prepared.plan, prepared.hash);
         // The settings may be stricter than when the study was approved.
         policy::allowed(&self.config, plan, policy::analyst_of(&record.signer), record.signer_key.as_deref())?;
+        ready::can_be_noised(plan, self.mechanism.name())?;
         let now = self.clock.now();
         let today = chrono::DateTime::from_timestamp(now.seconds(), 0).map(|t| t.date_naive());
         if today > chrono::NaiveDate::parse_from_str(&plan.study.expires, "%Y-%m-%d").ok() {
@@ -537,8 +539,8 @@ impl Agent {
             batch = Arc::new(batch.rows(&admitted.rows));
         }
         let names: Vec<String> = work.iter().map(|w| w.name.clone()).collect();
-        let parts = accumulate(work, &batch).map_err(|e| Objection::new("statistic_failed", e))?;
-        let (lanes, threads) = (parts.iter().map(Part::len).sum(), self.config.limits.threads);
+        let ready = Ready::new(work, &batch).map_err(|e| Objection::new("statistic_failed", e))?;
+        let (lanes, threads) = (ready.lanes(), self.config.limits.threads);
         let drawn = std::time::Instant::now();
         let sealed = {
             // Asked once more, since the query took its time.
@@ -548,9 +550,9 @@ impl Agent {
             let window = correlated::Window::of(&self.store, &plan.study, &order).map_err(|e| self.internal(&e))?;
             let window = std::cell::RefCell::new(window);
             let noise = |charge| match (secure, window.borrow_mut().as_mut()) {
-                (Some(attempt), _) => secure_round::masked(attempt, mechanism, parts, charge, threads),
-                (None, Some(window)) => Ok(Noised::local(&window.release(mechanism, parts, charge)?)),
-                (None, None) => Ok(Noised::local(&mechanism.release(parts, charge)?)),
+                (Some(attempt), _) => secure_round::masked(attempt, mechanism, ready, charge, threads),
+                (None, Some(window)) => Ok(Noised::local(&ready.release_window(mechanism, window, charge)?)),
+                (None, None) => Ok(Noised::local(&ready.release(mechanism, charge)?)),
             };
             let also = |t: &mut platform::Transaction| {
                 if let Some(attempt) = secure {
@@ -678,19 +680,4 @@ fn private_folder(path: &std::path::Path) -> Result<(), LakeError> {
     let wrong = |e: std::io::Error| crate::lake::file_error(path, &e);
     std::fs::create_dir_all(path).map_err(wrong)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(wrong)
-}
-
-/// Sums a round's statistics over the patients. What comes out is closed.
-///
-/// # Errors
-/// A statistic does not fit the batch.
-pub fn accumulate(work: Vec<PartWork>, batch: &summaries::PatientBatch) -> Result<Vec<Part>, String> {
-    work.into_iter()
-        .map(|w| {
-            let own = batch.select(&w.columns).ok_or("the features do not fit the statistic")?;
-            let mut lanes = Lanes::zeros(w.statistic.layout().lanes);
-            w.statistic.accumulate(&own, &mut lanes).map_err(|e| e.to_string())?;
-            Ok(Part { lanes: Sensitive::new(lanes), sensitivity: w.statistic.sensitivity(), weight: w.weight })
-        })
-        .collect()
 }

@@ -6,7 +6,7 @@ use proto::StudyId;
 use serde::Serialize;
 use study::schedule::Schedule;
 
-use crate::agent::{Agent, AgentError, accumulate};
+use crate::agent::{Agent, AgentError, Ready};
 
 /// Values of a vector that are shown; a longer one is cut.
 const SHOWN: usize = 64;
@@ -105,8 +105,8 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
             // What would leave is a masked word a cell; there is no example of that which says anything.
             let cells = work.iter().map(|w| PartPreview {
                 name: w.name.clone(),
-                lanes: w.statistic.layout().lanes,
-                bytes: w.statistic.layout().lanes * 8,
+                lanes: w.layout().lanes,
+                bytes: w.layout().lanes * 8,
                 sensitivity_l2: 1.0,
                 sigma: 0.0,
                 half_width: 0.0,
@@ -125,18 +125,18 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
         let describe: Vec<_> = work
             .iter()
             .map(|w| {
-                let (layout, sensitivity) = (w.statistic.layout(), w.statistic.sensitivity());
+                let (layout, sensitivity) = (w.layout(), w.sensitivity());
                 let sigma = agent.mechanism.sigma(&sensitivity, first.share(w.weight, whole)) / layout.scale;
                 (w.name.clone(), layout, sensitivity, sigma)
             })
             .collect();
         let (patients, _) =
             agent.engine.patients(&agent.config, &agent.lake, &windowed, hash, i as u32, &blocks).await?;
-        let parts = accumulate(work, &patients.batch).map_err(invalid)?;
+        let ready = Ready::new(work, &patients.batch).map_err(invalid)?;
         // A charge against nothing: it is minted for this example and never entered in the ledger.
         let free = PrivacyFilter::new(Caps::flat(first)).admit(Cost::gaussian(first), &[(0, Spent::default())]);
         let charge = free.map_err(|e| AgentError::Release(e.into()))?;
-        let released = agent.mechanism.release(parts, charge).map_err(|e| AgentError::Release(e.into()))?;
+        let released = ready.release(agent.mechanism.as_ref(), charge).map_err(|e| AgentError::Release(e.into()))?;
         let parts = describe
             .into_iter()
             .zip(released.get())

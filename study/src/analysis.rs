@@ -4,6 +4,7 @@ mod baseline;
 mod calendar;
 mod regression;
 pub mod training;
+pub mod trees;
 
 use learning::Ties;
 use learning::propensity::Cuts;
@@ -436,6 +437,8 @@ pub enum What {
     },
     /// A model trained in clipped steps.
     Train(Box<training::Train>),
+    /// Gradient-boosted trees by private histograms.
+    Trees(Box<trees::Trees>),
     /// Logistic regression.
     Logistic {
         /// The outcome, a feature with the levels no and yes.
@@ -523,6 +526,7 @@ impl What {
             What::Cox { .. } => "cox",
             What::Logistic { .. } => "logistic",
             What::Train(_) => "train",
+            What::Trees(_) => "trees",
         }
     }
 
@@ -586,7 +590,10 @@ impl What {
                 "clip",
                 "penalty",
             ],
-            "train" => &["outcome", "features", "interactions", "splines", "model", "strategy", "holdout"],
+            "train" => {
+                &["outcome", "event", "features", "interactions", "splines", "model", "prepare", "strategy", "holdout"]
+            }
+            "trees" => trees::SETTINGS,
             "piecewise_exponential" => {
                 &["time", "event", "features", "interactions", "splines", "cuts", "horizon", "steps", "cap"]
             }
@@ -609,9 +616,19 @@ impl What {
         })
     }
 
-    /// The share of each hospital's patients who are held out by a keyed hash: the batch has a last column of two levels, train and test.
-    pub fn holdout(&self) -> Option<f64> {
-        if let What::Train(train) = self { train.holdout.as_ref()?.test } else { None }
+    /// Whether no noise protects it, so that it is for simulations alone.
+    pub fn is_for_simulations(&self) -> bool {
+        matches!(self, What::Train(train) if train.is_for_simulations())
+    }
+
+    /// The shares of each hospital's patients who are tested and who validate, by a keyed hash: the batch has a last column of the levels train and
+    /// test, and validate where some do.
+    pub fn holdout(&self) -> Option<[f64; 2]> {
+        match self {
+            What::Train(train) => train.holdout.as_ref()?.shares(),
+            What::Trees(trees) => trees.holdout.as_ref()?.shares(),
+            _ => None,
+        }
     }
 
     /// The features it reads, in the order of its batch's columns.
@@ -655,6 +672,7 @@ impl What {
                 formula.features.iter().chain(std::iter::once(outcome)).chain(beside.features()).cloned().collect()
             }
             What::Train(train) => train.features(),
+            What::Trees(trees) => trees.features(),
             What::Linear { outcome, formula, weights, .. } => {
                 formula.features.iter().chain(std::iter::once(outcome)).chain(weights).cloned().collect()
             }

@@ -12,6 +12,7 @@ mod settled;
 mod stream;
 mod times;
 mod training;
+mod trees;
 
 pub use notes::notes;
 

@@ -4,6 +4,7 @@ mod propensity;
 mod regression;
 pub(crate) mod stream;
 pub mod training;
+pub mod trees;
 
 use std::sync::Arc;
 
@@ -40,7 +41,10 @@ pub fn columns(study: &Study, a: &crate::analysis::Analysis) -> Option<Vec<Shape
     }
     let mut columns = a.columns().iter().map(|n| shape(study, n)).collect::<Option<Vec<_>>>()?;
     // Not out of the data.
-    columns.extend(a.what.holdout().map(|_| Shape::Level { levels: vec!["train".to_owned(), "test".to_owned()] }));
+    columns.extend(a.what.holdout().map(|[_, validate]| {
+        let all = ["train", "test", "validate"].map(str::to_owned);
+        Shape::Level { levels: all.into_iter().take(if validate > 0.0 { 3 } else { 2 }).collect() }
+    }));
     Some(columns)
 }
 
@@ -311,6 +315,9 @@ pub(crate) fn of_one(study: &Study, analysis: usize) -> Result<Box<dyn Program>,
         }
         What::Train(train) => {
             return training::program(study, train, reporting(study, &names)).map_err(wrong);
+        }
+        What::Trees(t) => {
+            return trees::program(study, t, reporting(study, &names)).map_err(wrong);
         }
         What::Linear { .. }
         | What::Logistic { .. }

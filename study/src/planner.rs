@@ -4,6 +4,7 @@
 mod made_up;
 
 use serde::Serialize;
+use summaries::walk;
 use summaries::{Lanes, MergedRelease, MergedRound, OfSite, ProgramError, Row, Step};
 
 use privacy::mechanism::gaussian_sigma;
@@ -289,6 +290,12 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
     if let Some(What::Train(train)) = window.analysis.get_mut(analysis).map(|a| &mut a.what) {
         // What each step has of noise is the same in all.
         train.strategy.rounds = train.strategy.rounds.min(REHEARSED);
+        if let Some(local) = &mut train.strategy.local {
+            local.steps = local.steps.min(10 * REHEARSED);
+        }
+    }
+    if let Some(What::Trees(trees)) = window.analysis.get_mut(analysis).map(|a| &mut a.what) {
+        trees.trees = trees.trees.min(REHEARSED);
     }
     let mut program = compile::program(&window, analysis).map_err(|e| e.to_string())?;
     if let Some(What::Distinct { .. }) = plan.study.analysis.get(analysis).map(|a| &a.what) {
@@ -306,18 +313,28 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
     let last = series.map_or(1.0, |series| series.window_factor(series.windows() - 1));
     let (mut round, mut parameters) = (0u32, program.first());
     loop {
-        let work = program.work(round, &parameters).map_err(text)?;
+        let mut work = program.work(round, &parameters).map_err(text)?;
         let rho = rounds.get(round as usize).copied().unwrap_or(Rho::ZERO);
         let whole: f64 = work.iter().map(|w| w.weight).sum();
         let mut parts = Vec::with_capacity(work.len());
-        for w in &work {
-            let layout = w.statistic.layout();
-            let mut lanes = Lanes::zeros(layout.lanes);
+        for w in &mut work {
             let own = batch.select(&w.columns).ok_or("the features do not fit")?;
-            w.statistic.accumulate(&own, &mut lanes).map_err(|e| e.to_string())?;
-            let sigma = gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole)) * last;
+            let sigma = gaussian_sigma(w.sensitivity().l2, rho.share(w.weight, whole)) * last;
+            let lanes = match w.walk.as_deref_mut() {
+                // Every site goes the same way with an equal part of the patients.
+                Some(walk) => {
+                    let each = scale / sites.max(1) as f64;
+                    let one = walk::rehearsed(walk, &own, each).map_err(|e| e.to_string())?;
+                    one.into_iter().map(|v| v.saturating_mul(sites as i64)).collect()
+                }
+                None => {
+                    let mut lanes = Lanes::zeros(w.layout().lanes);
+                    w.statistic.accumulate(&own, &mut lanes).map_err(|e| e.to_string())?;
+                    lanes.values().iter().map(|v| (*v as f64 * scale) as i64).collect()
+                }
+            };
             parts.push(MergedRelease {
-                lanes: lanes.values().iter().map(|v| (*v as f64 * scale) as i64).collect(),
+                lanes,
                 noise_variance: sigma * sigma * sites as f64 / shared,
                 unit: 1.0,
                 sites,

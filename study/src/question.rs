@@ -141,8 +141,21 @@ fn sorted(value: Value) -> Value {
 }
 
 /// Settings that are words of their kind, and never a feature's name.
-const WORDS: &[&str] =
-    &["kind", "effect", "cuts", "scale", "weight", "ties", "family", "activation", "optimiser", "decay"];
+const WORDS: &[&str] = &[
+    "kind",
+    "effect",
+    "cuts",
+    "scale",
+    "weight",
+    "ties",
+    "family",
+    "activation",
+    "optimiser",
+    "decay",
+    "control",
+    "weights",
+    "merge",
+];
 
 /// Names of features become their places.
 fn rename(value: &mut Value, names: &[String]) {

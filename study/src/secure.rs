@@ -51,8 +51,8 @@ pub fn terms(plan: &Plan, of: Of, roster: Vec<Member>, work: &[PartWork]) -> Res
     let whole: f64 = work.iter().map(|w| w.weight).sum();
     let part = |w: &PartWork| {
         let share = of.rho.share(w.weight, whole);
-        let lanes = w.statistic.layout().lanes;
-        let scale = scale_of(mechanism, &w.statistic.sensitivity(), share, parties, lanes)?;
+        let lanes = w.layout().lanes;
+        let scale = scale_of(mechanism, &w.sensitivity(), share, parties, lanes)?;
         Ok(PartTerms {
             name: w.name.clone(),
             lanes: lanes as u64,

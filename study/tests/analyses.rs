@@ -125,6 +125,12 @@ fn trainings() {
     right(&of("visits", "family = \"poisson\"\npenalty = 2", &format!("{STRATEGY}patients = 20000\nmomentum = 0.9\n")));
     let falling = STRATEGY.replace("= 3", "= { start = 0.1, decay = \"step\", every = 2, factor = 0.5 }");
     right(&of("weight", "family = \"linear\"", &format!("{falling}optimiser = \"yogi\"\naverage = false\n")));
+    let timed = |model: &str| of("days", model, STRATEGY).replace("features", "event = \"died\"\nfeatures");
+    right(&timed("family = \"hazards\"\nintervals = 4\nhorizon = 365\nhidden = [3]"));
+    wrong(&of("days", "family = \"hazards\"", STRATEGY), &["hazards need an event"]);
+    wrong(&timed("family = \"linear\""), &["an event is of hazards"]);
+    wrong(&timed("family = \"hazards\"\nintervals = 0"), &["intervals are of hazards, and 1 to 100"]);
+    wrong(&timed("family = \"hazards\"\nhorizon = -1"), &["a horizon is of hazards, and above 0"]);
     for (outcome, model, strategy, said) in [
         ("stage", "family = \"logistic\"", STRATEGY, "'stage' is not no or yes"),
         ("died", "family = \"linear\"", STRATEGY, "'died' is not a number with bounds"),
@@ -150,16 +156,82 @@ fn trainings() {
     for (head, said) in [
         ("test = 0.2\nfeature = \"drug\"", "who is held out is a share, or what a feature says"),
         ("test = 1", "test must lie between 0 and 1"),
-        ("feature = \"stage\"", "'stage' is not a feature of two levels"),
+        ("feature = \"visits\"", "'visits' is not a feature of two or three levels"),
+        ("feature = \"stage\"", "patients validate, and nobody asks them"),
+        ("test = 0.5\nvalidate = 0.6", "leave patients to train on"),
         ("feature = \"dru\"", "there is no feature 'dru'"),
         ("test = 0.2\nthresholds = [2]", "thresholds must lie between 0 and 1"),
     ] {
         wrong(&held(head), &[said]);
     }
+    let alone =
+        |more: &str| of("died", "family = \"logistic\"", &format!("{STRATEGY}[analysis.strategy.local]\n{more}\n"));
+    right(&alone("steps = 4\nlearning_rate = 0.5"));
+    right(&alone(
+        "steps = 4\nlearning_rate = { start = 0.5, decay = \"cosine\" }\ncontrol = \"variates\"\nweights = \"hospitals\"",
+    ));
+    right(&alone("steps = 4\nlearning_rate = 0.5\nproximal = 0.1\nturns = true\nbatch = 8"));
+    for (more, said) in [
+        ("steps = 0\nlearning_rate = 0.5", "local steps must be 1 to"),
+        ("steps = 4\nlearning_rate = 0", "learning_rate must be above 0"),
+        ("steps = 4\nlearning_rate = 0.5\nproximal = -1", "proximal must be 0 to"),
+        ("steps = 4\nlearning_rate = 0.5\nturns = true\ncontrol = \"ends\"", "has no drift to correct"),
+        ("steps = 4\nlearning_rate = 0.5\nbatch = 0", "a batch has at least one row"),
+    ] {
+        wrong(&alone(more), &[said]);
+    }
+    let text = format!("{HEAD}[[analysis]]\n{}", alone("steps = 4\nlearning_rate = 0.5"));
+    let said = read::checked(&text.replace("[privacy]", "[privacy]\naggregation = \"secure\"")).unwrap_err();
+    let hides = |p: &study::Problem| p.to_string().contains("adding them up in secret hides no patient better");
+    assert!(said.iter().any(hides), "{said:?}");
+    let stops = |stop: &str, holdout: &str| {
+        of("died", "family = \"logistic\"", &format!("{STRATEGY}stop = {stop}\n[analysis.holdout]\n{holdout}\n"))
+    };
+    right(&stops("{ every = 2, patience = 1 }", "test = 0.2\nvalidate = 0.1"));
+    right(&stops("{ every = 2, patience = 1 }", "validate = 0.1"));
+    right(&stops("{ every = 2, patience = 1 }", "feature = \"stage\""));
+    wrong(&stops("{ every = 2, patience = 1 }", "test = 0.2"), &["stop needs patients who validate"]);
+    wrong(&stops("{ every = 6, patience = 1 }", "validate = 0.1"), &["stop needs every of 1 to the rounds"]);
+    let merged = |more: &str| of("died", "family = \"logistic\"", &format!("{STRATEGY}{more}\n"));
+    right(&merged("merge = \"median\""));
+    right(&merged("merge = \"trimmed\"\ntrim = 0.1\nbound = 2"));
+    wrong(&merged("trim = 0.1"), &["trim is of merge"]);
+    wrong(&merged("bound = 0"), &["bound must be above 0"]);
+    wrong(&merged("merge = \"median\"\npatients = 9"), &["looked at one by one"]);
+    let known = alone("steps = 4\nlearning_rate = 0.5").replace("clip = 0.5", "clip = 0.5\npatients = 500");
+    wrong(&known, &["counted where it takes steps by itself"]);
     wrong(
         &format!("by_hospital = true\n{}", of("died", "family = \"logistic\"", STRATEGY)),
         &["kind train has no estimate"],
     );
+}
+
+#[test]
+fn boosted_trees() {
+    let of = |outcome: &str, family: &str, more: &str| {
+        let head = format!("kind = \"trees\"\noutcome = \"{outcome}\"\nfeatures = [\"age\", \"sex\", \"stage\"]\n");
+        format!("{head}family = \"{family}\"\n{more}\n")
+    };
+    right(&of("died", "logistic", "trees = 4\n[analysis.holdout]\ntest = 0.2"));
+    right(&of("weight", "linear", "trees = 2\ndepth = 2\nbins = 8\nlearning_rate = 0.5\npenalty = 3\nleast = 5"));
+    right(&of("visits", "poisson", "trees = 3\nper_tree = 2\nseed = 4"));
+    right(&of("days", "hazards", "trees = 3\nevent = \"died\"\nhorizon = 365\n[analysis.holdout]\ntest = 0.2"));
+    wrong(&of("days", "hazards", "trees = 3"), &["hazards need an event"]);
+    wrong(&of("visits", "poisson", "trees = 3\nevent = \"died\""), &["an event is of hazards"]);
+    for (outcome, family, more, said) in [
+        ("stage", "logistic", "trees = 4", "the outcome is also a feature"),
+        ("visits", "logistic", "trees = 4", "'visits' is not no or yes"),
+        ("died", "linear", "trees = 4", "'died' is not a number with bounds"),
+        ("died", "logistic", "trees = 0", "trees must be 1 to"),
+        ("died", "logistic", "trees = 1\ndepth = 9", "depth 1 to 8"),
+        ("died", "logistic", "trees = 1\nbins = 1", "bins must be 2 to 256"),
+        ("died", "logistic", "trees = 1\nlearning_rate = 2", "learning_rate must be above 0 and at most 1"),
+        ("died", "logistic", "trees = 1\nper_tree = 4", "no more than there are features"),
+        ("died", "logistic", "trees = 1\n[analysis.holdout]\ntest = 2", "test must lie between 0 and 1"),
+        ("died", "multinomial", "trees = 1", "multinomial"),
+    ] {
+        wrong(&of(outcome, family, more), &[said]);
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ pub mod statistic;
 pub mod survival;
 pub mod top_codes;
 pub mod wald;
+pub mod walk;
 pub mod windowed;
 
 pub use batch::{Column, MISSING, PatientBatch};
@@ -49,3 +50,4 @@ pub use estimate::{Curve, Estimate, Reporting, Row};
 pub use lanes::{FIXED_POINT, Lanes, Layout, MergedRelease, Sensitivity};
 pub use program::{Course, MergedRound, OfSite, PartWork, Program, ProgramError, Step};
 pub use statistic::{AccumulateError, Input, Statistic};
+pub use walk::Walk;

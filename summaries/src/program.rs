@@ -7,8 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::{Estimate, Reporting};
-use crate::lanes::MergedRelease;
+use crate::lanes::{Layout, MergedRelease, Sensitivity};
 use crate::statistic::Statistic;
+use crate::walk::Walk;
 
 /// One statistic of a round.
 pub struct PartWork {
@@ -20,6 +21,20 @@ pub struct PartWork {
     pub columns: Vec<usize>,
     /// Its weight in the round's charge.
     pub weight: f64,
+    /// Where a site takes steps by itself: then it is the round's first part, the only one of its kind, and its statistic that of the first step.
+    pub walk: Option<Box<dyn Walk>>,
+}
+
+impl PartWork {
+    /// What leaves a site.
+    pub fn layout(&self) -> Layout {
+        self.walk.as_ref().map_or_else(|| self.statistic.layout(), |w| w.layout())
+    }
+
+    /// How far a patient moves it; of steps as [`crate::walk::sensitivity`] says.
+    pub fn sensitivity(&self) -> Sensitivity {
+        self.walk.as_ref().map_or_else(|| self.statistic.sensitivity(), |w| crate::walk::sensitivity(w.as_ref()))
+    }
 }
 
 /// The merged releases of a round, one a part.
@@ -108,6 +123,11 @@ pub trait Program: Send {
     /// apart, and where there are too many rounds to go through again.
     fn resumes(&self) -> bool {
         self.apart()
+    }
+    /// Where one site alone is asked a round: the how-manieth in a cycle over those that can answer, from 0.
+    fn turn(&self, round: u32) -> Option<u32> {
+        let _ = round;
+        None
     }
     /// Numbers of the rounds so far that tell how it goes, for those who watch: for each name what every round said, the oldest first. They
     /// are made of what was released.
@@ -219,6 +239,7 @@ impl Program for OneShot {
                 statistic: (p.make)(),
                 columns: p.columns.clone(),
                 weight: p.weight,
+                walk: None,
             })
             .collect())
     }

@@ -154,6 +154,7 @@ impl Running {
             simulation,
         };
         running.wait_for_window(now);
+        running.take_turns();
         running.publish();
         Ok(running)
     }
@@ -196,6 +197,12 @@ impl Running {
         }
     }
 
+    /// Has the running round asked of one site alone, where the program says so.
+    fn take_turns(&mut self) {
+        let turn = self.program.as_ref().and_then(|p| p.turn(self.state.round));
+        self.run.set_turn(turn);
+    }
+
     fn rho(&self) -> Rho {
         self.allocation
             .get(self.state.analysis as usize)
@@ -215,9 +222,8 @@ impl Running {
             .iter()
             .map(|w| Expected {
                 name: w.name.clone(),
-                lanes: w.statistic.layout().lanes,
-                sigma: factor
-                    * privacy::mechanism::gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole)),
+                lanes: w.layout().lanes,
+                sigma: factor * privacy::mechanism::gaussian_sigma(w.sensitivity().l2, rho.share(w.weight, whole)),
             })
             .collect();
         let series = study::budget::series(&self.plan.study);
@@ -501,6 +507,7 @@ impl Running {
             self.program = program;
         }
         self.wait_for_window(now);
+        self.take_turns();
         tracing::info!(%round, sites = merged.sites, "checkpointed");
         Ok(event)
     }

@@ -2,33 +2,39 @@
 
 use std::fmt::Write as _;
 
-use super::{Input, Trained};
+use study::analysis::training::ScaleWord;
 
-fn described(input: &Input) -> String {
+use super::{Asked, Input, Trained};
+
+fn described(input: &Input, scale: ScaleWord) -> String {
     match input.bounds {
-        Some([low, high]) => format!("`{}`: a number, clipped to {low} to {high}, which become -1 and 1", input.name),
+        Some([low, high]) => {
+            let scaled = if scale == ScaleWord::Bounds { ", which become -1 and 1" } else { ", in its own unit" };
+            format!("`{}`: a number, clipped to {low} to {high}{scaled}", input.name)
+        }
         None => format!("`{}`: one of {}; the first is the reference", input.name, input.levels.join(", ")),
     }
 }
 
 /// The card, as Markdown.
 pub(super) fn text(model: &Trained) -> String {
-    let o = &model.origin;
+    let (o, scale) = (&model.origin, model.scale());
     let mut out = format!("# Model '{}' of the study '{}', version {}\n\n", o.analysis, o.study, o.version);
-    let hidden = match model.train.model.hidden.as_slice() {
-        [] => "without hidden layers".to_owned(),
-        some => format!("with hidden layers of {some:?} units"),
+    let kind = match &model.asked {
+        Asked::Train(t) if t.model.hidden.is_empty() => "without hidden layers".to_owned(),
+        Asked::Train(t) => format!("with hidden layers of {:?} units", t.model.hidden),
+        Asked::Trees(t) => format!("of {} boosted trees of a depth of {}", t.trees, t.depth),
     };
     let _ = writeln!(
         out,
-        "A {:?} model {hidden}, {} parameters, of the outcome `{}`.\n",
-        model.train.model.family,
+        "A {:?} model {kind}, {} parameters, of the outcome `{}`.\n",
+        model.family(),
         model.parameters.len(),
         model.outcome.name
     );
     out += "## Features, in order\n\n";
-    model.inputs.iter().for_each(|i| out += &format!("- {}\n", described(i)));
-    let _ = writeln!(out, "\nThe outcome is {}.\n", described(&model.outcome));
+    model.inputs.iter().for_each(|i| out += &format!("- {}\n", described(i, scale)));
+    let _ = writeln!(out, "\nThe outcome is {}.\n", described(&model.outcome, ScaleWord::Bounds));
     out += "## Data\n\n";
     let _ = writeln!(
         out,
@@ -39,11 +45,14 @@ pub(super) fn text(model: &Trained) -> String {
     );
     out += "## Privacy\n\n";
     if o.private {
+        let cut = match &model.asked {
+            Asked::Train(t) => format!("Every patient's gradient was cut to the length {} in", t.strategy.clip),
+            Asked::Trees(_) => "Every patient is in one bin of each feature in".to_owned(),
+        };
         let _ = writeln!(
             out,
-            "ε = {:.4} for this model and {:.4} for the whole study, at δ = {:e}; {}. Sums were {}. Every patient's gradient was cut to the length {} \
-             in each of {} rounds.\n",
-            o.epsilon[0], o.epsilon[1], o.delta, o.unit, o.aggregation, model.train.strategy.clip, o.rounds
+            "ε = {:.4} for this model and {:.4} for the whole study, at δ = {:e}; {}. Sums were {}. {cut} each of {} rounds.\n",
+            o.epsilon[0], o.epsilon[1], o.delta, o.unit, o.aggregation, o.rounds
         );
     } else {
         out += "NOT PRIVATE: a simulation without noise.\n\n";

@@ -1,9 +1,11 @@
 //! A trained model as a file that stands alone: parameters, the preparation of features, and where it comes from.
 //!
 //! * `safetensors`: the file itself; what is not a tensor is in its metadata, as JSON.
+//! * `boosted`: trees in the features' own units, and as a graph.
 //! * `onnx`, `messages`: the same model for other software, from features in their own units to what is foretold.
 //! * `card`: for people: data, sites, privacy, how good it is, provenance.
 
+mod boosted;
 mod card;
 mod messages;
 pub mod onnx;
@@ -13,7 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use study::analysis::What;
-use study::analysis::training::{ActivationWord, FamilyWord, Train};
+use study::analysis::training::{ActivationWord, FamilyWord, ScaleWord, Train};
+use study::analysis::trees::{TreeFamily, Trees};
 use study::feature::Shape;
 use summaries::Row;
 
@@ -76,6 +79,16 @@ pub struct Origin {
     pub metrics: Vec<Row>,
 }
 
+/// What was asked of the sites.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// A network in clipped steps.
+    Train(Box<Train>),
+    /// Boosted trees.
+    Trees(Box<Trees>),
+}
+
 /// A trained model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
@@ -85,10 +98,11 @@ pub struct Trained {
     pub inputs: Vec<Input>,
     /// The outcome.
     pub outcome: Input,
-    /// Whether it has interactions or splines, which stand in `train`.
+    /// Whether it has interactions or splines, which stand in `asked`.
     pub bent: bool,
     /// What was asked.
-    pub train: Train,
+    #[serde(flatten)]
+    pub asked: Asked,
     /// Where it comes from.
     pub origin: Origin,
     /// The parameters; in the file they are tensors.
@@ -150,17 +164,24 @@ pub fn of_results(plan: &study::Plan, results: &Results, provenance: &Provenance
     let mut out = Vec::new();
     for analysis in results.analyses.iter().filter(|a| !a.parameters.is_empty()) {
         let planned = plan.study.analysis.iter().find(|a| a.label() == analysis.name);
-        let Some(What::Train(train)) = planned.map(|a| &a.what) else { continue };
+        let (asked, features, outcome) = match planned.map(|a| &a.what) {
+            Some(What::Train(t)) => (Asked::Train(t.clone()), &t.formula.features, &t.outcome),
+            Some(What::Trees(t)) => (Asked::Trees(t.clone()), &t.features, &t.outcome),
+            _ => continue,
+        };
         let wrong = || ModelError::Parameters(analysis.name.clone());
         let rounds = provenance.rounds.iter().filter(|r| r.analysis == analysis.name);
         let sites = rounds.clone().flat_map(|r| &r.releases).map(|r| r.site.clone());
         let sites: std::collections::BTreeSet<String> = sites.collect();
         let trained = Trained {
             format: 1,
-            inputs: train.formula.features.iter().map(|f| input(plan, f)).collect(),
-            outcome: input(plan, &train.outcome),
-            bent: !(train.formula.interactions.is_empty() && train.formula.splines.is_empty()),
-            train: (**train).clone(),
+            inputs: features.iter().map(|f| input(plan, f)).collect(),
+            outcome: input(plan, outcome),
+            bent: match &asked {
+                Asked::Train(t) => !(t.formula.interactions.is_empty() && t.formula.splines.is_empty()),
+                Asked::Trees(_) => false,
+            },
+            asked,
             origin: Origin {
                 study: results.study.clone(),
                 version: results.version.clone(),
@@ -187,28 +208,68 @@ pub fn of_results(plan: &study::Plan, results: &Results, provenance: &Provenance
             },
             parameters: decode(&analysis.parameters).ok_or_else(wrong)?,
         };
-        trained.layers().map_err(|_| wrong())?;
+        trained.fits().map_err(|_| wrong())?;
         out.push(trained);
     }
     Ok(out)
 }
 
 impl Trained {
-    /// How many numbers come out.
+    /// What the outcome is.
+    pub fn family(&self) -> FamilyWord {
+        match &self.asked {
+            Asked::Train(t) => t.model.family,
+            Asked::Trees(t) => match t.family {
+                TreeFamily::Linear => FamilyWord::Linear,
+                TreeFamily::Logistic => FamilyWord::Logistic,
+                TreeFamily::Poisson => FamilyWord::Poisson,
+                TreeFamily::Hazards => FamilyWord::Hazards,
+            },
+        }
+    }
+
+    /// How many numbers come out of its last layer.
     pub(crate) fn outputs(&self) -> usize {
-        if self.train.model.family == FamilyWord::Multinomial { self.outcome.levels.len() } else { 1 }
+        match (&self.asked, self.family()) {
+            (_, FamilyWord::Multinomial) => self.outcome.levels.len(),
+            (Asked::Train(t), FamilyWord::Hazards) => t.model.intervals.unwrap_or(1) as usize,
+            _ => 1,
+        }
+    }
+
+    /// How many numbers it foretells.
+    pub(crate) fn foretold(&self) -> usize {
+        if self.family() == FamilyWord::Multinomial { self.outputs() } else { 1 }
     }
 
     /// Whether hidden units are hyperbolic tangents.
     pub(crate) fn is_tanh(&self) -> bool {
-        self.train.model.activation == ActivationWord::Tanh
+        matches!(&self.asked, Asked::Train(t) if t.model.activation == ActivationWord::Tanh)
+    }
+
+    /// Units of hidden layers.
+    pub(crate) fn hidden(&self) -> Vec<usize> {
+        let Asked::Train(t) = &self.asked else { return Vec::new() };
+        t.model.hidden.iter().map(|n| *n as usize).collect()
+    }
+
+    /// What numbers are divided by.
+    pub(crate) fn scale(&self) -> ScaleWord {
+        if let Asked::Train(t) = &self.asked { t.prepare.scale } else { ScaleWord::None }
+    }
+
+    /// Whether the parameters are as many as the model has.
+    pub(crate) fn fits(&self) -> Result<(), ModelError> {
+        match &self.asked {
+            Asked::Train(_) => self.layers().map(|_| ()),
+            Asked::Trees(t) => self.boosted(t).map(|_| ()),
+        }
     }
 
     /// The sizes of layers, from the columns that come in to what comes out. A model with interactions or splines has more columns than its
     /// features, as many as its parameters say.
     fn sizes(&self) -> Vec<usize> {
-        let hidden: Vec<usize> = self.train.model.hidden.iter().map(|n| *n as usize).collect();
-        let behind: Vec<usize> = hidden.iter().copied().chain([self.outputs()]).collect();
+        let behind: Vec<usize> = self.hidden().into_iter().chain([self.outputs()]).collect();
         let later: usize = behind.windows(2).map(|w| if let [a, b] = w { (a + 1) * b } else { 0 }).sum();
         let first = behind.first().copied().unwrap_or(1).max(1);
         let own: usize = self.inputs.iter().map(Input::columns).sum();

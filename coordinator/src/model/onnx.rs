@@ -5,31 +5,41 @@
 //! site. A missing number, or a category that is not among the levels, makes the prediction one that is no number.
 
 use prost::Message as _;
-use study::analysis::training::{FamilyWord, RELU_CUT};
+use study::analysis::training::{FamilyWord, MOST_HAZARD, RELU_CUT, ScaleWord};
 
 use super::messages::{
     Attribute, Dimension, Extent, Graph, Model, Node, OperatorSet, Property, Shape, Tensor, TensorType, Type, ValueInfo,
 };
-use super::{ModelError, Trained};
+use super::{Asked, ModelError, Trained};
 
 const INT64: i32 = 7;
 const DOUBLE: i32 = 11;
 
 /// The graph as it grows: nodes, constants, and the name of the last value.
 #[derive(Default)]
-struct Builder {
+pub(super) struct Builder {
     nodes: Vec<Node>,
     constants: Vec<Tensor>,
 }
 
 impl Builder {
-    fn constant(&mut self, dims: &[usize], values: &[f64]) -> String {
+    pub(super) fn constant(&mut self, dims: &[usize], values: &[f64]) -> String {
         let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.keep(dims, DOUBLE, raw)
     }
 
     fn place(&mut self, place: usize) -> String {
-        self.keep(&[1], INT64, (place as i64).to_le_bytes().to_vec())
+        self.places(&[place])
+    }
+
+    pub(super) fn places(&mut self, places: &[usize]) -> String {
+        let raw = places.iter().flat_map(|p| (*p as i64).to_le_bytes()).collect();
+        self.keep(&[places.len()], INT64, raw)
+    }
+
+    /// Yes and no as 1 and 0.
+    pub(super) fn as_numbers(&mut self, value: &str) -> String {
+        self.node("Cast", &[value], &[("to", i64::from(DOUBLE))])
     }
 
     fn keep(&mut self, dims: &[usize], data_type: i32, raw_data: Vec<u8>) -> String {
@@ -39,7 +49,7 @@ impl Builder {
         name
     }
 
-    fn node(&mut self, op: &str, inputs: &[&str], attributes: &[(&str, i64)]) -> String {
+    pub(super) fn node(&mut self, op: &str, inputs: &[&str], attributes: &[(&str, i64)]) -> String {
         let name = format!("n{}", self.nodes.len());
         self.nodes.push(Node {
             input: inputs.iter().map(|i| (*i).to_owned()).collect(),
@@ -67,6 +77,10 @@ impl Builder {
             match input.bounds {
                 Some([low, high]) => {
                     let within = self.between(&own, low, high);
+                    if model.scale() == ScaleWord::None {
+                        columns.push(within);
+                        continue;
+                    }
                     let (middle, half) = (f64::midpoint(low, high), (high - low) / 2.0);
                     let (middle, half) = (self.constant(&[1], &[middle]), self.constant(&[1], &[half]));
                     let off = self.node("Sub", &[&within, &middle], &[]);
@@ -77,7 +91,7 @@ impl Builder {
                     let levels: Vec<f64> = (0..n).map(|l| l as f64).collect();
                     let levels = self.constant(&[1, n], &levels);
                     let is = self.node("Equal", &[&own, &levels], &[]);
-                    let is = self.node("Cast", &[&is], &[("to", i64::from(DOUBLE))]);
+                    let is = self.as_numbers(&is);
                     // One for a level that there is, no number for any other: training leaves such a patient out.
                     let ones = self.constant(&[n, 1], &vec![1.0; n]);
                     let known = self.node("MatMul", &[&is, &ones], &[]);
@@ -96,16 +110,44 @@ impl Builder {
         self.node("Concat", &columns, &[("axis", 1)])
     }
 
+    /// A network's outputs.
+    fn network(&mut self, model: &Trained) -> Result<String, ModelError> {
+        let mut own = self.prepared(model);
+        let layers = model.layers()?;
+        let last = layers.len().saturating_sub(1);
+        for (i, layer) in layers.iter().enumerate() {
+            let weights = self.constant(&[layer.outputs, layer.inputs], &layer.weights);
+            let biases = self.constant(&[layer.outputs], &layer.biases);
+            own = self.node("Gemm", &[&own, &weights, &biases], &[("transB", 1)]);
+            if i < last {
+                own = if model.is_tanh() { self.node("Tanh", &[&own], &[]) } else { self.between(&own, 0.0, RELU_CUT) };
+            }
+        }
+        Ok(own)
+    }
+
     /// What outputs mean.
     fn meaning(&mut self, model: &Trained, outputs: &str) -> String {
         let [low, high] = model.outcome.bounds.unwrap_or([0.0, 0.0]);
-        match model.train.model.family {
+        match model.family() {
             FamilyWord::Logistic => self.node("Sigmoid", &[outputs], &[]),
             FamilyWord::Multinomial => self.node("Softmax", &[outputs], &[("axis", 1)]),
             FamilyWord::Poisson => {
                 let mean = self.node("Exp", &[outputs], &[]);
                 let most = self.constant(&[1], &[high]);
                 self.node("Min", &[&mean, &most], &[])
+            }
+            FamilyWord::Hazards => {
+                // 1 − exp(−Σ h), the hazards at most what they are in training.
+                let n = model.outputs();
+                let hazards = self.node("Exp", &[outputs], &[]);
+                let most = self.constant(&[1], &[MOST_HAZARD]);
+                let hazards = self.node("Min", &[&hazards, &most], &[]);
+                let minus = self.constant(&[n, 1], &vec![-1.0; n]);
+                let sum = self.node("MatMul", &[&hazards, &minus], &[]);
+                let left = self.node("Exp", &[&sum], &[]);
+                let one = self.constant(&[1], &[1.0]);
+                self.node("Sub", &[&one, &left], &[])
             }
             FamilyWord::Linear => {
                 let (half, middle) = ((high - low) / 2.0, f64::midpoint(low, high));
@@ -127,7 +169,7 @@ fn value(name: &str, columns: usize) -> ValueInfo {
 /// The file's bytes.
 ///
 /// # Errors
-/// The model has interactions or splines, or no feature.
+/// The model has interactions or splines, no feature, or parameters that are not its own.
 pub fn write(model: &Trained) -> Result<Vec<u8>, ModelError> {
     if model.bent {
         let why = "it has interactions or splines, which are not written as ONNX yet; export safetensors";
@@ -137,18 +179,11 @@ pub fn write(model: &Trained) -> Result<Vec<u8>, ModelError> {
         return Err(ModelError::Export("it has no feature".to_owned()));
     }
     let mut graph = Builder::default();
-    let mut own = graph.prepared(model);
-    let layers = model.layers()?;
-    let last = layers.len().saturating_sub(1);
-    for (i, layer) in layers.iter().enumerate() {
-        let weights = graph.constant(&[layer.outputs, layer.inputs], &layer.weights);
-        let biases = graph.constant(&[layer.outputs], &layer.biases);
-        own = graph.node("Gemm", &[&own, &weights, &biases], &[("transB", 1)]);
-        if i < last {
-            own = if model.is_tanh() { graph.node("Tanh", &[&own], &[]) } else { graph.between(&own, 0.0, RELU_CUT) };
-        }
-    }
-    own = graph.meaning(model, &own);
+    let outputs = match &model.asked {
+        Asked::Train(_) => graph.network(model)?,
+        Asked::Trees(t) => graph.trees(&model.boosted(t)?),
+    };
+    let own = graph.meaning(model, &outputs);
     graph.nodes.push(Node {
         input: vec![own],
         output: vec!["prediction".to_owned()],
@@ -166,7 +201,7 @@ pub fn write(model: &Trained) -> Result<Vec<u8>, ModelError> {
             name: "model".to_owned(),
             initializer: graph.constants,
             input: vec![value("features", model.inputs.len())],
-            output: vec![value("prediction", model.outputs())],
+            output: vec![value("prediction", model.foretold())],
         }),
         opset_import: vec![OperatorSet { domain: String::new(), version: 17 }],
         metadata_props: vec![Property { key: "insitu".to_owned(), value: serde_json::to_string(model)? }],

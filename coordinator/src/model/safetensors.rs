@@ -1,6 +1,6 @@
 //! The safetensors format: eight bytes with the header's length, a JSON header of names, types, shapes and places, then the numbers.
 //!
-//! Tensors are `layer.<i>.weight`, units × inputs, and `layer.<i>.bias`, of 64-bit floating point; the rest of the model is JSON in the
+//! Tensors are `layer.<i>.weight`, units × inputs, and `layer.<i>.bias`, of boosted trees `trees`, all their numbers, of 64-bit floating point; the rest of the model is JSON in the
 //! metadata under `insitu`, so that the file is the whole model.
 
 use std::collections::BTreeMap;
@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ModelError, Trained};
+use super::{Asked, ModelError, Trained};
 
 /// A longer header is none of ours.
 const MOST_HEADER: usize = 16 << 20;
+
+/// The tensor of boosted trees.
+const TREES: &str = "trees";
 
 #[derive(Serialize, Deserialize)]
 struct Tensor {
@@ -29,15 +32,21 @@ pub fn write(model: &Trained) -> Result<Vec<u8>, ModelError> {
     let mut header = BTreeMap::new();
     let about = serde_json::json!({ "format": "insitu", "insitu": serde_json::to_string(model)? });
     header.insert("__metadata__".to_owned(), about);
-    for (i, layer) in model.layers()?.into_iter().enumerate() {
-        for (name, shape, values) in
-            [("weight", vec![layer.outputs, layer.inputs], layer.weights), ("bias", vec![layer.outputs], layer.biases)]
-        {
-            let start = data.len();
-            data.extend(values.iter().flat_map(|v| v.to_le_bytes()));
-            let tensor = Tensor { dtype: "F64".to_owned(), shape, data_offsets: [start, data.len()] };
-            header.insert(format!("layer.{i}.{name}"), serde_json::to_value(tensor)?);
+    let mut tensors = Vec::new();
+    if let Asked::Trees(_) = model.asked {
+        model.fits()?;
+        tensors.push((TREES.to_owned(), vec![model.parameters.len()], model.parameters.clone()));
+    } else {
+        for (i, layer) in model.layers()?.into_iter().enumerate() {
+            tensors.push((format!("layer.{i}.weight"), vec![layer.outputs, layer.inputs], layer.weights));
+            tensors.push((format!("layer.{i}.bias"), vec![layer.outputs], layer.biases));
         }
+    }
+    for (name, shape, values) in tensors {
+        let start = data.len();
+        data.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+        let tensor = Tensor { dtype: "F64".to_owned(), shape, data_offsets: [start, data.len()] };
+        header.insert(name, serde_json::to_value(tensor)?);
     }
     let mut header = serde_json::to_vec(&header)?;
     header.resize(header.len().next_multiple_of(8), b' ');
@@ -72,7 +81,12 @@ pub fn read(bytes: &[u8]) -> Result<Trained, ModelError> {
         }
         Ok(chunks.iter().map(|b| f64::from_le_bytes(*b)).collect())
     };
-    for i in 0..=model.train.model.hidden.len() {
+    if let Asked::Trees(_) = model.asked {
+        model.parameters = numbers(TREES)?;
+        model.fits()?;
+        return Ok(model);
+    }
+    for i in 0..=model.hidden().len() {
         let (weights, biases) = (numbers(&format!("layer.{i}.weight"))?, numbers(&format!("layer.{i}.bias"))?);
         let inputs = weights.len() / biases.len().max(1);
         for (unit, bias) in biases.iter().enumerate() {

@@ -192,6 +192,8 @@ pub struct Run {
     rest: Option<Micros>,
     /// Of a continuous study: when the running round may begin, and until when it waits for enough sites.
     window: Option<calendar::Window>,
+    /// Where one site alone is asked the running round: its place in a cycle over those that can answer.
+    turn: Option<u32>,
 }
 
 impl Run {
@@ -210,7 +212,26 @@ impl Run {
             complaints: BTreeMap::new(),
             rest: None,
             window: None,
+            turn: None,
         }
+    }
+
+    /// Says whose turn the running round is: one site's, or all sites'.
+    pub fn set_turn(&mut self, turn: Option<u32>) {
+        self.turn = turn;
+    }
+
+    /// How many sites have to answer the running round.
+    fn least(&self) -> usize {
+        if self.turn.is_some() { 1 } else { self.settings.min_sites as usize }
+    }
+
+    /// Who is asked at an attempt, of those that can answer: all of them, or the one whose turn it is; the next one at the next attempt.
+    fn asked(&self, attempt: u32) -> BTreeSet<SiteId> {
+        let usable: BTreeSet<SiteId> = self.usable().cloned().collect();
+        let Some(turn) = self.turn else { return usable };
+        let place = (turn as usize + attempt as usize) % usable.len().max(1);
+        usable.into_iter().skip(place).take(1).collect()
     }
 
     /// The same for a plan, whose rounds may be secure.

@@ -37,6 +37,9 @@ impl Run {
         if matches!(self.phase, Phase::Secure(_)) {
             return self.ask_again(id); // Who is in an attempt was said at its beginning.
         }
+        if self.turn.is_some() {
+            return self.ask_again(id); // Whose turn it is was said at its beginning.
+        }
         let usable = self.usable().any(|s| s == id);
         let Phase::Reporting { roster, .. } = &mut self.phase else { return Vec::new() };
         if !usable {
@@ -63,12 +66,14 @@ impl Run {
     /// Merges when all who can have answered, or at the deadline with enough; asks again with too few; fails without hope.
     pub(super) fn report(&mut self, now: Micros) -> Vec<Action> {
         let Phase::Reporting { roster, reported, deadline, attempt } = self.phase.clone() else { return Vec::new() };
-        let least = self.settings.min_sites as usize;
+        let least = self.least();
         let owing: Vec<SiteId> = roster.iter().filter(|id| self.owes(id)).cloned().collect();
         let gone =
             |id: &SiteId| self.sites.get(id).is_none_or(|s| matches!(s.decision, Decision::Refused | Decision::Paused));
         let waiting = owing.iter().filter(|id| !gone(id)).count();
-        let late = now >= deadline;
+        // Where one site's turn is over without an answer, it is the next one's.
+        let passed = self.turn.is_some() && waiting == 0 && reported.is_empty();
+        let late = now >= deadline || passed;
         if (waiting == 0 || late) && reported.len() >= least {
             self.phase = Phase::Merging;
             return vec![Action::Checkpoint];
@@ -93,7 +98,7 @@ impl Run {
         }
         // Once more: those who owe, and those who have come since.
         let mut roster = roster;
-        roster.extend(self.usable().cloned());
+        roster.extend(self.asked(attempt));
         let orders = roster
             .iter()
             .filter(|id| {

@@ -40,7 +40,7 @@ impl Run {
         if self.rest.is_some_and(|until| now < until) {
             return Vec::new();
         }
-        let roster: std::collections::BTreeSet<_> = self.usable().cloned().collect();
+        let roster = self.asked(0);
         if self.secure.is_some() {
             return self.begin_secure(roster, now);
         }

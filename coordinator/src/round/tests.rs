@@ -323,3 +323,32 @@ fn without_hope_a_continuous_study_fails_like_any_other() {
     let end = run.apply(Event::Refused(id(0), "quality_gate: dates".into()), Micros(1));
     assert!(matches!(end.as_slice(), [Action::Close(Outcome::Failed(_))]), "{end:?}");
 }
+
+/// Rounds of one site each: in the order of ids, over and over; one that refuses or does not come is passed over.
+#[test]
+fn one_site_after_the_other_has_its_turn() {
+    let mut run = Run::new(settings(3));
+    run.set_turn(Some(4));
+    for n in 0..3 {
+        run.apply(Event::Joined(id(n)), Micros(0));
+        run.apply(Event::Online(id(n)), Micros(0));
+    }
+    let mut last = Vec::new();
+    for n in 0..3 {
+        last = run.apply(Event::Decided(id(n), Decision::Approved), Micros(0));
+    }
+    assert_eq!(last, [Action::Order(id(1))]);
+    assert_eq!(run.apply(Event::Reported(id(0), Hash([0; 32])), Micros(1)), [], "it was not asked");
+    let taken = run.apply(Event::Reported(id(1), Hash([1; 32])), Micros(1));
+    assert_eq!(taken, [Action::Accept(id(1)), Action::Checkpoint]);
+    run.set_turn(Some(5));
+    assert_eq!(run.apply(Event::Advanced, Micros(2)), [Action::Order(id(2))]);
+    assert_eq!(run.apply(Event::Refused(id(2), "budget_spent".into()), Micros(3)), [Action::Order(id(0))]);
+    run.apply(Event::Joined(id(7)), Micros(3));
+    run.apply(Event::Online(id(7)), Micros(3));
+    assert_eq!(run.apply(Event::Decided(id(7), Decision::Approved), Micros(3)), [], "its turn comes");
+    let taken = run.apply(Event::Reported(id(0), Hash([1; 32])), Micros(4));
+    assert_eq!(taken, [Action::Accept(id(0)), Action::Checkpoint]);
+    run.set_turn(None);
+    assert_eq!(run.apply(Event::Advanced, Micros(5)).len(), 3, "then it is all sites' again");
+}

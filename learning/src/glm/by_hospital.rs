@@ -423,6 +423,7 @@ impl Program for ByHospital {
             statistic,
             columns: self.glm.columns.clone(),
             weight,
+            walk: None,
         };
         if round < self.glm.steps {
             Ok(vec![

@@ -117,7 +117,13 @@ impl Program for LinearByHospital {
             return Err(ProgramError::Parameters { given: parameters.len(), needed: 0 });
         }
         let statistic = Box::new(self.linear.clone());
-        Ok(vec![PartWork { name: "linear".to_owned(), statistic, columns: self.columns.clone(), weight: 1.0 }])
+        Ok(vec![PartWork {
+            name: "linear".to_owned(),
+            statistic,
+            columns: self.columns.clone(),
+            weight: 1.0,
+            walk: None,
+        }])
     }
     /// A sum that can't be taken apart is of one hospital.
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {

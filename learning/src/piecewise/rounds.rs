@@ -126,6 +126,7 @@ impl Program for PiecewiseExponential {
             statistic,
             columns: self.columns.clone(),
             weight,
+            walk: None,
         };
         let (model, theta) = (self.model.clone(), parameters.to_vec());
         match round {

@@ -14,12 +14,13 @@ use ndarray::Array2;
 use summaries::lanes::encode;
 use summaries::statistic::level;
 use summaries::{
-    AccumulateError, Column, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting,
-    Sensitivity, Statistic,
+    AccumulateError, Estimate, FIXED_POINT, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity,
+    Statistic,
 };
 
 use super::loss::Loss;
 use super::network::Network;
+use super::prepare::Prepared;
 use crate::design::Design;
 
 /// Patients whose gradients are taken at once.
@@ -36,8 +37,31 @@ const MARGIN: f64 = 1e-9;
 pub enum Group {
     /// Those trained on: all, or those of the first level of the last column.
     Training,
-    /// Those held out: of its last level.
+    /// Those held out: of its second level.
     Test,
+    /// Those who say when to stop: of its third.
+    Validate,
+}
+
+/// Who is in which group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Groups {
+    /// Levels of the last column; without such a column 0, and everybody is trained on.
+    pub levels: u32,
+    /// Whether the second level is tested in the end.
+    pub tested: bool,
+}
+
+impl Groups {
+    /// Whether patients of a level, where there are levels, are in a group.
+    pub(crate) fn has(group: Group, level: Option<u32>) -> bool {
+        match (group, level) {
+            (Group::Training, None | Some(0)) => true,
+            (Group::Test, Some(level)) => level == 1,
+            (Group::Validate, Some(level)) => level == 2,
+            _ => false,
+        }
+    }
 }
 
 /// A model to train: features, a network of them, a loss; and whether some patients are held out.
@@ -46,7 +70,8 @@ pub struct Model {
     design: Design,
     network: Network,
     loss: Loss,
-    holdout: bool,
+    groups: Groups,
+    prepared: Prepared,
 }
 
 impl Model {
@@ -55,19 +80,42 @@ impl Model {
     pub fn new(design: Design, network: Network, loss: Loss) -> Option<Model> {
         let design = design.without_intercept().clipped(None);
         let fits = design.width() == network.inputs() && loss.outputs() == network.outputs();
-        fits.then_some(Model { design, network, loss, holdout: false })
+        fits.then_some(Model { design, network, loss, groups: Groups::default(), prepared: Prepared::default() })
+    }
+
+    /// The same with columns that are prepared so.
+    #[must_use]
+    pub fn with_prepared(mut self, prepared: Prepared) -> Model {
+        self.prepared = prepared;
+        self
+    }
+
+    /// How columns are prepared.
+    pub fn prepared(&self) -> &Prepared {
+        &self.prepared
     }
 
     /// The same with a last column of two levels, train and test. Who has neither is in no sum.
     #[must_use]
-    pub fn with_holdout(mut self) -> Model {
-        self.holdout = true;
+    pub fn with_holdout(self) -> Model {
+        self.with_groups(Groups { levels: 2, tested: true })
+    }
+
+    /// The same with a last column of these groups. Who is in none is in no sum.
+    #[must_use]
+    pub fn with_groups(mut self, groups: Groups) -> Model {
+        self.groups = groups;
         self
     }
 
-    /// Whether some patients are held out.
+    /// Whether some patients are tested in the end.
     pub fn has_holdout(&self) -> bool {
-        self.holdout
+        self.groups.tested
+    }
+
+    /// Whether some patients say when to stop.
+    pub fn validates(&self) -> bool {
+        self.groups.levels > 2
     }
 
     /// The features.
@@ -88,8 +136,8 @@ impl Model {
     /// What it reads: the design's columns, the outcome, and who is held out.
     pub fn inputs(&self) -> Vec<Input> {
         let mut out = self.design.inputs();
-        out.push(self.loss.input());
-        out.extend(self.holdout.then_some(Input::Level(2)));
+        out.extend(self.loss.inputs());
+        out.extend((self.groups.levels > 0).then_some(Input::Level(self.groups.levels)));
         out
     }
 
@@ -105,30 +153,23 @@ impl Model {
         mut f: impl FnMut(Array2<f64>, &[f64]) -> Result<(), AccumulateError>,
     ) -> Result<(), AccumulateError> {
         let place = self.design.inputs().len();
-        let groups = self.holdout.then(|| level(statistic, patients, place + 1)).transpose()?;
-        let is_in = |patient: usize| match (groups, group) {
-            (None, group) => group == Group::Training,
-            (Some(g), Group::Training) => g.get(patient) == Some(&0),
-            (Some(g), Group::Test) => g.get(patient) == Some(&1),
+        let behind = place + self.loss.inputs().len();
+        let groups = (self.groups.levels > 0).then(|| level(statistic, patients, behind)).transpose()?;
+        let is_in = |patient: usize| match groups {
+            None => Groups::has(group, None),
+            Some(g) => g.get(patient).is_some_and(|level| Groups::has(group, Some(*level))),
         };
-        let wrong = AccumulateError::Column { statistic, wanted: "outcome", place };
-        let Some(column) = patients.column(place) else { return Err(wrong) };
-        let fits = match self.inputs().get(place) {
-            Some(Input::Real) => matches!(column, Column::Real(_)),
-            Some(Input::Level(_)) => matches!(column, Column::Level(_)),
-            _ => false,
-        };
-        if !fits {
-            return Err(wrong);
-        }
+        let of = self.loss.outcomes(statistic, patients, place)?;
         let width = self.design.width();
         let scale = self.design.norm();
         let mut rows = Array2::zeros((BLOCK, width));
         let mut outcomes = Vec::with_capacity(BLOCK);
         self.design.rows(statistic, patients, |patient, row, _| {
-            let Some(y) = self.loss.outcome(column, patient).filter(|_| is_in(patient)) else { return Ok(()) };
-            for (slot, u) in rows.row_mut(outcomes.len()).iter_mut().zip(row) {
-                *slot = u * scale;
+            let Some(y) = of.of(patient).filter(|_| is_in(patient)) else { return Ok(()) };
+            let mut own = rows.row_mut(outcomes.len());
+            own.iter_mut().zip(row).for_each(|(slot, u)| *slot = u * scale);
+            if let Some(own) = own.as_slice_mut() {
+                self.prepared.apply(own);
             }
             outcomes.push(y);
             if outcomes.len() == BLOCK {
@@ -201,6 +242,17 @@ impl ClippedGradient {
     pub fn new(model: Model, theta: Vec<f64>, clip: f64) -> Option<ClippedGradient> {
         let fits = theta.len() == model.network.parameters() && clip > 0.0 && clip.is_finite();
         fits.then_some(ClippedGradient { model, theta, clip })
+    }
+
+    /// At parameters that are as many as the model's.
+    pub(crate) fn at(model: Model, theta: Vec<f64>, clip: f64) -> ClippedGradient {
+        ClippedGradient { model, theta, clip }
+    }
+
+    /// The last two lanes of these sums of losses and of cut gradients.
+    pub(crate) fn beside(&self, [loss, cut]: [f64; 2]) -> [f64; 2] {
+        let beside = BESIDE * self.clip;
+        [loss / self.model.loss.most() * beside, cut * beside]
     }
 
     /// What a merged release says.

@@ -6,12 +6,17 @@
 //! | logistic | the logit | no or yes | y − p | 4 ln 2 |
 //! | multinomial | a logit for each level | a level | 1 − p of the own level, −p of others | 4 ln k |
 //! | Poisson | the logarithm of the mean | a count of at most M | y − μ, μ at most M | M |
+//! | hazards | of each interval, the logarithm of the hazard | a time, and whether there was an event | d − T h | 8 |
+//!
+//! Hazards are constant within intervals of one width up to a horizon (Friedman 1982; without an interval for itself the exponential model): a
+//! patient is T of an interval at risk, 0 to 1, and has d events there, 0 or 1, so that a sum over patients says all, and nobody else's row is needed
+//! as for a partial likelihood. A time and an event are one number: of who had none the time is negative.
 //!
 //! The losses are −log p, half the squared error, and half the deviance. Slopes of patients whose gradient is longer than the clip are cut
 //! with it, so that none of them has to be bounded for privacy.
 
 use summaries::interval::logistic;
-use summaries::{Column, Input, MISSING};
+use summaries::{AccumulateError, Column, Input, MISSING, PatientBatch};
 
 /// A loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,20 +37,46 @@ pub enum Loss {
         /// The most events.
         most: f64,
     },
+    /// Half the deviance of events over time at risk.
+    Hazards {
+        /// Times from here on count as this, without an event.
+        horizon: f64,
+        /// Intervals up to it.
+        intervals: u32,
+    },
+}
+
+/// An event counts with at least so much of an interval at risk.
+const LEAST_RISK: f64 = 1e-3;
+/// No hazard of an interval is larger: of a hundred who are at risk for all of it less than two are left.
+pub const MOST_HAZARD: f64 = 4.0;
+
+/// Events and time at risk in an interval of the patient whose outcome is so.
+fn at_risk(y: f64, (horizon, intervals): (f64, u32), interval: usize) -> [f64; 2] {
+    let width = horizon / f64::from(intervals.max(1));
+    let (time, start) = (y.abs().min(horizon), interval as f64 * width);
+    let risk = ((time - start) / width).clamp(0.0, 1.0);
+    let ends = y.is_sign_positive() && y < horizon && time >= start && time < start + width;
+    if ends { [1.0, risk.max(LEAST_RISK)] } else { [0.0, risk] }
 }
 
 impl Loss {
     /// How many outputs a model has.
     pub fn outputs(self) -> usize {
-        if let Loss::Softmax(levels) = self { levels as usize } else { 1 }
+        match self {
+            Loss::Softmax(levels) => levels as usize,
+            Loss::Hazards { intervals, .. } => intervals as usize,
+            _ => 1,
+        }
     }
 
-    /// What the outcome is.
-    pub fn input(self) -> Input {
+    /// What the outcome is: a column, or a time and whether there was an event.
+    pub fn inputs(self) -> Vec<Input> {
         match self {
-            Loss::Squared { .. } | Loss::Poisson { .. } => Input::Real,
-            Loss::Logistic => Input::Level(2),
-            Loss::Softmax(levels) => Input::Level(levels),
+            Loss::Squared { .. } | Loss::Poisson { .. } => vec![Input::Real],
+            Loss::Logistic => vec![Input::Level(2)],
+            Loss::Softmax(levels) => vec![Input::Level(levels)],
+            Loss::Hazards { .. } => vec![Input::Real, Input::Level(2)],
         }
     }
 
@@ -56,6 +87,7 @@ impl Loss {
             Loss::Logistic => 4.0 * std::f64::consts::LN_2,
             Loss::Softmax(levels) => 4.0 * f64::from(levels.max(2)).ln(),
             Loss::Poisson { most } => most.max(1.0),
+            Loss::Hazards { .. } => 8.0,
         }
     }
 
@@ -64,13 +96,42 @@ impl Loss {
         match self {
             Loss::Squared { .. } => "half squared error, of bounds at -1 and 1",
             Loss::Logistic | Loss::Softmax(_) => "log loss",
-            Loss::Poisson { .. } => "half deviance",
+            Loss::Poisson { .. } | Loss::Hazards { .. } => "half deviance",
         }
     }
 
+    /// The outcomes of a batch, from a place on.
+    ///
+    /// # Errors
+    /// The batch lacks a column, or one is of another kind.
+    pub(crate) fn outcomes<'a>(
+        self,
+        statistic: &'static str,
+        patients: &'a PatientBatch,
+        place: usize,
+    ) -> Result<Outcomes<'a>, AccumulateError> {
+        let wrong = AccumulateError::Column { statistic, wanted: "outcome", place };
+        let mut columns = Vec::new();
+        for (i, input) in self.inputs().into_iter().enumerate() {
+            let Some(column) = patients.column(place + i) else { return Err(wrong) };
+            let fits = match input {
+                Input::Real => matches!(column, Column::Real(_)),
+                _ => matches!(column, Column::Level(_)),
+            };
+            if !fits {
+                return Err(wrong);
+            }
+            columns.push(column);
+        }
+        Ok(Outcomes { loss: self, columns })
+    }
+
     /// A patient's outcome out of a column, as the loss has it; `None` where it is missing.
-    pub(crate) fn outcome(self, column: &Column, patient: usize) -> Option<f64> {
+    fn outcome(self, column: &Column, patient: usize) -> Option<f64> {
         match (column, self) {
+            (Column::Real(values), Loss::Hazards { .. }) => {
+                values.get(patient).copied().filter(|t| !t.is_nan()).map(|t| if t > 0.0 { t } else { 0.0 })
+            }
             (Column::Real(values), Loss::Squared { lower, upper }) => {
                 let y = values.get(patient).copied().filter(|y| !y.is_nan())?;
                 let half = (upper - lower) / 2.0;
@@ -116,11 +177,21 @@ impl Loss {
                 *eta = y - mean;
                 if y > 0.0 { y * (y / mean).ln() - (y - mean) } else { mean }
             }
+            (Loss::Hazards { horizon, intervals }, etas) => {
+                let mut loss = 0.0;
+                for (interval, eta) in etas.iter_mut().enumerate() {
+                    let [events, risk] = at_risk(y, (horizon, intervals), interval);
+                    let mean = risk * eta.exp().min(MOST_HAZARD);
+                    *eta = events - mean;
+                    loss += if events > 0.0 { mean - 1.0 - mean.ln() } else { mean };
+                }
+                loss
+            }
             _ => f64::NAN,
         }
     }
 
-    /// What outputs mean: the outcome, a probability, the levels' probabilities, a mean.
+    /// What outputs mean: the outcome, a probability, the levels' probabilities, a mean, the probability of an event up to the horizon.
     pub fn predict(self, outputs: &[f64]) -> Vec<f64> {
         match (self, outputs) {
             (Loss::Squared { lower, upper }, [eta]) => {
@@ -133,7 +204,47 @@ impl Loss {
                 etas.iter().map(|e| (e - highest).exp() / sum).collect()
             }
             (Loss::Poisson { most }, [eta]) => vec![eta.exp().min(most)],
+            (Loss::Hazards { .. }, etas) => {
+                let whole: f64 = etas.iter().map(|eta| eta.exp().min(MOST_HAZARD)).sum();
+                vec![-(-whole).exp_m1()]
+            }
             _ => Vec::new(),
         }
+    }
+}
+
+/// The outcomes of a batch.
+pub(crate) struct Outcomes<'a> {
+    loss: Loss,
+    columns: Vec<&'a Column>,
+}
+
+impl Outcomes<'_> {
+    /// A patient's, as the loss has it; `None` where it is missing.
+    pub(crate) fn of(&self, patient: usize) -> Option<f64> {
+        let first = self.columns.first().and_then(|c| self.loss.outcome(c, patient))?;
+        match (self.loss, self.columns.get(1)) {
+            (Loss::Hazards { .. }, Some(Column::Level(events))) => {
+                let event = events.get(patient).copied().filter(|e| *e < 2)?;
+                Some(if event == 1 { first } else { -first })
+            }
+            _ => Some(first),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_at_risk_and_events_are_where_they_belong() {
+        let of = |y: f64| [0, 1, 2].map(|i| at_risk(y, (30.0, 3), i));
+        assert_eq!(of(14.0), [[0.0, 1.0], [1.0, 0.4], [0.0, 0.0]]);
+        assert_eq!(of(-14.0), [[0.0, 1.0], [0.0, 0.4], [0.0, 0.0]]);
+        assert_eq!(of(10.0), [[0.0, 1.0], [1.0, LEAST_RISK], [0.0, 0.0]]);
+        assert_eq!((of(0.0)[0], of(-0.0)[0]), ([1.0, LEAST_RISK], [0.0, 0.0]));
+        // What comes at the horizon or after it is not seen.
+        assert!(of(30.0) == of(-50.0) && of(30.0) == [[0.0, 1.0]; 3]);
     }
 }

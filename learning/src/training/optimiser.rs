@@ -76,6 +76,16 @@ impl Optimiser {
     }
 }
 
+impl Optimiser {
+    /// What the rate of a step, counted from 1, is multiplied by so that moments that begin at nothing count as they are (Kingma and Ba
+    /// 2015); of Adam alone. A server's rounds are too few for it (Reddi and others leave it out); a hospital's own steps are begun anew in each.
+    pub(crate) fn unbiased(self, step: u32) -> f64 {
+        let Optimiser::Adam(b) = self else { return 1.0 };
+        let left = |beta: f64| 1.0 - beta.powf(f64::from(step));
+        left(b.second).sqrt() / left(b.first)
+    }
+}
+
 impl Memory {
     /// Of nothing yet, for so many parameters.
     pub(crate) fn new(parameters: usize) -> Memory {

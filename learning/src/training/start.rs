@@ -6,9 +6,20 @@
 use super::network::Network;
 
 /// SplitMix64.
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(u64);
 
 impl SplitMix64 {
+    pub(crate) fn of(seed: u64) -> SplitMix64 {
+        SplitMix64(seed)
+    }
+
+    /// Puts places in an order (Fisher and Yates); the numbers are public, and the order hides nobody.
+    pub(crate) fn shuffle(&mut self, order: &mut [usize]) {
+        for last in (1..order.len()).rev() {
+            order.swap(last, (self.next() % (last as u64 + 1)) as usize);
+        }
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

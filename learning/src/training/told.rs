@@ -29,11 +29,15 @@ pub fn coefficients(model: &Model, theta: &[f64], reporting: &Reporting) -> Opti
     };
     let mut out = Vec::new();
     for (unit, own) in theta.chunks(network.inputs() + 1).enumerate() {
-        let mut beta = &map * DVector::from_column_slice(own) * half;
+        let mut beta = &map * DVector::from_vec(model.prepared().of_scaled(own)) * half;
         if let Some(first) = beta.get_mut(0) {
             *first += middle;
         }
         let of = match model.loss() {
+            Loss::Hazards { horizon, intervals } if intervals > 1 => {
+                let width = horizon / f64::from(intervals);
+                format!("[{}, {}): ", unit as f64 * width, (unit + 1) as f64 * width)
+            }
             Loss::Softmax(_) => format!("{}={}: ", reporting.name(place), reporting.level(place, unit)),
             _ => String::new(),
         };

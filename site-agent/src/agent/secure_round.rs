@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use privacy::secagg::{Advertisement, Consent, Reveal, SealedShare};
-use privacy::{Charge, Mechanism, Part};
+use privacy::{Charge, Mechanism};
 use proto::wire;
 use proto::wire::secure_reply::Body;
 use proto::{RoundId, SecureManifest};
@@ -12,7 +12,7 @@ use study::Plan;
 use study::spec::Aggregation;
 use summaries::{Column, PatientBatch};
 
-use super::{Agent, Refused};
+use super::{Agent, Ready, Refused};
 use crate::identity::Pins;
 use crate::policy::Objection;
 use crate::releases::{Noised, Order, ReleaseError, Sealed};
@@ -44,14 +44,14 @@ pub(super) fn other_linkage_key() -> Refused {
 pub(super) fn masked(
     attempt: &Attempt,
     mechanism: &dyn Mechanism,
-    parts: Vec<Part>,
+    ready: Ready,
     charge: Charge,
     threads: usize,
 ) -> Result<Noised, ReleaseError> {
     let terms = attempt.terms();
     let (threshold, colluders) = (terms.threshold, terms.colluders);
     let parties = privacy::distributed::parties(threshold as usize, colluders as usize);
-    let share = mechanism.share(parts, charge, parties)?;
+    let share = ready.share(mechanism, charge, parties)?;
     let scales = share.scales.clone();
     let masked = attempt.mask(share, threads)?;
     let secure = SecureManifest { instance: attempt.instance(), threshold, colluders };

@@ -150,7 +150,7 @@ impl Engine {
         let queries = query::analysis(study, a, config.id.as_str()).map_err(EngineError::Plan)?;
         let features = query::entered(&queries.features, config.budget.first_block, blocks);
         let version = readable.version();
-        let of_holdout = held_out.map(|share| format!("\nholdout {share}")).unwrap_or_default();
+        let of_holdout = held_out.map(|share| format!("\nholdout {share:?}")).unwrap_or_default();
         let key = (hash, queries.text() + &features + &of_holdout, version);
         let held = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(patients) = held {

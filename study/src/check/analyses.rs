@@ -1,6 +1,6 @@
 //! What is wrong with a study's analyses: names, features that do not fit, settings out of range.
 
-use super::{Checker, distinct, fixed, near, regressions, settled, times, training};
+use super::{Checker, distinct, fixed, near, regressions, settled, times, training, trees};
 use crate::analysis::{Analysis, MOST_DAYS, What};
 use crate::compile;
 use crate::feature::Shape;
@@ -56,6 +56,7 @@ impl Checker<'_> {
             fixed::check(&mut place, a);
             settled::check(&mut place, a);
             training::check(&mut place, &a.what);
+            trees::check(&mut place, &a.what);
             if before == self.problems.len()
                 && self.problems.is_empty()
                 && let Err(e) = compiled(study, i)
@@ -95,7 +96,7 @@ fn of_every_kind(place: &mut Place<'_, '_>, a: &Analysis) {
         let remedy = "leave it out, or set [privacy] aggregation = \"local\"";
         place.say("by_hospital", "a secure sum says nothing of one hospital", remedy);
     }
-    let no_own = ["attrition", "distinct", "gamma", "piecewise_exponential", "propensity", "train"];
+    let no_own = ["attrition", "distinct", "gamma", "piecewise_exponential", "propensity", "train", "trees"];
     if a.by_hospital && no_own.contains(&a.what.kind()) {
         let message = format!("the kind {} has no estimate of one hospital alone", a.what.kind());
         place.say("by_hospital", message, "leave it out, or use a cox, logistic, poisson or linear model");

@@ -68,6 +68,12 @@ fn of_one(study: &Study, a: &Analysis, index: &str) -> Option<Problem> {
             let remedy = "take a cohort of all patients, entry = { table = \"patient\" }, or give a lookback";
             by_it.then(|| Problem::at(&["analysis", index, "cohort"], message, remedy))
         }
+        What::Train(train) => {
+            let message = "batches of local steps are protected by no noise: a site with noise refuses the study";
+            let remedy = "leave batch out; it is for simulations without noise";
+            let batch = train.strategy.local.as_ref().and_then(|l| l.batch);
+            batch.map(|_| Problem::at(&["analysis", index, "strategy"], message, remedy))
+        }
         _ => None,
     }
 }

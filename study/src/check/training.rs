@@ -3,8 +3,11 @@
 use super::analyses::{Place, yes_no};
 use super::regressions;
 use crate::analysis::What;
-use crate::analysis::training::{DecayWord, FamilyWord, LearningRate, OptimiserWord, StrategySpec, Train};
+use crate::analysis::training::{
+    ControlWord, DecayWord, FamilyWord, Holdout, LearningRate, MergeWord, OptimiserWord, ScaleWord, StrategySpec, Train,
+};
 use crate::feature::Shape;
+use crate::spec::Aggregation;
 
 /// More rounds would each have next to no charge.
 const MOST_ROUNDS: u32 = 10_000;
@@ -25,16 +28,25 @@ pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
         place.say("model", "penalty must be 0 to a billion", "0 is none");
     }
     steps(place, &train.strategy);
-    holdout(place, train);
-}
-
-fn holdout(place: &mut Place<'_, '_>, train: &Train) {
-    let Some(h) = &train.holdout else { return };
-    if train.strategy.patients.is_some() && h.feature.is_none() {
+    local(place, train);
+    robust(place, &train.strategy);
+    stop(place, train);
+    if train.prepare.scale == ScaleWord::None
+        && !(train.formula.interactions.is_empty() && train.formula.splines.is_empty())
+    {
+        place.say("prepare", "splines and interactions have no unit of their own", "leave scale out: they are scaled");
+    }
+    if train.strategy.patients.is_some() && train.holdout.as_ref().is_some_and(|h| h.feature.is_none()) {
         let says = "patients must be those that are trained on, which nobody knows where some are held out by chance";
         place.say("strategy", says, "leave it out: they are counted");
     }
-    if h.test.is_some() == h.feature.is_some() {
+    holdout(place, train.holdout.as_ref());
+}
+
+/// Who is held out.
+pub(super) fn holdout(place: &mut Place<'_, '_>, given: Option<&Holdout>) {
+    let Some(h) = given else { return };
+    if (h.test.is_some() || h.validate.is_some()) == h.feature.is_some() {
         place.say(
             "holdout",
             "who is held out is a share, or what a feature says",
@@ -44,13 +56,16 @@ fn holdout(place: &mut Place<'_, '_>, train: &Train) {
     if h.test.is_some_and(|t| !(t > 0.0 && t < 1.0)) {
         place.say("holdout", "test must lie between 0 and 1", "0.2 is usual");
     }
+    if h.validate.is_some_and(|v| !(v > 0.0 && v < 1.0 - h.test.unwrap_or(0.0))) {
+        place.say("holdout", "validate must be above 0, and leave patients to train on", "0.1 is usual");
+    }
     if let Some(feature) = &h.feature {
         place.wants(
             "holdout",
             feature,
-            yes_no,
-            "a feature of two levels",
-            "its first level is trained on, its second held out",
+            |s| matches!(s, Shape::Level { levels } if levels.len() == 2 || levels.len() == 3),
+            "a feature of two or three levels",
+            "its first level is trained on, its second held out; a third validates",
         );
     }
     if h.thresholds.len() > 20 || h.thresholds.iter().any(|t| !(*t > 0.0 && *t < 1.0)) {
@@ -76,10 +91,32 @@ fn outcome(place: &mut Place<'_, '_>, train: &Train) {
             let several = |s: &Shape| matches!(s, Shape::Level { levels } if (2..=1000).contains(&levels.len()));
             place.wants("outcome", outcome, several, "a category of 2 to 1000 levels", "give the feature levels");
         }
-        FamilyWord::Linear | FamilyWord::Poisson => {
+        FamilyWord::Linear | FamilyWord::Poisson | FamilyWord::Hazards => {
             let remedy = "give the feature bounds = [low, high]";
             place.wants("outcome", outcome, regressions::number, "a number with bounds", remedy);
         }
+    }
+    let hazards = train.model.family == FamilyWord::Hazards;
+    event(place, hazards, train.event.as_ref(), train.model.horizon);
+    if !hazards && train.model.intervals.is_some() || train.model.intervals.is_some_and(|n| n == 0 || n > 100) {
+        place.say("model", "intervals are of hazards, and 1 to 100", "leave them out: 1 is usual where events are few");
+    }
+}
+
+/// Whether a time ended with an event, and how far it is looked at.
+pub(super) fn event(place: &mut Place<'_, '_>, hazards: bool, event: Option<&String>, horizon: Option<f64>) {
+    match event {
+        None if hazards => {
+            place.say("event", "hazards need an event", "name a feature that says whether there was one")
+        }
+        Some(_) if !hazards => {
+            place.say("event", "an event is of hazards", "leave it out, or take family = \"hazards\"")
+        }
+        Some(name) => place.wants("event", name, yes_no, "no or yes", "use a feature of two levels"),
+        None => {}
+    }
+    if horizon.is_some_and(|h| !hazards || !(h > 0.0 && h.is_finite())) {
+        place.say("model", "a horizon is of hazards, and above 0", "leave it out for the time's upper bound");
     }
 }
 
@@ -91,7 +128,23 @@ fn steps(place: &mut Place<'_, '_>, s: &StrategySpec) {
     if !(s.clip >= 1e-3 && s.clip <= 1e3) {
         place.say("strategy", "clip must be 0.001 to 1000", "0.3 to 1 is usual");
     }
-    let start = match s.learning_rate {
+    rate(place, s.learning_rate);
+    if !(0.0..1.0).contains(&s.momentum) {
+        place.say("strategy", "momentum must be 0 or more and below 1", "0.9 is usual; 0 is none");
+    }
+    if s.momentum > 0.0 && s.optimiser != OptimiserWord::Sgd {
+        place.say("strategy", "momentum is of sgd; the other optimisers have betas", "leave it out");
+    }
+    if s.betas.iter().any(|b| !(0.0..1.0).contains(b)) || !(s.tau > 0.0 && s.tau.is_finite()) {
+        place.say("strategy", "betas must be below 1, and tau above 0", "leave them out: [0.9, 0.99] and 0.001");
+    }
+    if s.patients.is_some_and(|n| n == 0 || n > 1 << 40) {
+        place.say("strategy", "patients must be 1 or more", "leave it out: they are counted");
+    }
+}
+
+fn rate(place: &mut Place<'_, '_>, given: LearningRate) {
+    let start = match given {
         LearningRate::Fixed(rate) => rate,
         LearningRate::Falling(f) => {
             if f.decay == DecayWord::Step && f.every.is_none_or(|e| e == 0) {
@@ -109,16 +162,100 @@ fn steps(place: &mut Place<'_, '_>, s: &StrategySpec) {
             "1 to 10 is usual for sgd, as features are scaled and gradients are means; 0.01 to 0.1 for the others";
         place.say("strategy", "learning_rate must be above 0", remedy);
     }
-    if !(0.0..1.0).contains(&s.momentum) {
-        place.say("strategy", "momentum must be 0 or more and below 1", "0.9 is usual; 0 is none");
+}
+
+/// Merges that look at each hospital's own release.
+fn robust(place: &mut Place<'_, '_>, s: &StrategySpec) {
+    if s.trim.is_some_and(|t| s.merge != MergeWord::Trimmed || !(0.0..0.5).contains(&t)) {
+        place.say("strategy", "trim is of merge = \"trimmed\", and 0 to below 0.5", "0.2 is usual");
     }
-    if s.momentum > 0.0 && s.optimiser != OptimiserWord::Sgd {
-        place.say("strategy", "momentum is of sgd; the other optimisers have betas", "leave it out");
+    if s.bound.is_some_and(|b| !(b > 0.0 && b.is_finite())) {
+        place.say("strategy", "bound must be above 0", "leave it out for none");
     }
-    if s.betas.iter().any(|b| !(0.0..1.0).contains(b)) || !(s.tau > 0.0 && s.tau.is_finite()) {
-        place.say("strategy", "betas must be below 1, and tau above 0", "leave them out: [0.9, 0.99] and 0.001");
+    if s.merge == MergeWord::Mean && s.bound.is_none() {
+        return;
     }
-    if s.patients.is_some_and(|n| n == 0 || n > 1 << 40) {
-        place.say("strategy", "patients must be 1 or more", "leave it out: they are counted");
+    if place.checker.study.privacy.aggregation == Aggregation::Secure {
+        let says = "a median, a trimmed mean and a bound look at each hospital's own step, and a secure sum has none";
+        place.say("strategy", says, "take aggregation = \"local\", or leave them out");
+    }
+    if s.patients.is_some() {
+        place.say(
+            "strategy",
+            "each hospital's patients are counted where steps are looked at one by one",
+            "leave patients out",
+        );
+    }
+    if s.local.as_ref().is_some_and(|l| l.turns) {
+        place.say("strategy", "a round of one hospital has nothing to merge", "leave merge and bound out");
+    }
+}
+
+/// When training stops.
+fn stop(place: &mut Place<'_, '_>, train: &Train) {
+    let h = train.holdout.as_ref();
+    let of_feature = h.and_then(|h| h.feature.as_ref()).and_then(|f| place.shape(f));
+    let third = matches!(of_feature, Some(Shape::Level { levels }) if levels.len() == 3);
+    let validates = h.is_some_and(|h| h.validate.is_some()) || third;
+    let Some(s) = train.strategy.stop else {
+        if validates {
+            let remedy = "write stop = { every = 5, patience = 3 } in the strategy, or leave validate out";
+            place.say("holdout", "patients validate, and nobody asks them", remedy);
+        }
+        return;
+    };
+    if !validates {
+        place.say("strategy", "stop needs patients who validate", "write validate = 0.1 in the holdout");
+    }
+    if s.every == 0 || s.every > train.strategy.rounds || s.patience == 0 {
+        place.say(
+            "strategy",
+            "stop needs every of 1 to the rounds, and a patience of 1 or more",
+            "every = 5, patience = 3",
+        );
+    }
+}
+
+/// Steps of a round altogether that are no mistake.
+const MOST_STEPS: u32 = 100_000;
+
+/// Steps that hospitals take by themselves.
+fn local(place: &mut Place<'_, '_>, train: &Train) {
+    let Some(l) = &train.strategy.local else { return };
+    if !(1..=MOST_STEPS).contains(&l.steps) {
+        place.say(
+            "strategy",
+            format!("local steps must be 1 to {MOST_STEPS}"),
+            "2 to 10 are usual where there is noise",
+        );
+    }
+    rate(place, l.learning_rate);
+    if place.checker.study.privacy.aggregation == Aggregation::Secure {
+        let says = "local steps each have a hospital's own noise: adding them up in secret hides no patient better";
+        place.say(
+            "strategy",
+            says,
+            "leave [analysis.strategy.local] out, where each round is one sum; or aggregation = \"local\"",
+        );
+    }
+    if train.strategy.patients.is_some() {
+        place.say(
+            "strategy",
+            "each hospital's patients are counted where it takes steps by itself",
+            "leave patients out",
+        );
+    }
+    if !(0.0..=1e6).contains(&l.proximal) {
+        place.say("strategy", "proximal must be 0 to a million", "0.01 is usual; 0 is none");
+    }
+    if l.turns && l.control != ControlWord::None {
+        place.say(
+            "strategy",
+            "a hospital that goes on with the model of another has no drift to correct",
+            "leave control out",
+        );
+    }
+    if l.batch == Some(0) {
+        place.say("strategy", "a batch has at least one row", "leave it out: a step is over all patients");
     }
 }

@@ -8,6 +8,7 @@ use summaries::top_codes::key::key;
 use summaries::{Column, PatientBatch};
 
 use crate::analysis::training::FamilyWord;
+use crate::analysis::trees::TreeFamily;
 use crate::analysis::{Analysis, What};
 use crate::compile;
 use crate::feature::Shape;
@@ -41,6 +42,9 @@ fn spread(what: &What, name: &str) -> Spread {
         }
         What::Poisson { outcome, .. } if outcome == name => Spread::Poisson,
         What::Train(t) if t.outcome == name && t.model.family == FamilyWord::Poisson => Spread::Poisson,
+        What::Trees(t) if t.outcome == name && t.family == TreeFamily::Poisson => Spread::Poisson,
+        What::Train(t) if t.outcome == name && t.model.family == FamilyWord::Hazards => Spread::Even,
+        What::Trees(t) if t.outcome == name && t.family == TreeFamily::Hazards => Spread::Even,
         What::Rate { events, .. } if events == name => Spread::Poisson,
         What::NegativeBinomial { outcome, .. } if outcome == name => Spread::NegativeBinomial,
         What::Gamma { outcome, .. } if outcome == name => Spread::Gamma,

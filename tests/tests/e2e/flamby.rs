@@ -11,7 +11,7 @@ use insitu_tests::heart::{BOUNDS, FEATURES, HOSPITALS, Patient, eta, judged, pat
 use insitu_tests::shared_data;
 
 /// Numbers less their mean, in units of their standard deviation, both of some training patients.
-fn normalised(patients: &[Patient], of: impl Fn(&Patient) -> bool) -> Vec<Patient> {
+pub(crate) fn normalised(patients: &[Patient], of: impl Fn(&Patient) -> bool) -> Vec<Patient> {
     let training: Vec<&Patient> = patients.iter().filter(|p| p.training && of(p)).collect();
     let n = training.len() as f64;
     let mut out = Vec::new();
@@ -28,7 +28,7 @@ fn normalised(patients: &[Patient], of: impl Fn(&Patient) -> bool) -> Vec<Patien
 }
 
 /// The training patients.
-fn table(patients: &[Patient]) -> Table {
+pub(crate) fn table(patients: &[Patient]) -> Table {
     let names: Vec<String> = FEATURES.iter().chain(&["ill"]).map(|n| (*n).to_owned()).collect();
     let row = |p: &Patient| p.x.iter().chain(&[f64::from(u8::from(p.ill))]).map(|v| format!("{v:e}")).collect();
     Table { names, rows: patients.iter().filter(|p| p.training).map(row).collect() }

@@ -15,6 +15,7 @@ mod equal_question;
 mod fed_tcga_brca;
 mod feed_killed;
 mod flamby;
+mod flamby_strategies;
 mod harness;
 mod heart_disease;
 mod hospital_streams;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use coordinator::model::safetensors;
+use coordinator::model::{Asked, safetensors};
 use serde_json::{Value, json};
 use summaries::{Column, PatientBatch};
 
@@ -30,7 +30,8 @@ fn foretold(python: &str, onnx: &str, tensors: &str, rows: &[Vec<f64>]) -> Vec<V
         own = safetensors.numpy.load_file(ask['tensors'])\n\
         assert sum(t.size for t in own.values()) > 0 and all(t.dtype == numpy.float64 for t in own.values())\n\
         s = onnxruntime.InferenceSession(ask['onnx'], providers=['CPUExecutionProvider'])\n\
-        out = s.run(['prediction'], {'features': numpy.array(ask['rows'], dtype=numpy.float64)})[0]\n\
+        rows = [[numpy.nan if v is None else v for v in r] for r in ask['rows']]\n\
+        out = s.run(['prediction'], {'features': numpy.array(rows, dtype=numpy.float64)})[0]\n\
         json.dump(out.tolist(), sys.stdout)\n";
     let mut child = Command::new(python)
         .args(["-c", SCRIPT])
@@ -104,7 +105,8 @@ fn onnx_runtime_foretells_the_same() {
         );
         let trained = safetensors::read(&std::fs::read(&file).unwrap()).unwrap();
         let study = study::read::checked(&std::fs::read_to_string(path("study.toml")).unwrap()).unwrap();
-        let own = study::compile::training::model(&study, &trained.train).unwrap();
+        let Asked::Train(train) = &trained.asked else { panic!("{name} is no network") };
+        let own = study::compile::training::model(&study, train).unwrap();
         let n = asked.len();
         let outcome =
             if matches!(name, "yes" | "levels") { Column::Level(vec![0; n]) } else { Column::Real(vec![0.0; n]) };
@@ -135,5 +137,76 @@ fn onnx_runtime_foretells_the_same() {
         };
         let (trained, held) = (of("training", "patients"), of("test", "n"));
         assert!(trained + held == 120.0 && (15.0..=48.0).contains(&held), "{trained} and {held}");
+    }
+}
+
+/// Boosted trees of every family, with categories and with features that patients lack: ONNX Runtime comes to the same leaves.
+#[test]
+fn onnx_runtime_grows_the_same_trees() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let names = ["x", "c", "y2", "n", "v"].map(str::to_owned).to_vec();
+    let cells = |i: usize| {
+        let [x, c, y2, _, n, v] = row(i).map(|v| format!("{v}"));
+        // Every ninth lacks x, every seventh c.
+        let lacks = |every: usize, cell: String| if i.is_multiple_of(every) { String::new() } else { cell };
+        vec![lacks(9, x), lacks(7, c), y2, n, v]
+    };
+    let mut study = [
+        feature("x", "bounds = [0, 40]"),
+        feature("c", "levels = [0, 1, 2]"),
+        feature("y2", "levels = [0, 1]"),
+        feature("n", "bounds = [0, 6]"),
+        feature("v", "bounds = [-10, 20]"),
+    ]
+    .concat();
+    let models = [("yes", "y2", "logistic"), ("count", "n", "poisson"), ("number", "v", "linear")];
+    for (name, outcome, family) in models {
+        write!(
+            study,
+            "[[analysis]]\nkind = \"trees\"\nname = \"{name}\"\noutcome = \"{outcome}\"\nfeatures = [\"x\", \"c\"]\n\
+             family = \"{family}\"\ntrees = 5\ndepth = 3\nbins = 10\nleast = 0.2\n[analysis.holdout]\ntest = 0.25\n"
+        )
+        .unwrap();
+    }
+    let table = Table { names, rows: (0..160).map(cells).collect() };
+    let results = federated_in(dir.path(), &table, &study, "off");
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let asked: Vec<Vec<f64>> = (0..40).map(|i| vec![f64::from(i) * 1.6 - 8.0, f64::from(i % 3)]).collect();
+    let asked: Vec<Vec<f64>> = asked.into_iter().chain([vec![f64::NAN, 1.0], vec![12.0, f64::NAN]]).collect();
+    for (name, outcome, _) in models {
+        let (file, onnx) = (path(&format!("out/models/{name}.safetensors")), path(&format!("{name}.onnx")));
+        let coordinator = |args: &[&str]| {
+            let out = Command::new(program("coordinator")).args(args).output().unwrap();
+            assert!(out.status.success(), "{}", text(&out));
+            text(&out)
+        };
+        coordinator(&["model", "export", &file, "--format", "onnx", "--out", &onnx]);
+        assert!(coordinator(&["model", "show", &file]).contains("of 5 boosted trees of a depth of 3"));
+        let trained = safetensors::read(&std::fs::read(&file).unwrap()).unwrap();
+        let Asked::Trees(trees) = &trained.asked else { panic!("{name} is no tree") };
+        let study = study::read::checked(&std::fs::read_to_string(path("study.toml")).unwrap()).unwrap();
+        let n = asked.len();
+        let column = if outcome == "y2" { Column::Level(vec![0; n]) } else { Column::Real(vec![0.0; n]) };
+        let level = |v: f64| if v.is_nan() { summaries::MISSING } else { v as u32 };
+        let columns = vec![
+            Column::Real(asked.iter().map(|r| r[0]).collect()),
+            Column::Level(asked.iter().map(|r| level(r[1])).collect()),
+            column,
+            Column::Level(vec![0; n]),
+        ];
+        let wanted =
+            study::compile::trees::predict(&study, trees, &trained.parameters, &PatientBatch::new(n, columns).unwrap());
+        let wanted = wanted.unwrap();
+        let told = foretold(&python, &onnx, &file, &asked);
+        assert_eq!(told.len(), wanted.len());
+        for (a, b) in told.iter().map(|t| t[0]).zip(&wanted) {
+            assert!((a - b).abs() <= 1e-12 * (1.0 + b.abs()), "{name}: {a} and not {b}");
+        }
+        assert!(wanted.iter().any(|w| (w - wanted[0]).abs() > 1e-3), "{name}: {wanted:?}");
+    }
+    for a in results["analyses"].as_array().unwrap() {
+        let rows = a["estimate"]["rows"].as_array().unwrap();
+        assert!(rows.iter().any(|r| r["term"] == "test" && r["statistic"] == "loss"), "{a}");
     }
 }

@@ -37,6 +37,17 @@ pub(crate) fn federated(table: &Table, study: &str, noise: &str) -> Value {
 
 /// The same in a folder, whose folder `out` has the results.
 pub(crate) fn federated_in(dir: &Path, table: &Table, study: &str, noise: &str) -> Value {
+    federated_at(dir, table, study, noise, (3, &|row| row % 3))
+}
+
+/// The same at so many sites, each with the rows that are said to be its own.
+pub(crate) fn federated_at(
+    dir: &Path,
+    table: &Table,
+    study: &str,
+    noise: &str,
+    (sites, site_of): (usize, &dyn Fn(usize) -> usize),
+) -> Value {
     let mut mapping = "format = \"csv\"\n[[file]]\nmatch = \"*.csv\"\nperson = { column = \"row\" }\n".to_owned();
     mapping += "[[file.row]]\ntable = \"patient\"\n[file.row.set]\nsex = \"U\"\n";
     for name in &table.names {
@@ -46,7 +57,7 @@ pub(crate) fn federated_in(dir: &Path, table: &Table, study: &str, noise: &str) 
              code = \"{name}\"\nvalue_num = {{ column = \"{name}\" }}\nunit_src = \"1\""
         );
     }
-    for site in 0..3 {
+    for site in 0..sites {
         let home = dir.join(format!("sites/s-{site}"));
         std::fs::create_dir_all(home.join("extract")).unwrap();
         std::fs::write(home.join("mapping.toml"), &mapping).unwrap();
@@ -56,7 +67,7 @@ pub(crate) fn federated_in(dir: &Path, table: &Table, study: &str, noise: &str) 
         );
         std::fs::write(home.join("site.toml"), toml).unwrap();
         let mut csv = format!("row,{}\n", table.names.join(","));
-        for (i, row) in table.rows.iter().enumerate().filter(|(i, _)| i % 3 == site) {
+        for (i, row) in table.rows.iter().enumerate().filter(|(i, _)| site_of(*i) == site) {
             let _ = writeln!(csv, "{i},{}", row.join(","));
         }
         std::fs::write(home.join("extract/rows.csv"), csv).unwrap();

@@ -224,8 +224,8 @@ impl Running {
             .iter()
             .map(|w| Expected {
                 name: w.name.clone(),
-                lanes: w.statistic.layout().lanes,
-                sigma: privacy::mechanism::gaussian_sigma(w.statistic.sensitivity().l2, rho.share(w.weight, whole)),
+                lanes: w.layout().lanes,
+                sigma: privacy::mechanism::gaussian_sigma(w.sensitivity().l2, rho.share(w.weight, whole)),
             })
             .collect();
         self.merge = Some(Merge::new(Terms {

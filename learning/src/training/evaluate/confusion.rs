@@ -1,5 +1,7 @@
 //! Which level a model takes for which: held-out patients by their own level and the likeliest. A patient is in one cell.
 
+use std::sync::Arc;
+
 use summaries::estimate::patients;
 use summaries::{
     AccumulateError, Estimate, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Row, Sensitivity,
@@ -7,7 +9,8 @@ use summaries::{
 };
 
 use super::functional::Cells;
-use crate::training::gradient::{Group, Model};
+use super::{At, Foretells};
+use crate::training::gradient::Model;
 use crate::training::loss::Loss;
 
 /// Cells of more levels than this are not told one by one.
@@ -16,17 +19,20 @@ const MOST_TOLD: usize = 12;
 /// The sums at given parameters.
 #[derive(Clone)]
 pub struct TestConfusion {
-    model: Model,
-    theta: Vec<f64>,
+    of: Arc<dyn Foretells>,
     levels: usize,
 }
 
 impl TestConfusion {
     /// `None` where the model is not of several levels, or the parameters are not as many as its.
     pub fn new(model: Model, theta: Vec<f64>) -> Option<TestConfusion> {
-        let Loss::Softmax(levels) = model.loss() else { return None };
-        let fits = theta.len() == model.network().parameters();
-        fits.then_some(TestConfusion { model, theta, levels: levels as usize })
+        TestConfusion::of(At::new(model, theta)?)
+    }
+
+    /// Of whatever foretells; `None` where it is not of several levels.
+    pub fn of(of: Arc<dyn Foretells>) -> Option<TestConfusion> {
+        let Loss::Softmax(levels) = of.loss() else { return None };
+        Some(TestConfusion { of, levels: levels as usize })
     }
 }
 
@@ -35,7 +41,7 @@ impl Statistic for TestConfusion {
         "test_confusion"
     }
     fn inputs(&self) -> Vec<Input> {
-        self.model.inputs()
+        self.of.inputs()
     }
     fn layout(&self) -> Layout {
         Layout { lanes: self.levels * self.levels, scale: 1.0 }
@@ -46,7 +52,7 @@ impl Statistic for TestConfusion {
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         const NAME: &str = "test_confusion";
         self.check(lanes)?;
-        self.model.outputs(NAME, Group::Test, (&self.theta, patients), |outputs, y| {
+        self.of.held_out(NAME, patients, &mut |outputs, y| {
             let likeliest = outputs.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i);
             lanes.add(NAME, (y as usize).min(self.levels - 1) * self.levels + likeliest, 1)
         })
@@ -56,7 +62,7 @@ impl Statistic for TestConfusion {
         let (variance, z) = (merged.variance(&layout), reporting.z());
         let values: Vec<f64> = (0..k * k).map(|lane| merged.value(lane, &layout)).collect();
         let cells = Cells { values, variance, z };
-        let place = self.model.design().inputs().len();
+        let place = self.of.outcome();
         let label = |level: usize| reporting.level(place, level);
         let mut rows = Vec::new();
         let floor = (3.0 * (variance * (k * k) as f64).sqrt()).max(1.0);

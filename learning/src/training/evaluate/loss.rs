@@ -2,6 +2,8 @@
 //!
 //! A patient adds 1, the own loss as a share s of the most that it counts for, and s²: each within 0 and 1, so that the norm is at most √3.
 
+use std::sync::Arc;
+
 use summaries::estimate::patients;
 use summaries::interval::noise_variance;
 use summaries::lanes::encode;
@@ -10,20 +12,39 @@ use summaries::{
     Sensitivity, Statistic,
 };
 
-use crate::training::gradient::{Group, Model};
+use super::{At, Foretells};
+use crate::training::gradient::Model;
 use crate::training::loss::Loss;
 
 /// The sums at given parameters.
 #[derive(Clone)]
 pub struct TestLoss {
-    model: Model,
-    theta: Vec<f64>,
+    of: Arc<dyn Foretells>,
 }
 
 impl TestLoss {
     /// `None` where the parameters are not as many as the model's.
     pub fn new(model: Model, theta: Vec<f64>) -> Option<TestLoss> {
-        (theta.len() == model.network().parameters()).then_some(TestLoss { model, theta })
+        At::new(model, theta).map(TestLoss::of)
+    }
+
+    /// Of whatever foretells.
+    pub fn of(of: Arc<dyn Foretells>) -> TestLoss {
+        TestLoss { of }
+    }
+}
+
+impl TestLoss {
+    /// The mean loss and the noise's standard deviation of it; `None` where the patients are too few to be told from the noise.
+    pub(crate) fn mean(&self, merged: &MergedRelease) -> Option<[f64; 2]> {
+        let layout = self.layout();
+        let values: Vec<f64> = (0..3).map(|lane| merged.value(lane, &layout)).collect();
+        let variance = merged.variance(&layout);
+        let [n, sum, ..] = *values.as_slice() else { return None };
+        let of_mean = |v: &[f64]| if let [n, sum, ..] = v { sum / n } else { 0.0 };
+        let noise = noise_variance(&values, variance, of_mean).sqrt();
+        let most = self.of.loss().most();
+        (n > (3.0 * variance.sqrt()).max(1.0)).then_some([(sum / n).max(0.0) * most, noise * most])
     }
 }
 
@@ -32,7 +53,7 @@ impl Statistic for TestLoss {
         "test_loss"
     }
     fn inputs(&self) -> Vec<Input> {
-        self.model.inputs()
+        self.of.inputs()
     }
     fn layout(&self) -> Layout {
         Layout { lanes: 3, scale: FIXED_POINT }
@@ -43,8 +64,8 @@ impl Statistic for TestLoss {
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         const NAME: &str = "test_loss";
         self.check(lanes)?;
-        let loss = self.model.loss();
-        self.model.outputs(NAME, Group::Test, (&self.theta, patients), |outputs, y| {
+        let loss = self.of.loss();
+        self.of.held_out(NAME, patients, &mut |outputs, y| {
             let mut own = outputs.to_vec();
             let share = (loss.turn(&mut own, y) / loss.most()).clamp(0.0, 1.0);
             // No number counts as the most.
@@ -61,7 +82,7 @@ impl Statistic for TestLoss {
             _ => return Estimate::default(),
         };
         let mut rows = vec![patients("test", n, variance.sqrt(), reporting)];
-        let (loss, z) = (self.model.loss(), reporting.z());
+        let (loss, z) = (self.of.loss(), reporting.z());
         if n <= (3.0 * variance.sqrt()).max(1.0) {
             rows.push(Row::withheld("test", "loss", "too noisy to report"));
             return Estimate { rows, curves: Vec::new() };

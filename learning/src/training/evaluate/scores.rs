@@ -3,6 +3,8 @@
 //! The area under precision and recall is by trapezoids over the bins, from the highest down; the Brier score takes a patient for the middle of
 //! the bin, which misses it by a hundredth at most, and by far less on average. A threshold lies at the nearest edge of a bin.
 
+use std::sync::Arc;
+
 use summaries::estimate::patients;
 use summaries::interval::{proportion, score};
 use summaries::{
@@ -11,8 +13,9 @@ use summaries::{
 };
 
 use super::functional::Cells;
+use super::{At, Foretells};
 use crate::scores::{BINS, auc};
-use crate::training::gradient::{Group, Model};
+use crate::training::gradient::Model;
 use crate::training::loss::Loss;
 
 /// So many standard deviations of the noise tell a number of patients well.
@@ -21,16 +24,19 @@ const CLEAR: f64 = 8.0;
 /// The sums at given parameters.
 #[derive(Clone)]
 pub struct TestScores {
-    model: Model,
-    theta: Vec<f64>,
+    of: Arc<dyn Foretells>,
     thresholds: Vec<f64>,
 }
 
 impl TestScores {
     /// `None` where the model is not of no and yes, or the parameters are not as many as its.
     pub fn new(model: Model, theta: Vec<f64>, thresholds: Vec<f64>) -> Option<TestScores> {
-        let fits = model.loss() == Loss::Logistic && theta.len() == model.network().parameters();
-        fits.then_some(TestScores { model, theta, thresholds })
+        TestScores::of(At::new(model, theta)?, thresholds)
+    }
+
+    /// Of whatever foretells; `None` where it is not of no and yes.
+    pub fn of(of: Arc<dyn Foretells>, thresholds: Vec<f64>) -> Option<TestScores> {
+        (of.loss() == Loss::Logistic).then_some(TestScores { of, thresholds })
     }
 }
 
@@ -78,7 +84,7 @@ impl Statistic for TestScores {
         "test_scores"
     }
     fn inputs(&self) -> Vec<Input> {
-        self.model.inputs()
+        self.of.inputs()
     }
     fn layout(&self) -> Layout {
         Layout { lanes: 2 * BINS, scale: 1.0 }
@@ -89,7 +95,7 @@ impl Statistic for TestScores {
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         const NAME: &str = "test_scores";
         self.check(lanes)?;
-        self.model.outputs(NAME, Group::Test, (&self.theta, patients), |outputs, y| {
+        self.of.held_out(NAME, patients, &mut |outputs, y| {
             let p = Loss::Logistic.predict(outputs).first().copied().unwrap_or(0.5);
             let bin = ((p * BINS as f64) as usize).min(BINS - 1);
             lanes.add(NAME, bin + if y > 0.5 { BINS } else { 0 }, 1)
