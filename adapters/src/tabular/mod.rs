@@ -355,7 +355,11 @@ impl Reading<'_> {
                 let names: Vec<&str> = (0..fields.len()).filter_map(|i| fields.get(i)).collect();
                 if names.iter().any(|n| n.chars().any(char::is_control)) {
                     out.tally.items += 1;
-                    out.quarantine(line, Reason::NoHeader, "the header is not text; is this a text file?")?;
+                    let why = match names.iter().any(|n| n.contains('\r')) {
+                        true => "its lines end with a carriage return alone; convert them, as with: tr '\\r' '\\n'",
+                        false => "the header is not text; is this a text file?",
+                    };
+                    out.quarantine(line, Reason::NoHeader, why)?;
                     return Ok(None);
                 }
                 Ok(Some((self.tabular.find(self.map, &names, self.name, rows)?, names.len())))
