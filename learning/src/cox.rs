@@ -528,7 +528,7 @@ impl Alone for Cox {
     fn width(&self) -> usize {
         self.model.design.width()
     }
-    fn from_common(&self, parameters: &[f64], _: f64) -> Result<Vec<f64>, ProgramError> {
+    fn begin_at(&self, parameters: &[f64], _: f64) -> Result<Vec<f64>, ProgramError> {
         self.parameters(parameters)?;
         Ok(parameters.to_vec())
     }

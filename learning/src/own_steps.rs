@@ -20,7 +20,7 @@ pub trait Alone: Send {
     ///
     /// # Errors
     /// The parameters do not fit.
-    fn from_common(&self, parameters: &[f64], tag: f64) -> Result<Vec<f64>, ProgramError>;
+    fn begin_at(&self, parameters: &[f64], tag: f64) -> Result<Vec<f64>, ProgramError>;
     /// What a step asks of a hospital at its coefficients.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl OwnSteps {
     fn at(&self, places: &Places<'_>, tag: f64) -> Result<Vec<f64>, ProgramError> {
         match places.own.iter().find(|(t, _)| t.to_bits() == tag.to_bits()) {
             Some((_, theta)) => Ok(theta.to_vec()),
-            None => self.alone.from_common(places.common, tag),
+            None => self.alone.begin_at(places.common, tag),
         }
     }
 

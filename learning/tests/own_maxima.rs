@@ -7,6 +7,7 @@
     clippy::cast_possible_truncation
 )]
 
+#[allow(dead_code)] // Here programs run over several hospitals.
 mod drawn;
 
 use std::collections::BTreeMap;

@@ -247,7 +247,7 @@ mod tests {
                     // A tenth have 8 events a year, the others 0.2.
                     let rate = if draws.uniform() < 0.1 { 8.0 } else { 0.2 };
                     let time = 0.5 + 0.5 * draws.uniform();
-                    let (limit, mut product, mut count) = ((-rate * time as f64).exp(), draws.uniform(), 0.0);
+                    let (limit, mut product, mut count) = ((-rate * time).exp(), draws.uniform(), 0.0);
                     while product > limit {
                         product *= draws.uniform();
                         count += 1.0;

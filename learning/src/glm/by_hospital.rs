@@ -323,7 +323,7 @@ impl Alone for ByHospital {
     fn width(&self) -> usize {
         self.glm.design.width()
     }
-    fn from_common(&self, parameters: &[f64], tag: f64) -> Result<Vec<f64>, ProgramError> {
+    fn begin_at(&self, parameters: &[f64], tag: f64) -> Result<Vec<f64>, ProgramError> {
         self.theta(parameters, Some(tag))
     }
     fn parts(&self, own: &[f64]) -> Result<Vec<PartWork>, ProgramError> {

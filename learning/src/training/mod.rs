@@ -360,7 +360,7 @@ impl Training {
 
     fn evaluation(&self, theta: &[f64]) -> Result<Evaluation<'_>, ProgramError> {
         let (given, needed) = (theta.len(), self.model.network().parameters());
-        let of = At::new(self.model.clone(), theta.to_vec()).ok_or(ProgramError::Parameters { given, needed })?;
+        let of = At::tested(self.model.clone(), theta.to_vec()).ok_or(ProgramError::Parameters { given, needed })?;
         Ok(Evaluation { of, thresholds: &self.setting.thresholds })
     }
 

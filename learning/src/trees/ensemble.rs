@@ -96,13 +96,13 @@ impl Ensemble {
             return None;
         }
         let node = |n: &[f64]| match *n {
-            [kind, _, _, value] if kind == 1.0 => Some(Node::Leaf(value)),
-            [kind, feature, bin, _] if kind == 2.0 => {
+            [1.0, _, _, value] => Some(Node::Leaf(value)),
+            [2.0, feature, bin, _] => {
                 let (feature, bin) = (whole(feature, 1e6)?, whole(bin, 1e6)?);
                 let split = Node::Split { feature, bin: bin / 2, missing_left: bin % 2 == 1 };
                 (feature < features).then_some(split)
             }
-            [kind, ..] if kind == 0.0 => Some(Node::Empty),
+            [0.0, ..] => Some(Node::Empty),
             _ => None,
         };
         let tree = |t: &[f64]| t.chunks(NUMBERS).map(node).collect::<Option<Vec<Node>>>();

@@ -7,7 +7,7 @@ use summaries::{AccumulateError, Input, PatientBatch};
 
 use super::ensemble::Ensemble;
 use super::feature::Feature;
-use crate::training::evaluate::Foretells;
+use crate::training::evaluate::{Each, Foretells};
 use crate::training::loss::MOST_HAZARD;
 use crate::training::{Group, Loss};
 
@@ -159,12 +159,7 @@ impl Foretells for Grown {
     fn outcome(&self) -> usize {
         self.forest.features.len()
     }
-    fn held_out(
-        &self,
-        statistic: &'static str,
-        patients: &PatientBatch,
-        f: &mut dyn FnMut(&[f64], f64) -> Result<(), AccumulateError>,
-    ) -> Result<(), AccumulateError> {
+    fn held_out(&self, statistic: &'static str, patients: &PatientBatch, f: Each<'_>) -> Result<(), AccumulateError> {
         self.forest.each(statistic, Group::Test, patients, |bins, y| {
             let (score, _) = self.trees.score(|f, b, m| self.forest.goes_left(bins, f, b, m));
             f(&[score], y)

@@ -94,9 +94,7 @@ impl Continual {
     pub fn row(&self, window: u32) -> Vec<(u32, f64)> {
         match self.strategy {
             Correlation::Tree => tree_row(window).into_iter().map(|(place, sign)| (place, f64::from(sign))).collect(),
-            Correlation::Toeplitz => {
-                (0..=window).zip(inverse(window + 1).into_iter().rev()).map(|(place, d)| (place, d)).collect()
-            }
+            Correlation::Toeplitz => (0..=window).zip(inverse(window + 1).into_iter().rev()).collect(),
         }
     }
 

@@ -224,12 +224,12 @@ impl Shards {
     /// The operators that take hot groups apart, and where their windows close in a batch. All shards' operators are alike.
     fn stages(&self, met: &[i64]) -> Vec<Stage> {
         let operators = self.shards.first().map(|s| s.operators.as_slice()).unwrap_or_default();
-        let stage = |(operator, o): (usize, &Box<dyn Operator>)| {
+        let stage = |(operator, o): (usize, &dyn Operator)| {
             let combiner = o.combiner()?;
             let stretches = skew::stretches(combiner.as_ref(), met, self.watermark);
             Some(Stage { operator, combiner, stretches })
         };
-        operators.iter().enumerate().filter_map(stage).collect()
+        operators.iter().map(AsRef::as_ref).enumerate().filter_map(stage).collect()
     }
 
     pub(super) fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), JobError> {

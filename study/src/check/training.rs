@@ -115,7 +115,7 @@ pub(super) fn event(place: &mut Place<'_, '_>, hazards: bool, event: Option<&Str
         Some(name) => place.wants("event", name, yes_no, "no or yes", "use a feature of two levels"),
         None => {}
     }
-    if horizon.is_some_and(|h| !hazards || !(h > 0.0 && h.is_finite())) {
+    if horizon.is_some_and(|h| !(hazards && h > 0.0 && h.is_finite())) {
         place.say("model", "a horizon is of hazards, and above 0", "leave it out for the time's upper bound");
     }
 }

@@ -34,7 +34,7 @@ pub struct TestConcordance {
 impl TestConcordance {
     /// `None` where the model is not of times to an event, or the parameters are not as many as its.
     pub fn new(model: Model, theta: Vec<f64>) -> Option<TestConcordance> {
-        TestConcordance::of(At::new(model, theta)?)
+        TestConcordance::of(At::tested(model, theta)?)
     }
 
     /// Of whatever foretells; `None` where it is not of times to an event.

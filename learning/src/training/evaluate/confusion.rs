@@ -26,7 +26,7 @@ pub struct TestConfusion {
 impl TestConfusion {
     /// `None` where the model is not of several levels, or the parameters are not as many as its.
     pub fn new(model: Model, theta: Vec<f64>) -> Option<TestConfusion> {
-        TestConfusion::of(At::new(model, theta)?)
+        TestConfusion::of(At::tested(model, theta)?)
     }
 
     /// Of whatever foretells; `None` where it is not of several levels.

@@ -25,7 +25,7 @@ pub struct TestLoss {
 impl TestLoss {
     /// `None` where the parameters are not as many as the model's.
     pub fn new(model: Model, theta: Vec<f64>) -> Option<TestLoss> {
-        At::new(model, theta).map(TestLoss::of)
+        At::tested(model, theta).map(TestLoss::of)
     }
 
     /// Of whatever foretells.

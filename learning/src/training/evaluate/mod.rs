@@ -23,6 +23,9 @@ use confusion::TestConfusion;
 use loss::TestLoss;
 use scores::TestScores;
 
+/// What is done with the outputs and the outcome of one patient.
+pub(crate) type Each<'e> = &'e mut dyn FnMut(&[f64], f64) -> Result<(), AccumulateError>;
+
 /// A model at its last parameters, of whatever kind: what it foretells of patients who are held out.
 pub trait Foretells: Send + Sync {
     /// The loss, which says what outputs mean.
@@ -35,12 +38,7 @@ pub trait Foretells: Send + Sync {
     ///
     /// # Errors
     /// The batch does not fit, or `f` failed.
-    fn held_out(
-        &self,
-        statistic: &'static str,
-        patients: &PatientBatch,
-        f: &mut dyn FnMut(&[f64], f64) -> Result<(), AccumulateError>,
-    ) -> Result<(), AccumulateError>;
+    fn held_out(&self, statistic: &'static str, patients: &PatientBatch, f: Each<'_>) -> Result<(), AccumulateError>;
 }
 
 /// A network at parameters.
@@ -52,7 +50,7 @@ pub(crate) struct At {
 
 impl At {
     /// `None` where the parameters are not as many as the model's.
-    pub(crate) fn new(model: Model, theta: Vec<f64>) -> Option<Arc<dyn Foretells>> {
+    pub(crate) fn tested(model: Model, theta: Vec<f64>) -> Option<Arc<dyn Foretells>> {
         At::of(model, theta, Group::Test)
     }
 
@@ -73,12 +71,7 @@ impl Foretells for At {
     fn outcome(&self) -> usize {
         self.model.design().inputs().len()
     }
-    fn held_out(
-        &self,
-        statistic: &'static str,
-        patients: &PatientBatch,
-        f: &mut dyn FnMut(&[f64], f64) -> Result<(), AccumulateError>,
-    ) -> Result<(), AccumulateError> {
+    fn held_out(&self, statistic: &'static str, patients: &PatientBatch, f: Each<'_>) -> Result<(), AccumulateError> {
         self.model.outputs(statistic, self.group, (&self.theta, patients), f)
     }
 }

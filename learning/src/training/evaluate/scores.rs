@@ -31,7 +31,7 @@ pub struct TestScores {
 impl TestScores {
     /// `None` where the model is not of no and yes, or the parameters are not as many as its.
     pub fn new(model: Model, theta: Vec<f64>, thresholds: Vec<f64>) -> Option<TestScores> {
-        TestScores::of(At::new(model, theta)?, thresholds)
+        TestScores::of(At::tested(model, theta)?, thresholds)
     }
 
     /// Of whatever foretells; `None` where it is not of no and yes.
