@@ -93,7 +93,7 @@ impl Row {
         Row { lower: Some((log - half).exp()), upper: Some((log + half).exp()), ..row }
     }
 
-    /// A row of a proportion of so many patients, from [`interval::proportion`](crate::interval::proportion), with the score's interval.
+    /// A row of a proportion of so many patients, from [`crate::interval::proportion`], with the score's interval.
     pub fn share(term: &str, statistic: &str, (p, sampling, noise): (f64, f64, f64), whole: f64, z: f64) -> Row {
         let (low, high) = crate::interval::score(p, whole, noise, z);
         Row { lower: Some(low), upper: Some(high), ..Row::normal(term, statistic, p, sampling, noise, z) }
