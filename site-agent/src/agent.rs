@@ -534,7 +534,7 @@ impl Agent {
         }
         // From here to the seal, so that no two windows count a patient as the last one that fits.
         let _counting = self.counting.lock().await;
-        let admitted = self.participants(plan, &order, persons.as_deref()).await?;
+        let admitted = self.participants(plan, &order, persons.as_deref())?;
         if let Some(admitted) = &admitted {
             batch = Arc::new(batch.rows(&admitted.rows));
         }

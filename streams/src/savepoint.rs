@@ -84,6 +84,12 @@ pub struct Table {
     pub values: u64,
 }
 
+/// A file that its owner alone reads: it holds what patients' rows left in the state.
+fn private(path: &Path) -> std::io::Result<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
 /// Writes the state of the last checkpoint. The file appears whole or not at all.
 ///
 /// # Errors
@@ -119,10 +125,8 @@ pub fn create(job: &str, backend: &SharedBackend, tables: &[TableSpec], to: &Pat
     };
     let failed = |e: &dyn std::fmt::Display| file(to, e);
     let temporary = to.with_extension("writing");
-    let mut out = Summed {
-        to: BufWriter::new(fs::File::create(&temporary).map_err(|e| failed(&e))?),
-        sum: crc32fast::Hasher::new(),
-    };
+    let mut out =
+        Summed { to: BufWriter::new(private(&temporary).map_err(|e| failed(&e))?), sum: crc32fast::Hasher::new() };
     let head = serde_json::to_vec(&header).map_err(|e| failed(&e))?;
     let mut result = out.put(MAGIC).and_then(|()| out.part(&head));
     backend.scan(&[], &mut |key, value| {

@@ -109,7 +109,7 @@ impl Agent {
     }
 
     /// Who of a window counts, where the plan says in how many windows a patient does.
-    pub(super) async fn participants(
+    pub(super) fn participants(
         &self,
         plan: &Plan,
         order: &Order,
@@ -124,10 +124,8 @@ impl Agent {
         }
         let window = Schedule::of(&plan.study).and_then(|s| Some(s.emission(order.round.round)?.window));
         let window = window.ok_or_else(|| Objection::new("not_in_plan", "the plan has no such round"))?;
-        let merged = self.engine.merged(&self.config, &self.lake, &plan.study).await;
-        let merged = merged.map_err(|e| self.engine_refusal(&e))?;
         let study = &order.round.study;
-        let admitted = participation::admit(&self.store, study, (window, most), &patients.persons, &merged);
+        let admitted = participation::admit(&self.store, study, (window, most), &patients.persons, &patients.merged);
         admitted.map(Some).map_err(|e| self.internal(&e))
     }
 }

@@ -3,6 +3,9 @@
 //! A continuous study pays for releases of which a patient is in so many at most. Whoever has been in as many is left out of later
 //! windows, whatever they bring. A window counts once for all its tellings. Who was in which window is kept here, entered with the
 //! sealed release, and never leaves; of patients who were merged, the windows of both count.
+//!
+//! A record keeps every key that a counted patient had, and no key is ever replaced in it: a merge may be taken back, and each of the two was
+//! in the window then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +20,7 @@ pub(super) struct Admitted {
     /// The places of their rows.
     pub(super) rows: Vec<usize>,
     key: String,
+    /// By every key that they have or had.
     members: BTreeSet<Person>,
 }
 
@@ -31,10 +35,14 @@ impl Admitted {
     }
 }
 
-/// The persons of a window's record, each as whom it stays.
-fn read(bytes: &[u8], merged: &Merged) -> BTreeSet<Person> {
-    let keys = bytes.chunks_exact(16).filter_map(|c| Person::try_from(c).ok());
-    keys.map(|key| merged.get(&key).copied().unwrap_or(key)).collect()
+/// The keys of a window's record.
+fn read(bytes: &[u8]) -> BTreeSet<Person> {
+    bytes.chunks_exact(16).filter_map(|c| Person::try_from(c).ok()).collect()
+}
+
+/// Persons as whom they stay.
+fn as_now(keys: &BTreeSet<Person>, merged: &Merged) -> BTreeSet<Person> {
+    keys.iter().map(|key| merged.get(key).copied().unwrap_or(*key)).collect()
 }
 
 /// Who of the persons of a window may be counted, where each is in `most` windows of the study at most.
@@ -52,16 +60,19 @@ pub(super) fn admit(
     let mut members = BTreeSet::new();
     let mut others: BTreeMap<Person, u32> = BTreeMap::new();
     for (name, bytes) in store.scan(prefix(study).as_bytes())? {
-        let of = read(&bytes, merged);
+        let of = read(&bytes);
         if name == key.as_bytes() {
             members = of;
         } else {
-            of.into_iter().for_each(|person| *others.entry(person).or_default() += 1);
+            as_now(&of, merged).into_iter().for_each(|person| *others.entry(person).or_default() += 1);
         }
     }
-    let fits = |person: &Person| members.contains(person) || others.get(person).is_none_or(|n| *n < most);
+    let here = as_now(&members, merged);
+    let fits = |person: &Person| here.contains(person) || others.get(person).is_none_or(|n| *n < most);
     let rows: Vec<usize> = persons.iter().enumerate().filter(|(_, p)| fits(p)).map(|(row, _)| row).collect();
-    members.extend(rows.iter().filter_map(|row| persons.get(*row)));
+    let counted: BTreeSet<Person> = rows.iter().filter_map(|row| persons.get(*row)).copied().collect();
+    members.extend(merged.iter().filter(|(_, stays)| counted.contains(*stays)).map(|(old, _)| *old));
+    members.extend(counted);
     Ok(Admitted { rows, key, members })
 }
 
@@ -99,7 +110,21 @@ mod tests {
         assert_eq!(told(&store, 0, 2, &[1, 2, 4], &none), [1, 2, 4]);
         // 5 was 1 and 2 together: three windows.
         assert_eq!(told(&store, 3, 2, &[5], &[(person(1), person(5)), (person(2), person(5))].into()), [0; 0]);
+        // Not merged after all: 5 was in none.
         assert_eq!(told(&store, 3, 2, &[5], &none), [5]);
+    }
+
+    /// Whoever was counted under another's key has been in the window, also when it is their own again.
+    #[test]
+    fn a_merge_that_is_taken_back_gives_no_window_back() {
+        let (none, merged) = (Merged::new(), Merged::from([(person(1), person(2))]));
+        for first in [&none, &merged] {
+            let store: SharedStore = Arc::new(MemoryStore::new());
+            let now = if first.is_empty() { [1] } else { [2] };
+            assert_eq!(told(&store, 0, 1, &now, first), now);
+            assert_eq!(told(&store, 0, 1, &[2], &merged), [2], "the same window, told again");
+            assert_eq!(told(&store, 1, 1, &[1, 2, 3], &none), [3], "after the merge was taken back");
+        }
     }
 
     proptest! {

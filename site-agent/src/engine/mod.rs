@@ -78,6 +78,8 @@ pub struct Patients {
     pub batch: Arc<PatientBatch>,
     /// Who they are, in the order of the rows. It stays here.
     pub persons: Vec<Person>,
+    /// Who was merged into whom, by the persons' keys, in the version of gold that they are of.
+    pub merged: Merged,
 }
 
 /// The engine of a site.
@@ -167,7 +169,8 @@ impl Engine {
             let groups = persons.iter().map(|p| holdout::group(&own, p.as_ref(), share)).collect();
             batch = batch.with(Column::Level(groups)).map_err(|e| EngineError::Query(e.to_string()))?;
         }
-        let patients = Arc::new(Patients { persons, batch: Arc::new(batch) });
+        let merged = readable.merged().await?;
+        let patients = Arc::new(Patients { persons, batch: Arc::new(batch), merged });
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.retain(|(h, _, _), _| *h == hash);
         if cache.len() >= 8 {
@@ -175,14 +178,6 @@ impl Engine {
         }
         cache.insert(key, patients.clone());
         Ok((patients, version))
-    }
-
-    /// Who was merged into whom, by the persons' keys.
-    ///
-    /// # Errors
-    /// There is no data, or the table can't be read.
-    pub async fn merged(&self, config: &Config, lake: &Lake, study: &Study) -> Result<Merged, EngineError> {
-        Readable::open(config, lake, study, self.clock.now())?.merged().await
     }
 }
 

@@ -139,10 +139,16 @@ pub async fn once(agent: &Agent) -> Result<LookupReport, LookupError> {
                 report.changed += u64::from(answers.enter(code, found, now));
                 in_a_row = 0;
             }
-            Err(Failed::ForNow(reason) | Failed::ForGood(reason)) => {
+            Err(Failed::ForNow(reason)) => {
                 report.failed += 1;
                 report.reason = reason;
                 in_a_row += 1;
+            }
+            // The server is there, and says no to this code: that tells nothing of the others.
+            Err(Failed::ForGood(reason)) => {
+                report.failed += 1;
+                report.reason = reason;
+                in_a_row = 0;
             }
         }
         in_a_row < FAILED_IN_A_ROW
