@@ -356,6 +356,14 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         let (text, unread) = (show::text(&command, &value), source::unread_of(&value));
         return source::finish(arguments.json, value, text.trim_end(), &unread);
     }
+    // So that a nightly run that could not ask is told from one that did.
+    if let (Command::Lookup, Some(failed @ 1..)) = (&command, value.get("failed").and_then(serde_json::Value::as_u64)) {
+        let why = value.get("reason").and_then(serde_json::Value::as_str).unwrap_or_default();
+        let unanswered =
+            vec![format!("{failed} codes were not answered: {why}; look at the server and [lookup], and run it again")];
+        let text = show::text(&command, &value);
+        return source::finish(arguments.json, value, text.trim_end(), &unanswered);
+    }
     print(&command, &value, arguments.json)?;
     // So that a nightly run of the checks is told from one that could not run.
     let failed = matches!(command, Command::Quality) && value.get("state").and_then(Value::as_str) == Some("fail");

@@ -148,6 +148,10 @@ impl<A: Aggregate> Windowed<A> {
             }
         }
         let told = self.stage.aggregate.tell(&whole);
+        // All its rows were taken back before anybody heard of it.
+        if told.count == 0 && matches!(emission, Emission::First) {
+            return Ok(());
+        }
         let window = self.windows.ending(last);
         out.closed.push(Closed {
             operator: 0,

@@ -113,6 +113,30 @@ fn an_era_whose_row_is_revised_counts_it_once() {
     assert_eq!((told, out.late.len()), (vec![(0, 20, 2), (100, 110, 1)], 0));
 }
 
+/// A window whose rows were all taken back before it closed is told to nobody; one of which some are left tells those.
+#[test]
+fn what_was_taken_back_in_time_is_no_window() {
+    let sent = |id, rev, time, gone| Piece { id: Some((id, rev)), gone, ..row(time, 1, 0, 5) };
+    let pieces = [
+        sent(1, 1, 10, false),
+        sent(2, 1, 110, false),
+        sent(3, 1, 120, false),
+        sent(1, 2, 10, true),
+        sent(2, 2, 110, true),
+        sent(4, 1, 900, false),
+    ];
+    let window = Windows::tumbling(Duration::from_micros(100), Duration::ZERO).unwrap();
+    let settings = Settings { remembered: Some(Duration::from_micros(10_000)), ..channels(&[500]) };
+    let out = run(
+        settings,
+        vec![Box::new(move |p| Ok(Box::new(Windowed::open(SumsOfValues, window, 0, By::Group, p)?)))],
+        &pieces,
+        1,
+    );
+    let told: Vec<_> = out.closed.iter().map(|c| (c.window.start.0, c.count, c.sum)).collect();
+    assert_eq!(told, [(100, 1, 5), (900, 1, 5)]);
+}
+
 /// A sum that may have wrapped is not told as one.
 #[test]
 fn a_sum_too_large_says_so() {
