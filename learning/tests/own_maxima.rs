@@ -12,14 +12,14 @@ mod drawn;
 
 use std::collections::BTreeMap;
 
-use drawn::{normal, reporting, uniform};
+use drawn::{reporting, uniform};
 use learning::cox::Model;
 use learning::glm::ByHospital;
 use learning::{Cox, Design, Family, Glm, OwnSteps, Term, Ties};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use summaries::survival::Grid;
-use summaries::{Column, Estimate, Lanes, MergedRelease, MergedRound, OfSite, PatientBatch, Program, Step};
+use summaries::{Column, Estimate, MergedRound, OfSite, PatientBatch, Program, Step};
 
 fn design() -> Design {
     let arm = Term::Level { name: "arm".into(), levels: vec!["a".into(), "b".into()] };
@@ -72,16 +72,8 @@ fn run(
         for (name, batch) in hospitals {
             let mut at_site = make();
             at_site.at_site(name);
-            let mut parts = Vec::new();
-            for work in at_site.work(round, &parameters).unwrap() {
-                let mut lanes = Lanes::zeros(work.statistic.layout().lanes);
-                work.statistic.accumulate(&batch.select(&work.columns).unwrap(), &mut lanes).unwrap();
-                let sd = noise * work.statistic.sensitivity().l2;
-                let mut noisy = |v: &i64| if sd > 0.0 { v + (sd * normal(rng)).round() as i64 } else { *v };
-                let lanes = lanes.values().iter().map(&mut noisy).collect();
-                parts.push(MergedRelease { lanes, noise_variance: sd * sd, unit: 1.0, sites: 1, shared: 1 });
-            }
-            sites.push(OfSite { site: (*name).to_owned(), round: MergedRound { parts, sites: 1 } });
+            let round = drawn::released(at_site.as_ref(), (round, &parameters), batch, noise, rng);
+            sites.push(OfSite { site: (*name).to_owned(), round });
         }
         let mut merged = sites[0].round.clone();
         for site in &sites[1..] {

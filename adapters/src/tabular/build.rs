@@ -9,7 +9,7 @@ use schema::{Key, Record, Table};
 use super::cells::{Cells, MadeCells};
 use super::columns::Slot;
 use super::lookup::Lookup;
-use super::maker::{Found, Keys, Maker, No, Repeats, RowState, never, when};
+use super::maker::{Found, Keys, Maker, No, Repeats, RowState, never, visit_of, when};
 use super::mapping::{FileMap, Person, RowMap, is_one_of};
 use super::quick::{self, Quick, Taken};
 use super::reused::{Reused, Visitors, Watch};
@@ -209,21 +209,13 @@ impl<'a> Builder<'a> {
         let mut any = false;
         for at in &self.order {
             let (Some(row), Some(state)) = (map.rows.get(*at), self.rows.get_mut(*at)) else { continue };
-            if row.table == Table::Visit {
-                let maker = Maker {
-                    map,
-                    found: self.found,
-                    envelope: &self.envelope,
-                    visits: &mut self.visits,
-                    repeats: &mut self.repeats,
-                    cells: &planned,
-                };
-                if maker.visit_of(row).is_some_and(|visit| self.visitors.is_of_another(visit, key)) {
-                    any = true;
-                    let why = "the visit's id stands for a visit of another patient in this file; give each visit an id of its own";
-                    out.quarantine(line, Reason::IdReused, why)?;
-                    continue;
-                }
+            if row.table == Table::Visit
+                && visit_of(row, &planned).is_some_and(|visit| self.visitors.is_of_another(visit, key))
+            {
+                any = true;
+                let why = "the visit's id stands for a visit of another patient in this file; give each visit an id of its own";
+                out.quarantine(line, Reason::IdReused, why)?;
+                continue;
             }
             if let Some(quick) = &mut state.quick {
                 let mut maker = Maker {

@@ -152,6 +152,12 @@ pub(super) struct Maker<'m, 'a> {
     pub(super) cells: &'m Cells<'m, 'a>,
 }
 
+/// The text that names a row's visit.
+pub(super) fn visit_of<'c>(row: &RowMap, cells: &'c Cells<'_, '_>) -> Option<&'c str> {
+    let visit = row.setters.iter().find(|s| s.target == Target::Visit).map(Setter::slots);
+    visit.and_then(|slots| slots.first().copied()).and_then(|slot| cells.get(slot)).filter(|id| !id.is_empty())
+}
+
 impl Maker<'_, '_> {
     /// Fills the state's record from the row.
     pub(super) fn record(&mut self, row: &RowMap, state: &mut RowState, person: &str, key: Key) -> Result<(), No> {
@@ -218,17 +224,11 @@ impl Maker<'_, '_> {
         }
     }
 
-    /// The text that names a row's visit.
-    pub(super) fn visit_of(&self, row: &RowMap) -> Option<&str> {
-        let visit = row.setters.iter().find(|s| s.target == Target::Visit).map(Setter::slots);
-        visit.and_then(|slots| slots.first().copied()).and_then(|slot| self.cells.get(slot)).filter(|id| !id.is_empty())
-    }
-
     /// Whether the row lacks a part of what tells it from others: what it says is then who it is, as where the mapping names no id.
     pub(super) fn is_nameless(&self, row: &RowMap) -> bool {
         match row.table {
             Table::Patient | Table::Death => false,
-            Table::Visit => self.visit_of(row).is_none(),
+            Table::Visit => visit_of(row, self.cells).is_none(),
             _ => row.id.iter().any(|slot| self.cells.get(*slot).is_none_or(str::is_empty)),
         }
     }
@@ -238,7 +238,7 @@ impl Maker<'_, '_> {
         id.push(row.constant_code.as_str());
         match row.table {
             Table::Patient | Table::Death => id.push(person),
-            Table::Visit => match self.visit_of(row) {
+            Table::Visit => match visit_of(row, self.cells) {
                 Some(visit) => id.push(visit),
                 None => {
                     id.extend(["no id", person]);

@@ -10,7 +10,7 @@ use crate::cohort::{Age, AllOf, AnyOf, Cohort, Criterion, Sex};
 use crate::spec::Study;
 
 /// Criteria that all hold, without those that only join others.
-fn joined(criteria: &[Criterion]) -> Vec<&Criterion> {
+pub(super) fn joined(criteria: &[Criterion]) -> Vec<&Criterion> {
     let of = |c| match c {
         &Criterion::AllOf(AllOf { ref all_of }) => joined(all_of),
         other => vec![other],
@@ -19,7 +19,7 @@ fn joined(criteria: &[Criterion]) -> Vec<&Criterion> {
 }
 
 /// Criteria each of which excludes alone.
-fn each(criteria: &[Criterion]) -> Vec<&Criterion> {
+pub(super) fn each(criteria: &[Criterion]) -> Vec<&Criterion> {
     let of = |c| match c {
         &Criterion::AnyOf(AnyOf { ref any_of }) => each(any_of),
         other => vec![other],

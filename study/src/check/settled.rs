@@ -3,8 +3,9 @@
 
 use super::analyses::Place;
 use super::fixed::lets_in;
+use super::possible::{each, joined};
 use crate::analysis::{Analysis, What};
-use crate::cohort::{AllOf, AnyOf, Cohort, Criterion, Where, Window};
+use crate::cohort::{Cohort, Criterion, Where, Window};
 use crate::feature::Feature;
 use crate::spec::Study;
 
@@ -119,18 +120,6 @@ fn is_within(inner: Option<Window>, outer: Option<Window>) -> bool {
     }
 }
 
-/// Criteria that all hold.
-fn all(criteria: &[Criterion]) -> Vec<&Criterion> {
-    let of = |c| if let &Criterion::AllOf(AllOf { ref all_of }) = c { all(all_of) } else { vec![c] };
-    criteria.iter().flat_map(of).collect()
-}
-
-/// Criteria each of which excludes.
-fn any(criteria: &[Criterion]) -> Vec<&Criterion> {
-    let of = |c| if let &Criterion::AnyOf(AnyOf { ref any_of }) = c { any(any_of) } else { vec![c] };
-    criteria.iter().flat_map(of).collect()
-}
-
 /// Whether everybody of a cohort has a feature of events, or nobody; `None` where that is open.
 fn of_everybody(study: &Study, cohort: &Cohort, feature: &Feature) -> Option<bool> {
     let Feature::Has { table, set, filter, window } = feature else { return None };
@@ -144,15 +133,15 @@ fn of_everybody(study: &Study, cohort: &Cohort, feature: &Feature) -> Option<boo
             Criterion::Has(h) => holds(h.within) && !(once && h.at_least.is_some_and(|n| n > 1)),
             _ => false,
         };
-        let excluded = way.iter().flat_map(|c| any(&c.exclusion)).filter(is_it);
-        let included = way.iter().flat_map(|c| all(&c.inclusion)).filter(is_it);
+        let excluded = way.iter().flat_map(|c| each(&c.exclusion)).filter(is_it);
+        let included = way.iter().flat_map(|c| joined(&c.inclusion)).filter(is_it);
         let entered = enters_by(way, event) && window.is_none_or(|[a, b]| a <= 0 && 0 <= b);
         if entered || included.into_iter().any(|c| asked(c, &|w| is_within(w, *window), false)) {
             return Some(true);
         }
         excluded.into_iter().any(|c| asked(c, &|w| is_within(*window, w), true)).then_some(false)
     };
-    let mut each = ways(study, cohort).iter().map(of).collect::<Vec<_>>().into_iter();
-    let first = each.next()??;
-    each.all(|e| e == Some(first)).then_some(first)
+    let mut told = ways(study, cohort).iter().map(of).collect::<Vec<_>>().into_iter();
+    let first = told.next()??;
+    told.all(|e| e == Some(first)).then_some(first)
 }
