@@ -12,6 +12,8 @@ pub enum Emission {
     Correction,
     /// Of something that goes on, such as a count since the beginning.
     Running,
+    /// A pair that was told, and whose row was taken back.
+    Withdrawn,
 }
 
 /// A row of an answer. It has no `Debug`: it is not yet noised.
@@ -42,7 +44,7 @@ pub enum Why {
     Late,
     /// Its time is out of all range, or too far ahead of the clock.
     Implausible,
-    /// It takes back a row, and the operator can't forget one.
+    /// It takes back a row that the operator does not have, or can't forget.
     CannotForget,
 }
 

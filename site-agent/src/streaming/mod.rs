@@ -115,7 +115,7 @@ fn makers(settings: &JobSettings) -> Vec<Maker> {
                 None => counts,
             }))
         }),
-        Tell::Patients => Box::new(move |p| Ok(Box::new(Distinct::open(windows.ok_or_else(none)?, p)?))),
+        Tell::Patients => Box::new(move |p| Ok(Box::new(Distinct::open(windows.ok_or_else(none)?, p)?.revised(p)?))),
         Tell::PatientsSketch => Box::new(move |p| {
             Ok(Box::new(Windowed::open(HllOfPatients, windows.ok_or_else(none)?, lateness, By::Group, p)?))
         }),
@@ -123,8 +123,8 @@ fn makers(settings: &JobSettings) -> Vec<Maker> {
             let quartiles = QuantilesOfValues(vec![0.25, 0.5, 0.75]);
             Ok(Box::new(Windowed::open(quartiles, windows.ok_or_else(none)?, lateness, By::Group, p)?))
         }),
-        Tell::Sessions => Box::new(move |p| Ok(Box::new(Sessions::open(gap, Span::Instant, by_group, p)?))),
-        Tell::Eras => Box::new(move |p| Ok(Box::new(Sessions::open(gap, Span::ToValue, true, p)?))),
+        Tell::Sessions => Box::new(move |p| Ok(Box::new(Sessions::open(gap, Span::Instant, by_group, p)?.revised(p)?))),
+        Tell::Eras => Box::new(move |p| Ok(Box::new(Sessions::open(gap, Span::ToValue, true, p)?.revised(p)?))),
         Tell::Totals => Box::new(move |p| {
             let totals = Global::open(trigger, p)?;
             Ok(Box::new(match forget {

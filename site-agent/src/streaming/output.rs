@@ -88,6 +88,7 @@ impl Rows for Answers {
             Emission::First => "first",
             Emission::Correction => "correction",
             Emission::Running => "running",
+            Emission::Withdrawn => "withdrawn",
         };
         let tell = self.tell;
         let rows = || held.iter().map(|(c, ..)| c);

@@ -339,7 +339,9 @@ impl JobSettings {
             part("then_value", &self.then_value),
         ];
         let of = self.topic.as_ref().map_or_else(|| self.table.clone(), Topic::made_of);
-        format!("{} of {of}{}{within}", self.word(), parts.concat())
+        let back = matches!(self.tell, Tell::Patients | Tell::Sessions | Tell::Eras);
+        let back = if back { ", rows can be taken back" } else { "" };
+        format!("{} of {of}{}{within}{back}", self.word(), parts.concat())
     }
 
     /// Its word in `site.toml`.

@@ -53,6 +53,49 @@ impl Value for Seen {
     }
 }
 
+/// How many rows a patient has in a pane beside the first, where rows may be taken back.
+struct Again {
+    /// By pane, group and patient.
+    rows: Keyed<Sums>,
+    panes: BTreeMap<i64, Vec<SlotKey>>,
+}
+
+impl Again {
+    fn more(&mut self, slot: SlotKey) -> Result<(), StateError> {
+        let new = self.rows.update(slot, |n| {
+            let new = n.is_none();
+            n.get_or_insert_default().join(&Sums::of(1, 0));
+            new
+        })?;
+        if new {
+            self.panes.entry(slot.window).or_default().push(slot);
+        }
+        Ok(())
+    }
+
+    /// One row less; `false` where the patient has no row there beside the first.
+    fn less(&mut self, slot: SlotKey) -> Result<bool, StateError> {
+        self.rows.update(slot, |n| match n {
+            Some(sums) => {
+                sums.join(&Sums::of(-1, 0));
+                *n = Some(*sums).filter(|sums| sums.count > 0);
+                true
+            }
+            None => false,
+        })
+    }
+
+    fn passed(&mut self, floor: i64) -> Result<(), StateError> {
+        while let Some((pane, _)) = self.panes.first_key_value().filter(|(pane, _)| **pane < floor) {
+            let pane = *pane;
+            for slot in self.panes.remove(&pane).unwrap_or_default() {
+                self.rows.take(slot)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Exact distinct patients by group, over sliding windows.
 pub struct Distinct {
     windows: Windows,
@@ -62,6 +105,7 @@ pub struct Distinct {
     counts: Keyed<Sums>,
     /// Rows too far ahead of the oldest open window for its word of bits, by pane.
     ahead: Keyed<Mark>,
+    again: Option<Again>,
     open: BTreeMap<i64, BTreeMap<u32, Vec<u16>>>,
     waiting: BTreeMap<i64, Vec<SlotKey>>,
     watermark: i64,
@@ -105,7 +149,24 @@ impl Distinct {
             waiting.entry(k.window).or_default().push(k);
             true
         })?;
-        Ok(Distinct { windows, seen, counts, ahead, open, waiting, watermark: place.watermark, swept: i64::MIN })
+        let (watermark, swept) = (place.watermark, i64::MIN);
+        Ok(Distinct { windows, seen, counts, ahead, again: None, open, waiting, watermark, swept })
+    }
+
+    /// The same, where rows may be taken back: it keeps how many rows of a patient are in a pane, which takes a look more for each
+    /// row beside the first.
+    ///
+    /// # Errors
+    /// The state failed.
+    pub fn revised(mut self, place: &Place) -> Result<Distinct, OperatorError> {
+        let rows = Keyed::open(place.table + 3, "again", place.groups.clone(), place.backend.clone(), place.most)?;
+        let mut panes = BTreeMap::<i64, Vec<SlotKey>>::new();
+        rows.each(&mut |k, _: &Sums| {
+            panes.entry(k.window).or_default().push(k);
+            true
+        })?;
+        self.again = Some(Again { rows, panes });
+        Ok(self)
     }
 
     /// The first pane that an open window may have.
@@ -120,8 +181,10 @@ impl Distinct {
         if place >= 64 {
             let slot = SlotKey { window: pane, group, key };
             let new = self.ahead.update(slot, |mark| mark.replace(Mark).is_none())?;
-            if new {
-                self.waiting.entry(pane).or_default().push(slot);
+            match (new, &mut self.again) {
+                (true, _) => self.waiting.entry(pane).or_default().push(slot),
+                (false, Some(again)) => again.more(slot)?,
+                (false, None) => {}
             }
             return Ok(());
         }
@@ -133,24 +196,45 @@ impl Distinct {
             // The windows that have the pane and had the patient in none of their panes.
             (now.bits != before).then(|| reach(1 << place, panes) & !reach(before, panes))
         })?;
-        if let Some(mut new) = new {
-            // Of a pane below the first open window's last, only the windows that are open.
-            new &= u128::MAX << (panes - 1);
-            if new == 0 {
-                return Ok(());
-            }
-            let groups = counts.entry(group).or_insert_with(|| vec![[0; 129]; usize::from(KEY_GROUPS)]);
-            let Some(steps) = groups.get_mut(usize::from(key_group(key))) else { return Ok(()) };
-            while new != 0 {
-                // A run of windows is a step up and a step down.
-                let from = new.trailing_zeros();
-                let until = from + (new >> from).trailing_ones();
-                steps[from as usize] += 1;
-                steps[until as usize] -= 1;
-                new = new.checked_shr(until).map_or(0, |rest| rest << until);
-            }
+        match (new, &mut self.again) {
+            (Some(new), _) => step(counts, (group, key), self.open_of(new), 1),
+            (None, Some(again)) => again.more(SlotKey { window: pane, group, key })?,
+            (None, None) => {}
         }
         Ok(())
+    }
+
+    /// Takes one row of a patient out of a pane that an open window has; `false` where it is not known to be there.
+    fn take_back(&mut self, group: u32, key: u128, pane: i64, counts: &mut Counts) -> Result<bool, StateError> {
+        let (floor, panes) = (self.floor(), self.windows.panes());
+        let Some(again) = &mut self.again else { return Ok(false) };
+        let slot = SlotKey { window: pane, group, key };
+        if again.less(slot)? {
+            return Ok(true);
+        }
+        let place = pane - floor;
+        if place >= 64 {
+            return Ok(self.ahead.take(slot)?.is_some());
+        }
+        let gone = self.seen.update(SlotKey { window: 0, group, key }, |seen| {
+            let mut now = (*seen)?.from(floor);
+            let before = now.bits;
+            now.bits &= !(1 << place);
+            if now.bits == before {
+                return None;
+            }
+            *seen = Some(now).filter(|now| now.bits != 0);
+            // The windows that had the patient by this pane alone.
+            Some(reach(before, panes) & !reach(now.bits, panes))
+        })?;
+        let Some(gone) = gone else { return Ok(false) };
+        step(counts, (group, key), self.open_of(gone), -1);
+        Ok(true)
+    }
+
+    /// Of windows, counted from the floor by their last pane, those that are open: the first panes belong to closed ones too.
+    fn open_of(&self, windows: u128) -> u128 {
+        windows & (u128::MAX << (self.windows.panes() - 1))
     }
 
     fn add(&mut self, counts: Counts) -> Result<(), StateError> {
@@ -192,6 +276,23 @@ impl Distinct {
     }
 }
 
+/// Counts a patient in each of these windows `by` more.
+fn step(counts: &mut Counts, (group, key): (u32, u128), mut windows: u128, by: i32) {
+    if windows == 0 {
+        return;
+    }
+    let groups = counts.entry(group).or_insert_with(|| vec![[0; 129]; usize::from(KEY_GROUPS)]);
+    let Some(steps) = groups.get_mut(usize::from(key_group(key))) else { return };
+    while windows != 0 {
+        // A run of windows is a step up and a step down.
+        let from = windows.trailing_zeros();
+        let until = from + (windows >> from).trailing_ones();
+        steps[from as usize] += by;
+        steps[until as usize] -= by;
+        windows = windows.checked_shr(until).map_or(0, |rest| rest << until);
+    }
+}
+
 /// The windows, by their last pane, that have any of these panes: each bit and the `panes − 1` above it.
 fn reach(bits: u64, panes: i64) -> u128 {
     let (mut out, mut have) = (u128::from(bits), 1);
@@ -221,12 +322,12 @@ impl Operator for Distinct {
                 pane = self.windows.pane(time.clamp(-TIME_RANGE, TIME_RANGE));
                 (from, until) = (self.windows.start(pane), self.windows.start(pane + 1));
             }
-            if sign < 0 {
-                out.aside(rows.batch, row, Why::CannotForget, met);
-            } else if pane < floor {
+            if pane < floor {
                 out.aside(rows.batch, row, Why::Late, met);
-            } else {
+            } else if sign > 0 {
                 self.take(group, key, pane, &mut counts)?;
+            } else if !self.take_back(group, key, pane, &mut counts)? {
+                out.aside(rows.batch, row, Why::CannotForget, met);
             }
         }
         Ok(self.add(counts)?)
@@ -245,6 +346,9 @@ impl Operator for Distinct {
                     let mut count = 0;
                     for of in of {
                         count += self.counts.take(counted(last, group, of))?.map_or(0, |s| s.count);
+                    }
+                    if count == 0 {
+                        continue;
                     }
                     let window = self.windows.ending(last);
                     out.closed.push(Closed {
@@ -265,13 +369,15 @@ impl Operator for Distinct {
             while let Some((pane, _)) = self.waiting.first_key_value().filter(|(p, _)| **p - floor < 64) {
                 let pane = *pane;
                 for slot in self.waiting.remove(&pane).unwrap_or_default() {
-                    self.ahead.take(slot)?;
-                    if pane >= floor {
+                    if self.ahead.take(slot)?.is_some() && pane >= floor {
                         self.take(slot.group, slot.key, pane, &mut counts)?;
                     }
                 }
             }
             self.add(counts)?;
+            if let Some(again) = &mut self.again {
+                again.passed(floor)?;
+            }
             if floor.saturating_sub(self.swept) >= self.windows.panes() {
                 self.sweep()?;
             }
@@ -280,10 +386,12 @@ impl Operator for Distinct {
     }
 
     fn tables(&self) -> Vec<&dyn Table> {
-        vec![&self.seen, &self.counts, &self.ahead]
+        let again = self.again.as_ref().map(|again| &again.rows as &dyn Table);
+        [&self.seen as &dyn Table, &self.counts, &self.ahead].into_iter().chain(again).collect()
     }
 
     fn tables_mut(&mut self) -> Vec<&mut dyn Table> {
-        vec![&mut self.seen, &mut self.counts, &mut self.ahead]
+        let again = self.again.as_mut().map(|again| &mut again.rows as &mut dyn Table);
+        [&mut self.seen as &mut dyn Table, &mut self.counts, &mut self.ahead].into_iter().chain(again).collect()
     }
 }

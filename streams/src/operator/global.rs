@@ -13,7 +13,7 @@ use crate::window::{Sums, TIME_RANGE, Window};
 /// When the window is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
-    /// At every so many rows of a group.
+    /// At every so many rows of a group: at each multiple, when it is first reached.
     Count(i64),
     /// Whenever the watermark passes a multiple of so many microseconds, for each group that changed since. Told is all that was
     /// seen by then, rows ahead of the watermark too.
@@ -152,24 +152,28 @@ impl Operator for Global {
     }
 
     fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError> {
-        for Row { time, group, value, sign, watermark, .. } in rows.each() {
+        for Row { place, time, group, value, sign, watermark, .. } in rows.each() {
             self.anew(group, watermark)?;
             let now = self.sums.update(SlotKey { window: 0, group, key: 0 }, |sums| {
                 let sums = sums.get_or_insert_default();
                 sums.join(&Sums::of(sign, sign.wrapping_mul(value)));
                 *sums
             })?;
-            match self.trigger {
-                Trigger::Count(n) if now.count % n == 0 => Self::tell(group, time, now, out),
-                Trigger::Delta(n) => {
-                    let slot = SlotKey { window: 0, group, key: 0 };
-                    let told = self.told.get(slot)?.map_or(0, |told| told.sum);
-                    if now.sum.abs_diff(told) >= n.unsigned_abs() {
-                        self.told.update(slot, |told| *told = Some(now))?;
-                        Self::tell(group, time, now, out);
-                    }
+            // A revision is two rows that follow each other: nothing is told between them.
+            let half = sign < 0 && rows.batch.sign_of(place + 1) > 0 && rows.batch.group.get(place + 1) == Some(&group);
+            let slot = SlotKey { window: 0, group, key: 0 };
+            let due = match self.trigger {
+                Trigger::Count(n) => {
+                    now.count % n == 0 && now.count > self.told.get(slot)?.map_or(0, |told| told.count)
                 }
-                _ => {}
+                Trigger::Delta(n) => {
+                    now.sum.abs_diff(self.told.get(slot)?.map_or(0, |told| told.sum)) >= n.unsigned_abs()
+                }
+                Trigger::Every(_) => false,
+            };
+            if due && !half {
+                self.told.update(slot, |told| *told = Some(now))?;
+                Self::tell(group, time, now, out);
             }
             self.note(group, time)?;
         }

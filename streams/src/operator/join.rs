@@ -43,7 +43,8 @@ impl Value for Buffer {
 }
 
 /// Joins the rows of two channels by patient and time. Told is each pair, at once: the window from the left row's time to the
-/// right one's, the left one's group, its value as `count`, the right one's value as `sum`, and its group as the one more number.
+/// right one's, the left one's group, its value as `count`, the right one's value as `sum`, and its group as the one more number. A row that is
+/// taken back while its others are there withdraws its pairs.
 pub struct Join {
     left: ChannelId,
     right: ChannelId,
@@ -92,6 +93,19 @@ impl Join {
     }
 }
 
+/// Tells, or withdraws, the pairs that a row makes with rows of the other side.
+fn pairs(row: &Waiting, others: &[Waiting], (lower, upper): (i64, i64), key: Key, emission: Emission, out: &mut Out) {
+    for other in others.iter().filter(|w| w.right != row.right) {
+        let (l, r) = if row.right { (other, row) } else { (row, other) };
+        if (lower..=upper).contains(&(r.time - l.time)) {
+            let window = Window { start: Micros(l.time), end: Micros(r.time) };
+            let more = vec![i64::from(r.group)];
+            let (operator, group, count, sum) = (0, l.group, l.value, r.value);
+            out.closed.push(Closed { operator, window, group, key, emission, count, sum, more });
+        }
+    }
+}
+
 fn until(row: &Waiting, lower: i64, upper: i64) -> i64 {
     match row.right {
         false => row.time.saturating_add(upper.max(0)),
@@ -118,37 +132,35 @@ impl Operator for Join {
             let Row { place: row, watermark, time, key, group, value, sign } = row;
             let time = time.clamp(-TIME_RANGE, TIME_RANGE);
             // Late is what lies at or before the watermark: what it would be joined to may be gone.
-            if time <= watermark || sign < 0 {
-                let why = if time <= watermark { Why::Late } else { Why::CannotForget };
-                out.aside(rows.batch, row, why, watermark);
+            if time <= watermark {
+                out.aside(rows.batch, row, Why::Late, watermark);
                 continue;
             }
-            let new = Waiting { time, right, group, value };
-            let (lower, upper, until) = (self.lower, self.upper, self.until(&new));
-            let first = self.rows.update(SlotKey { window: 0, group: 0, key }, |buffer| {
-                let buffer = buffer.get_or_insert_default();
-                for other in buffer.0.iter().filter(|w| w.right != right) {
-                    let (l, r) = if right { (other, &new) } else { (&new, other) };
-                    if (lower..=upper).contains(&(r.time - l.time)) {
-                        let window = Window { start: Micros(l.time), end: Micros(r.time) };
-                        let more = vec![i64::from(r.group)];
-                        let (group, key) = (l.group, key);
-                        out.closed.push(Closed {
-                            operator: 0,
-                            window,
-                            group,
-                            key,
-                            emission: Emission::First,
-                            count: l.value,
-                            sum: r.value,
-                            more,
-                        });
-                    }
+            let this = Waiting { time, right, group, value };
+            let until = self.until(&this);
+            let (lower, upper) = (self.lower, self.upper);
+            let slot = SlotKey { window: 0, group: 0, key };
+            if sign < 0 {
+                let found = self.rows.update(slot, |buffer| {
+                    let Some(rows) = buffer.as_mut().map(|b| &mut b.0) else { return false };
+                    let Ok(place) = rows.binary_search(&this) else { return false };
+                    rows.remove(place);
+                    pairs(&this, rows, (lower, upper), key, Emission::Withdrawn, out);
+                    buffer.take_if(|b| b.0.is_empty());
+                    true
+                })?;
+                if !found {
+                    out.aside(rows.batch, row, Why::CannotForget, watermark);
                 }
+                continue;
+            }
+            let first = self.rows.update(slot, |buffer| {
+                let buffer = buffer.get_or_insert_default();
+                pairs(&this, &buffer.0, (lower, upper), key, Emission::First, out);
                 // Where an earlier row waits, its timer finds this one.
                 let first = buffer.0.iter().all(|w| until < self::until(w, lower, upper));
-                let place = buffer.0.partition_point(|w| *w < new);
-                buffer.0.insert(place, new);
+                let place = buffer.0.partition_point(|w| *w < this);
+                buffer.0.insert(place, this);
                 first
             })?;
             if first {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod pieces;
+mod revised;
 mod skew;
 mod telling;
 
@@ -108,7 +109,12 @@ fn an_era_whose_row_is_revised_counts_it_once() {
     let sent = |id, rev, first, last| Piece { id: Some((id, rev)), ..row(first, 1, 0, last) };
     let pieces = [sent(1, 1, 0, 0), sent(2, 1, 5, 8), sent(1, 2, 0, 20), sent(3, 1, 100, 110)];
     let settings = Settings { remembered: Some(Duration::from_micros(10_000)), ..channels(&[50]) };
-    let out = run(settings, vec![Box::new(|p| Ok(Box::new(Sessions::open(10, Span::ToValue, true, p)?)))], &pieces, 1);
+    let out = run(
+        settings,
+        vec![Box::new(|p| Ok(Box::new(Sessions::open(10, Span::ToValue, true, p)?.revised(p)?)))],
+        &pieces,
+        1,
+    );
     let told: Vec<_> = out.closed.iter().map(|c| (c.window.start.0, c.window.end.0, c.count)).collect();
     assert_eq!((told, out.late.len()), (vec![(0, 20, 2), (100, 110, 1)], 0));
 }
