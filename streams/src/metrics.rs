@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A job's counters, shared by its threads.
 #[derive(Default)]
@@ -26,8 +26,9 @@ pub struct Metrics {
     pub(crate) unreadable: AtomicU64,
 }
 
-/// The counters at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+/// The counters at one moment. A checkpoint keeps them, so that they are of all rows, each once, whatever was killed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Measured {
     /// Rows taken in.
     pub rows: u64,
@@ -43,7 +44,7 @@ pub struct Measured {
     pub newest: i64,
     /// Checkpoints taken.
     pub checkpoints: u64,
-    /// How long the last one took.
+    /// How long the last one took; in the counters that a checkpoint keeps, the one before it. So it is with its bytes.
     pub checkpoint_micros: u64,
     /// How many bytes the last one wrote.
     pub checkpoint_bytes: u64,
@@ -64,6 +65,26 @@ pub struct Measured {
 }
 
 impl Metrics {
+    /// Sets them to what a checkpoint kept.
+    pub(crate) fn restore(&self, kept: &Measured) {
+        self.rows.store(kept.rows, Relaxed);
+        self.again.store(kept.again, Relaxed);
+        self.aside.store(kept.aside, Relaxed);
+        self.closed.store(kept.closed, Relaxed);
+        self.watermark.store(kept.watermark, Relaxed);
+        self.newest.store(kept.newest, Relaxed);
+        self.checkpoints.store(kept.checkpoints, Relaxed);
+        self.checkpoint_micros.store(kept.checkpoint_micros, Relaxed);
+        self.checkpoint_bytes.store(kept.checkpoint_bytes, Relaxed);
+        self.bytes.store(kept.bytes, Relaxed);
+        self.values.store(kept.values, Relaxed);
+        self.blocked_micros.store(kept.blocked_micros, Relaxed);
+        self.running_micros.store(kept.running_micros, Relaxed);
+        self.spread.store(kept.spread, Relaxed);
+        self.too_old.store(kept.too_old, Relaxed);
+        self.unreadable.store(kept.unreadable, Relaxed);
+    }
+
     /// The counters now.
     pub fn measured(&self) -> Measured {
         Measured {

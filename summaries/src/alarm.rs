@@ -4,7 +4,8 @@
 //! value with the mean and the standard deviation of the seven before it, C2 leaves two out between, C3 adds up what C2 was above 1 over
 //! three values. CUSUM: Page (1954), Biometrika 41:100, of the standard scores of C2 with an allowance of 1/2.
 //!
-//! A standard deviation is never below the noise of the value itself, nor below 1/2.
+//! A standard deviation is never below the noise of the value itself, nor below 1/2. A number that is withheld since it is below `k` has no score of
+//! its own, and stands as k − 1 among those that others are compared with: at most so many were there. A negative number stands as 0.
 
 use crate::estimate::Row;
 
@@ -31,17 +32,30 @@ pub enum Rule {
 pub struct Alarm {
     rule: Rule,
     threshold: f64,
+    /// What a number stands for that is withheld.
+    withheld: f64,
+}
+
+/// A number of patients, window by window.
+struct Told<'a> {
+    window: u32,
+    label: &'a str,
+    value: f64,
+    noise: f64,
+    shown: bool,
 }
 
 impl Alarm {
-    /// A rule with a threshold, else its usual one: 3 for C1 and C2, 2 for C3 (Hutwagner et al.), 5 for CUSUM.
-    pub fn new(rule: Rule, threshold: Option<f64>) -> Alarm {
+    /// A rule with a threshold, else its usual one: 3 for C1 and C2, 2 for C3 (Hutwagner et al.), 5 for CUSUM. Numbers of
+    /// patients below `least` are withheld.
+    pub fn new(rule: Rule, threshold: Option<f64>, least: u64) -> Alarm {
         let usual = match rule {
             Rule::C1 | Rule::C2 => 3.0,
             Rule::C3 => 2.0,
             Rule::Cusum => 5.0,
         };
-        Alarm { rule, threshold: threshold.unwrap_or(usual) }
+        let withheld = least.saturating_sub(1) as f64;
+        Alarm { rule, threshold: threshold.unwrap_or(usual), withheld }
     }
 
     fn name(&self) -> &'static str {
@@ -65,26 +79,31 @@ impl Alarm {
         let mut out = Vec::new();
         for term in terms {
             let of = |rows: &[Row]| {
-                rows.iter()
-                    .find(|r| r.term == term && r.statistic == "n")
-                    .and_then(|r| Some((r.estimate?, r.dp_se.unwrap_or(0.0))))
+                let row = rows.iter().find(|r| r.term == term && r.statistic == "n")?;
+                match row.estimate {
+                    Some(value) => Some((value.max(0.0), row.dp_se.unwrap_or(0.0), true)),
+                    None => row.suppressed.then_some((self.withheld, 0.0, false)),
+                }
             };
-            let series: Vec<(u32, &str, f64, f64)> = windows
+            let series: Vec<Told> = windows
                 .iter()
-                .filter_map(|(w, label, rows)| of(rows).map(|(value, noise)| (*w, *label, value, noise)))
+                .filter_map(|(window, label, rows)| {
+                    let (value, noise, shown) = of(rows)?;
+                    Some(Told { window: *window, label, value, noise, shown })
+                })
                 .collect();
             let mut sum = 0.0;
-            for (window, label, ..) in &series {
-                let Some(value) = self.value(&series, *window, &mut sum) else { continue };
+            for told in &series {
+                let Some(value) = self.value(&series, told.window, &mut sum).filter(|_| told.shown) else { continue };
                 let note =
                     if value > self.threshold { format!("ALARM: above {}", self.threshold) } else { String::new() };
-                out.push(Row::test(&format!("{label}: {term}"), self.name(), value, &note));
+                out.push(Row::test(&format!("{}: {term}", told.label), self.name(), value, &note));
             }
         }
         out
     }
 
-    fn value(&self, series: &[(u32, &str, f64, f64)], window: u32, sum: &mut f64) -> Option<f64> {
+    fn value(&self, series: &[Told<'_>], window: u32, sum: &mut f64) -> Option<f64> {
         match self.rule {
             Rule::C1 => score(series, window, 0),
             Rule::C2 => score(series, window, BETWEEN),
@@ -103,12 +122,12 @@ impl Alarm {
 
 /// How many standard deviations a window's value lies above the mean of the seven windows that end `between` windows before it. `None`
 /// where one of them is not known.
-fn score(series: &[(u32, &str, f64, f64)], window: u32, between: u32) -> Option<f64> {
-    let at = |w: u32| series.iter().find(|(x, ..)| *x == w);
-    let (_, _, value, noise) = at(window)?;
+fn score(series: &[Told<'_>], window: u32, between: u32) -> Option<f64> {
+    let at = |w: u32| series.iter().find(|told| told.window == w);
+    let Told { value, noise, .. } = at(window)?;
     let last = window.checked_sub(1 + between)?;
     let first = last.checked_sub(BASELINE - 1)?;
-    let before: Vec<f64> = (first..=last).map(|w| at(w).map(|(_, _, v, _)| *v)).collect::<Option<_>>()?;
+    let before: Vec<f64> = (first..=last).map(|w| at(w).map(|told| told.value)).collect::<Option<_>>()?;
     let n = f64::from(BASELINE);
     let mean = before.iter().sum::<f64>() / n;
     let variance = before.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
@@ -124,7 +143,7 @@ mod tests {
         let labels: Vec<String> = (0..values.len()).map(|i| i.to_string()).collect();
         let windows: Vec<(u32, &str, &[Row])> =
             told.iter().enumerate().map(|(i, r)| (i as u32, labels[i].as_str(), r.as_slice())).collect();
-        let out = Alarm::new(rule, None).rows(&windows);
+        let out = Alarm::new(rule, None, 11).rows(&windows);
         labels.iter().map(|l| out.iter().find(|r| r.term == format!("{l}: cohort")).and_then(|r| r.estimate)).collect()
     }
 
@@ -158,7 +177,26 @@ mod tests {
         // Window 4 is not known.
         let windows: Vec<(u32, &str, &[Row])> =
             [0u32, 1, 2, 3, 5, 6, 7, 8].iter().map(|w| (*w, "w", told.as_slice())).collect();
-        assert_eq!(Alarm::new(Rule::C1, None).rows(&windows), []);
+        assert_eq!(Alarm::new(Rule::C1, None, 11).rows(&windows), []);
+    }
+
+    /// Small numbers are withheld for a while, and then many come: that is what an alarm is for.
+    #[test]
+    fn an_outbreak_after_withheld_windows_is_seen() {
+        let told = |v: f64| match v < 11.0 {
+            true => vec![Row::withheld("cohort", "n", "below 11")],
+            false => vec![Row::normal("cohort", "n", v, 0.0, 0.0, 1.96)],
+        };
+        let all: Vec<Vec<Row>> = [3.0, 5.0, 2.0, 4.0, 12.0, 3.0, 5.0, 40.0].into_iter().map(told).collect();
+        let windows: Vec<(u32, &str, &[Row])> =
+            all.iter().enumerate().map(|(i, r)| (i as u32, "w", r.as_slice())).collect();
+        let rows = Alarm::new(Rule::C1, None, 11).rows(&windows);
+        // By hand: six of 10 and one of 12, the mean 10.285714 and the deviation 0.755929.
+        assert!((rows[0].estimate.unwrap() - (40.0 - 10.285_714) / 0.755_929).abs() < 1e-4, "{rows:?}");
+        assert!(rows.len() == 1 && rows[0].note.starts_with("ALARM"), "{rows:?}");
+        // A withheld window is not told to be above anything.
+        let rows = Alarm::new(Rule::C1, None, 11).rows(&windows[..7]);
+        assert_eq!(rows, []);
     }
 
     #[test]
@@ -167,7 +205,7 @@ mod tests {
         let all: Vec<Vec<Row>> = [5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0, 20.0].into_iter().map(told).collect();
         let windows: Vec<(u32, &str, &[Row])> =
             all.iter().enumerate().map(|(i, r)| (i as u32, "w", r.as_slice())).collect();
-        let rows = Alarm::new(Rule::C1, None).rows(&windows);
+        let rows = Alarm::new(Rule::C1, None, 11).rows(&windows);
         assert_eq!((rows[0].estimate, rows[0].note.as_str()), (Some(1.5), ""));
     }
 }

@@ -160,6 +160,10 @@ fn outside_crates_stay_where_they_belong() {
     for (room, crates) in named() {
         for (name, kind) in crates {
             for (kept, may) in KEPT {
+                // A test may make a certificate of its own.
+                if name == "rcgen" && kind == DependencyKind::Development {
+                    continue;
+                }
                 let hit = kept.strip_suffix('*').map_or(name == *kept, |stem| name.starts_with(stem));
                 if hit && !may.contains(&room.as_str()) {
                     broken.push(format!("{room} names {name} ({kind:?}), which belongs to {may:?}"));

@@ -1,6 +1,7 @@
 //! Many questions at a time, each with a limit of time and tried again, in their order or as they are answered.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -26,29 +27,32 @@ pub(super) enum Failed {
     ForGood(String),
 }
 
-/// Asks all, `in_flight` at a time. `each` says whether to go on; what is under way then is dropped.
+/// Asks all, `in_flight` at a time. `each` says whether to go on; then no more is asked, and what is under way is waited for: the server has
+/// it already.
 pub(super) async fn all<K: Clone, V, F: Future<Output = V>>(
     keys: &[K],
     (order, in_flight): (Order, usize),
     ask: impl Fn(K) -> F,
     mut each: impl FnMut(K, V) -> bool,
 ) {
-    let questions = futures::stream::iter(keys.iter().cloned()).map(|key| {
+    let go_on = AtomicBool::new(true);
+    let more = keys.iter().cloned().take_while(|_| go_on.load(Relaxed));
+    let questions = futures::stream::iter(more).map(|key| {
         let answer = ask(key.clone());
         async move { (key, answer.await) }
     });
-    let mut go_on = true;
+    let mut entered = |(key, answer)| go_on.store(each(key, answer) && go_on.load(Relaxed), Relaxed);
     match order {
         Order::Kept => {
             let mut answers = std::pin::pin!(questions.buffered(in_flight.max(1)));
-            while let (true, Some((key, answer))) = (go_on, answers.next().await) {
-                go_on = each(key, answer);
+            while let Some(answered) = answers.next().await {
+                entered(answered);
             }
         }
         Order::Any => {
             let mut answers = std::pin::pin!(questions.buffer_unordered(in_flight.max(1)));
-            while let (true, Some((key, answer))) = (go_on, answers.next().await) {
-                go_on = each(key, answer);
+            while let Some(answered) = answers.next().await {
+                entered(answered);
             }
         }
     }

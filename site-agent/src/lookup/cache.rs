@@ -81,6 +81,13 @@ impl Answers {
         before.map(|b| b.targets).unwrap_or_default() != targets
     }
 
+    /// Notes that the server refused a code: what it said of it before stays, and it counts as asked for at `at`.
+    pub(super) fn refused(&mut self, code: Code, at: i64) {
+        let (system, own, to) = code.clone();
+        let none = Answered { system, code: own, to, asked_micros: at, targets: Vec::new() };
+        self.0.entry(code).or_insert(none).asked_micros = at;
+    }
+
     /// The codes that were last asked for before a time, of those that are asked for at all.
     pub(super) fn older<'a>(&'a self, lookup: &'a Lookup, since: i64) -> impl Iterator<Item = &'a Code> {
         self.0

@@ -39,6 +39,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A longer code is a text that somebody typed.
 const LONGEST_CODE: usize = 32;
 const DAY: i64 = 86_400_000_000;
+/// After how many days a code is asked for again that the server refused.
+const REFUSED_DAYS: i64 = 1;
 
 /// Why codes were not looked up.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +62,7 @@ pub struct LookupReport {
     pub answered: u64,
     /// Answers that say something else than before, or something at all.
     pub changed: u64,
-    /// Codes that were not answered.
+    /// Codes that were not answered: they are due the next time, or a day later where the server refused them.
     pub failed: u64,
     /// The last reason.
     pub reason: String,
@@ -149,12 +151,13 @@ pub async fn once(agent: &Agent) -> Result<LookupReport, LookupError> {
                 report.failed += 1;
                 report.reason = reason;
                 in_a_row = 0;
+                answers.refused(code, since.saturating_add(REFUSED_DAYS * DAY));
             }
         }
         in_a_row < FAILED_IN_A_ROW
     })
     .await;
-    if report.answered > 0 {
+    if report.answered + report.failed > 0 {
         answers.write(&state)?;
     }
     report.gold_version = agent.renew_gold().await.map_err(LookupError::from)?;

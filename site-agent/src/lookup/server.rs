@@ -103,6 +103,8 @@ impl Server {
             200..=299 => read.map(|body| body.to_bytes()).map_err(|e| broken(&e)),
             // A server that is overloaded, restarting or behind a gateway that is.
             408 | 425 | 429 | 500..=599 => Err(Failed::ForNow(format!("the server said {status}"))),
+            // That is of the asking, and not of the code.
+            401 | 403 => Err(Failed::ForNow(format!("the server said {status}: look at token_file"))),
             // FHIR servers say so where they know no map for the code.
             404 | 422 => Ok(Bytes::from_static(
                 br#"{"resourceType":"Parameters","parameter":[{"name":"result","valueBoolean":false}]}"#,

@@ -33,16 +33,31 @@ fn is_whole(text: &str) -> bool {
     length.is_some_and(|n| body.len() >= n)
 }
 
-/// GLU and NA have a target, K is answered at the second time, SLOW never, all others have no target.
+trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for S {}
+
+/// REFUSED is refused, and so is who shows another token than `Bearer right`, where one is shown at all; GLU and NA have a target, K is answered at the second time, SLOW never, all others have no target.
 async fn terminology(down: bool) -> Terminology {
+    served(down, None).await
+}
+
+/// The same, over TLS where it is given.
+async fn served(down: bool, tls: Option<tokio_rustls::TlsAcceptor>) -> Terminology {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (asked, at_once): (Arc<Mutex<Vec<String>>>, _) = (Arc::default(), Arc::new(AtomicUsize::new(0)));
     let (now, list, most) = (Arc::new(AtomicUsize::new(0)), asked.clone(), at_once.clone());
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let (now, list, most) = (now.clone(), list.clone(), most.clone());
+        while let Ok((stream, _)) = listener.accept().await {
+            let (now, list, most, tls) = (now.clone(), list.clone(), most.clone(), tls.clone());
             tokio::spawn(async move {
+                let mut stream: Box<dyn Stream> = match tls {
+                    Some(tls) => match tls.accept(stream).await {
+                        Ok(stream) => Box::new(stream),
+                        Err(_) => return,
+                    },
+                    None => Box::new(stream),
+                };
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let mut text = String::new();
                 let mut buffer = [0u8; 4096];
@@ -58,7 +73,10 @@ async fn terminology(down: bool) -> Terminology {
                 list.lock().unwrap().push(text);
                 let times = list.lock().unwrap().iter().filter(|t| t.contains(&format!("\"{code}\""))).count();
                 tokio::time::sleep(Duration::from_millis(20)).await;
+                let shown = text_of(&list, "authorization: ");
                 let (status, body) = match code.as_str() {
+                    _ if shown.is_some_and(|shown| shown != "Bearer right") => ("401 Unauthorized", String::new()),
+                    "REFUSED" => ("400 Bad Request", String::new()),
                     _ if down => ("503 Service Unavailable", String::new()),
                     "GLU" => ("200 OK", found("2345-7")),
                     "NA" => ("200 OK", found("2951-2")),
@@ -80,6 +98,13 @@ async fn terminology(down: bool) -> Terminology {
         }
     });
     Terminology { port, asked, at_once }
+}
+
+/// A header of the last request.
+fn text_of(list: &Mutex<Vec<String>>, name: &str) -> Option<String> {
+    let list = list.lock().unwrap();
+    let (head, _) = list.last()?.split_once("\r\n\r\n")?;
+    head.lines().find_map(|l| l.strip_prefix(name).map(str::to_owned))
 }
 
 impl Terminology {
@@ -168,7 +193,7 @@ async fn a_server_that_is_down_or_slow_holds_nothing_up_and_no_more_than_a_few_a
     let codes: Vec<(&str, usize)> = codes.iter().map(|(c, n)| (c.as_str(), *n)).collect();
     let (_dir, agent, _) = site(down.port, "retries = 0\nin_flight = 2", &codes).await;
     let report = once(&agent).await.unwrap();
-    assert_eq!((report.due, report.answered, report.failed), (20, 0, u64::from(FAILED_IN_A_ROW)), "{report:?}");
+    assert_eq!((report.due, report.answered, report.failed), (20, 0, u64::from(FAILED_IN_A_ROW) + 1), "{report:?}");
     assert!(report.reason.contains("503"), "{report:?}");
     assert!(down.asked.lock().unwrap().len() <= 5 && down.at_once.load(Ordering::SeqCst) <= 2);
 
@@ -181,6 +206,41 @@ async fn a_server_that_is_down_or_slow_holds_nothing_up_and_no_more_than_a_few_a
     assert_eq!((report.answered, report.failed, standard(&agent).await.len()), (2, 1, 2), "{report:?}");
     // What failed is due the next time.
     assert_eq!(once(&agent).await.unwrap().due, 1);
+}
+
+#[tokio::test]
+async fn a_code_that_is_refused_is_asked_for_again_a_day_later() {
+    let server = terminology(false).await;
+    let (_dir, agent, clock) = site(server.port, "", &[("GLU", 3), ("REFUSED", 3)]).await;
+    let report = once(&agent).await.unwrap();
+    assert_eq!((report.due, report.answered, report.failed), (2, 1, 1), "{report:?}");
+    assert!(report.reason.contains("400"), "{report:?}");
+    assert_eq!(once(&agent).await.unwrap().due, 0);
+    clock.advance_seconds(86_401);
+    assert_eq!((once(&agent).await.unwrap().due, server.codes().len()), (1, 3));
+}
+
+/// The server's certificate is checked against its authority alone, and the token is shown inside.
+#[tokio::test]
+async fn a_server_is_asked_over_tls_with_its_token() {
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let config = certs::tls::feed(&own.cert.pem(), &own.signing_key.serialize_pem(), None).unwrap();
+    let server = served(false, Some(config.into())).await;
+    for (authority, token, answered, says) in
+        [(&own, "right", 1, ""), (&own, "wrong", 0, "token_file"), (&other, "right", 0, "no TLS with the server")]
+    {
+        let settings = "retries = 0\nca_file = \"ca.pem\"\ntoken_file = \"token\"";
+        let (dir, mut agent, _) = site(server.port, settings, &[("GLU", 3)]).await;
+        std::fs::write(dir.path().join("ca.pem"), authority.cert.pem()).unwrap();
+        platform::files::write_secret(&dir.path().join("token"), token.as_bytes()).unwrap();
+        agent.config.lookup.as_mut().unwrap().url = format!("https://localhost:{}/fhir", server.port);
+        let report = once(&agent).await.unwrap();
+        assert_eq!((report.due, report.answered), (1, answered), "{report:?}");
+        assert!(report.reason.contains(says), "{report:?}");
+        let shown = text_of(&server.asked, "authorization: ");
+        assert!(authority.cert.pem() == other.cert.pem() || shown == Some(format!("Bearer {token}")), "{shown:?}");
+    }
 }
 
 #[tokio::test]
@@ -207,6 +267,13 @@ async fn answers_come_in_their_order_or_as_they_are_there() {
     })
     .await;
     assert_eq!(seen, 2, "it stops where it is told to");
+    let mut seen = Vec::new();
+    all(&keys, (Order::Any, 3), ask, |_, ms| {
+        seen.push(ms);
+        false
+    })
+    .await;
+    assert_eq!(seen, [1, 20, 40], "what the server has is waited for, and no more is asked");
 }
 
 #[tokio::test]

@@ -273,12 +273,16 @@ fn told(
     failed: Option<&str>,
     backend: &SharedBackend,
 ) -> Value {
-    let m = metrics.measured();
+    // Of the last checkpoint: a job that is not at work has one too.
+    let kept = streams::job::kept(backend).ok().flatten();
+    let watermark = kept.as_ref().map(|(watermark, _)| *watermark);
+    let m = match kept {
+        Some((_, kept)) if state != "running" => kept,
+        _ => metrics.measured(),
+    };
     let time = |t: i64| {
         DateTime::<Utc>::from_timestamp_micros(t).map(|t| t.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
     };
-    // Of the last checkpoint: a job that is not at work has one too.
-    let watermark = streams::job::watermark(backend).ok().flatten();
     json!({
         "name": settings.name, "table": settings.table, "tell": settings.word(), "state": state, "failed": failed,
         "checkpoint": super::number(backend), "watermark": watermark.and_then(time), "lag_seconds": m.lag() as f64 / 1e6,

@@ -226,6 +226,14 @@ fn job(j: &Value, out: &mut String) {
     );
     let (rows, again, aside, closed) = (text(&m, "rows"), text(&m, "again"), text(&m, "aside"), text(&m, "closed"));
     let _ = writeln!(out, "  rows {rows}, known before {again}, late or left out {aside}, answers {closed}");
+    let seldom = [
+        ("too_old", "older than what is remembered"),
+        ("unreadable", "not readable"),
+        ("spread", "of groups that all shards summed together"),
+    ];
+    for (key, what) in seldom.into_iter().filter(|(key, _)| m.get(key).and_then(Value::as_u64).is_some_and(|n| n > 0)) {
+        let _ = writeln!(out, "  rows {what}: {}", text(&m, key));
+    }
     let _ = writeln!(
         out,
         "  checkpoint {}: {:.0} ms, {} bytes; {} values in memory; sources waited {:.0} % of the time",

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use platform::{Clock, Micros};
 
-pub use record::watermark;
+pub use record::kept;
 pub(crate) use record::{RECORDS, Record};
 pub use shard::first_table;
 
@@ -195,7 +195,9 @@ impl Job {
             let id = source.id().to_owned();
             source.seek(record.positions.get(&id), record.names_of(&id))?;
         }
+        self.metrics.restore(&record.measured);
         let (begun, mut last) = (self.clock.now(), self.clock.now());
+        let ran = record.measured.running_micros;
         let names: Vec<String> = sources.iter().map(|s| s.id().to_owned()).collect();
         let (metrics, settings, clock) = (self.metrics.clone(), self.settings.clone(), self.clock.clone());
         std::thread::scope(|scope| {
@@ -203,7 +205,7 @@ impl Job {
             let (mut met, mut out) = (Vec::new(), Out::default());
             loop {
                 let now = clock.now();
-                metrics.running_micros.store(now.0.saturating_sub(begun.0).max(0) as u64, Relaxed);
+                metrics.running_micros.store(ran + now.0.saturating_sub(begun.0).max(0) as u64, Relaxed);
                 let heard = match stop.load(Relaxed) {
                     true => Heard::Stop,
                     false if settings.until_idle && readers.are_idle() => Heard::Stop,
@@ -258,6 +260,8 @@ impl Job {
                 let changed: usize = tables().map(|t| t.changed()).sum();
                 if over.is_some() || due || changed > settings.most_values {
                     record.reached = watermarks.reached();
+                    record.measured = metrics.measured();
+                    record.measured.checkpoints += 1;
                     self.checkpoint(&mut shards, &mut revisions, &mut record)?;
                     last = clock.now();
                 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::backend::{StateError, TableChange};
 use crate::batch::EventBatch;
 use crate::keyed::SharedBackend;
+use crate::metrics::Measured;
 use crate::source::Position;
 use crate::watermark::Reached;
 
@@ -20,6 +21,8 @@ struct Kept {
     made_of: String,
     positions: BTreeMap<String, Position>,
     reached: Reached,
+    #[serde(default)]
+    measured: Measured,
 }
 
 /// The records of a job.
@@ -29,6 +32,8 @@ pub(crate) struct Record {
     pub(crate) made_of: String,
     pub(crate) positions: BTreeMap<String, Position>,
     pub(crate) reached: Reached,
+    /// The counters.
+    pub(crate) measured: Measured,
     /// The groups of all sources, in the order in which they were first seen.
     groups: Vec<String>,
     of: HashMap<String, u32>,
@@ -50,11 +55,11 @@ impl Record {
             }
             true
         })?;
-        let Kept { made_of, positions, reached } = read(kept, "positions")?;
+        let Kept { made_of, positions, reached, measured } = read(kept, "positions")?;
         let groups: Vec<String> = read(groups, "groups")?;
         let of = groups.iter().enumerate().map(|(i, name)| (name.clone(), i as u32)).collect();
         let sources = read(sources, "names of a source")?;
-        Ok(Record { made_of, positions, reached, groups, of, sources, named: false })
+        Ok(Record { made_of, positions, reached, measured, groups, of, sources, named: false })
     }
 
     /// A source's own names, in order.
@@ -93,7 +98,7 @@ impl Record {
 
     pub(crate) fn changes(&self, all: bool) -> Result<Vec<TableChange>, StateError> {
         let (made_of, positions, reached) = (self.made_of.clone(), self.positions.clone(), self.reached.clone());
-        let kept = Kept { made_of, positions, reached };
+        let kept = Kept { made_of, positions, reached, measured: self.measured.clone() };
         let mut changes = vec![put("job", &kept)?];
         if self.named || all {
             changes.push(put("groups", &self.groups)?);
@@ -119,11 +124,12 @@ fn read<T: for<'a> Deserialize<'a> + Default>(bytes: Option<Vec<u8>>, what: &'st
     }
 }
 
-/// The watermark of a backend's last checkpoint, in microseconds; nothing before there was one.
+/// The watermark of a backend's last checkpoint, in microseconds, and the counters of the job until then; nothing before there was one.
 ///
 /// # Errors
 /// The state can't be read.
-pub fn watermark(backend: &SharedBackend) -> Result<Option<i64>, StateError> {
-    let watermark = Record::read(backend)?.reached.watermark();
-    Ok((watermark > i64::MIN).then_some(watermark))
+pub fn kept(backend: &SharedBackend) -> Result<Option<(i64, Measured)>, StateError> {
+    let record = Record::read(backend)?;
+    let watermark = record.reached.watermark();
+    Ok((watermark > i64::MIN).then_some((watermark, record.measured)))
 }

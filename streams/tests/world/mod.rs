@@ -337,6 +337,10 @@ impl World {
             }
         }
         answers.late = disk.seen.values().flat_map(|(_, late)| late).map(|l| (l.operator, l.time, l.key)).collect();
+        let backend: SharedBackend = Arc::new(RwLock::new(self.backend()));
+        let (_, counters) = streams::job::kept(&backend).unwrap().unwrap();
+        let late = answers.late.len() as u64;
+        assert_eq!((counters.rows, counters.aside), (self.events.len() as u64, late), "each row is counted once");
         answers.sorted()
     }
 }

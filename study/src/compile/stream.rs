@@ -37,7 +37,7 @@ pub(super) fn program(study: &Study, analysis: usize) -> Result<Box<dyn Program>
             Rule::EarsC3 => summaries::alarm::Rule::C3,
             Rule::Cusum => summaries::alarm::Rule::Cusum,
         };
-        summaries::alarm::Alarm::new(rule, a.threshold)
+        summaries::alarm::Alarm::new(rule, a.threshold, study.suppression.k)
     });
     let told = Windowed::new(inner, tellings.collect(), alarm);
     let told = told.ok_or_else(|| wrong("windows are of statistics of one round; this one has more"))?;

@@ -57,7 +57,7 @@ fn the_series_grows_a_final_takes_the_place_of_what_was_preliminary_and_a_gap_ta
 #[test]
 fn the_same_rounds_again_give_the_same_series() {
     let tellings: Vec<Telling> = (0..20).map(|w| telling(w, "final")).collect();
-    let alarm = Some(Alarm::new(Rule::C2, None));
+    let alarm = Some(Alarm::new(Rule::C2, None, 11));
     let rounds: Vec<MergedRound> = (0..20).map(|w| if w == 7 { gap() } else { merged(30 + w % 5, 3) }).collect();
     let (mut live, mut again) = (program(tellings.clone(), alarm), program(tellings, alarm));
     for (i, round) in rounds.iter().enumerate() {
