@@ -23,6 +23,7 @@ mod sources;
 mod standards;
 mod tabular;
 mod versions;
+mod windows;
 
 const MAPPING: &str = r#"
 format = "csv"
