@@ -446,6 +446,7 @@ impl Program for Cox {
             columns: self.columns.clone(),
             weight: 1.0,
             walk: None,
+            rate: None,
         }])
     }
 

@@ -278,6 +278,7 @@ impl Program for Glm {
             columns: self.columns.clone(),
             weight,
             walk: None,
+            rate: None,
         };
         let (design, theta) = (self.design.clone(), parameters.to_vec());
         if round < self.steps {

@@ -218,6 +218,7 @@ impl Program for NegativeBinomial {
             columns: self.columns.clone(),
             weight,
             walk: None,
+            rate: None,
         };
         if round < self.steps {
             let rest = 1.0 - SHAPE_WEIGHT;

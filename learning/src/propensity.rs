@@ -216,6 +216,7 @@ impl Program for Propensity {
             columns,
             weight,
             walk: None,
+            rate: None,
         };
         let (design, theta) = (self.plan.design.clone(), parameters.to_vec());
         if round < self.steps {

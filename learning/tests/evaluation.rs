@@ -170,6 +170,8 @@ fn who_is_held_out_is_not_trained_on() {
     assert_ne!(sum(&both), sum(&both.rows(&(0..200).collect::<Vec<_>>())));
     // A whole training tells of both, each of its own.
     let setting = Setting {
+        sampling: None,
+        clip_quantile: None,
         rounds: 3,
         clip: 4.0,
         schedule: Schedule { start: 1.0, decay: Decay::Constant },

@@ -41,6 +41,8 @@ fn local(steps: u32, start: f64) -> Local {
 
 fn setting(rounds: u32, local: Option<Local>) -> Setting {
     Setting {
+        sampling: None,
+        clip_quantile: None,
         rounds,
         clip: 100.0,
         schedule: rate(1.0),

@@ -22,6 +22,8 @@ use summaries::{Column, Estimate, Lanes, MergedRelease, MergedRound, OfSite, Pat
 
 fn setting(rounds: u32, stopping: Option<Stopping>, local: Option<Local>) -> Setting {
     Setting {
+        sampling: None,
+        clip_quantile: None,
         rounds,
         clip: 100.0,
         schedule: Schedule { start: if local.is_some() { 1.0 } else { 0.1 }, decay: Decay::Constant },

@@ -175,6 +175,8 @@ fn sums_do_not_depend_on_the_blocks() {
 
 fn setting(rounds: u32, rate: f64) -> Setting {
     Setting {
+        sampling: None,
+        clip_quantile: None,
         rounds,
         clip: 4.0,
         schedule: Schedule { start: rate, decay: Decay::Constant },

@@ -86,6 +86,47 @@ impl Cost {
         Cost { rho: self.rho.plus(other.rho), rdp: self.rdp.plus(other.rdp), delta: self.delta.plus(other.delta) }
     }
 
+    /// So many times the same. It saturates.
+    #[must_use]
+    pub fn times(&self, rounds: u64) -> Cost {
+        let delta = DeltaSlot(self.delta.0.saturating_mul(rounds));
+        Cost { rho: Rho::from_nano(self.rho.nano().saturating_mul(rounds)), rdp: self.rdp.times(rounds), delta }
+    }
+
+    /// At each order the larger of both: of mechanisms on disjoint patients, of which each patient is in one (parallel composition).
+    #[must_use]
+    pub fn larger(&self, other: &Cost) -> Cost {
+        let delta = self.delta.max(other.delta);
+        if self.rdp.is_zero() && other.rdp.is_zero() {
+            return Cost { rho: self.rho.max(other.rho), delta, ..Cost::default() };
+        }
+        if self.covers(other) {
+            return Cost { delta, ..self.clone() };
+        }
+        if other.covers(self) {
+            return Cost { delta, ..other.clone() };
+        }
+        Cost { delta, ..Cost::curve(|i| self.at(i).max(other.at(i))) }
+    }
+
+    /// The same with its Gaussian part in the curve.
+    #[must_use]
+    pub fn in_the_curve(&self) -> Cost {
+        Cost { delta: self.delta, ..Cost::curve(|i| self.at(i)) }
+    }
+
+    /// So much at each order of the grid, in billionths.
+    fn curve(at: impl Fn(usize) -> u64) -> Cost {
+        let mut order = 0..;
+        let rdp = [0; ORDERS.len()].map(|_: u64| at(order.next().unwrap_or(ORDERS.len())));
+        Cost { rdp: Curve::from_nano(rdp), ..Cost::default() }
+    }
+
+    /// Whether it is at least as much in each of its parts.
+    pub fn covers(&self, other: &Cost) -> bool {
+        self.rho >= other.rho && other.rdp.within(&self.rdp) && self.delta >= other.delta
+    }
+
     /// Whether it is nothing.
     pub fn is_zero(&self) -> bool {
         *self == Cost::default()
@@ -152,6 +193,18 @@ mod tests {
             let e = Cost::gaussian(Rho::from_nano(nano)).epsilon(Delta(1e-6)).0;
             assert!((e - epsilon).abs() < 0.011, "{e} against {epsilon}");
         }
+    }
+
+    #[test]
+    fn the_larger_of_two_is_at_no_order_below_either() {
+        let (a, b) = (Cost::gaussian(Rho::from_nano(9_000_000)), Cost::laplace(3.0));
+        let both = a.larger(&b);
+        assert!((0..ORDERS.len()).all(|i| both.at(i) == a.at(i).max(b.at(i))));
+        assert!((0..ORDERS.len()).any(|i| a.at(i) > b.at(i)) && (0..ORDERS.len()).any(|i| a.at(i) < b.at(i)));
+        assert_eq!(a.larger(&Cost::gaussian(Rho::from_nano(5))), a);
+        let more = a.plus(&b);
+        assert_eq!((a.larger(&more), more.larger(&b)), (more.clone(), more));
+        assert_eq!(b.times(3), b.plus(&b).plus(&b));
     }
 
     #[test]

@@ -119,7 +119,8 @@ pub struct Spent {
     pub old: bool,
 }
 
-/// A permission to spend once. It can't be copied, and only [`PrivacyFilter::admit`] and [`Prepaid::charge`] make one.
+/// A permission to spend once. It can't be copied, and only [`PrivacyFilter::admit`], [`Prepaid::charge`] and [`crate::sampled::FixedPlan`] make
+/// one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Charge {
     cost: Cost,
@@ -178,6 +179,11 @@ impl Prepaid {
 }
 
 impl Charge {
+    /// Of nothing, for noise that was paid for before.
+    pub(crate) fn of_paid(noise: Rho, blocks: Vec<Block>) -> Charge {
+        Charge { cost: Cost::default(), noise, blocks, series: None }
+    }
+
     /// How much.
     pub fn cost(&self) -> &Cost {
         &self.cost
@@ -260,10 +266,16 @@ impl PrivacyFilter {
     /// # Errors
     /// The first cap that does not.
     pub fn admit(&self, cost: Cost, blocks: &[(Block, Spent)]) -> Result<Charge, Refusal> {
+        let noise = cost.rho;
+        self.admit_with(cost, noise, blocks)
+    }
+
+    /// A charge for noise that costs something else than its ρ. Whether it does is for the caller to prove.
+    pub(crate) fn admit_with(&self, cost: Cost, noise: Rho, blocks: &[(Block, Spent)]) -> Result<Charge, Refusal> {
         for (block, spent) in blocks {
             self.holds(&cost, *block, spent)?;
         }
-        Ok(Charge { noise: cost.rho, cost, blocks: blocks.iter().map(|(b, _)| *b).collect(), series: None })
+        Ok(Charge { noise, cost, blocks: blocks.iter().map(|(b, _)| *b).collect(), series: None })
     }
 }
 

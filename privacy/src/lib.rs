@@ -16,6 +16,7 @@
 //! * [`cost`], [`filter`], [`accounting`]: what is spent, what may be, what it means.
 //! * [`mechanism`], [`discrete_gaussian`], [`discrete_laplace`], [`stability`], [`presence`], [`sampler`]: the noise.
 //! * [`continual`]: noise of a series of windows that takes part of itself back.
+//! * [`sampled`]: rounds on samples of the patients, paid for at once.
 //! * [`distributed`], [`secagg`]: noise in shares, and sums that show no site's part.
 //! * [`audit`]: what an attack that worked proves about ε.
 //! * [`manual`]: how such systems fail, and what prevents it here.
@@ -34,6 +35,7 @@ pub mod filter;
 pub mod manual;
 pub mod mechanism;
 pub mod presence;
+pub mod sampled;
 pub mod sampler;
 pub mod secagg;
 pub mod sensitive;
@@ -49,4 +51,5 @@ pub use discrete_laplace::DiscreteLaplace;
 pub use filter::{Block, Cap, Caps, Charge, Prepaid, PrivacyFilter, Refusal, Spent};
 pub use mechanism::{Mechanism, MechanismError, MechanismName, Part, ReleasedPart, Scale, Share};
 pub use presence::Presence;
+pub use sampled::FixedPlan;
 pub use sensitive::{Released, Sensitive};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::estimate::{Estimate, Reporting};
 use crate::lanes::{Layout, MergedRelease, Sensitivity};
 use crate::statistic::Statistic;
+use crate::toll::Toll;
 use crate::walk::Walk;
 
 /// One statistic of a round.
@@ -23,6 +24,8 @@ pub struct PartWork {
     pub weight: f64,
     /// Where a site takes steps by itself: then it is the round's first part, the only one of its kind, and its statistic that of the first step.
     pub walk: Option<Box<dyn Walk>>,
+    /// Where it is over a sample: with which probability each patient is in it. A site draws who is, and tells nobody.
+    pub rate: Option<f64>,
 }
 
 impl PartWork {
@@ -97,6 +100,11 @@ pub trait Program: Send {
     fn rounds(&self) -> u32;
     /// A round's weight in the analysis' charge.
     fn weight(&self, round: u32) -> f64;
+    /// Of an analysis that is paid for at once: what each of a round's parts is over, in the order of [`Program::work`]. Of any other nothing.
+    fn tolls(&self, round: u32) -> Vec<Toll> {
+        let _ = round;
+        Vec::new()
+    }
     /// The parameters of the first round.
     fn first(&self) -> Vec<f64>;
     /// What a round asks of a site.
@@ -240,6 +248,7 @@ impl Program for OneShot {
                 columns: p.columns.clone(),
                 weight: p.weight,
                 walk: None,
+                rate: None,
             })
             .collect())
     }

@@ -131,7 +131,14 @@ impl Program for TopCodes {
     }
     fn work(&self, round: u32, parameters: &[f64]) -> Result<Vec<PartWork>, ProgramError> {
         let statistic = Box::new(self.counted(round, parameters)?);
-        Ok(vec![PartWork { name: format!("top_codes:{round}"), statistic, columns: vec![0], weight: 1.0, walk: None }])
+        Ok(vec![PartWork {
+            name: format!("top_codes:{round}"),
+            statistic,
+            columns: vec![0],
+            weight: 1.0,
+            walk: None,
+            rate: None,
+        }])
     }
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
         let counted = self.counted(round, parameters)?;

@@ -424,6 +424,7 @@ impl Program for ByHospital {
             columns: self.glm.columns.clone(),
             weight,
             walk: None,
+            rate: None,
         };
         if round < self.glm.steps {
             Ok(vec![

@@ -123,6 +123,7 @@ impl Program for LinearByHospital {
             columns: self.columns.clone(),
             weight: 1.0,
             walk: None,
+            rate: None,
         }])
     }
     /// A sum that can't be taken apart is of one hospital.

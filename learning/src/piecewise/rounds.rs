@@ -127,6 +127,7 @@ impl Program for PiecewiseExponential {
             columns: self.columns.clone(),
             weight,
             walk: None,
+            rate: None,
         };
         let (model, theta) = (self.model.clone(), parameters.to_vec());
         match round {

@@ -3,6 +3,7 @@
 //! * `start`: where parameters begin; `network`: linear models and perceptrons; `loss`: what they are fitted to.
 //! * `prepare`: how features become inputs.
 //! * `gradient`: the statistic of a round; `complete`: the number of patients, where it is not public.
+//! * `clip`: a clip that follows how long gradients are.
 //! * `schedule`, `optimiser`: how long a step is, and where it goes.
 //! * `robust`: how hospitals' ways are merged where one may be wrong.
 //! * `local`: steps that each hospital takes by itself within a round; `hospitals`: what the coordinator knows of each then.
@@ -14,8 +15,12 @@
 //! mechanism and costs its ρ like any other. Without noise it is gradient descent on all patients together, to the last bit, whatever the
 //! number of sites: lanes are integers.
 //!
+//! Where there is a sampling rate, each patient is in each step by a coin, and all rounds are paid for at once. The sum is divided by how many are expected,
+//! never by how many came: the mean is unbiased, without noise as well, and nobody learns who was in it.
+//!
 //! Features are scaled by their public bounds alone, so that no moments have to be paid for and one patient moves no other's row.
 
+mod clip;
 mod complete;
 pub mod evaluate;
 pub mod gradient;
@@ -32,8 +37,8 @@ pub mod stopping;
 mod told;
 
 use summaries::{
-    Curve, Estimate, MergedRelease, MergedRound, OfSite, PartWork, Program, ProgramError, Reporting, Row, Statistic,
-    Step, Walk,
+    Curve, Estimate, MergedRelease, MergedRound, OfSite, PartWork, Population, Program, ProgramError, Reporting, Row,
+    Statistic, Step, Toll, Walk,
 };
 
 pub use complete::Complete;
@@ -75,6 +80,10 @@ pub struct Setting {
     pub schedule: Schedule,
     /// Where they go.
     pub optimiser: Optimiser,
+    /// Where patients are sampled: with which probability each is in a step.
+    pub sampling: Option<f64>,
+    /// Where the clip follows how long gradients are: the share of them that is not to be cut.
+    pub clip_quantile: Option<f64>,
     /// Whether the model is the mean of the last half of the rounds' parameters.
     pub average: bool,
     /// Half of it times the sum of squared weights, biases left out, is taken from the log-likelihood.
@@ -132,7 +141,12 @@ impl Training {
             Merging::Trimmed(share) => (0.0..0.5).contains(&share),
             _ => true,
         };
+        let apart = setting.apart().is_some();
+        let sampled = setting.sampling.is_none_or(|q| q > 0.0 && q <= 1.0 && !apart);
+        let follows = |q: f64| q > 0.0 && q < 1.0 && clip::is_clip(setting.clip) && !apart;
         let fits = fits
+            && sampled
+            && setting.clip_quantile.is_none_or(follows)
             && setting.stopping.is_none_or(|_| model.validates())
             && trims
             && setting.bound.is_none_or(|b| b > 0.0 && b.is_finite());
@@ -161,15 +175,30 @@ impl Training {
         u32::from(self.setting.patients.is_none() || self.setting.apart().is_some())
     }
 
-    /// θ of a round's parameters; behind it there may be what hospitals need to know that take steps of their own.
+    /// θ of a round's parameters; behind it there may be what hospitals need to know that take steps of their own, or the round's clip.
     fn parameters<'a>(&self, given: &'a [f64]) -> Result<&'a [f64], ProgramError> {
         let needed = self.model.network().parameters();
-        let long = match &self.setting.local {
-            Some(local) => Hospitals::fits(local, needed, given.len()),
-            None => given.len() == needed,
+        let long = match (&self.setting.local, self.setting.clip_quantile) {
+            (Some(local), _) => Hospitals::fits(local, needed, given.len()),
+            (None, Some(_)) => given.len() == needed + 1 && given.last().is_some_and(|c| clip::is_clip(*c)),
+            (None, None) => given.len() == needed,
         };
         let theta = given.get(..needed).filter(|_| long && given.iter().all(|p| p.is_finite()));
         theta.ok_or(ProgramError::Parameters { given: given.len(), needed })
+    }
+
+    /// The clip of a round's parameters.
+    fn clip(&self, given: &[f64]) -> f64 {
+        match self.setting.clip_quantile {
+            Some(_) => given.last().copied().unwrap_or(self.setting.clip),
+            None => self.setting.clip,
+        }
+    }
+
+    /// A round's parameters with its clip, where that is none of the plan's.
+    fn with_clip(&self, mut theta: Vec<f64>, clip: f64) -> Vec<f64> {
+        theta.extend(self.setting.clip_quantile.map(|_| clip));
+        theta
     }
 
     /// The way of the hospital that works here.
@@ -190,14 +219,14 @@ impl Training {
         made.ok_or(ProgramError::Parameters { given, needed })
     }
 
-    fn gradient(&self, theta: &[f64]) -> Result<ClippedGradient, ProgramError> {
+    fn gradient(&self, theta: &[f64], clip: f64) -> Result<ClippedGradient, ProgramError> {
         let (given, needed) = (theta.len(), self.model.network().parameters());
-        let made = ClippedGradient::new(self.model.clone(), theta.to_vec(), self.setting.clip);
+        let made = ClippedGradient::new(self.model.clone(), theta.to_vec(), clip);
         made.ok_or(ProgramError::Parameters { given, needed })
     }
 
     /// What comes after a round that led to parameters: in front of steps that hospitals take by themselves, what each needs to know.
-    fn go_on(&mut self, round: u32, theta: &[f64]) -> Step {
+    fn go_on(&mut self, round: u32, theta: &[f64], clip: f64) -> Step {
         let enough = self.is_enough();
         let round = if enough { self.before() + self.setting.rounds - 1 } else { round };
         let taken = (round + 1).saturating_sub(self.before());
@@ -212,13 +241,14 @@ impl Training {
             Some(local) => self.hospitals.parameters(local, theta, local.schedule.rate(taken, self.setting.rounds)),
             None => theta.to_vec(),
         };
-        Step::Continue { round: round + 1, parameters }
+        Step::Continue { round: round + 1, parameters: self.with_clip(parameters, clip) }
     }
 
     /// Moves parameters along the mean of the hospitals' ways.
     fn along(&mut self, step: u32, theta: &mut [f64], sites: &[OfSite]) -> Result<(), ProgramError> {
         let Some(local) = self.setting.apart() else { return Err(ProgramError::Merged) };
-        let (sum, site_rate) = (self.gradient(theta)?, local.schedule.rate(step, self.setting.rounds));
+        let (sum, site_rate) =
+            (self.gradient(theta, self.setting.clip)?, local.schedule.rate(step, self.setting.rounds));
         let mut ways = Vec::with_capacity(sites.len());
         for s in sites {
             let [own, ..] = s.round.parts.as_slice() else { return Err(ProgramError::Merged) };
@@ -267,18 +297,25 @@ impl Training {
         }
     }
 
-    /// Moves parameters by a round's sum.
-    fn step(&mut self, step: u32, theta: &mut [f64], merged: &MergedRelease) -> Result<(), ProgramError> {
-        let sum = self.gradient(theta)?.read(merged);
-        let n = self.patients[0].max(1.0);
+    /// Moves parameters by a round's sum. Returns the clip of the next.
+    fn step(
+        &mut self,
+        step: u32,
+        (theta, clip): (&mut [f64], f64),
+        merged: &MergedRelease,
+    ) -> Result<f64, ProgramError> {
+        let sum = self.gradient(theta, clip)?.read(merged);
+        let all = self.patients[0].max(1.0);
+        // As many as are expected to be in it: how many were is in nobody's account.
+        let n = all * self.setting.sampling.unwrap_or(1.0);
         let mut mean: Vec<f64> = sum.gradient.iter().map(|g| g / n).collect();
         let rate = self.setting.schedule.rate(step, self.setting.rounds);
-        self.penalise(&mut mean, theta, (rate, n));
+        self.penalise(&mut mean, theta, (rate, all));
         self.setting.optimiser.step(&mut self.memory, theta, &mean, rate);
         let [gradient, loss, cut] = sum.noise.map(|sd| sd / n);
         self.noise = gradient;
         self.moved(step, theta, ([sum.loss / n, sum.cut / n], [loss, cut]));
-        Ok(())
+        Ok(self.setting.clip_quantile.map_or(clip, |quantile| clip::next(clip, sum.cut / n, quantile)))
     }
 
     /// When a step's round looks at the loss of those who validate.
@@ -423,8 +460,22 @@ impl Program for Training {
         }
     }
 
+    fn tolls(&self, round: u32) -> Vec<Toll> {
+        let Some(rate) = self.setting.sampling else { return Vec::new() };
+        let all = |of, weight| Toll { of, weight, rate: 1.0, step: false };
+        match round.checked_sub(self.before()) {
+            None => vec![all(Population::Trained, 1.0)],
+            Some(step) if step < self.setting.rounds => {
+                let own = |of, weight| Toll { of, weight, rate, step: true };
+                let look = self.looks(step).then(|| own(Population::Validating, LOOKING));
+                std::iter::once(own(Population::Trained, 1.0)).chain(look).collect()
+            }
+            Some(_) => evaluate::weights(self.model.loss()).into_iter().map(|w| all(Population::Tested, w)).collect(),
+        }
+    }
+
     fn first(&self) -> Vec<f64> {
-        start::start(self.model.network(), self.setting.seed)
+        self.with_clip(start::start(self.model.network(), self.setting.seed), self.setting.clip)
     }
 
     fn resumes(&self) -> bool {
@@ -492,7 +543,7 @@ impl Program for Training {
         let statistic: Box<dyn Statistic> = if round < self.before() {
             Box::new(Complete(self.model.clone()))
         } else {
-            Box::new(self.gradient(theta)?)
+            Box::new(self.gradient(theta, self.clip(parameters))?)
         };
         let mut looks = Vec::new();
         if round.checked_sub(self.before()).is_some_and(|step| self.looks(step)) {
@@ -502,6 +553,7 @@ impl Program for Training {
                 columns: self.columns.clone(),
                 weight: LOOKING,
                 walk: None,
+                rate: self.setting.sampling,
             });
         }
         let walk: Option<Box<dyn Walk>> = match (&self.setting.local, round.checked_sub(self.before())) {
@@ -509,7 +561,8 @@ impl Program for Training {
             _ => None,
         };
         let name = if walk.is_some() { "local_steps" } else { statistic.name() }.to_owned();
-        let step = PartWork { name, statistic, columns: self.columns.clone(), weight: 1.0, walk };
+        let rate = self.setting.sampling.filter(|_| round >= self.before());
+        let step = PartWork { name, statistic, columns: self.columns.clone(), weight: 1.0, walk, rate };
         Ok(std::iter::once(step).chain(looks).collect())
     }
 
@@ -530,7 +583,7 @@ impl Program for Training {
         if release.lanes.len() != lanes {
             return Err(ProgramError::Merged);
         }
-        let mut theta = theta.to_vec();
+        let (mut theta, mut clip) = (theta.to_vec(), self.clip(parameters));
         if let Some(step) = round.checked_sub(self.before()) {
             self.looked(step, &theta, &merged.parts)?;
         }
@@ -538,9 +591,9 @@ impl Program for Training {
             None => self.patients = counted(release),
             // The ways of hospitals are told apart.
             Some(_) if self.apart() => return Err(ProgramError::Merged),
-            Some(step) => self.step(step, &mut theta, release)?,
+            Some(step) => clip = self.step(step, (&mut theta, clip), release)?,
         }
-        Ok(self.go_on(round, &theta))
+        Ok(self.go_on(round, &theta, clip))
     }
 
     fn next_apart(
@@ -560,7 +613,7 @@ impl Program for Training {
             Some(step) if step < self.setting.rounds => {
                 self.looked(step, &theta, &merged.parts)?;
                 self.along(step, &mut theta, sites)?;
-                Ok(self.go_on(round, &theta))
+                Ok(self.go_on(round, &theta, self.setting.clip))
             }
             Some(_) => self.next(round, parameters, merged),
         }

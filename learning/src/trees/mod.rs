@@ -238,7 +238,7 @@ impl Program for Boosting {
             _ => Box::new(self.histogram(&trees)?),
         };
         let name = statistic.name().to_owned();
-        Ok(vec![PartWork { name, statistic, columns: self.columns.clone(), weight: 1.0, walk: None }])
+        Ok(vec![PartWork { name, statistic, columns: self.columns.clone(), weight: 1.0, walk: None, rate: None }])
     }
 
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {

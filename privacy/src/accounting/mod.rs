@@ -12,7 +12,7 @@ mod normal;
 pub mod orders;
 pub mod pld;
 pub mod rdp;
-mod sampled_rdp;
+pub(crate) mod sampled_rdp;
 pub mod search;
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ pub const LEAST_DELTA: f64 = 1e-12;
 /// How much smaller a δ is taken than it was asked for, where the exact curve of the Gaussian stands for discrete Gaussians on a
 /// grid of at least [`LEAST_GRID_SIGMA`](crate::mechanism::LEAST_GRID_SIGMA) steps a σ: their δ lies within a thousandth of the
 /// curve's (tested against the exact sum over the lattice), and this is ten times that.
-const LATTICE_MARGIN: f64 = 0.99;
+pub(crate) const LATTICE_MARGIN: f64 = 0.99;
 
 /// The ε that Gaussian noise of a total ρ gives at δ: the exact curve of one Gaussian of μ = √(2ρ) (Balle and Wang 2018, theorem
 /// 8). Gaussian mechanisms compose into one, adaptively, with the squares of μ adding up (Dong, Roth, Su 2022, corollary 3.3).

@@ -25,6 +25,23 @@ pub(crate) fn ln_moment(sigma: f64, rate: f64, alpha: f64) -> f64 {
     chord.min(two_series(sigma, rate, alpha))
 }
 
+/// The divergence of order α > 1, from moments at whole orders alone: they are the same on a lattice (see [`crate::sampled`]). Between them the
+/// logarithm of the moment is below its chord. Never above that without sampling; infinite where σ or q are out of range.
+pub(crate) fn at_whole_orders(sigma: f64, rate: f64, alpha: f64) -> f64 {
+    if !(sigma > 0.0 && sigma.is_finite() && rate > 0.0 && rate < 1.0 && alpha > 1.0 && alpha.is_finite()) {
+        return f64::INFINITY;
+    }
+    let (below, over) = (alpha.floor(), alpha.ceil());
+    let share = alpha - below;
+    let chord = match share > 0.0 {
+        true => (1.0 - share) * at_integer(sigma, rate, below) + share * at_integer(sigma, rate, over),
+        false => at_integer(sigma, rate, alpha),
+    };
+    // The order 1 has the moment 1.
+    let (sampled, whole) = (chord / (alpha - 1.0), alpha / (2.0 * sigma * sigma));
+    if sampled < whole { sampled } else { whole }
+}
+
 /// Section 3.3, whole α: A_α = Σ C(α,k) (1−q)^{α−k} q^k e^{(k²−k)/2σ²}. The binomial weights sum to 1, so A_α − 1 is
 /// the same sum with e^x − 1 in the place of e^x: its terms from k = 2 are positive, and a small A_α − 1 keeps its
 /// digits.

@@ -53,6 +53,7 @@
 //! # What no test here holds off
 //!
 //! * 6: two sets of survivors that are sent to one site at once; see the known faults in `docs/threat-model.md`.
-//! * 9: there are no sampled rounds; whoever adds them owes the test of independent inclusion that the mistake describes.
+//! * 9: `sampled` has the only charges that sampling makes smaller, with their proof; `site-agent`'s `agent::sample` draws, and its test looks at
+//!   independent inclusion; a gate of the whole looks at what a round tells of one patient.
 //! * 12: time, and whether there is an answer at all, depend on rows. The threat model names both as remainders.
 //! * 13: there are no tests and p-values; whoever adds them owes their type I error.

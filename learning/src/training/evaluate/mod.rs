@@ -79,6 +79,14 @@ impl Foretells for At {
 /// The mean loss' share of the round's charge; the rest is for the tables, where there is one.
 const LOSS_SHARE: f64 = 0.3;
 
+/// The weights of an evaluation's parts.
+pub(crate) fn weights(loss: Loss) -> Vec<f64> {
+    match loss {
+        Loss::Logistic | Loss::Softmax(_) | Loss::Hazards { .. } => vec![LOSS_SHARE, 1.0 - LOSS_SHARE],
+        Loss::Squared { .. } | Loss::Poisson { .. } => vec![1.0],
+    }
+}
+
 /// The evaluation of a model.
 pub(crate) struct Evaluation<'a> {
     pub(crate) of: Arc<dyn Foretells>,
@@ -103,7 +111,7 @@ impl Evaluation<'_> {
     pub(crate) fn work(&self, columns: &[usize]) -> Vec<PartWork> {
         let part = |(statistic, weight): (Box<dyn Statistic>, f64)| {
             let name = statistic.name().to_owned();
-            PartWork { name, statistic, columns: columns.to_vec(), weight, walk: None }
+            PartWork { name, statistic, columns: columns.to_vec(), weight, walk: None, rate: None }
         };
         self.statistics().into_iter().map(part).collect()
     }
