@@ -20,7 +20,8 @@ pub enum Kind {
     QualityCheck,
     /// The bytes of an earlier release, sent once more for an equal question. It costs nothing.
     Reuse,
-    /// What all releases of a continuous study cost at once, before the first of them. The releases themselves cost nothing.
+    /// What all releases of a continuous study, or of a training that samples patients, cost at once, before the first of them. The releases
+    /// themselves cost nothing.
     Prepaid,
 }
 

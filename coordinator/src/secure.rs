@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use certs::head::{hex, unhex};
+use privacy::Rho;
 use privacy::secagg::aggregator::{add, unmask};
 use privacy::secagg::{
     Advertisement, Consent, Identity, Instance, Keys, Reveal, RevealedShare, SealedShare, SecaggError, Secret, Shared,
@@ -213,9 +214,11 @@ impl SecureRound {
 
     /// Adds a masked input. A site is added once.
     ///
+    /// `charged` is what the plan has the round charged: nothing, where all rounds were paid for at once.
+    ///
     /// # Errors
     /// It is of another phase or attempt, or does not fit the terms.
-    pub fn take_masked(&mut self, site: &SiteId, release: &Release) -> Result<(), Misfit> {
+    pub fn take_masked(&mut self, site: &SiteId, release: &Release, charged: Rho) -> Result<(), Misfit> {
         let place = self.place(site)?;
         let m = &release.manifest;
         let secure = m.secure.ok_or_else(|| misfit("release is not masked"))?;
@@ -227,7 +230,7 @@ impl SecureRound {
             && m.attempt == self.terms.attempt
             && m.plan_hash == self.terms.plan_hash
             && m.parameters_hash == self.terms.parameters_hash
-            && m.rho_nano == self.terms.rho_nano
+            && m.rho_nano == charged.nano()
             && m.mechanism == self.terms.mechanism
             && m.reused.is_none();
         if self.step != 2 || !self.shares.contains_key(&place) {

@@ -2,9 +2,11 @@
 
 mod correlated;
 mod decide;
+mod groups;
 mod live;
 mod participation;
 mod ready;
+pub mod sample;
 mod secure_round;
 
 use std::collections::BTreeMap;
@@ -32,7 +34,7 @@ use crate::policy::{self, Objection};
 use crate::releases::{LAST_ATTEMPT, Noised, Order, ReleaseError, Releases, Sealed, State};
 use crate::secure::{Attempt, SecureRounds};
 use crate::studies::{Decision, Record, Studies};
-pub use ready::{Ready, accumulate};
+pub use ready::{Ready, accumulate, sampled};
 pub use secure_round::{OTHER_LINKAGE_KEY, SecureAnswer};
 
 /// What stopped the agent from starting or from doing what it was told.
@@ -372,6 +374,7 @@ impl Agent {
         }
         self.secure.forget(study)?;
         correlated::forget(&self.store, study)?;
+        groups::forget(&self.store, study)?;
         self.engine.forget();
         Ok(())
     }
@@ -426,7 +429,7 @@ impl Agent {
             .and_then(|r| r.get(round.round as usize))
             .copied()
             .ok_or_else(|| no("not_in_plan", format!("the plan has no round {round}")))?;
-        let whole = policy::whole_cost(&self.config, plan);
+        let whole = policy::whole_cost(&self.config, plan)?;
         let every = self.config.budget.blocks(ledger::year(now), plan.study.privacy.entered);
         let grows = plan.study.stream.is_some();
         let blocks = self.releases.blocks(&self.ledger, &round.study, &whole, &every, grows, now);
@@ -446,10 +449,12 @@ impl Agent {
         };
         let parameters_hash = parameters_hash(&order.parameters);
         let prepaid = study::budget::prepaid(&plan.study);
-        Ok((
-            prepared,
-            Order { round, attempt, plan_hash, parameters_hash, rho, blocks, reruns, question: None, prepaid },
-        ))
+        let sampling = study::budget::sampled(&plan.study).map_err(|e| no("plan_invalid", e))?;
+        let planned = sampling.analyses().get(&(round.analysis as usize)).map(|own| own.plan().clone());
+        let question = None;
+        let order =
+            Order { round, attempt, plan_hash, parameters_hash, rho, blocks, reruns, question, prepaid, planned };
+        Ok((prepared, order))
     }
 
     /// Whether the site takes part in a study, as it stands now.
@@ -535,13 +540,17 @@ impl Agent {
         // From here to the seal, so that no two windows count a patient as the last one that fits.
         let _counting = self.counting.lock().await;
         let admitted = self.participants(plan, &order, persons.as_deref())?;
-        if let Some(admitted) = &admitted {
-            batch = Arc::new(batch.rows(&admitted.rows));
+        let grouped = self.of_own_group(&order, persons.as_deref())?;
+        let rows = admitted.as_ref().map(|a| &a.rows).or(grouped.as_ref().map(|g| &g.rows));
+        if let Some(rows) = rows {
+            batch = Arc::new(batch.rows(rows));
         }
         let names: Vec<String> = work.iter().map(|w| w.name.clone()).collect();
-        let ready = Ready::new(work, &batch).map_err(|e| Objection::new("statistic_failed", e))?;
+        // A sample takes as long as it is large: that is within the steps of time after which a release is handed on.
+        let begun = std::time::Instant::now();
+        let (ready, is_sampled) = sample::ready(self.entropy.as_ref(), &order, work, &batch)?;
         let (lanes, threads) = (ready.lanes(), self.config.limits.threads);
-        let drawn = std::time::Instant::now();
+        let drawn = if is_sampled { begun } else { std::time::Instant::now() };
         let sealed = {
             // Asked once more, since the query took its time.
             let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
@@ -560,6 +569,9 @@ impl Agent {
                 }
                 if let Some(admitted) = &admitted {
                     admitted.enter(t);
+                }
+                if let Some(grouped) = &grouped {
+                    grouped.enter(t);
                 }
                 if let Some(window) = window.borrow().as_ref() {
                     window.enter(t);
@@ -628,6 +640,7 @@ impl Agent {
             ReleaseError::Budget(b) => Objection::new("budget_spent", b.to_string()),
             ReleaseError::Answered { .. } => Objection::new("already_answered", e.to_string()),
             ReleaseError::Lost(_) => Objection::new("release_lost", e.to_string()),
+            ReleaseError::NotPrepaid(_) => Objection::new("not_prepaid", e.to_string()),
             ReleaseError::Reruns { .. } => Objection::new("reruns_spent", e.to_string()),
             ReleaseError::Secagg(e) => Objection::from(*e),
             ReleaseError::Ledger(LedgerError::Behind { .. }) => {

@@ -106,14 +106,23 @@ pub fn gate_epsilon(plan: &Plan) -> f64 {
 }
 
 /// What a whole study may cost a block here: its ρ, a count a cohort where cohorts are checked, and its data-quality gate.
-pub fn whole_cost(config: &Config, plan: &Plan) -> Cost {
-    let mut whole = Cost::gaussian(study::budget::total(plan));
+///
+/// # Errors
+/// The plan's budget can't be divided.
+pub fn whole_cost(config: &Config, plan: &Plan) -> Result<Cost, Objection> {
+    let mut whole = study::budget::whole_cost(plan).map_err(|e| Objection::new("plan_invalid", e))?;
     let gate = gate_epsilon(plan);
     if gate > 0.0 {
         whole = whole.plus(&Cost::pure(gate));
     }
     let epsilon = cohort_epsilon(config, plan);
-    (0..cohorts(plan)).fold(whole, |sum, _| if epsilon > 0.0 { sum.plus(&Cost::pure(epsilon)) } else { sum })
+    let add = |sum: Cost, _| if epsilon > 0.0 { sum.plus(&Cost::pure(epsilon)) } else { sum };
+    Ok((0..cohorts(plan)).fold(whole, add))
+}
+
+/// What a study means at a δ of 1e-6, whatever its own.
+fn at_fixed_delta(plan: &Plan) -> Result<Epsilon, Objection> {
+    study::budget::epsilon(plan, Delta(1e-6)).map_err(|e| Objection::new("plan_invalid", e))
 }
 
 /// Checks a plan against the site's disclosure settings and budget caps. The settings are the least that a study must keep to;
@@ -170,12 +179,12 @@ pub fn allowed(config: &Config, plan: &Plan, analyst: &str, signer_key: Option<&
     }
     let delta = Delta(s.privacy.delta);
     // As it is written, and at a fixed δ, so that a study can't look small by a large δ of its own.
-    let asked = s.privacy.epsilon.max(accounting::epsilon(study::budget::total(plan), Delta(1e-6)).0);
+    let asked = s.privacy.epsilon.max(at_fixed_delta(plan)?.0);
     if let Some(most) = d.max_epsilon.filter(|most| asked > *most * (1.0 + 1e-9)) {
         let reason = format!("the study asks for ε = {asked:.2}, the site allows {most:.2}");
         return Err(Objection::new("epsilon_above_cap", reason));
     }
-    let (whole, cap) = (whole_cost(config, plan), config.budget.caps().study);
+    let (whole, cap) = (whole_cost(config, plan)?, config.budget.caps().study);
     if !cap.holds(&whole) {
         let reason = format!(
             "the study costs {whole} (ε = {:.2}), the site allows a study ρ = {} (ε = {:.2}) at δ = {}",
@@ -204,7 +213,7 @@ pub fn approves(config: &Config, plan: &Plan, analyst: &str) -> bool {
     let rules = &config.approval;
     let any = |list: &[String], word: &str| list.is_empty() || list.iter().any(|l| l == word);
     // The ε of the study's ρ at a fixed δ, so that a study can't look small by a large δ of its own.
-    let own = accounting::epsilon(study::budget::total(plan), Delta(1e-6));
+    let Ok(own) = at_fixed_delta(plan) else { return false };
     let own = Epsilon(own.0 + gate_epsilon(plan));
     rules.mode == ApprovalMode::Auto
         && rules.max_epsilon.is_none_or(|most| own <= Epsilon(most))

@@ -6,7 +6,7 @@ use proto::StudyId;
 use serde::Serialize;
 use study::schedule::Schedule;
 
-use crate::agent::{Agent, AgentError, Ready};
+use crate::agent::{Agent, AgentError};
 
 /// Values of a vector that are shown; a longer one is cut.
 const SHOWN: usize = 64;
@@ -87,9 +87,9 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
     let (plan, hash) = agent.plan(study)?;
     let now = agent.clock.now();
     let every = agent.config.budget.blocks(crate::ledger::year(now), plan.study.privacy.entered);
-    let whole = crate::policy::whole_cost(&agent.config, &plan);
-    let blocks = agent.releases.blocks(&agent.ledger, study, &whole, &every, false, now)?;
     let invalid = |e: String| AgentError::Engine(crate::engine::EngineError::Plan(e));
+    let whole = crate::policy::whole_cost(&agent.config, &plan).map_err(|e| invalid(e.reason))?;
+    let blocks = agent.releases.blocks(&agent.ledger, study, &whole, &every, false, now)?;
     let allocation = study::budget::allocate(&plan).map_err(invalid)?;
     // Of a continuous study the example is its first window.
     let windowed =
@@ -132,7 +132,7 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
             .collect();
         let (patients, _) =
             agent.engine.patients(&agent.config, &agent.lake, &windowed, hash, i as u32, &blocks).await?;
-        let ready = Ready::new(work, &patients.batch).map_err(invalid)?;
+        let ready = crate::agent::sample::example(agent.entropy.as_ref(), work, &patients.batch).map_err(invalid)?;
         // A charge against nothing: it is minted for this example and never entered in the ledger.
         let free = PrivacyFilter::new(Caps::flat(first)).admit(Cost::gaussian(first), &[(0, Spent::default())]);
         let charge = free.map_err(|e| AgentError::Release(e.into()))?;
@@ -160,7 +160,7 @@ pub async fn preview(agent: &Agent, study: &StudyId) -> Result<Preview, AgentErr
         analyses.push(AnalysisPreview {
             analysis: analysis.label(),
             rounds: rounds.len() as u32,
-            rho: study::budget::cost_of(&plan.study, rounds),
+            rho: study::budget::cost_of(&plan.study, i, rounds),
             parts,
             query: query::analysis(&plan.study, windowed.analysis.get(i).unwrap_or(analysis), agent.config.id.as_str())
                 .map_err(invalid)?

@@ -13,13 +13,15 @@
 mod decision;
 mod prepaid;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use decision::{Decide, Verdict};
 
 use platform::store::SharedStore;
 use platform::{Durability, Micros, StoreError, Transaction};
-use privacy::{Block, Caps, Charge, Cost, MechanismName, Prepaid, PrivacyFilter, Released, ReleasedPart, Rho, Scale};
+use privacy::{
+    Block, Caps, Charge, Cost, FixedPlan, MechanismName, Prepaid, PrivacyFilter, Released, ReleasedPart, Rho, Scale,
+};
 use proto::{Hash, Manifest, PartManifest, RoundId, SecureManifest, SiteId, StudyId};
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +58,7 @@ pub struct Record {
 pub const LAST_ATTEMPT: u32 = 9_999;
 
 /// What a round asks for, as the site derived it from the plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Order {
     /// The round.
     pub round: RoundId,
@@ -74,8 +76,10 @@ pub struct Order {
     pub reruns: u32,
     /// The question in canonical form with the version of the data, where it may be answered from an earlier release.
     pub question: Option<Hash>,
-    /// Where the round is one of many that are paid for at once.
+    /// Where the round is one of many that are paid for at once, of which a patient is in a few.
     pub prepaid: Option<Prepaid>,
+    /// Where all rounds of the analysis are paid for at once, since patients are sampled.
+    pub planned: Option<Arc<FixedPlan>>,
 }
 
 impl Order {
@@ -154,6 +158,9 @@ pub enum ReleaseError {
         "the round {0} was paid for here before, and its bytes were lost with an old state folder; it is not paid for twice"
     )]
     Lost(RoundId),
+    /// The round is before those that were paid for.
+    #[error("the round {0} is before those that this site has paid for at once; it is not answered")]
+    NotPrepaid(RoundId),
     /// A secure round was tried too often.
     #[error(
         "the study has burned {burned} secure rounds here, and its plan allows {allowed}; cancel it and submit a new plan"
@@ -234,9 +241,10 @@ impl Releases {
     /// The cap that does not hold it, the ledger is not in order, or the round is not to be paid for again.
     pub fn would_admit(&self, ledger: &Ledger, order: &Order, at: Micros) -> Result<(), ReleaseError> {
         Releases::once(ledger, order)?;
-        match order.prepaid {
-            Some(prepaid) => self.would_prepay(ledger, order, prepaid, at),
-            None => self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at).map(|_| ()),
+        match (order.prepaid, &order.planned) {
+            (Some(prepaid), _) => self.would_prepay(ledger, order, prepaid, at),
+            (None, Some(plan)) => self.would_pay_plan(ledger, order, plan, at),
+            (None, None) => self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at).map(|_| ()),
         }
     }
 
@@ -334,9 +342,10 @@ impl Releases {
             let kind = (Kind::Reuse, Cost::default());
             return self.enter((ledger, at), order, manifest, earlier.payload, kind, also);
         }
-        let charge = match order.prepaid {
-            Some(prepaid) => self.prepay(ledger, order, prepaid, at)?,
-            None => self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at)?,
+        let charge = match (order.prepaid, &order.planned) {
+            (Some(prepaid), _) => self.prepay(ledger, order, prepaid, at)?,
+            (None, Some(plan)) => self.pay_plan(ledger, order, plan, at)?,
+            (None, None) => self.admit(ledger, order.cost(), &order.round.study, &order.blocks, at)?,
         };
         let cost = charge.cost().clone();
         let noised = noise(charge)?;

@@ -1,8 +1,11 @@
 //! How a study's ρ is split: over analyses by their shares, over rounds by the program's weights. A function of the plan alone,
 //! so that every site charges the same without being told.
 
+mod sampled;
+
 use privacy::accounting::rho;
-use privacy::{Continual, Delta, Epsilon, Prepaid, Rho};
+use privacy::{Continual, Cost, Delta, Epsilon, Prepaid, Rho};
+pub use sampled::{Sampled, Sampling, sampled, samples};
 
 use crate::analysis::Analysis;
 use crate::compile;
@@ -66,15 +69,45 @@ pub fn apart(study: &Study) -> usize {
     if study.stream.is_some() { study.analysis.len().min(1) } else { study.analysis.len() }
 }
 
-/// What an analysis costs a patient over all its rounds.
-pub fn cost_of(study: &Study, rounds: &[Rho]) -> Rho {
-    match prepaid(study) {
-        Some(prepaid) => prepaid.cost().rho,
-        None => rounds.iter().fold(Rho::ZERO, |a, b| a.plus(*b)),
+/// An analysis' part of the study's ρ: what it costs a patient over all its rounds, but where it samples patients ([`sampled`]).
+pub fn cost_of(study: &Study, analysis: usize, rounds: &[Rho]) -> Rho {
+    match (prepaid(study), study.analysis.get(analysis)) {
+        (Some(prepaid), _) => prepaid.cost().rho,
+        (None, Some(a)) if samples(study, analysis) => of(study, a),
+        (None, _) => rounds.iter().fold(Rho::ZERO, |a, b| a.plus(*b)),
     }
 }
 
-/// For each analysis, for each planned round, the ρ of its noise. What a patient's rounds cost together is at most [`total`].
+/// What all of a study costs a patient at each site, as its ledger has it.
+///
+/// # Errors
+/// No noise keeps to what is asked.
+pub fn whole_cost(plan: &Plan) -> Result<Cost, String> {
+    let sampling = sampled(&plan.study)?;
+    if sampling.analyses().is_empty() {
+        return Ok(Cost::gaussian(total(plan)));
+    }
+    let of = |(i, a): (usize, &Analysis)| match sampling.analyses().get(&i) {
+        Some(own) => own.plan().cost_from(0),
+        None => Cost::gaussian(of(&plan.study, a)),
+    };
+    Ok(plan.study.analysis.iter().enumerate().map(of).fold(Cost::default(), |sum, cost| sum.plus(&cost)))
+}
+
+/// What all of a study means at a δ, at each site.
+///
+/// # Errors
+/// No noise keeps to what is asked, or δ is out of range.
+pub fn epsilon(plan: &Plan, delta: Delta) -> Result<Epsilon, String> {
+    let sampling = sampled(&plan.study)?;
+    if sampling.analyses().is_empty() {
+        return Ok(privacy::accounting::epsilon(total(plan), delta));
+    }
+    sampling.epsilon(delta)
+}
+
+/// For each analysis, for each planned round, the ρ of its noise. What a patient's rounds cost together is at most [`total`], but where patients are
+/// sampled: a round then costs less than its noise says.
 ///
 /// # Errors
 /// A round would get less than a billionth of ρ, or an analysis does not compile.
@@ -95,6 +128,10 @@ pub fn allocate(plan: &Plan) -> Result<Vec<Vec<Rho>>, String> {
         }
         if let Some(prepaid) = prepaid(&plan.study) {
             out.push(vec![prepaid.noise(); program.rounds() as usize]);
+            continue;
+        }
+        if let Some(own) = sampled(&plan.study)?.analyses().get(&i) {
+            out.push((0..program.rounds()).map(|r| own.plan().noise(r)).collect());
             continue;
         }
         let weights: Vec<f64> = (0..program.rounds()).map(|r| program.weight(r)).collect();

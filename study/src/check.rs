@@ -15,6 +15,7 @@ mod training;
 mod trees;
 
 pub use notes::notes;
+pub(crate) use training::LEAST_MULTIPLIER;
 
 use std::fmt;
 

@@ -8,7 +8,7 @@ use summaries::walk;
 use summaries::{Lanes, MergedRelease, MergedRound, OfSite, ProgramError, Row, Step};
 
 use privacy::mechanism::gaussian_sigma;
-use privacy::{Continual, Epsilon, Rho, accounting, distributed};
+use privacy::{Continual, Epsilon, Rho, distributed};
 
 use crate::analysis::What;
 use crate::budget;
@@ -30,6 +30,54 @@ pub struct AnalysisCost {
     pub expected: Vec<ExpectedError>,
     /// What would not be told.
     pub withheld: Vec<Withheld>,
+    /// Of a training that samples patients: what is paid for at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<SampledCost>,
+}
+
+/// What a training that samples patients costs, and what noise its steps have.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SampledCost {
+    /// With which probability a patient is in a step.
+    pub rate: f64,
+    /// How many steps.
+    pub steps: u32,
+    /// The noise of a step over how far one patient moves its sum.
+    pub noise_multiplier: f64,
+    /// What all its rounds mean at the study's δ.
+    pub epsilon: Epsilon,
+    /// Patients of all sites that are expected in a step.
+    pub expected: f64,
+    /// The noise's standard deviation of each number of the mean gradient, with local noise.
+    pub noise_local: f64,
+    /// The same under secure aggregation.
+    pub noise_secure: f64,
+}
+
+/// Of an analysis that samples patients.
+fn sampled(plan: &Plan, analysis: usize, (sites, patients): (usize, usize)) -> Result<Option<SampledCost>, String> {
+    let sampling = budget::sampled(&plan.study)?;
+    let Some(own) = sampling.analyses().get(&analysis) else { return Ok(None) };
+    let Some(What::Train(train)) = plan.study.analysis.get(analysis).map(|a| &a.what) else { return Ok(None) };
+    let held_out: f64 = train.holdout.iter().map(|h| h.test.unwrap_or(0.0) + h.validate.unwrap_or(0.0)).sum();
+    let trained = train.strategy.patients.map_or((sites * patients) as f64 * (1.0 - held_out), |n| n as f64);
+    let program = compile::program(&plan.study, analysis).map_err(|e| e.to_string())?;
+    let first = (0..program.rounds()).find(|r| program.tolls(*r).iter().any(|t| t.step));
+    let work = program.work(first.unwrap_or_default(), &program.first()).map_err(|e| e.to_string())?;
+    let step = work.first().ok_or("a step has no sum")?;
+    let expected = trained * own.rate();
+    let privacy = &plan.study.privacy;
+    let parties = distributed::parties(privacy.threshold(sites), privacy.colluders as usize);
+    let one = own.multiplier() * step.sensitivity().l2 / step.layout().scale / expected.max(1.0);
+    Ok(Some(SampledCost {
+        rate: own.rate(),
+        steps: own.steps(),
+        noise_multiplier: own.multiplier(),
+        epsilon: own.epsilon(),
+        expected,
+        noise_local: one * (sites as f64).sqrt(),
+        noise_secure: one * (sites as f64 / parties.max(1) as f64).sqrt(),
+    }))
 }
 
 /// A number that would not be told.
@@ -191,14 +239,15 @@ pub fn cost(plan: &Plan, sites: usize, patients: usize) -> Result<Cost, String> 
             rounds: rounds.len() as u32,
             rho: match plan.study.stream {
                 Some(_) => budget::of(&plan.study, analysis),
-                None => budget::cost_of(&plan.study, rounds),
+                None => budget::cost_of(&plan.study, i, rounds),
             },
             expected,
+            sampled: sampled(plan, i, (sites, patients))?,
         });
     }
     let rho = budget::total(plan);
     Ok(Cost {
-        epsilon: accounting::epsilon(rho, privacy::Delta(privacy.delta)),
+        epsilon: budget::epsilon(plan, privacy::Delta(privacy.delta))?,
         delta: privacy.delta,
         rho,
         sites,
@@ -314,7 +363,9 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
     let (mut round, mut parameters) = (0u32, program.first());
     loop {
         let mut work = program.work(round, &parameters).map_err(text)?;
-        let rho = rounds.get(round as usize).copied().unwrap_or(Rho::ZERO);
+        // A training is rehearsed with fewer steps than it has; its last round is the plan's.
+        let own = if round + 1 == program.rounds() { rounds.last() } else { rounds.get(round as usize) };
+        let rho = own.copied().unwrap_or(Rho::ZERO);
         let whole: f64 = work.iter().map(|w| w.weight).sum();
         let mut parts = Vec::with_capacity(work.len());
         for w in &mut work {
@@ -330,6 +381,7 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
                 None => {
                     let mut lanes = Lanes::zeros(w.layout().lanes);
                     w.statistic.accumulate(&own, &mut lanes).map_err(|e| e.to_string())?;
+                    let scale = scale * w.rate.unwrap_or(1.0);
                     lanes.values().iter().map(|v| (*v as f64 * scale) as i64).collect()
                 }
             };

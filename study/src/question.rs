@@ -10,7 +10,7 @@ use crate::plan::Plan;
 use crate::spec::Study;
 
 /// The hash of the question of a round: analysis, round and parameters, over the patients of some years of entry, in a version of
-/// the data. `None` where there is no such analysis.
+/// the data. `None` where there is no such analysis, or it samples patients: then no release answers another question.
 pub fn hash(
     study: &Study,
     (analysis, round, parameters): (u32, u32, Hash),
@@ -18,6 +18,10 @@ pub fn hash(
     version: u64,
 ) -> Option<Hash> {
     let a = study.analysis.get(analysis as usize)?;
+    // Who is in a sample must not be told twice, and what is paid for at once is no other study's.
+    if crate::budget::samples(study, analysis as usize) {
+        return None;
+    }
     let names = a.what.features();
     let cohort = cohort_of(study, &a.cohort)?;
     // The steps of an attrition are told in the order in which the study has them.
@@ -65,8 +69,9 @@ pub fn gate(study: &Study, entered: &[u16], version: u64) -> Option<Hash> {
 /// # Errors
 /// The plan's budget can't be divided.
 pub fn of_plan(plan: &Plan) -> Result<Vec<(Hash, Rho)>, String> {
-    // Windows are told when their time comes, from what is known then.
-    if plan.study.stream.is_some() {
+    // Windows are told when their time comes, from what is known then; a sample is drawn for its own study.
+    let sampled = (0..plan.study.analysis.len()).any(|i| crate::budget::samples(&plan.study, i));
+    if plan.study.stream.is_some() || sampled {
         return Ok(Vec::new());
     }
     let allocation = crate::budget::allocate(plan)?;

@@ -287,6 +287,13 @@ fn plan_text(cost: &study::planner::Cost) -> String {
     out += &noises(&cost.noises);
     for a in &cost.analyses {
         out += &format!("\n{}: {} round(s), ρ {}\n", a.analysis, a.rounds, a.rho);
+        if let Some(s) = &a.sampled {
+            out += &format!(
+                "  sampling: {} of the patients in each of {} steps, about {:.0} of them; noise multiplier {:.4}; all rounds cost ε {:.3}, paid at once\n  \
+                 noise of each number of the mean gradient: {:.2e} local, {:.2e} secure\n",
+                s.rate, s.steps, s.expected, s.noise_multiplier, s.epsilon.0, s.noise_local, s.noise_secure
+            );
+        }
         out += &format!(
             "  {:<40} {:<14} {:>14} {:>18} {:>12} {:>12}\n",
             "term", "statistic", "± expected", "± privacy alone", "± local", "± secure"

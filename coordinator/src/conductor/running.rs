@@ -211,6 +211,14 @@ impl Running {
             .unwrap_or_default()
     }
 
+    /// What the running round is charged when it is released: nothing, where it was paid for before.
+    fn charged(&self) -> Rho {
+        let study = &self.plan.study;
+        let before =
+            study::budget::prepaid(study).is_some() || study::budget::samples(study, self.state.analysis as usize);
+        if before { Rho::ZERO } else { self.rho() }
+    }
+
     /// An empty sum for the round.
     fn begin(&mut self, now: Micros) -> Result<(), RunningError> {
         let Some(program) = &self.program else { return Ok(()) };
@@ -232,7 +240,7 @@ impl Running {
             plan_hash: self.hash,
             parameters_hash: parameters_hash(&self.state.parameters),
             // What was paid at once is not paid again.
-            rho_nano: study::budget::prepaid(&self.plan.study).map_or(rho, |_| Rho::ZERO).nano(),
+            rho_nano: self.charged().nano(),
             parts,
             mechanism: series.map_or(MechanismName::DiscreteGaussian.word(), |series| series.word()),
             simulation: self.simulation,
@@ -371,12 +379,13 @@ impl Running {
         if self.state.over() || !self.is_at(round) || !self.run.owes(site) {
             return; // It is in the sum already, or was never asked; it is acknowledged with a checkpoint or not at all.
         }
+        let charged = self.charged();
         let (taken, secure) = match (&mut self.merge, &mut self.secure) {
             (_, Some(round)) => {
                 if release.manifest.attempt != round.terms().attempt || round.step() != Step::Mask as u8 {
                     return; // It came too late for this attempt: the sum does not have it.
                 }
-                (round.take_masked(site, &release), true)
+                (round.take_masked(site, &release, charged), true)
             }
             (Some(merge), None) => (merge.take(site, &release), false),
             (None, None) => return,
@@ -526,7 +535,11 @@ impl Running {
         let analysis = self.analysis()?;
         let hospitals: Vec<Hospital> =
             hospitals.into_iter().map(|(site, e)| Hospital { site: site.to_string(), rows: e.rows }).collect();
-        let rho = study::budget::cost_of(&self.plan.study, self.allocation.get(self.state.analysis as usize)?);
+        let place = self.state.analysis as usize;
+        let rho = study::budget::cost_of(&self.plan.study, place, self.allocation.get(place)?);
+        let sampling = study::budget::sampled(&self.plan.study).ok()?;
+        let sampled = sampling.analyses().get(&place).map(|own| own.epsilon());
+        let epsilon = sampled.unwrap_or_else(|| accounting::epsilon(rho, Delta(self.plan.study.privacy.delta)));
         let result = AnalysisResult {
             name: self.told_together(),
             kind: analysis.what.kind().to_owned(),
@@ -534,7 +547,7 @@ impl Running {
             rounds,
             sites,
             rho: rho.value(),
-            epsilon: accounting::epsilon(rho, Delta(self.plan.study.privacy.delta)).0,
+            epsilon: epsilon.0,
             estimate,
             meta: between::rows(&hospitals, self.plan.study.report.confidence),
             hospitals,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use study::analysis::training::ScaleWord;
+use study::analysis::training::{ScaleWord, StrategySpec};
 
 use super::{Asked, Input, Trained};
 
@@ -14,6 +14,17 @@ fn described(input: &Input, scale: ScaleWord) -> String {
         }
         None => format!("`{}`: one of {}; the first is the reference", input.name, input.levels.join(", ")),
     }
+}
+
+/// What bounded a patient's part in a round.
+fn cut(s: &StrategySpec) -> String {
+    let length = match s.clip_quantile {
+        Some(quantile) => format!("a length that followed their {quantile}-quantile, first {},", s.clip),
+        None => format!("the length {}", s.clip),
+    };
+    let sampled = s.sampling.filter(|rate| *rate < 1.0);
+    let sampled = sampled.map(|rate| format!("Each patient was in a step with probability {rate}, secretly. "));
+    format!("{}Every patient's gradient was cut to {length} in", sampled.unwrap_or_default())
 }
 
 /// The card, as Markdown.
@@ -46,7 +57,7 @@ pub(super) fn text(model: &Trained) -> String {
     out += "## Privacy\n\n";
     if o.private {
         let cut = match &model.asked {
-            Asked::Train(t) => format!("Every patient's gradient was cut to the length {} in", t.strategy.clip),
+            Asked::Train(t) => cut(&t.strategy),
             Asked::Trees(_) => "Every patient is in one bin of each feature in".to_owned(),
         };
         let _ = writeln!(

@@ -40,6 +40,7 @@ fn order(study: &StudyId, round: u32, rho: Rho) -> Order {
         reruns: 0,
         question: None,
         prepaid: None,
+        planned: None,
     }
 }
 

@@ -17,11 +17,25 @@ pub enum Ready {
 }
 
 impl Ready {
-    /// Sums a round's statistics, or gets its steps ready.
+    /// Sums a round's statistics, or gets its steps ready. Each part that is over a sample has one of its own: `draw` chooses rows of so many with a rate.
     ///
     /// # Errors
-    /// A statistic does not fit the batch.
-    pub fn new(mut work: Vec<PartWork>, batch: &PatientBatch) -> Result<Ready, String> {
+    /// A statistic does not fit the batch, or nothing can be drawn.
+    pub fn sampled(
+        work: Vec<PartWork>,
+        batch: &PatientBatch,
+        draw: impl FnMut(f64, usize) -> Result<Vec<usize>, String>,
+    ) -> Result<Ready, String> {
+        if work.iter().all(|w| w.rate.is_none_or(|rate| rate >= 1.0)) {
+            return Ready::over(work, batch);
+        }
+        if work.iter().any(|w| w.walk.is_some()) {
+            return Err("steps of a site's own are over no sample".to_owned());
+        }
+        sampled(work, batch, draw).map(Ready::Sums)
+    }
+
+    fn over(mut work: Vec<PartWork>, batch: &PatientBatch) -> Result<Ready, String> {
         if work.iter().all(|w| w.walk.is_none()) {
             return accumulate(work, batch).map(Ready::Sums);
         }
@@ -98,10 +112,26 @@ pub(super) fn can_be_noised(plan: &Plan, mechanism: MechanismName) -> Result<(),
 ///
 /// # Errors
 /// A statistic does not fit the batch.
-pub fn accumulate(work: Vec<PartWork>, batch: &summaries::PatientBatch) -> Result<Vec<Part>, String> {
+pub fn accumulate(work: Vec<PartWork>, batch: &PatientBatch) -> Result<Vec<Part>, String> {
+    sampled(work, batch, |_, _| Err("the round is over a sample, and none is drawn".to_owned()))
+}
+
+/// The same, with a sample for each part that is over one: `draw` chooses rows of so many with a rate.
+///
+/// # Errors
+/// A statistic does not fit the batch, or nothing can be drawn.
+pub fn sampled(
+    work: Vec<PartWork>,
+    batch: &PatientBatch,
+    mut draw: impl FnMut(f64, usize) -> Result<Vec<usize>, String>,
+) -> Result<Vec<Part>, String> {
     work.into_iter()
         .map(|w| {
             let own = batch.select(&w.columns).ok_or("the features do not fit the statistic")?;
+            let own = match w.rate.filter(|rate| *rate < 1.0) {
+                Some(rate) => own.rows(&draw(rate, own.patients())?),
+                None => own,
+            };
             let mut lanes = Lanes::zeros(w.statistic.layout().lanes);
             w.statistic.accumulate(&own, &mut lanes).map_err(|e| e.to_string())?;
             Ok(Part { lanes: Sensitive::new(lanes), sensitivity: w.statistic.sensitivity(), weight: w.weight })

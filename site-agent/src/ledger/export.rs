@@ -153,7 +153,10 @@ fn disclosure(agent: &Agent, e: &Entry, first: Block) -> Result<Disclosure, Agen
         Kind::QualityCheck => {
             "whether noised sums say that the data's quality is as the study asks; the sums stayed here".to_owned()
         }
-        Kind::Prepaid => "what all windows of the study cost together; each is told for nothing more".to_owned(),
+        Kind::Prepaid => {
+            "what all windows of the study, or all rounds of a training, cost together; each is told for nothing more"
+                .to_owned()
+        }
         Kind::Reuse => {
             format!("the bytes of an earlier release once more, for an equal question: {label}, round {round}")
         }

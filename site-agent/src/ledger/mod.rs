@@ -215,6 +215,11 @@ impl Ledger {
         self.totals().prepaid(study)
     }
 
+    /// What blocks have paid at once for the rounds of a study's analysis: each with the round from which on it was for.
+    pub fn planned(&self, study: &StudyId, analysis: u32) -> Vec<(Block, u32, Cost)> {
+        self.totals().planned(study, analysis)
+    }
+
     /// What was spent of every block that was ever charged.
     pub fn blocks(&self, at: Micros) -> Vec<(Block, Spent)> {
         self.totals().all(year(at))

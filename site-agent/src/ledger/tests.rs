@@ -43,6 +43,7 @@ fn order(round: u32, attempt: u32, reruns: u32) -> Order {
         reruns,
         question: None,
         prepaid: None,
+        planned: None,
     }
 }
 
@@ -223,4 +224,67 @@ fn the_first_block_stays_once_something_was_charged() {
         let said = d.ledger.keep_first_block(2000).unwrap_err().to_string();
         assert!(said.contains("first_block = 2010"), "{said}");
     }
+}
+
+fn fixed(rounds: usize) -> Arc<privacy::FixedPlan> {
+    let of = summaries::Population::Trained;
+    let step = privacy::sampled::Release { of, noise: privacy::sampled::noise_of(4.0), rate: 0.02 };
+    Arc::new(privacy::FixedPlan::new(vec![vec![step]; rounds]).unwrap())
+}
+
+/// All rounds of a training that samples patients: paid for at the first that is asked, whichever that is; none before it is answered.
+#[test]
+fn a_plan_is_paid_for_at_its_first_round_and_none_before_that_is_answered() {
+    let d = desk(Arc::new(MemoryStore::new()));
+    let plan = fixed(50);
+    let of = |round, attempt| Order { planned: Some(plan.clone()), rho: plan.noise(round), ..order(round, attempt, 3) };
+    let study = StudyId::parse("study").unwrap();
+    let spent = |d: &Desk| d.ledger.spent(&study, Micros(7), &[2020])[0].1.lifetime.clone();
+    // It joins late.
+    let first = d.seal(&of(10, 0)).unwrap();
+    let due = plan.cost_from(10);
+    assert!(due != plan.cost_from(0) && !due.rdp.is_zero());
+    assert_eq!((d.ledger.head().0, spent(&d), first.record.manifest.rho_nano), (2, due.clone(), 0));
+    let part = &first.record.manifest.parts[0];
+    let sigma = part.sigma_nano.parse::<f64>().unwrap() / 1e9 / privacy::mechanism::grid(part.grid_bits);
+    assert!((sigma - 4.0).abs() < 1e-6, "{sigma}");
+    for round in 11..50 {
+        d.seal(&of(round, 0)).unwrap();
+    }
+    assert_eq!((d.ledger.head().0, spent(&d)), (41, due.clone()));
+    // After a restart as well.
+    let d = desk(d.store);
+    for round in [0, 9] {
+        let asked = d.releases.would_admit(&d.ledger, &of(round, 0), Micros(7));
+        assert!(matches!(asked, Err(ReleaseError::NotPrepaid(_))), "{asked:?}");
+        assert!(matches!(d.seal(&of(round, 0)), Err(ReleaseError::NotPrepaid(_))));
+    }
+    assert_eq!(d.seal(&of(10, 0)).unwrap().payload, first.payload, "the same bytes");
+    assert_eq!((d.ledger.head().0, spent(&d)), (41, due.clone()));
+    // One more attempt has noise of its own, and pays for itself.
+    let again = d.seal(&of(12, 1)).unwrap();
+    assert_eq!((again.record.manifest.rho_nano, spent(&d)), (0, due.plus(&plan.cost_of(12).in_the_curve())));
+    assert_eq!(d.releases.verify(&d.ledger).unwrap(), 41);
+    // A plan that costs more than was paid, as with another version of the program, is not gone on with.
+    let dearer = Order { planned: Some(fixed(51)), ..of(20, 2) };
+    assert!(d.seal(&Order { round: RoundId { round: 50, ..dearer.round.clone() }, attempt: 0, ..dearer }).is_err());
+}
+
+/// A crash between the payment for a plan and its first release: the payment stands, and is not made again.
+#[test]
+fn a_payment_for_a_plan_stands_without_its_release() {
+    let d = desk(Arc::new(MemoryStore::new()));
+    let plan = fixed(20);
+    let order = Order { planned: Some(plan.clone()), rho: plan.noise(3), ..order(3, 0, 0) };
+    let lost = |_| Err(ReleaseError::Unreadable(order.round.clone()));
+    let names = ["n".to_owned()];
+    assert!(d.releases.seal(&d.ledger, &order, Micros(7), (DiscreteGaussian.name(), &names), lost, |_| {}).is_err());
+    d.store.lose_unsynced();
+    let d = desk(d.store);
+    assert_eq!(d.ledger.head().0, 1);
+    d.seal(&order).unwrap();
+    let study = StudyId::parse("study").unwrap();
+    let spent = d.ledger.spent(&study, Micros(7), &[2020])[0].1.lifetime.clone();
+    assert_eq!((d.ledger.head().0, spent), (2, plan.cost_from(3)));
+    assert_eq!(d.releases.verify(&d.ledger).unwrap(), 1);
 }

@@ -28,6 +28,8 @@ pub(super) struct Totals {
     studies: BTreeMap<StudyId, BTreeSet<Block>>,
     /// What each block has paid at once for a study's releases.
     prepaid: BTreeMap<StudyId, BTreeMap<Block, Rho>>,
+    /// What each block has paid at once for the rounds of a study's analysis, and from which round on.
+    plans: BTreeMap<(StudyId, u32), Vec<(Block, u32, Cost)>>,
     /// Attempts at rounds that were charged, or answered for nothing.
     attempts: BTreeMap<StudyId, BTreeMap<(u32, u32), BTreeSet<u32>>>,
 }
@@ -56,6 +58,9 @@ impl Totals {
                 let own = paid.entry(block).or_insert(Rho::ZERO);
                 *own = own.plus(entry.cost.rho);
             }
+            let RoundId { analysis, round, .. } = entry.round;
+            let of = self.plans.entry((study.clone(), analysis)).or_default();
+            of.extend(entry.blocks().map(|block| (block, round, entry.cost.clone())));
         }
         if !entry.kind.decides() {
             let RoundId { analysis, round, .. } = entry.round;
@@ -84,6 +89,10 @@ impl Totals {
 
     pub(super) fn prepaid(&self, study: &StudyId) -> Vec<(Block, Rho)> {
         self.prepaid.get(study).into_iter().flatten().map(|(block, rho)| (*block, *rho)).collect()
+    }
+
+    pub(super) fn planned(&self, study: &StudyId, analysis: u32) -> Vec<(Block, u32, Cost)> {
+        self.plans.get(&(study.clone(), analysis)).cloned().unwrap_or_default()
     }
 
     /// The attempts at a round that stand in the ledger.

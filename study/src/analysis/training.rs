@@ -226,6 +226,16 @@ pub struct StrategySpec {
     pub learning_rate: LearningRate,
     /// No patient's gradient counts for more than this length. The noise is in proportion to it.
     pub clip: f64,
+    /// The share of gradients that are not to be cut: then the clip follows it from round to round, and `clip` is the first round's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_quantile: Option<f64>,
+    /// With which probability each patient is in a step, by a coin of the own that nobody sees; 1 is all of them. With it, all rounds are paid for at
+    /// once, and patients pay for those alone that they may be in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<f64>,
+    /// With `sampling`: the noise of a step, over how far one patient moves its sum; without it the least that the charge allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_multiplier: Option<f64>,
     /// Where steps go.
     #[serde(default, skip_serializing_if = "OptimiserWord::is_sgd")]
     pub optimiser: OptimiserWord,
@@ -395,8 +405,9 @@ impl Train {
         self.strategy.local.as_ref().is_some_and(|l| l.batch.is_some())
     }
 
-    /// Without noise: no gradient is cut.
+    /// Without noise: no gradient is cut. Patients are sampled as ever: the mean is unbiased.
     pub(super) fn exact(&mut self) {
         self.strategy.clip = self.strategy.clip.max(LONG);
+        self.strategy.clip_quantile = None;
     }
 }

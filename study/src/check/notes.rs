@@ -49,6 +49,22 @@ fn score(study: &Study, a: &Analysis, index: &str) -> Option<Problem> {
     (!named).then(|| Problem::at(&["analysis", index, "features"], message, remedy))
 }
 
+/// What a training that samples patients costs, and how much noise its steps have.
+fn sampled(study: &Study, index: &str) -> Option<Problem> {
+    let sampling = crate::budget::sampled(study).ok()?;
+    let own = sampling.analyses().get(&index.parse().ok()?)?;
+    let message = format!(
+        "each patient is in each of {} steps with probability {}: a step has noise of {:.4} times what a patient moves its sum by, and \
+         all rounds cost ε {:.3}, paid at once",
+        own.steps(),
+        own.rate(),
+        own.multiplier(),
+        own.epsilon().0
+    );
+    let remedy = "study plan says how many patients a step has then, and the noise of the mean gradient";
+    Some(Problem::at(&["analysis", index, "strategy"], message, remedy))
+}
+
 fn of_one(study: &Study, a: &Analysis, index: &str) -> Option<Problem> {
     match &a.what {
         What::Gamma { outcome, .. } => {
@@ -72,6 +88,9 @@ fn of_one(study: &Study, a: &Analysis, index: &str) -> Option<Problem> {
             let message = "batches of local steps are protected by no noise: a site with noise refuses the study";
             let remedy = "leave batch out; it is for simulations without noise";
             let batch = train.strategy.local.as_ref().and_then(|l| l.batch);
+            if let Some(sampled) = sampled(study, index) {
+                return Some(sampled);
+            }
             batch.map(|_| Problem::at(&["analysis", index, "strategy"], message, remedy))
         }
         _ => None,

@@ -2,12 +2,18 @@
 
 use super::analyses::{Place, yes_no};
 use super::regressions;
-use crate::analysis::What;
 use crate::analysis::training::{
     ControlWord, DecayWord, FamilyWord, Holdout, LearningRate, MergeWord, OptimiserWord, ScaleWord, StrategySpec, Train,
 };
+use crate::analysis::{Analysis, What};
 use crate::feature::Shape;
 use crate::spec::Aggregation;
+
+/// No smaller noise is taken, over how far one patient moves a step's sum.
+pub(crate) const LEAST_MULTIPLIER: f64 = 0.5;
+
+/// Analyses of a study that may sample.
+const MOST_SAMPLED: usize = 4;
 
 /// More rounds would each have next to no charge.
 const MOST_ROUNDS: u32 = 10_000;
@@ -30,6 +36,7 @@ pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
     steps(place, &train.strategy);
     local(place, train);
     robust(place, &train.strategy);
+    sampling(place, &train.strategy);
     stop(place, train);
     if train.prepare.scale == ScaleWord::None
         && !(train.formula.interactions.is_empty() && train.formula.splines.is_empty())
@@ -140,6 +147,58 @@ fn steps(place: &mut Place<'_, '_>, s: &StrategySpec) {
     }
     if s.patients.is_some_and(|n| n == 0 || n > 1 << 40) {
         place.say("strategy", "patients must be 1 or more", "leave it out: they are counted");
+    }
+}
+
+/// Patients who are in a step by chance, and a clip that follows them.
+fn sampling(place: &mut Place<'_, '_>, s: &StrategySpec) {
+    let apart = s.local.is_some() || s.merge != MergeWord::Mean || s.bound.is_some();
+    if let Some(quantile) = s.clip_quantile {
+        if !(quantile > 0.0 && quantile < 1.0) {
+            place.say(
+                "strategy",
+                "clip_quantile must lie between 0 and 1",
+                "0.5 is usual: half of all gradients are cut",
+            );
+        }
+        if apart {
+            let says = "a clip follows the gradients of one sum a round";
+            place.say(
+                "strategy",
+                says,
+                "leave clip_quantile out with local steps, and where hospitals' own releases are merged",
+            );
+        }
+    }
+    let Some(rate) = s.sampling else {
+        if s.noise_multiplier.is_some() {
+            place.say("strategy", "noise_multiplier is of sampling", "write sampling = 0.05, or leave it out");
+        }
+        return;
+    };
+    if !(rate > 0.0 && rate <= 1.0) {
+        let remedy = "0.01 to 0.1 is usual where patients are many; 1 is all of them, and best where they are few";
+        place.say("strategy", "sampling must be above 0, and 1 at the most", remedy);
+    }
+    if s.noise_multiplier.is_some_and(|z| !(LEAST_MULTIPLIER..=1e4).contains(&z)) {
+        let message = format!("noise_multiplier must be {LEAST_MULTIPLIER} to 10000");
+        place.say("strategy", message, "leave it out: the least that keeps to epsilon is found");
+    }
+    if apart {
+        let says = "sampling is of rounds of one sum: steps of a hospital's own, and merges of hospitals' releases, are over all patients";
+        place.say("strategy", says, "leave sampling out, or local, merge and bound");
+    }
+    let study = place.checker.study;
+    if study.privacy.hospitals_per_patient > 1 {
+        let says = "a patient of several hospitals would be in a step by several coins, and what that costs is not proved here";
+        place.say("strategy", says, "leave sampling out, or hospitals_per_patient");
+    }
+    let sampled = |a: &&Analysis| matches!(&a.what, What::Train(t) if t.strategy.sampling.is_some());
+    if study.analysis.iter().filter(sampled).count() > MOST_SAMPLED {
+        let says = format!(
+            "at most {MOST_SAMPLED} analyses of a study sample patients: each is searched for beside all the others"
+        );
+        place.say("strategy", says, "make a study of the others");
     }
 }
 

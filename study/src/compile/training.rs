@@ -125,6 +125,8 @@ pub(super) fn program(study: &Study, t: &Train, reporting: Reporting) -> Result<
         clip: s.clip,
         schedule: schedule(s.learning_rate),
         optimiser: optimiser(s.optimiser, s, s.momentum),
+        sampling: s.sampling,
+        clip_quantile: s.clip_quantile,
         average: s.average,
         penalty: t.model.penalty,
         patients: s.patients.map(|n| n as f64),

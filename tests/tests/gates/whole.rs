@@ -1,6 +1,7 @@
 //! A study's one analysis, run once as a site and a coordinator run it: the plan's allocation, charges under the plan's total, the
 //! agent's own sums, the real mechanism, the program's own rounds.
 
+use platform::OsEntropy;
 use privacy::mechanism::grid;
 use privacy::{Caps, Cost, DiscreteGaussian, Mechanism, PrivacyFilter, ReleasedPart, Rho, Spent};
 use study::Plan;
@@ -25,7 +26,7 @@ pub(crate) fn plan(privacy: &str, rest: &str) -> Plan {
 }
 
 /// Runs the first analysis over these patients at one site. `seen` is shown each round's work and what was released. Returns the
-/// estimate and the ρ that was charged. A planted fault divides the noise; 1 divides nothing.
+/// estimate and the ρ that was charged; nothing where all rounds were paid for at once. A planted fault divides the noise; 1 divides nothing.
 pub(crate) fn run(
     plan: &Plan,
     patients: &PatientBatch,
@@ -35,17 +36,29 @@ pub(crate) fn run(
     let allocation = study::budget::allocate(plan)?;
     let mut program = study::compile::program(&plan.study, 0).map_err(|e| e.to_string())?;
     let filter = PrivacyFilter::new(Caps::flat(study::budget::total(plan)));
+    let sampling = study::budget::sampled(&plan.study)?;
+    let planned = sampling.analyses().get(&0).map(|own| own.plan().clone());
     let mut spent = Spent::default();
     let (mut round, mut parameters) = (0u32, program.first());
     loop {
-        let cost = Cost::gaussian(allocation[0][round as usize]);
-        let charge = filter.admit(cost.clone(), &[(2020, spent.clone())]).map_err(|e| e.to_string())?;
+        let (cost, charge) = match &planned {
+            Some(plan) => {
+                let paid = plan.charge(round, &[(2020, 0, plan.cost_from(0))]);
+                (Cost::default(), paid.ok_or("the round was not paid for")?)
+            }
+            None => {
+                let cost = Cost::gaussian(allocation[0][round as usize]);
+                let charge = filter.admit(cost.clone(), &[(2020, spent.clone())]).map_err(|e| e.to_string())?;
+                (cost, charge)
+            }
+        };
         for total in [&mut spent.study, &mut spent.year, &mut spent.lifetime] {
             *total = total.plus(&cost);
         }
         let work = program.work(round, &parameters).map_err(|e| e.to_string())?;
         let asked = program.work(round, &parameters).map_err(|e| e.to_string())?;
-        let mut parts = site_agent::agent::accumulate(asked, patients)?;
+        let draw = |rate, of| site_agent::agent::sample::poisson(&OsEntropy, rate, of);
+        let mut parts = site_agent::agent::sampled(asked, patients, draw)?;
         parts.iter_mut().for_each(|p| p.sensitivity.l2 /= divided);
         let released = DiscreteGaussian.release(parts, charge).map_err(|e| e.to_string())?.into_inner();
         seen(&work, &released)?;

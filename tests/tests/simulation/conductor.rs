@@ -231,7 +231,7 @@ impl Running {
         self.merge = Some(Merge::new(Terms {
             plan_hash: self.prepared.hash,
             parameters_hash: parameters_hash(&self.state.parameters),
-            rho_nano: rho.nano(),
+            rho_nano: self.prepared.charged(self.state.analysis, self.state.round).nano(),
             parts,
             mechanism: "discrete-gaussian",
             simulation: false,

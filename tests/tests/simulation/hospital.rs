@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coordinator::round::Decision;
-use platform::{Durability, Micros, Store, Transaction};
+use platform::{Durability, Micros, OsEntropy, Store, Transaction};
 use privacy::{Caps, DiscreteGaussian, Mechanism};
 use proto::manifest::parameters_hash;
 use proto::{SiteId, StudyId};
@@ -110,6 +110,7 @@ impl Hospital {
                     reruns: 0,
                     question: None,
                     prepaid: None,
+                    planned: plan.planned.get(&round.analysis).cloned(),
                 };
                 match self.answer(plan, &order, parameters, now) {
                     Ok(sealed) => Ok(Some(FromSite::Release {
@@ -119,6 +120,8 @@ impl Hospital {
                     })),
                     Err(_) if !self.machine.on() => Ok(None),
                     Err(ReleaseError::Budget(_)) => refused("budget_spent"),
+                    // An order that was late, or came twice, after the site joined at a later round.
+                    Err(ReleaseError::NotPrepaid(_)) => refused("not_prepaid"),
                     Err(e) => Err(format!("{} can't answer {round}: {e}", self.id)),
                 }
             }
@@ -175,7 +178,8 @@ fn seal(
     let program = study::compile::program(&plan.plan.study, order.round.analysis as usize).unwrap();
     let work = program.work(order.round.round, parameters).unwrap();
     let names: Vec<String> = work.iter().map(|w| w.name.clone()).collect();
-    let parts = site_agent::agent::accumulate(work, &patients(place, order.round.analysis)).unwrap();
+    let draw = |rate, of| site_agent::agent::sample::poisson(&OsEntropy, rate, of);
+    let parts = site_agent::agent::sampled(work, &patients(place, order.round.analysis), draw).unwrap();
     let mechanism = DiscreteGaussian;
     let noise = |charge| Ok(Noised::local(&mechanism.release(parts, charge)?));
     releases.seal(ledger, order, now, (mechanism.name(), &names), noise, |_| {})

@@ -119,7 +119,7 @@ fn a_death_at_any_commit_changes_nothing() {
             loop {
                 let what = format!("victim {victim:?}, after {commits} commits, written: {written}");
                 let t = World::quiet(victim, commits, written).run().unwrap_or_else(|e| panic!("{what}: {e}"));
-                assert!(t.done == 1 && t.checkpoints == 4, "{what}: {t:?}");
+                assert!(t.done == 1 && t.checkpoints == 8, "{what}: {t:?}");
                 if t.died_at_a_commit == 0 {
                     break;
                 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use coordinator::journal::{Checkpoint, Journal, State};
 use platform::Store;
-use privacy::Rho;
+use privacy::Cost;
 use proto::{Hash, Manifest, RoundId, SiteId, StudyId};
+use site_agent::ledger::Kind;
 use summaries::{MergedRound, Step};
 
 use crate::hospital::Hospital;
@@ -145,31 +146,52 @@ pub(crate) fn verdict(world: &mut World, outcomes: &BTreeMap<StudyId, State>) ->
     Ok(())
 }
 
-/// A site's ledger: one entry a round, at the plan's price, for the bytes that left; every cap holds; nothing left unpaid.
+/// A site's ledger: one entry a round, at the plan's price, for the bytes that left; all rounds of a training that samples patients once and together, before
+/// the first of them that is answered, and nothing after; every cap holds; nothing left unpaid.
 fn ledger(hospital: &Hospital, plans: &[std::sync::Arc<Prepared>], evidence: &Evidence) -> Result<(), String> {
     let id = &hospital.id;
     let (releases, ledger) = hospital.open()?;
     let entries = ledger.entries().map_err(|e| format!("{id}: {e}"))?;
     let mut rounds = BTreeMap::new();
-    let (mut studies, mut years, mut ever) = (BTreeMap::new(), BTreeMap::new(), Rho::ZERO);
+    let (mut studies, mut years, mut ever) = (BTreeMap::new(), BTreeMap::new(), Cost::default());
+    let mut at_once: BTreeMap<(StudyId, u32), u32> = BTreeMap::new();
     for e in &entries {
+        let plan = plans.iter().find(|p| *p.id() == e.round.study).ok_or("a charge for no study")?;
+        let study: &mut Cost = studies.entry(e.round.study.clone()).or_default();
+        *study = study.plus(&e.cost);
+        let year: &mut Cost = years.entry(e.at_micros >= NEW_YEAR).or_default();
+        *year = year.plus(&e.cost);
+        ever = ever.plus(&e.cost);
+        let of = (e.round.study.clone(), e.round.analysis);
+        let planned = plan.planned.get(&e.round.analysis);
+        if e.kind == Kind::Prepaid {
+            let due = planned.map(|own| own.cost_from(e.round.round));
+            if due.as_ref() != Some(&e.cost) || at_once.insert(of, e.round.round).is_some() || e.plan_hash != plan.hash
+            {
+                return Err(format!(
+                    "{id} paid {} at once for {}, which is not what the plan says, once",
+                    e.cost, e.round
+                ));
+            }
+            continue;
+        }
+        if planned.is_some() && at_once.get(&of).is_none_or(|from| *from > e.round.round) {
+            return Err(format!("{id} answered {} before it was paid for", e.round));
+        }
+        if planned.is_some() && !e.cost.is_zero() {
+            return Err(format!("{id} paid {} for {}, which was paid for before", e.cost, e.round));
+        }
         if rounds.insert(e.round.clone(), e.clone()).is_some() {
             return Err(format!("{id} paid twice for {}", e.round));
         }
-        let plan = plans.iter().find(|p| *p.id() == e.round.study).ok_or("a charge for no study")?;
-        if e.cost.rho != plan.rho(e.round.analysis, e.round.round) || e.plan_hash != plan.hash {
+        if e.cost.rho != plan.charged(e.round.analysis, e.round.round) || e.plan_hash != plan.hash {
             return Err(format!("{id} paid {} for {}, which is not the plan's price", e.cost, e.round));
         }
-        let study: &mut Rho = studies.entry(e.round.study.clone()).or_default();
-        *study = study.plus(e.cost.rho);
-        let year: &mut Rho = years.entry(e.at_micros >= NEW_YEAR).or_default();
-        *year = year.plus(e.cost.rho);
-        ever = ever.plus(e.cost.rho);
     }
     let caps = &hospital.caps;
-    if studies.values().any(|s| *s > caps.study.rho)
-        || years.values().any(|y| *y > caps.year.rho)
-        || ever > caps.lifetime.rho
+    if studies.values().any(|s| !caps.study.holds(s))
+        || years.values().any(|y| !caps.year.holds(y))
+        || !caps.lifetime.holds(&ever)
     {
         return Err(format!("{id} spent {studies:?}, {years:?}, {ever}, over {caps:?}"));
     }

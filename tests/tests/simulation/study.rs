@@ -2,12 +2,13 @@
 //!
 //! ε is so large that counts have no noise at all (σ = 0.04), while fixed-point lanes have noise in the billions of units. So
 //! the first analysis, in which every patient of the federation has a code that nobody else has, shows each patient in the
-//! sum exactly once or not at all; and in the rounds of the second, a model, noise that was drawn twice shows.
+//! sum exactly once or not at all; and in the rounds of the second, a model, noise that was drawn twice shows. The third is a training that
+//! samples patients: its rounds are paid for once, together.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use privacy::Rho;
+use privacy::{FixedPlan, Rho};
 use proto::wire::SignedPlan;
 use proto::{Hash, StudyId};
 use study::Plan;
@@ -27,6 +28,8 @@ pub(crate) struct Prepared {
     pub(crate) hash: Hash,
     pub(crate) signed: SignedPlan,
     pub(crate) allocation: Vec<Vec<Rho>>,
+    /// Analyses that sample patients: their rounds are paid for at once.
+    pub(crate) planned: BTreeMap<u32, Arc<FixedPlan>>,
 }
 
 impl Prepared {
@@ -38,9 +41,14 @@ impl Prepared {
         self.allocation.get(analysis as usize).and_then(|a| a.get(round as usize)).copied().unwrap_or_default()
     }
 
-    /// What a site spends that answers every round.
+    /// What a round is charged when it is released: nothing, where all were paid for at once.
+    pub(crate) fn charged(&self, analysis: u32, round: u32) -> Rho {
+        if self.planned.contains_key(&analysis) { Rho::ZERO } else { self.rho(analysis, round) }
+    }
+
+    /// A cap that holds what a site spends that answers every round.
     pub(crate) fn total(&self) -> Rho {
-        self.allocation.iter().flatten().fold(Rho::ZERO, |a, b| a.plus(*b))
+        study::budget::total(&self.plan)
     }
 }
 
@@ -91,6 +99,19 @@ outcome = "severe"
 features = ["sex", "weight"]
 steps = 2
 
+[[analysis]]
+kind = "train"
+outcome = "severe"
+features = ["sex", "weight"]
+[analysis.model]
+family = "logistic"
+[analysis.strategy]
+rounds = 4
+learning_rate = 0.1
+clip = 1
+patients = 18
+sampling = 0.5
+
 [privacy]
 epsilon = 1000.0
 "#,
@@ -117,8 +138,10 @@ fn of(study: study::spec::Study) -> Arc<Prepared> {
     let bytes = plan.canonical().unwrap();
     let hash = study::plan::hash_of(&bytes);
     let allocation = study::budget::allocate(&plan).unwrap();
+    let sampling = study::budget::sampled(&plan.study).unwrap();
+    let planned = sampling.analyses().iter().map(|(i, own)| (*i as u32, own.plan().clone())).collect();
     let signed = SignedPlan { plan: bytes.into(), ..SignedPlan::default() };
-    Arc::new(Prepared { plan, hash, signed, allocation })
+    Arc::new(Prepared { plan, hash, signed, allocation, planned })
 }
 
 /// The study with secure rounds: so many of its analyses, the same patients.

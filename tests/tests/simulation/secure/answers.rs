@@ -169,6 +169,7 @@ impl Site {
             reruns: self.plan.plan.study.privacy.reruns,
             question: None,
             prepaid: None,
+            planned: None,
         })
     }
 
