@@ -288,16 +288,43 @@ fn speak_of(words: &[&str], allowed: &[&str], sources: &[(String, String)]) -> V
     out
 }
 
-/// Amplification by sampling is a question that a person may ask (`coordinator privacy epsilon`). No charge is made with it: no
-/// study has sampled rounds, so nothing may claim their smaller cost.
+/// Amplification by sampling is a question that a person may ask (`coordinator privacy epsilon`). A charge is made smaller by it in exactly one place,
+/// `privacy::sampled`, which has the proof, and makes charges of fixed plans alone (ADR 0029): nothing else may claim the smaller cost of a sample.
 #[test]
-fn no_charge_is_made_smaller_by_sampling() {
-    let words = ["Accountant", "sampled_gaussian", "sampled_rdp", "Pld", "noise_multiplier"];
-    let allowed = ["privacy/src/accounting/", "privacy/examples/", "coordinator/src/cli/privacy.rs"];
+fn no_charge_is_made_smaller_by_sampling_but_in_one_place() {
+    let words = ["Accountant", "sampled_gaussian", "sampled_rdp", "Pld", "admit_with", "of_paid"];
+    let allowed = [
+        "privacy/src/accounting/",
+        "privacy/src/sampled/",
+        "privacy/src/filter.rs",
+        "privacy/examples/",
+        "coordinator/src/cli/privacy.rs",
+    ];
     none(&speak_of(&words, &allowed, &sources()));
     let planted =
         ("site-agent/src/agent.rs".to_owned(), "let e = search::epsilon(Accountant::Pld, s, q, 1, d);".to_owned());
     assert_eq!(speak_of(&words, &allowed, &[planted]).len(), 2);
+}
+
+/// A sample is drawn in one place, from the operating system's randomness, within the release that it is for: nobody else may choose who is in a round.
+#[test]
+fn samples_are_drawn_in_one_place() {
+    let words = ["poisson("];
+    let allowed = ["tests/"];
+    let calls = |sources: &[(String, String)]| -> Vec<String> {
+        let mut out = Vec::new();
+        for (path, text) in sources {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let drawn = words.iter().any(|w| code.contains(&format!("sample::{w}")));
+            out.extend((drawn && !allowed.iter().any(|a| path.starts_with(a))).then(|| path.clone()));
+        }
+        out
+    };
+    none(&calls(&sources()));
+    let own: Vec<_> = sources().into_iter().filter(|(path, _)| path == "site-agent/src/agent/sample.rs").collect();
+    assert!(own.len() == 1 && !own[0].1.contains("tracing"), "no log has a sample");
+    let planted = ("site-agent/src/preview.rs".to_owned(), "let rows = sample::poisson(e, q, n);".to_owned());
+    assert_eq!(calls(&[planted]).len(), 1);
 }
 
 /// Seeds are for made-up patients and tests. The one place of the privacy room that seeds a generator takes the operating system's

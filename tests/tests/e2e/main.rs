@@ -38,6 +38,7 @@ mod reference;
 mod renewal;
 mod resent;
 mod revoked;
+mod sampled_training;
 mod secure_round;
 mod source;
 mod synthea;

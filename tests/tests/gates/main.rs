@@ -8,6 +8,8 @@
 //! * `heart`: models trained with privacy, against the published ones at the same ε.
 //! * `hospitals`: patients who are at several hospitals, against the ε that the study promises.
 //! * `intervals`: how often intervals hold the truth.
+//! * `sampled`: what a round on a sample tells of one patient's presence.
+//! * `training_audit`: what an auditor proves from one training, on all patients and on samples.
 //! * `sampler`: the noise that a statistic gets, against the exact mass function of the discrete Gaussian.
 //!
 //! The gates are functions that return what is wrong, so that faults can be planted: a gate that has never refused anything
@@ -20,8 +22,10 @@ mod heart;
 mod hospitals;
 mod intervals;
 mod planted;
+mod sampled;
 mod sampler;
 mod sensitivity;
+mod training_audit;
 mod whole;
 mod worlds;
 
