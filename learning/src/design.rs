@@ -68,6 +68,25 @@ impl Term {
         if let Term::Spline { basis, .. } = self { basis.columns() as f64 } else { 1.0 }
     }
 
+    /// The scaled columns of a value, of a category the place of its level; `false` where it is none.
+    fn scaled(&self, x: f64, out: &mut [f64]) -> bool {
+        if x.is_nan() {
+            return false;
+        }
+        match self {
+            Term::Real { lower, upper, .. } => {
+                let u = (x.clamp(*lower, *upper) - f64::midpoint(*lower, *upper)) / ((upper - lower) / 2.0);
+                out.iter_mut().for_each(|slot| *slot = u.clamp(-1.0, 1.0));
+            }
+            Term::Spline { basis, .. } => out.iter_mut().zip(basis.scaled(x)).for_each(|(slot, b)| *slot = b),
+            Term::Level { levels, .. } if x < levels.len() as f64 => {
+                out.iter_mut().zip(1u32..).for_each(|(slot, l)| *slot = f64::from(u8::from(f64::from(l) == x)));
+            }
+            Term::Level { .. } => return false,
+        }
+        true
+    }
+
     /// The map from (1, columns in own units) to (1, scaled columns).
     fn scaling(&self) -> DMatrix<f64> {
         match self {
@@ -317,6 +336,88 @@ impl Design {
     fn products(&self) -> usize {
         let width = |t: usize| self.terms.get(t).map_or(0, |t| t.columns().len());
         self.interactions.iter().map(|(a, b)| width(*a) * width(*b)).sum()
+    }
+
+    /// How many columns the terms have, without the intercept and interactions.
+    pub(crate) fn bases(&self) -> usize {
+        self.terms.iter().map(|t| t.columns().len()).sum()
+    }
+
+    /// Of each column of the terms, its term; and whether it is of a level of a category.
+    pub(crate) fn base_terms(&self) -> Vec<(usize, bool)> {
+        let of = |(place, t): (usize, &Term)| vec![(place, matches!(t, Term::Level { .. })); t.columns().len()];
+        self.terms.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// The most that the scaled columns of a term add to the squared norm of a row.
+    pub(crate) fn most_of(&self, term: usize) -> f64 {
+        self.terms.get(term).map_or(0.0, Term::most)
+    }
+
+    /// The terms.
+    pub(crate) fn all(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// The names of the terms.
+    pub(crate) fn terms(&self) -> Vec<&str> {
+        self.terms.iter().map(Term::name).collect()
+    }
+
+    /// Of each interaction's column, the two columns of terms that it is the product of, as [`Design::bases`] counts them.
+    pub(crate) fn pairs(&self) -> Vec<(usize, usize)> {
+        let starts = self.clone().without_intercept().starts();
+        let width = |t: usize| self.terms.get(t).map_or(0, |t| t.columns().len());
+        let at = |t: usize| starts.get(t).copied().unwrap_or(0);
+        let of = |(a, b): &(usize, usize)| {
+            let (b, from) = (*b, at(*a));
+            (from..from + width(*a)).flat_map(move |i| (at(b)..at(b) + width(b)).map(move |j| (i, j))).collect()
+        };
+        self.interactions.iter().flat_map(|pair| -> Vec<(usize, usize)> { of(pair) }).collect()
+    }
+
+    /// Calls `f` with the place of each patient, the scaled columns of the terms, and which terms the patient lacks: their columns are 0.
+    ///
+    /// # Errors
+    /// The batch does not fit the design, or `f` failed.
+    pub(crate) fn each(
+        &self,
+        statistic: &'static str,
+        patients: &PatientBatch,
+        mut f: impl FnMut(usize, &mut [f64], &[bool]) -> Result<(), AccumulateError>,
+    ) -> Result<(), AccumulateError> {
+        enum Values<'a> {
+            Real(&'a [f64]),
+            Level(&'a [u32]),
+        }
+        let mut values = Vec::with_capacity(self.terms.len());
+        for (place, t) in self.terms.iter().enumerate() {
+            values.push(match t {
+                Term::Real { .. } | Term::Spline { .. } => Values::Real(real(statistic, patients, place)?),
+                Term::Level { .. } => Values::Level(level(statistic, patients, place)?),
+            });
+        }
+        let widths: Vec<usize> = self.terms.iter().map(|t| t.columns().len()).collect();
+        let (mut row, mut lacks) = (vec![0.0; self.bases()], vec![false; self.terms.len()]);
+        for patient in 0..patients.patients() {
+            row.fill(0.0);
+            let mut rest = row.as_mut_slice();
+            for (((t, v), width), lack) in self.terms.iter().zip(&values).zip(&widths).zip(&mut lacks) {
+                let (own, more) = rest.split_at_mut_checked(*width).unwrap_or_default();
+                rest = more;
+                *lack = !t.scaled(
+                    match v {
+                        Values::Real(v) => v.get(patient).copied().unwrap_or(f64::NAN),
+                        Values::Level(v) => {
+                            v.get(patient).filter(|l| **l != MISSING).map_or(f64::NAN, |l| f64::from(*l))
+                        }
+                    },
+                    own,
+                );
+            }
+            f(patient, &mut row, &lacks)?;
+        }
+        Ok(())
     }
 
     /// Calls `f` with the place, the row u and the weight v of each patient who has no missing feature.

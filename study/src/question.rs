@@ -160,6 +160,8 @@ const WORDS: &[&str] = &[
     "control",
     "weights",
     "merge",
+    "missing",
+    "edges",
 ];
 
 /// Names of features become their places.

@@ -18,9 +18,9 @@ use summaries::{
     Statistic,
 };
 
-use super::loss::Loss;
+use super::loss::{Loss, Outcomes};
 use super::network::Network;
-use super::prepare::Prepared;
+use super::prepare::{Learned, Missing, Plan, Prepared};
 use crate::design::Design;
 
 /// Patients whose gradients are taken at once.
@@ -72,15 +72,26 @@ pub struct Model {
     loss: Loss,
     groups: Groups,
     prepared: Prepared,
+    /// What is learned of the columns before training, if anything.
+    plan: Option<Plan>,
 }
 
 impl Model {
     /// Of a design's scaled columns, each within −1 and 1. `None` where the network does not have as many inputs, or the loss as many
     /// outputs.
     pub fn new(design: Design, network: Network, loss: Loss) -> Option<Model> {
+        Model::learning(design, network, loss, None)
+    }
+
+    /// The same, of columns that are prepared by what is learned of them before. The network has an input more for each term where one says
+    /// that it is missing.
+    pub fn learning(design: Design, network: Network, loss: Loss, learned: Option<Learned>) -> Option<Model> {
         let design = design.without_intercept().clipped(None);
-        let fits = design.width() == network.inputs() && loss.outputs() == network.outputs();
-        fits.then_some(Model { design, network, loss, groups: Groups::default(), prepared: Prepared::default() })
+        let plan = learned.filter(Learned::is_needed).map(|l| Plan::new(&design, l));
+        let inputs = design.width() + plan.as_ref().map_or(0, Plan::indicators);
+        let fits = inputs == network.inputs() && loss.outputs() == network.outputs();
+        let (groups, prepared) = (Groups::default(), Prepared::default());
+        fits.then_some(Model { design, network, loss, groups, prepared, plan })
     }
 
     /// The same with columns that are prepared so.
@@ -93,6 +104,33 @@ impl Model {
     /// How columns are prepared.
     pub fn prepared(&self) -> &Prepared {
         &self.prepared
+    }
+
+    /// What is learned of columns before training.
+    pub(crate) fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// Numbers in front of the network's parameters that say how columns are prepared: of each column of a term its mean and 1 over its
+    /// standard deviation, or none.
+    pub fn frozen_numbers(&self) -> usize {
+        self.plan.as_ref().map_or(0, Plan::numbers)
+    }
+
+    /// The model whose columns are prepared as its parameters say, and the network's own parameters. `None` where they do not fit.
+    pub fn at<'a>(&self, parameters: &'a [f64]) -> Option<(Model, &'a [f64])> {
+        let Some(plan) = &self.plan else { return Some((self.clone(), parameters)) };
+        let (frozen, theta) = parameters.split_at_checked(plan.numbers())?;
+        let prepared = self.prepared.frozen(plan, frozen)?;
+        Some((Model { prepared, ..self.clone() }, theta))
+    }
+
+    /// What each input of the network is called.
+    pub fn input_names(&self) -> Vec<String> {
+        let mut out = self.design.names();
+        let indicators = self.plan.as_ref().map_or(0, Plan::indicators);
+        out.extend(self.design.terms().into_iter().take(indicators).map(|t| format!("{t} missing")));
+        out
     }
 
     /// The same with a last column of two levels, train and test. Who has neither is in no sum.
@@ -141,7 +179,25 @@ impl Model {
         out
     }
 
-    /// Calls `f` with the scaled features and the outcomes of at most [`BLOCK`] complete patients at a time; rows beyond them are 0.
+    /// Calls `f` with the place, the scaled columns of the terms, the terms that are missing, and the outcome of each patient of a group who has one.
+    ///
+    /// # Errors
+    /// The batch does not fit, or `f` failed.
+    pub(crate) fn members(
+        &self,
+        statistic: &'static str,
+        group: Group,
+        patients: &PatientBatch,
+        mut f: impl FnMut(usize, &mut [f64], &[bool], f64) -> Result<(), AccumulateError>,
+    ) -> Result<(), AccumulateError> {
+        let members = Members::of(self, statistic, group, patients)?;
+        self.design.each(statistic, patients, |patient, bases, lacks| match members.outcome(patient) {
+            Some(y) => f(patient, bases, lacks, y),
+            None => Ok(()),
+        })
+    }
+
+    /// Calls `f` with the inputs and the outcomes of at most [`BLOCK`] patients of a group at a time; rows beyond them are 0.
     ///
     /// # Errors
     /// The batch does not fit, or `f` failed.
@@ -150,36 +206,58 @@ impl Model {
         statistic: &'static str,
         group: Group,
         patients: &PatientBatch,
-        mut f: impl FnMut(Array2<f64>, &[f64]) -> Result<(), AccumulateError>,
+        f: impl FnMut(Array2<f64>, &[f64]) -> Result<(), AccumulateError>,
     ) -> Result<(), AccumulateError> {
-        let place = self.design.inputs().len();
-        let behind = place + self.loss.inputs().len();
-        let groups = (self.groups.levels > 0).then(|| level(statistic, patients, behind)).transpose()?;
-        let is_in = |patient: usize| match groups {
-            None => Groups::has(group, None),
-            Some(g) => g.get(patient).is_some_and(|level| Groups::has(group, Some(*level))),
-        };
-        let of = self.loss.outcomes(statistic, patients, place)?;
-        let width = self.design.width();
+        let mut block = Block::new(self.network.inputs(), f);
+        if let Some(plan) = &self.plan {
+            self.members(statistic, group, patients, |_, bases, lacks, y| {
+                block.take(y, |row| self.prepared.complete(plan, bases, lacks, row))
+            })?;
+            return block.end();
+        }
+        let members = Members::of(self, statistic, group, patients)?;
         let scale = self.design.norm();
-        let mut rows = Array2::zeros((BLOCK, width));
-        let mut outcomes = Vec::with_capacity(BLOCK);
         self.design.rows(statistic, patients, |patient, row, _| {
-            let Some(y) = of.of(patient).filter(|_| is_in(patient)) else { return Ok(()) };
-            let mut own = rows.row_mut(outcomes.len());
-            own.iter_mut().zip(row).for_each(|(slot, u)| *slot = u * scale);
-            if let Some(own) = own.as_slice_mut() {
+            let Some(y) = members.outcome(patient) else { return Ok(()) };
+            block.take(y, |own| {
+                own.iter_mut().zip(row).for_each(|(slot, u)| *slot = u * scale);
                 self.prepared.apply(own);
-            }
-            outcomes.push(y);
-            if outcomes.len() == BLOCK {
-                let full = std::mem::replace(&mut rows, Array2::zeros((BLOCK, width)));
-                f(full, &outcomes)?;
-                outcomes.clear();
+                true
+            })
+        })?;
+        block.end()
+    }
+
+    /// What parameters, with what is frozen in front of them, foretell of each patient of a batch of the features alone, in order; `None` of who lacks a feature that is
+    /// not filled in.
+    ///
+    /// # Errors
+    /// The batch or the parameters do not fit.
+    pub fn foretell(
+        &self,
+        parameters: &[f64],
+        patients: &PatientBatch,
+    ) -> Result<Vec<Option<Vec<f64>>>, AccumulateError> {
+        const NAME: &str = "prediction";
+        let misfit = || AccumulateError::Column { statistic: NAME, wanted: "feature", place: 0 };
+        let (model, theta) = self.at(parameters).ok_or_else(misfit)?;
+        let mut out = vec![None; patients.patients()];
+        let mut block = Block::new(self.network.inputs(), |rows, places: &[f64]| {
+            let tape = model.network.forward(theta, rows).ok_or_else(misfit)?;
+            for (own, place) in tape.outputs.rows().into_iter().zip(places) {
+                let told = model.loss.predict(own.to_slice().ok_or_else(misfit)?);
+                out.iter_mut().skip(*place as usize).take(1).for_each(|slot| *slot = Some(told.clone()));
             }
             Ok(())
+        });
+        let nothing = Plan::new(&self.design, Learned { moments: false, missing: Missing::Drop, share: 0.0 });
+        let plan = model.plan.as_ref().unwrap_or(&nothing);
+        let prepared = &model.prepared;
+        self.design.each(NAME, patients, |patient, bases, lacks| {
+            block.take(patient as f64, |row| prepared.complete(plan, bases, lacks, row))
         })?;
-        if outcomes.is_empty() { Ok(()) } else { f(rows, &outcomes) }
+        block.end()?;
+        Ok(out)
     }
 
     /// What parameters foretell of each complete patient of a batch: the outcome, the probability of yes, of each level, or the mean count.
@@ -214,6 +292,71 @@ impl Model {
             }
             Ok(())
         })
+    }
+}
+
+/// Who of a batch is in a group and has an outcome.
+struct Members<'a> {
+    groups: Option<&'a [u32]>,
+    group: Group,
+    outcomes: Outcomes<'a>,
+}
+
+impl<'a> Members<'a> {
+    fn of(
+        model: &Model,
+        statistic: &'static str,
+        group: Group,
+        patients: &'a PatientBatch,
+    ) -> Result<Members<'a>, AccumulateError> {
+        let place = model.design.inputs().len();
+        let behind = place + model.loss.inputs().len();
+        let groups = (model.groups.levels > 0).then(|| level(statistic, patients, behind)).transpose()?;
+        Ok(Members { groups, group, outcomes: model.loss.outcomes(statistic, patients, place)? })
+    }
+
+    /// The outcome of a patient of the group.
+    fn outcome(&self, patient: usize) -> Option<f64> {
+        let is_in = match self.groups {
+            None => Groups::has(self.group, None),
+            Some(g) => g.get(patient).is_some_and(|level| Groups::has(self.group, Some(*level))),
+        };
+        self.outcomes.of(patient).filter(|_| is_in)
+    }
+}
+
+/// Rows on their way into a network, [`BLOCK`] at a time, each with a number beside it.
+struct Block<F> {
+    rows: Array2<f64>,
+    beside: Vec<f64>,
+    f: F,
+}
+
+impl<F: FnMut(Array2<f64>, &[f64]) -> Result<(), AccumulateError>> Block<F> {
+    fn new(width: usize, f: F) -> Block<F> {
+        Block { rows: Array2::zeros((BLOCK, width)), beside: Vec::with_capacity(BLOCK), f }
+    }
+
+    /// Takes a row that `fill` writes, if it does.
+    fn take(&mut self, beside: f64, fill: impl FnOnce(&mut [f64]) -> bool) -> Result<(), AccumulateError> {
+        let mut own = self.rows.row_mut(self.beside.len());
+        if !own.as_slice_mut().is_some_and(fill) {
+            return Ok(());
+        }
+        self.beside.push(beside);
+        if self.beside.len() == BLOCK { self.hand_on() } else { Ok(()) }
+    }
+
+    fn hand_on(&mut self) -> Result<(), AccumulateError> {
+        let width = self.rows.ncols();
+        let full = std::mem::replace(&mut self.rows, Array2::zeros((BLOCK, width)));
+        (self.f)(full, &self.beside)?;
+        self.beside.clear();
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), AccumulateError> {
+        if self.beside.is_empty() { Ok(()) } else { self.hand_on() }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Training over rounds: in each, the sites release one sum of clipped gradients, and the coordinator takes a step.
 //!
 //! * `start`: where parameters begin; `network`: linear models and perceptrons; `loss`: what they are fitted to.
-//! * `prepare`: how features become inputs.
+//! * `prepare`: how features become inputs; `columns`: what is learned of them before; `pieces`: the
+//!   same for other software.
 //! * `gradient`: the statistic of a round; `complete`: the number of patients, where it is not public.
 //! * `clip`: a clip that follows how long gradients are.
 //! * `schedule`, `optimiser`: how long a step is, and where it goes.
@@ -9,7 +10,7 @@
 //! * `local`: steps that each hospital takes by itself within a round; `hospitals`: what the coordinator knows of each then.
 //! * `stopping`: when it is enough.
 //! * `evaluate`: what it says of patients it has not seen.
-//! * `told`: what a trained model says.
+//! * `told`: what a trained model says. `tune`: how one hospital goes on with it for itself.
 //!
 //! All of a hospital's patients are in every round (sampling would make the noise of few patients no smaller), so a round is one Gaussian
 //! mechanism and costs its ρ like any other. Without noise it is gradient descent on all patients together, to the last bit, whatever the
@@ -18,9 +19,10 @@
 //! Where there is a sampling rate, each patient is in each step by a coin, and all rounds are paid for at once. The sum is divided by how many are expected,
 //! never by how many came: the mean is unbiased, without noise as well, and nobody learns who was in it.
 //!
-//! Features are scaled by their public bounds alone, so that no moments have to be paid for and one patient moves no other's row.
+//! Features are scaled by their public bounds, or by moments that were released before: either way one patient moves no other's row.
 
 mod clip;
+mod columns;
 mod complete;
 pub mod evaluate;
 pub mod gradient;
@@ -29,25 +31,28 @@ pub mod local;
 pub mod loss;
 pub mod network;
 pub mod optimiser;
+pub mod pieces;
 pub mod prepare;
 pub mod robust;
 pub mod schedule;
 pub mod start;
 pub mod stopping;
 mod told;
+pub mod tune;
 
 use summaries::{
     Curve, Estimate, MergedRelease, MergedRound, OfSite, PartWork, Population, Program, ProgramError, Reporting, Row,
     Statistic, Step, Toll, Walk,
 };
 
+pub use columns::Columns;
 pub use complete::Complete;
 pub use gradient::{ClippedGradient, Group, Groups, Model};
 pub use local::{Control, Local, Weights};
 pub use loss::Loss;
 pub use network::{Activation, Network};
 pub use optimiser::{Moments, Optimiser};
-pub use prepare::Prepared;
+pub use prepare::{Learned, Missing, Prepared};
 pub use robust::Merging;
 pub use schedule::{Decay, Schedule};
 pub use stopping::Stopping;
@@ -112,6 +117,18 @@ impl Setting {
     }
 }
 
+/// What a round's parameters say.
+struct Given<'a> {
+    /// The model, its columns prepared as was frozen.
+    model: Model,
+    /// What is frozen of the columns.
+    frozen: &'a [f64],
+    theta: &'a [f64],
+    /// θ, and what hospitals need to know that take steps of their own, or the round's clip.
+    rest: &'a [f64],
+    clip: f64,
+}
+
 /// The rounds of a training.
 pub struct Training {
     model: Model,
@@ -128,6 +145,9 @@ pub struct Training {
     trained: Option<Vec<f64>>,
     hospitals: Hospitals,
     looks: Looks,
+    /// Rounds whose sums are added up before a step, and the sum since the last one.
+    accumulate: u32,
+    gathered: Vec<f64>,
     /// The hospital that works here, as a number.
     here: f64,
 }
@@ -162,6 +182,8 @@ impl Training {
             trained: None,
             hospitals: Hospitals::default(),
             looks: Looks::default(),
+            accumulate: 1,
+            gathered: Vec::new(),
             here: 0.0,
             model,
             setting,
@@ -170,29 +192,62 @@ impl Training {
         })
     }
 
+    /// The same with a step after so many rounds alone, along the sum of theirs. `None` where that is no divisor of the rounds, or hospitals are
+    /// told apart.
+    pub fn accumulating(mut self, rounds: u32) -> Option<Training> {
+        let fits = rounds > 0 && self.setting.rounds.is_multiple_of(rounds) && (rounds == 1 || !self.apart());
+        self.accumulate = rounds;
+        self.gathered = if rounds > 1 { vec![0.0; self.averaged.len()] } else { Vec::new() };
+        fits.then_some(self)
+    }
+
+    /// Whether patients are counted in the first round.
+    fn counts(&self) -> bool {
+        self.setting.patients.is_none() || self.setting.apart().is_some()
+    }
+
     /// Rounds before the first step.
     fn before(&self) -> u32 {
-        u32::from(self.setting.patients.is_none() || self.setting.apart().is_some())
+        u32::from(self.counts() || self.model.plan().is_some())
     }
 
-    /// θ of a round's parameters; behind it there may be what hospitals need to know that take steps of their own, or the round's clip.
-    fn parameters<'a>(&self, given: &'a [f64]) -> Result<&'a [f64], ProgramError> {
-        let needed = self.model.network().parameters();
-        let long = match (&self.setting.local, self.setting.clip_quantile) {
-            (Some(local), _) => Hospitals::fits(local, needed, given.len()),
-            (None, Some(_)) => given.len() == needed + 1 && given.last().is_some_and(|c| clip::is_clip(*c)),
-            (None, None) => given.len() == needed,
-        };
-        let theta = given.get(..needed).filter(|_| long && given.iter().all(|p| p.is_finite()));
-        theta.ok_or(ProgramError::Parameters { given: given.len(), needed })
-    }
-
-    /// The clip of a round's parameters.
-    fn clip(&self, given: &[f64]) -> f64 {
-        match self.setting.clip_quantile {
-            Some(_) => given.last().copied().unwrap_or(self.setting.clip),
-            None => self.setting.clip,
+    /// The statistics of the first round, where it is before the first step, each with its weight.
+    fn first_parts(&self) -> Vec<(Box<dyn Statistic>, f64)> {
+        let mut out: Vec<(Box<dyn Statistic>, f64)> = Vec::new();
+        if self.counts() {
+            out.push((Box::new(Complete(self.model.clone())), COUNTING * f64::from(self.setting.rounds)));
         }
+        let share = self.model.plan().map_or(0.0, |p| p.learned.share.clamp(0.0, 0.9));
+        if let Some(columns) = Columns::new(self.model.clone()) {
+            let counting = if self.counts() { COUNTING * f64::from(self.setting.rounds) } else { 0.0 };
+            let later: f64 = (self.before()..self.rounds()).map(|r| self.weight(r)).sum();
+            out.push((Box::new(columns), (counting + later) * share / (1.0 - share)));
+        }
+        out
+    }
+
+    /// The weights of these in their round.
+    fn first_weights(&self) -> Vec<f64> {
+        let weights: Vec<f64> = self.first_parts().into_iter().map(|(_, weight)| weight).collect();
+        if weights.len() == 1 { vec![1.0] } else { weights }
+    }
+
+    fn given<'a>(&self, round: u32, given: &'a [f64]) -> Result<Given<'a>, ProgramError> {
+        let d = self.model.network().parameters();
+        let needed = self.model.frozen_numbers() + d;
+        let wrong = || ProgramError::Parameters { given: given.len(), needed };
+        let (frozen, rest) = given.split_at_checked(self.model.frozen_numbers()).ok_or_else(wrong)?;
+        let long = match (&self.setting.local, self.setting.clip_quantile) {
+            (Some(local), _) => Hospitals::fits(local, d, rest.len()),
+            (None, Some(_)) => rest.len() == d + 1 && rest.last().is_some_and(|c| clip::is_clip(*c)),
+            (None, None) => rest.len() == d,
+        };
+        let theta = rest.get(..d).filter(|_| long && given.iter().all(|p| p.is_finite())).ok_or_else(wrong)?;
+        // Before the first round nothing is known of the columns.
+        let model = if round < self.before() { Some(self.model.clone()) } else { self.model.at(frozen).map(|m| m.0) };
+        let told = rest.last().copied().filter(|_| self.setting.clip_quantile.is_some());
+        let clip = told.unwrap_or(self.setting.clip);
+        Ok(Given { model: model.ok_or_else(wrong)?, frozen, theta, rest, clip })
     }
 
     /// A round's parameters with its clip, where that is none of the plan's.
@@ -202,10 +257,10 @@ impl Training {
     }
 
     /// The way of the hospital that works here.
-    fn walk(&self, local: &Local, step: u32, given: &[f64]) -> Result<LocalSteps, ProgramError> {
-        let theta = self.parameters(given)?.to_vec();
+    fn walk(&self, local: &Local, step: u32, given: &Given<'_>) -> Result<LocalSteps, ProgramError> {
+        let theta = given.theta.to_vec();
         let d = theta.len();
-        let found = Hospitals::find(local, d, given, self.here);
+        let found = Hospitals::find(local, d, given.rest, self.here);
         let begin = Begin {
             theta,
             patients: found.patients,
@@ -214,41 +269,41 @@ impl Training {
             seed: self.setting.seed.unwrap_or(0) ^ self.here.to_bits(),
             before: u64::from(step) * u64::from(local.steps),
         };
-        let (given, needed) = (given.len(), d);
-        let made = LocalSteps::new(self.model.clone(), local.clone(), (self.setting.clip, self.setting.penalty), begin);
-        made.ok_or(ProgramError::Parameters { given, needed })
+        let limits = (self.setting.clip, self.setting.penalty);
+        let made = LocalSteps::new(given.model.clone(), local.clone(), limits, begin);
+        made.ok_or(ProgramError::Parameters { given: d, needed: d })
     }
 
-    fn gradient(&self, theta: &[f64], clip: f64) -> Result<ClippedGradient, ProgramError> {
-        let (given, needed) = (theta.len(), self.model.network().parameters());
-        let made = ClippedGradient::new(self.model.clone(), theta.to_vec(), clip);
-        made.ok_or(ProgramError::Parameters { given, needed })
+    fn gradient(&self, given: &Given<'_>) -> Result<ClippedGradient, ProgramError> {
+        let d = given.theta.len();
+        let made = ClippedGradient::new(given.model.clone(), given.theta.to_vec(), given.clip);
+        made.ok_or(ProgramError::Parameters { given: d, needed: d })
     }
 
     /// What comes after a round that led to parameters: in front of steps that hospitals take by themselves, what each needs to know.
-    fn go_on(&mut self, round: u32, theta: &[f64], clip: f64) -> Step {
+    fn go_on(&mut self, round: u32, (model, frozen): (&Model, &[f64]), theta: &[f64], clip: f64) -> Step {
         let enough = self.is_enough();
         let round = if enough { self.before() + self.setting.rounds - 1 } else { round };
         let taken = (round + 1).saturating_sub(self.before());
         if round + 1 >= self.rounds() {
             let theta = self.averaged_or(theta);
-            let told = self.finish(&theta);
-            self.trained = Some(theta);
+            let told = self.finish(model, &theta);
+            self.trained = Some([frozen, &theta].concat());
             return Step::Done(told);
         }
-        let parameters = match &self.setting.local {
+        let own = match &self.setting.local {
             _ if taken == self.setting.rounds => self.averaged_or(theta),
             Some(local) => self.hospitals.parameters(local, theta, local.schedule.rate(taken, self.setting.rounds)),
             None => theta.to_vec(),
         };
-        Step::Continue { round: round + 1, parameters: self.with_clip(parameters, clip) }
+        Step::Continue { round: round + 1, parameters: [frozen, &self.with_clip(own, clip)].concat() }
     }
 
     /// Moves parameters along the mean of the hospitals' ways.
-    fn along(&mut self, step: u32, theta: &mut [f64], sites: &[OfSite]) -> Result<(), ProgramError> {
+    fn along(&mut self, step: u32, given: &Given<'_>, sites: &[OfSite]) -> Result<Vec<f64>, ProgramError> {
         let Some(local) = self.setting.apart() else { return Err(ProgramError::Merged) };
-        let (sum, site_rate) =
-            (self.gradient(theta, self.setting.clip)?, local.schedule.rate(step, self.setting.rounds));
+        let (sum, site_rate) = (self.gradient(given)?, local.schedule.rate(step, self.setting.rounds));
+        let mut theta = given.theta.to_vec();
         let mut ways = Vec::with_capacity(sites.len());
         for s in sites {
             let [own, ..] = s.round.parts.as_slice() else { return Err(ProgramError::Merged) };
@@ -262,17 +317,17 @@ impl Training {
             ways.push((s.site.clone(), n, way));
         }
         let merging = self.setting.merging;
-        let together = self.hospitals.together(&local, theta, site_rate, &ways, merging);
+        let together = self.hospitals.together(&local, &theta, site_rate, &ways, merging);
         let mut together = together.ok_or(ProgramError::Merged)?;
         let rate = self.setting.schedule.rate(step, self.setting.rounds);
         if self.setting.local.is_none() {
-            self.penalise(&mut together.way, theta, (rate, self.patients[0].max(1.0)));
+            self.penalise(&mut together.way, &theta, (rate, self.patients[0].max(1.0)));
         }
-        self.setting.optimiser.step(&mut self.memory, theta, &together.way, rate);
+        self.setting.optimiser.step(&mut self.memory, &mut theta, &together.way, rate);
         self.noise = together.noise[0];
         let [loss, cut, n] = together.beside;
-        self.moved(step, theta, ([loss / n, cut / n], [together.noise[1] / n, together.noise[2] / n]));
-        Ok(())
+        self.moved(step, &mut theta, ([loss / n, cut / n], [together.noise[1] / n, together.noise[2] / n]));
+        Ok(theta)
     }
 
     /// What is kept of a step that was taken: how it went, and where it led.
@@ -297,25 +352,31 @@ impl Training {
         }
     }
 
-    /// Moves parameters by a round's sum. Returns the clip of the next.
-    fn step(
-        &mut self,
-        step: u32,
-        (theta, clip): (&mut [f64], f64),
-        merged: &MergedRelease,
-    ) -> Result<f64, ProgramError> {
-        let sum = self.gradient(theta, clip)?.read(merged);
+    /// Moves parameters by a round's sum. Returns them, and the clip of the next.
+    fn step(&mut self, step: u32, given: &Given<'_>, merged: &MergedRelease) -> Result<(Vec<f64>, f64), ProgramError> {
+        let sum = self.gradient(given)?.read(merged);
+        let mut theta = given.theta.to_vec();
         let all = self.patients[0].max(1.0);
         // As many as are expected to be in it: how many were is in nobody's account.
         let n = all * self.setting.sampling.unwrap_or(1.0);
-        let mut mean: Vec<f64> = sum.gradient.iter().map(|g| g / n).collect();
-        let rate = self.setting.schedule.rate(step, self.setting.rounds);
-        self.penalise(&mut mean, theta, (rate, all));
-        self.setting.optimiser.step(&mut self.memory, theta, &mean, rate);
+        let clip = self.setting.clip_quantile.map_or(given.clip, |q| clip::next(given.clip, sum.cut / n, q));
         let [gradient, loss, cut] = sum.noise.map(|sd| sd / n);
-        self.noise = gradient;
-        self.moved(step, theta, ([sum.loss / n, sum.cut / n], [loss, cut]));
-        Ok(self.setting.clip_quantile.map_or(clip, |quantile| clip::next(clip, sum.cut / n, quantile)))
+        self.noise = gradient / f64::from(self.accumulate).sqrt();
+        let course = ([sum.loss / n, sum.cut / n], [loss, cut]);
+        let mut mean: Vec<f64> = sum.gradient.iter().map(|g| g / (n * f64::from(self.accumulate))).collect();
+        if self.accumulate > 1 {
+            mean.iter_mut().zip(&mut self.gathered).for_each(|(g, before)| *g += std::mem::take(before));
+            if !(step + 1).is_multiple_of(self.accumulate) {
+                self.gathered = mean;
+                self.moved(step, &mut theta, course);
+                return Ok((theta, clip));
+            }
+        }
+        let rate = self.setting.schedule.rate(step, self.setting.rounds);
+        self.penalise(&mut mean, &theta, (rate, all));
+        self.setting.optimiser.step(&mut self.memory, &mut theta, &mean, rate);
+        self.moved(step, &mut theta, course);
+        Ok((theta, clip))
     }
 
     /// When a step's round looks at the loss of those who validate.
@@ -324,25 +385,25 @@ impl Training {
     }
 
     /// The loss of those who validate.
-    fn look(&self, theta: &[f64]) -> Result<TestLoss, ProgramError> {
-        let (given, needed) = (theta.len(), self.model.network().parameters());
-        let of = At::of(self.model.clone(), theta.to_vec(), Group::Validate);
-        of.map(TestLoss::of).ok_or(ProgramError::Parameters { given, needed })
+    fn look(given: &Given<'_>) -> Result<TestLoss, ProgramError> {
+        let d = given.theta.len();
+        let of = At::of(given.model.clone(), given.theta.to_vec(), Group::Validate);
+        of.map(TestLoss::of).ok_or(ProgramError::Parameters { given: d, needed: d })
     }
 
     /// Takes the look that a round has beside its step.
-    fn looked(&mut self, step: u32, theta: &[f64], parts: &[MergedRelease]) -> Result<(), ProgramError> {
+    fn looked(&mut self, step: u32, given: &Given<'_>, parts: &[MergedRelease]) -> Result<(), ProgramError> {
         if !self.looks(step) {
             return if parts.len() == 1 { Ok(()) } else { Err(ProgramError::Merged) };
         }
         let [_, own] = parts else { return Err(ProgramError::Merged) };
-        let look = self.look(theta)?;
+        let look = Self::look(given)?;
         if own.lanes.len() != look.layout().lanes {
             return Err(ProgramError::Merged);
         }
         // Too few to be told from the noise: as bad as a loss may be.
         let loss = look.mean(own).unwrap_or([self.model.loss().most(), 0.0]);
-        self.looks.take(loss, theta);
+        self.looks.take(loss, given.theta);
         Ok(())
     }
 
@@ -385,7 +446,9 @@ impl Training {
             }
             None => rest,
         };
+        let (gathered, rest) = rest.split_at_checked(self.gathered.len())?;
         let optimiser = self.setting.optimiser.memory(rest, self.averaged.len())?;
+        self.gathered = gathered.to_vec();
         let pair = |c: &[f64], at: usize| [c.get(at).copied().unwrap_or(0.0), c.get(at + 1).copied().unwrap_or(0.0)];
         self.losses = courses.chunks(4).map(|c| pair(c, 0)).collect();
         self.cut = courses.chunks(4).map(|c| pair(c, 2)).collect();
@@ -395,9 +458,10 @@ impl Training {
         Some(())
     }
 
-    fn evaluation(&self, theta: &[f64]) -> Result<Evaluation<'_>, ProgramError> {
-        let (given, needed) = (theta.len(), self.model.network().parameters());
-        let of = At::tested(self.model.clone(), theta.to_vec()).ok_or(ProgramError::Parameters { given, needed })?;
+    fn evaluation(&self, given: &Given<'_>) -> Result<Evaluation<'_>, ProgramError> {
+        let d = given.theta.len();
+        let of = At::tested(given.model.clone(), given.theta.to_vec());
+        let of = of.ok_or(ProgramError::Parameters { given: d, needed: d })?;
         Ok(Evaluation { of, thresholds: &self.setting.thresholds })
     }
 
@@ -419,9 +483,9 @@ impl Training {
         out
     }
 
-    fn finish(&self, theta: &[f64]) -> Estimate {
+    fn finish(&self, model: &Model, theta: &[f64]) -> Estimate {
         let told = Told {
-            model: &self.model,
+            model,
             theta,
             losses: &self.losses,
             cut: &self.cut,
@@ -454,7 +518,7 @@ impl Program for Training {
     fn weight(&self, round: u32) -> f64 {
         let steps = f64::from(self.setting.rounds);
         match round.checked_sub(self.before()) {
-            None => COUNTING * steps,
+            None => self.first_parts().iter().map(|(_, weight)| weight).sum(),
             Some(step) if step < self.setting.rounds => 1.0 + if self.looks(step) { LOOKING } else { 0.0 },
             Some(_) => EVALUATING * steps,
         }
@@ -464,7 +528,7 @@ impl Program for Training {
         let Some(rate) = self.setting.sampling else { return Vec::new() };
         let all = |of, weight| Toll { of, weight, rate: 1.0, step: false };
         match round.checked_sub(self.before()) {
-            None => vec![all(Population::Trained, 1.0)],
+            None => self.first_weights().into_iter().map(|w| all(Population::Trained, w)).collect(),
             Some(step) if step < self.setting.rounds => {
                 let own = |of, weight| Toll { of, weight, rate, step: true };
                 let look = self.looks(step).then(|| own(Population::Validating, LOOKING));
@@ -475,7 +539,9 @@ impl Program for Training {
     }
 
     fn first(&self) -> Vec<f64> {
-        self.with_clip(start::start(self.model.network(), self.setting.seed), self.setting.clip)
+        let start = start::start(self.model.network(), self.setting.seed);
+        let start = self.with_clip(start, self.setting.clip);
+        [vec![0.0; self.model.frozen_numbers()], start].concat()
     }
 
     fn resumes(&self) -> bool {
@@ -505,6 +571,7 @@ impl Program for Training {
         if self.apart() {
             out.extend(self.hospitals.numbers());
         }
+        out.extend(&self.gathered);
         out.extend(self.setting.optimiser.numbers(&self.memory));
         out
     }
@@ -533,67 +600,70 @@ impl Program for Training {
     }
 
     fn work(&self, round: u32, parameters: &[f64]) -> Result<Vec<PartWork>, ProgramError> {
-        let theta = self.parameters(parameters)?;
+        let given = self.given(round, parameters)?;
         if round >= self.rounds() {
             return Err(ProgramError::Round { asked: round, planned: self.rounds() });
         }
         if round >= self.before() + self.setting.rounds {
-            return Ok(self.evaluation(theta)?.work(&self.columns));
+            return Ok(self.evaluation(&given)?.work(&self.columns));
         }
-        let statistic: Box<dyn Statistic> = if round < self.before() {
-            Box::new(Complete(self.model.clone()))
-        } else {
-            Box::new(self.gradient(theta, self.clip(parameters))?)
+        let part = |statistic: Box<dyn Statistic>, weight: f64| {
+            let name = statistic.name().to_owned();
+            PartWork { name, statistic, columns: self.columns.clone(), weight, walk: None, rate: None }
         };
-        let mut looks = Vec::new();
-        if round.checked_sub(self.before()).is_some_and(|step| self.looks(step)) {
-            looks.push(PartWork {
-                name: "validation_loss".to_owned(),
-                statistic: Box::new(self.look(theta)?),
-                columns: self.columns.clone(),
-                weight: LOOKING,
-                walk: None,
-                rate: self.setting.sampling,
-            });
+        let Some(step) = round.checked_sub(self.before()) else {
+            let parts = self.first_parts().into_iter().zip(self.first_weights());
+            return Ok(parts.map(|((statistic, _), weight)| part(statistic, weight)).collect());
+        };
+        let mut own = part(Box::new(self.gradient(&given)?), 1.0);
+        if let Some(local) = &self.setting.local {
+            own.walk = Some(Box::new(self.walk(local, step, &given)?) as Box<dyn Walk>);
+            "local_steps".clone_into(&mut own.name);
         }
-        let walk: Option<Box<dyn Walk>> = match (&self.setting.local, round.checked_sub(self.before())) {
-            (Some(local), Some(step)) => Some(Box::new(self.walk(local, step, parameters)?)),
-            _ => None,
-        };
-        let name = if walk.is_some() { "local_steps" } else { statistic.name() }.to_owned();
-        let rate = self.setting.sampling.filter(|_| round >= self.before());
-        let step = PartWork { name, statistic, columns: self.columns.clone(), weight: 1.0, walk, rate };
-        Ok(std::iter::once(step).chain(looks).collect())
+        let mut out = vec![own];
+        if self.looks(step) {
+            let look = part(Box::new(Self::look(&given)?), LOOKING);
+            out.push(PartWork { name: "validation_loss".to_owned(), ..look });
+        }
+        // Steps, and looks at how they do, are of a sample.
+        out.iter_mut().for_each(|own| own.rate = self.setting.sampling);
+        Ok(out)
     }
 
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
-        let theta = self.parameters(parameters)?;
+        let given = self.given(round, parameters)?;
         if self.model.has_holdout() && round + 1 == self.rounds() {
-            let told = self.evaluation(theta)?.estimate(&merged.parts, &self.reporting);
+            let told = self.evaluation(&given)?.estimate(&merged.parts, &self.reporting);
             let told = told.ok_or(ProgramError::Merged)?;
-            self.trained = Some(theta.to_vec());
-            let mut out = self.finish(theta);
+            self.trained = Some([given.frozen, given.theta].concat());
+            let mut out = self.finish(&given.model, given.theta);
             // The evaluation is what one looks for first.
             out.rows.splice(0..0, told.rows);
             out.curves.splice(0..0, told.curves);
             return Ok(Step::Done(out));
         }
-        let lanes = self.work(round, parameters)?.first().map_or(0, |w| w.layout().lanes);
-        let [release, ..] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-        if release.lanes.len() != lanes {
+        let work = self.work(round, parameters)?;
+        let fits = |(work, part): (&PartWork, &MergedRelease)| part.lanes.len() == work.layout().lanes;
+        if work.len() != merged.parts.len() || !work.iter().zip(&merged.parts).all(fits) {
             return Err(ProgramError::Merged);
         }
-        let (mut theta, mut clip) = (theta.to_vec(), self.clip(parameters));
-        if let Some(step) = round.checked_sub(self.before()) {
-            self.looked(step, &theta, &merged.parts)?;
+        let [release, ..] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
+        let Some(step) = round.checked_sub(self.before()) else {
+            if self.counts() {
+                self.patients = counted(release);
+            }
+            let frozen = Columns::new(self.model.clone()).zip(merged.parts.last()).map(|(c, own)| c.read(own));
+            let frozen = frozen.unwrap_or_default();
+            let model = self.model.at(&frozen).ok_or(ProgramError::Merged)?.0;
+            return Ok(self.go_on(round, (&model, &frozen), given.theta, given.clip));
+        };
+        self.looked(step, &given, &merged.parts)?;
+        // The ways of hospitals are told apart.
+        if self.apart() {
+            return Err(ProgramError::Merged);
         }
-        match round.checked_sub(self.before()) {
-            None => self.patients = counted(release),
-            // The ways of hospitals are told apart.
-            Some(_) if self.apart() => return Err(ProgramError::Merged),
-            Some(step) => clip = self.step(step, (&mut theta, clip), release)?,
-        }
-        Ok(self.go_on(round, &theta, clip))
+        let (theta, clip) = self.step(step, &given, release)?;
+        Ok(self.go_on(round, (&given.model, given.frozen), &theta, clip))
     }
 
     fn next_apart(
@@ -604,16 +674,16 @@ impl Program for Training {
         sites: &[OfSite],
     ) -> Result<Step, ProgramError> {
         let Some(local) = self.setting.apart() else { return self.next(round, parameters, merged) };
-        let mut theta = self.parameters(parameters)?.to_vec();
+        let given = self.given(round, parameters)?;
         match round.checked_sub(self.before()) {
             None => {
-                self.hospitals.count(sites, &local, &theta);
+                self.hospitals.count(sites, &local, given.theta);
                 self.next(round, parameters, merged)
             }
             Some(step) if step < self.setting.rounds => {
-                self.looked(step, &theta, &merged.parts)?;
-                self.along(step, &mut theta, sites)?;
-                Ok(self.go_on(round, &theta, self.setting.clip))
+                self.looked(step, &given, &merged.parts)?;
+                let theta = self.along(step, &given, sites)?;
+                Ok(self.go_on(round, (&given.model, given.frozen), &theta, given.clip))
             }
             Some(_) => self.next(round, parameters, merged),
         }

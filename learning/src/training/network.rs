@@ -8,8 +8,8 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, Slice};
 
-/// No network has more parameters: those of a round travel in one message, and lie in its state as text.
-pub const MOST_PARAMETERS: usize = 500_000;
+/// No network has more parameters: those of a round travel in one message of at most 16 MiB.
+pub const MOST_PARAMETERS: usize = 1_500_000;
 
 /// What a hidden unit does with its weighted sum. Both are bounded, so that a patient's activations are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,10 @@ pub fn coefficients(model: &Model, theta: &[f64], reporting: &Reporting) -> Opti
     };
     let mut out = Vec::new();
     for (unit, own) in theta.chunks(network.inputs() + 1).enumerate() {
-        let mut beta = &map * DVector::from_vec(model.prepared().of_scaled(own)) * half;
+        let mut scaled = model.prepared().of_scaled(own);
+        // Behind the design's columns those that say that a feature is missing, which have no unit.
+        let indicators = scaled.split_off(names.len().min(scaled.len()));
+        let mut beta = &map * DVector::from_vec(scaled) * half;
         if let Some(first) = beta.get_mut(0) {
             *first += middle;
         }
@@ -42,6 +45,8 @@ pub fn coefficients(model: &Model, theta: &[f64], reporting: &Reporting) -> Opti
             _ => String::new(),
         };
         out.extend(names.iter().zip(beta.iter()).map(|(n, b)| (format!("{of}{n}"), *b)));
+        let missing = model.input_names().into_iter().skip(names.len() - 1).zip(&indicators);
+        out.extend(missing.map(|(n, w)| (format!("{of}{n}"), w * half)));
     }
     Some(out)
 }

@@ -1,5 +1,6 @@
 //! What is trained, and how.
 
+use learning::training::{Learned, Missing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,18 +30,58 @@ pub struct Train {
     pub holdout: Option<Holdout>,
 }
 
-/// How features become inputs of a model.
+/// How features become inputs of a model. What is learned for it of the data is told in a private round before the first, and frozen then.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prepare {
     /// What numbers are divided by.
     #[serde(default, skip_serializing_if = "ScaleWord::is_bounds")]
     pub scale: ScaleWord,
+    /// What becomes of patients who lack a feature.
+    #[serde(default, skip_serializing_if = "MissingWord::is_drop")]
+    pub missing: MissingWord,
+    /// The share of the analysis' charge that the round before the first takes, where there is one; a tenth, where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
 }
+
+/// What the round of moments takes of the charge.
+const MOMENTS_SHARE: f64 = 0.1;
 
 impl Prepare {
     fn is_usual(&self) -> bool {
         *self == Prepare::default()
+    }
+
+    /// What is learned of the data.
+    pub(crate) fn learned(&self) -> Option<Learned> {
+        let missing = match self.missing {
+            MissingWord::Drop => Missing::Drop,
+            MissingWord::Mean => Missing::Mean,
+            MissingWord::Indicator => Missing::Indicator,
+        };
+        let share = self.share.unwrap_or(MOMENTS_SHARE);
+        let learned = Learned { moments: self.scale == ScaleWord::Moments, missing, share };
+        Some(learned).filter(Learned::is_needed)
+    }
+}
+
+/// What becomes of patients who lack a feature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingWord {
+    /// They are left out.
+    #[default]
+    Drop,
+    /// They have the mean of those who have it; of a category the shares of its levels.
+    Mean,
+    /// The same, and for each feature an input that says whether it is missing.
+    Indicator,
+}
+
+impl MissingWord {
+    fn is_drop(&self) -> bool {
+        *self == MissingWord::Drop
     }
 }
 
@@ -51,6 +92,8 @@ pub enum ScaleWord {
     /// Their bounds, which become −1 and 1.
     #[default]
     Bounds,
+    /// Their standard deviation, less their mean, as told in a private round before the first.
+    Moments,
     /// Nothing: they are clipped to their bounds and stay in their own units.
     None,
 }
@@ -263,6 +306,9 @@ pub struct StrategySpec {
     /// No hospital's mean gradient, or way of local steps, counts for more than this length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<f64>,
+    /// So many rounds are at the same parameters, and their sums are added up before a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accumulate: Option<u32>,
     /// When to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<StopSpec>,
@@ -362,6 +408,18 @@ pub struct LocalSpec {
     /// Rows of a step, in a shuffled order, in place of all. No noise protects that: for simulations without noise alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<u32>,
+}
+
+/// Settings of the adaptive optimisers, where none are given.
+pub(crate) struct Usual {
+    pub(crate) betas: [f64; 2],
+    pub(crate) tau: f64,
+}
+
+impl StrategySpec {
+    pub(crate) fn usual() -> Usual {
+        Usual { betas: betas(), tau: tau() }
+    }
 }
 
 fn betas() -> [f64; 2] {

@@ -37,7 +37,11 @@ pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
     local(place, train);
     robust(place, &train.strategy);
     sampling(place, &train.strategy);
+    accumulate(place, &train.strategy);
     stop(place, train);
+    if train.prepare.share.is_some_and(|s| !(0.001..=0.5).contains(&s)) {
+        place.say("prepare", "share must be 0.001 to 0.5", "0.1 is usual");
+    }
     if train.prepare.scale == ScaleWord::None
         && !(train.formula.interactions.is_empty() && train.formula.splines.is_empty())
     {
@@ -247,6 +251,22 @@ fn robust(place: &mut Place<'_, '_>, s: &StrategySpec) {
     }
     if s.local.as_ref().is_some_and(|l| l.turns) {
         place.say("strategy", "a round of one hospital has nothing to merge", "leave merge and bound out");
+    }
+}
+
+/// Rounds whose sums are added up before a step.
+fn accumulate(place: &mut Place<'_, '_>, s: &StrategySpec) {
+    let Some(k) = s.accumulate else { return };
+    if k < 2 || !s.rounds.is_multiple_of(k) {
+        place.say(
+            "strategy",
+            "accumulate must be 2 or more, and rounds so many times a whole number",
+            "leave it out for 1",
+        );
+    }
+    if s.local.is_some() || s.merge != MergeWord::Mean || s.bound.is_some() {
+        let says = "hospitals that are looked at one by one take a step in each round";
+        place.say("strategy", says, "leave accumulate out");
     }
 }
 

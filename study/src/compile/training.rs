@@ -8,8 +8,8 @@ use summaries::{Program, Reporting};
 
 use super::{bounds, levels, most, regression, yes_no};
 use crate::analysis::training::{
-    ActivationWord, ControlWord, DecayWord, FamilyWord, LearningRate, LocalSpec, MergeWord, OptimiserWord, ScaleWord,
-    StrategySpec, Train, WeightsWord,
+    ActivationWord, ControlWord, DecayWord, FamilyWord, LearningRate, LocalSpec, MergeWord, MissingWord, OptimiserWord,
+    ScaleWord, StrategySpec, Train, WeightsWord,
 };
 use crate::spec::Study;
 
@@ -72,13 +72,17 @@ pub fn model(study: &Study, t: &Train) -> Result<Model, String> {
         ActivationWord::Relu => Activation::Relu,
     };
     let hidden: Vec<usize> = t.model.hidden.iter().map(|n| *n as usize).collect();
-    let network = Network::new(design.width(), &hidden, loss.outputs(), activation);
-    let network = network.ok_or("a hidden layer has no unit, or the model has more than half a million parameters")?;
+    let learned = t.prepare.learned();
+    let indicators = if t.prepare.missing == MissingWord::Indicator { t.formula.features.len() } else { 0 };
+    let network = Network::new(design.width() + indicators, &hidden, loss.outputs(), activation);
+    let network =
+        network.ok_or("a hidden layer has no unit, or the model has more than a million and a half parameters")?;
     let prepared = match t.prepare.scale {
-        ScaleWord::Bounds => Prepared::default(),
+        ScaleWord::Bounds | ScaleWord::Moments => Prepared::default(),
         ScaleWord::None => Prepared::own_units(&design).ok_or("splines and interactions have no unit of their own")?,
     };
-    let model = Model::new(design, network, loss).ok_or("the features do not fit the model")?.with_prepared(prepared);
+    let model = Model::learning(design, network, loss, learned).ok_or("the features do not fit the model")?;
+    let model = model.with_prepared(prepared);
     let Some(holdout) = &t.holdout else { return Ok(model) };
     let groups = match &holdout.feature {
         Some(feature) => levels(study, feature)?,
@@ -144,6 +148,7 @@ pub(super) fn program(study: &Study, t: &Train, reporting: Reporting) -> Result<
     let behind = usize::from(t.event.is_some()) + usize::from(t.holdout.is_some());
     let columns = (0..=t.formula.features.len() + behind).collect();
     let training = Training::new(model(study, t)?, setting, columns, reporting);
+    let training = training.and_then(|training| training.accumulating(s.accumulate.unwrap_or(1)));
     let training = training.ok_or("the rounds, the clip, the rate or the number of patients is out of range")?;
     Ok(Box::new(training))
 }
