@@ -21,8 +21,10 @@ use crate::training::evaluate::concordance::TestConcordance;
 use crate::training::evaluate::confusion::TestConfusion;
 use crate::training::evaluate::loss::TestLoss;
 use crate::training::evaluate::scores::TestScores;
-use crate::training::{Activation, ClippedGradient, Complete, Loss, Model as Trained, Network};
-use crate::trees::{Ensemble, Feature, Forest, TreeHistogram, TreePrior};
+use crate::training::{
+    Activation, ClippedGradient, Columns, Complete, Learned, Loss, Missing, Model as Trained, Network,
+};
+use crate::trees::{Ensemble, Feature, Forest, TreeHistogram, TreePrior, TreeQuantiles};
 use crate::weighting::{Balance, Kind, Outcome, Scores, Strata, Weighted};
 
 /// A statistic, and what tells its instances apart.
@@ -119,33 +121,75 @@ fn of_training(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]
     }
 }
 
+/// What trainings release whose columns are prepared by what was released before: its moments, and gradients where it says whatever it says.
+fn of_preparations(out: &mut Vec<Box<dyn Statistic>>, design: &Design, theta: &[f64]) {
+    for (moments, missing) in
+        [(true, Missing::Drop), (false, Missing::Mean), (true, Missing::Mean), (true, Missing::Indicator)]
+    {
+        let design = design.clone().without_intercept();
+        let indicators = if missing == Missing::Indicator { design.inputs().len() } else { 0 };
+        let network = Network::new(design.width() + indicators, &[], 1, Activation::Tanh);
+        let learned = Learned { moments, missing, share: 0.1 };
+        let made = network.and_then(|n| Trained::learning(design, n, Loss::Logistic, Some(learned)));
+        for model in made.iter().flat_map(|m| [m.clone(), m.clone().with_holdout()]) {
+            out.extend(Columns::new(model.clone()).map(|c| Box::new(c) as Box<dyn Statistic>));
+            let (d, frozen) = (model.network().parameters(), model.frozen_numbers());
+            let own: Vec<f64> = theta.iter().copied().cycle().take(d).collect();
+            for pair in [[0.25, 7.0], [-1e300, 1e300]] {
+                let numbers: Vec<f64> = pair.iter().copied().cycle().take(frozen).collect();
+                let gradient = model.at(&numbers).and_then(|(m, _)| ClippedGradient::new(m, own.clone(), 0.7));
+                out.extend(gradient.map(|g| Box::new(g) as Box<dyn Statistic>));
+            }
+        }
+    }
+}
+
 /// What boosted trees release: of a new tree, and within one; of one feature and of all.
 fn of_trees(out: &mut Vec<Box<dyn Statistic>>, theta: &[f64]) {
-    let features = || {
-        vec![
+    let cut = || Feature::Cut { name: "c".into(), lower: 0.0, upper: 100.0, bins: 4, edges: Vec::new() };
+    let features = |is_cut: bool| {
+        let mut out = vec![
             Feature::Real { name: "a".into(), lower: -3.0, upper: 7.0, bins: 5 },
             Feature::Level { name: "b".into(), levels: vec!["x".into(), "y".into(), "z".into()] },
             Feature::Real { name: "c".into(), lower: 0.0, upper: 100.0, bins: 3 },
-        ]
+        ];
+        if is_cut {
+            out.pop();
+            out.push(cut());
+        }
+        out
     };
     let values: Vec<f64> = theta.iter().map(|t| t.clamp(-1e300, 1e300)).collect();
     let at = |i: usize| values.get(i).copied().unwrap_or(0.0);
     // One tree of depth 1 and the first level of another's two.
     let split = [2.0, 1.0, 3.0, 0.0];
-    let whole = |depth_one: bool| {
-        let mut numbers = vec![at(0), 1.0];
-        let nodes = [split, [1.0, 0.0, 0.0, at(1)], [1.0, 0.0, 0.0, at(2)]];
-        numbers.extend(nodes.iter().flatten().filter(|_| depth_one));
-        if !depth_one {
-            numbers.extend(split.iter().chain(&[0.0; 24]));
+    let whole = |forest: &Forest, depth_one: bool| {
+        let shape = forest.shape(if depth_one { 1 } else { 2 });
+        let mut numbers: Vec<f64> = (0..shape.outputs).map(at).collect();
+        numbers.push(1.0);
+        for _ in 0..shape.outputs {
+            let nodes = [split, [1.0, 0.0, 0.0, at(1)], [1.0, 0.0, 0.0, at(2)]];
+            numbers.extend(nodes.iter().flatten().filter(|_| depth_one));
+            if !depth_one {
+                numbers.extend(split.iter().chain(&[0.0; 24]));
+            }
         }
-        Ensemble::read(&numbers, if depth_one { 1 } else { 2 }, 3)
+        Ensemble::read(&numbers, shape)
     };
     let hazards = Loss::Hazards { horizon: 9.0, intervals: 1 };
-    for loss in [Loss::Squared { lower: 0.0, upper: 12.0 }, Loss::Logistic, Loss::Poisson { most: 12.0 }, hazards] {
+    let losses = [Loss::Squared { lower: 0.0, upper: 12.0 }, Loss::Logistic, Loss::Poisson { most: 12.0 }, hazards];
+    for loss in losses.into_iter().chain([2, 3, 5].map(Loss::Softmax)) {
         for holdout in [false, true] {
-            let Some(forest) = Forest::new(features(), loss, holdout).map(Arc::new) else { continue };
+            let Some(forest) = Forest::new(features(holdout), loss, holdout) else { continue };
+            // The edges as something told them.
+            let edges = [-5.0, 20.0, 20.0];
+            let Some((forest, _)) = forest.at(edges.get(..forest.frozen_numbers()).unwrap_or_default()) else {
+                continue;
+            };
+            let forest = Arc::new(forest);
             out.push(Box::new(TreePrior(forest.clone())));
+            out.extend(TreeQuantiles::new(forest.clone(), 2).map(|q| Box::new(q) as Box<dyn Statistic>));
+            let whole = |depth_one| whole(&forest, depth_one);
             for (trees, asked) in [(whole(true), vec![0, 1, 2]), (whole(false), vec![1]), (whole(false), vec![0, 2])] {
                 let made = trees.and_then(|t| TreeHistogram::new(forest.clone(), t, asked));
                 out.extend(made.map(|h| Box::new(h) as Box<dyn Statistic>));
@@ -192,6 +236,9 @@ pub fn examples() -> Vec<Example> {
                 of_time(&mut own, &design(), &theta);
                 of_scores(&mut own, &design(), &theta);
                 of_training(&mut own, &design(), &theta);
+                for design in std::iter::once(design()).chain(bent()) {
+                    of_preparations(&mut own, &design, &theta);
+                }
                 of_trees(&mut own, &theta);
             }
             out.extend(own.into_iter().map(|statistic| Example {

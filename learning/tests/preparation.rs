@@ -58,6 +58,8 @@ fn setting(rounds: u32, rate: f64) -> Setting {
         clip: 100.0,
         schedule: Schedule { start: rate, decay: Decay::Constant },
         optimiser: Optimiser::Sgd { momentum: 0.0 },
+        sampling: None,
+        clip_quantile: None,
         average: false,
         penalty: 0.0,
         patients: None,

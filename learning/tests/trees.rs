@@ -12,7 +12,7 @@ mod drawn;
 
 use drawn::{normal, reporting, uniform};
 use learning::training::Loss;
-use learning::trees::{Boosting, Ensemble, Feature, Forest, Growth, Node};
+use learning::trees::{Boosting, Ensemble, Feature, Forest, Growth, Node, Shape};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 use summaries::{Column, Lanes, MergedRelease, MergedRound, PatientBatch, Program, Step};
@@ -79,6 +79,10 @@ fn patients(loss: Loss, n: usize, seed: u64) -> (PatientBatch, Vec<Person>) {
     (PatientBatch::new(n, columns).unwrap(), people)
 }
 
+fn shape(depth: u32) -> Shape {
+    Shape { depth, features: 3, outputs: 1 }
+}
+
 fn growth(trees: u32, depth: u32) -> Growth {
     Growth { trees, depth, rate: 0.4, penalty: 1.0, least: 0.5, per_tree: None, seed: 0, thresholds: Vec::new() }
 }
@@ -108,7 +112,7 @@ fn run(loss: Loss, growth: &Growth, sites: &[PatientBatch], again: bool, noise: 
             Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),
             Step::Done(e) => {
                 assert!(e.rows.iter().any(|r| r.statistic == "share of gain"));
-                return Ensemble::read(program.model().unwrap(), growth.depth, 3).unwrap();
+                return Ensemble::read(program.model().unwrap(), shape(growth.depth)).unwrap();
             }
         }
         if again {
@@ -217,7 +221,7 @@ fn trees_are_those_of_all_patients_together() {
             Loss::Poisson { .. } => mean.ln(),
             _ => mean,
         };
-        assert!((got.base - base).abs() < 1e-9, "{} and not {base}", got.base);
+        assert!((got.base[0] - base).abs() < 1e-9, "{:?} and not {base}", got.base);
         let mut scores = vec![base; people.len()];
         for tree in got.trees() {
             let slopes = |(p, f): (&Person, &f64)| match loss {

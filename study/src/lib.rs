@@ -14,7 +14,7 @@
 //! * [`stream`], [`schedule`]: the windows of a continuous study, and when each is told.
 //! * [`plan`]: canonical bytes and hash.
 //! * [`budget`]: how the study's ρ is split over analyses and rounds.
-//! * [`compile`]: programs from analyses.
+//! * [`compile`]: programs from analyses. [`model`]: what was trained, as a file.
 //! * [`secure`]: the terms of a secure round, the same at all sides.
 //! * [`question`]: equal questions have equal hashes.
 //! * [`planner`]: cost and expected error before anything is spent.
@@ -26,6 +26,7 @@ pub mod cohort;
 pub mod compile;
 pub mod criterion;
 pub mod feature;
+pub mod model;
 pub mod plan;
 pub mod planner;
 pub mod quality;

@@ -189,6 +189,29 @@ pub(crate) fn ascending(values: impl Iterator<Item = f64>) -> Vec<f64> {
     pools.into_iter().flat_map(|(mean, n)| std::iter::repeat_n(mean, n)).collect()
 }
 
+impl Quantiles {
+    /// Where the distribution function reaches each of the probabilities, in their order; `None` where the patients can't be told from the noise.
+    pub fn told(&self, merged: &MergedRelease) -> Option<Vec<f64>> {
+        let layout = self.layout();
+        let raw: Vec<f64> = (0..self.nodes()).map(|i| merged.value(i, &layout)).collect();
+        let leaves = self.consistent(&raw).pop()?;
+        let n: f64 = leaves.iter().sum();
+        let sd = (merged.variance(&layout) * self.branching as f64).sqrt();
+        let cdf = self.distribution(&leaves, n);
+        (n >= (3.0 * sd).max(2.0)).then(|| self.probabilities.iter().map(|p| self.invert(&cdf, *p)).collect())
+    }
+
+    /// The distribution function at the end of each bin, from the bins' numbers.
+    fn distribution(&self, leaves: &[f64], n: f64) -> Vec<f64> {
+        let mut sum = 0.0;
+        let raw = leaves.iter().map(|leaf| {
+            sum += leaf;
+            sum / n
+        });
+        ascending(raw).into_iter().map(|f| f.clamp(0.0, 1.0)).collect()
+    }
+}
+
 impl Statistic for Quantiles {
     fn name(&self) -> &'static str {
         "quantiles"
@@ -232,12 +255,7 @@ impl Statistic for Quantiles {
             rows.extend(self.probabilities.iter().map(|p| Row::withheld(name, &label(*p), "too noisy to report")));
             return Estimate { rows, curves: Vec::new() };
         }
-        let mut sum = 0.0;
-        let raw_cdf = leaves.iter().map(|leaf| {
-            sum += leaf;
-            sum / n
-        });
-        let cdf: Vec<f64> = ascending(raw_cdf).into_iter().map(|f| f.clamp(0.0, 1.0)).collect();
+        let cdf = self.distribution(&leaves, n);
         let errors = |p: f64, bins: usize| -> (f64, f64) {
             let s = self.spread(bins);
             let noise = v * (s.prefix - 2.0 * p * s.both + p * p * s.total) / (n * n);

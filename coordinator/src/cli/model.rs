@@ -8,7 +8,7 @@ use platform::terminal::say;
 use serde_json::json;
 
 use super::Arguments;
-use crate::model::{Trained, onnx, safetensors};
+use crate::model::{Trained, card, onnx, safetensors};
 
 #[derive(Subcommand)]
 pub(super) enum ModelVerb {
@@ -88,14 +88,20 @@ pub(super) fn run(a: &Arguments, verb: &ModelVerb) -> anyhow::Result<()> {
         }
         ModelVerb::Show { file } => {
             let model = read(file)?;
-            say(a.json, &json!(model), model.card().trim_end())?;
+            say(a.json, &json!(model), card::text(&model).trim_end())?;
         }
         ModelVerb::Export { file, format, out } => {
             let model = read(file)?;
+            if let Some(tuned) = &model.tuned {
+                anyhow::bail!(
+                    "{} went on with this model over its own patients without noise: it must not leave that site",
+                    tuned.site
+                );
+            }
             let bytes = match format {
                 Format::Safetensors => safetensors::write(&model)?,
                 Format::Onnx => onnx::write(&model)?,
-                Format::Card => model.card().into_bytes(),
+                Format::Card => card::text(&model).into_bytes(),
             };
             platform::files::write_atomic(out, &bytes)
                 .with_context(|| format!("{} can't be written", out.display()))?;

@@ -4,33 +4,23 @@
 //! Of a tree with S splits and L leaves the answers (1 for left) times an S × L matrix that has 1 where a leaf is left of a split, −1 where it is
 //! right of it, are for the one leaf that a patient comes to as many as the leaf has splits that it is left of, and fewer for every other.
 
-use study::analysis::trees::Trees;
-use study::compile::trees::{Question, Tree, feature, grown};
+use study::compile::trees::{Question, Tree};
 
 use super::onnx::Builder;
-use super::{ModelError, Trained};
-
-/// The score of everyone, and the trees.
-pub(crate) type Boosted = (f64, Vec<Tree>);
-
-impl Trained {
-    /// The trees.
-    ///
-    /// # Errors
-    /// The parameters are none.
-    pub(crate) fn boosted(&self, asked: &Trees) -> Result<Boosted, ModelError> {
-        let features = self.inputs.iter().map(|i| feature(&i.name, i.bounds, &i.levels, asked.bins)).collect();
-        grown(asked, features, &self.parameters).ok_or_else(|| ModelError::Parameters(self.origin.analysis.clone()))
-    }
-}
 
 /// What a comparison with it never finds.
 const NEVER: f64 = f64::NEG_INFINITY;
 
 impl Builder {
-    /// The scores of trees.
-    pub(super) fn trees(&mut self, (base, trees): &Boosted) -> String {
-        let mut score = self.constant(&[1, 1], &[*base]);
+    /// The scores of trees, a column for each output.
+    pub(super) fn trees(&mut self, grown: &[(f64, Vec<Tree>)]) -> String {
+        let scores: Vec<String> = grown.iter().map(|(base, trees)| self.score(*base, trees)).collect();
+        let all: Vec<&str> = scores.iter().map(String::as_str).collect();
+        if let [one] = all.as_slice() { (*one).to_owned() } else { self.node("Concat", &all, &[("axis", 1)]) }
+    }
+
+    fn score(&mut self, base: f64, trees: &[Tree]) -> String {
+        let mut score = self.constant(&[1, 1], &[base]);
         // So that a score has a row for each patient, whatever the trees.
         let first = self.places(&[0]);
         let own = self.node("Gather", &["features", &first], &[("axis", 1)]);

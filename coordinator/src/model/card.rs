@@ -3,15 +3,13 @@
 use std::fmt::Write as _;
 
 use study::analysis::training::{ScaleWord, StrategySpec};
+use study::model::pieces::{Piece, Source};
 
 use super::{Asked, Input, Trained};
 
-fn described(input: &Input, scale: ScaleWord) -> String {
+fn described(input: &Input, how: &str) -> String {
     match input.bounds {
-        Some([low, high]) => {
-            let scaled = if scale == ScaleWord::Bounds { ", which become -1 and 1" } else { ", in its own unit" };
-            format!("`{}`: a number, clipped to {low} to {high}{scaled}", input.name)
-        }
+        Some([low, high]) => format!("`{}`: a number, clipped to {low} to {high}{how}", input.name),
         None => format!("`{}`: one of {}; the first is the reference", input.name, input.levels.join(", ")),
     }
 }
@@ -27,10 +25,65 @@ fn cut(s: &StrategySpec) -> String {
     format!("{}Every patient's gradient was cut to {length} in", sampled.unwrap_or_default())
 }
 
+/// How a feature becomes inputs.
+fn prepared(input: &Input, piece: Option<&Piece>, scale: ScaleWord) -> String {
+    let mut out = match piece.map(|p| &p.source) {
+        Some(Source::Spline(basis)) => described(input, &format!(", by a spline with knots at {:?}", basis.knots())),
+        _ if scale == ScaleWord::Bounds => described(input, ", which become -1 and 1"),
+        _ if scale == ScaleWord::None => described(input, ", in its own unit"),
+        _ => described(input, ""),
+    };
+    let Some(piece) = piece else { return out };
+    if let (ScaleWord::Moments, Source::Number([low, high]), [[mean, factor]]) =
+        (scale, &piece.source, piece.affine.as_slice())
+    {
+        let (middle, half) = (f64::midpoint(*low, *high), (high - low) / 2.0);
+        let _ =
+            write!(out, ", standardised: mean {:.6}, standard deviation {:.6}", middle + mean * half, half / factor);
+    }
+    if piece.fill.is_some() {
+        out += match piece.source {
+            Source::Level(_) => "; where it is missing, the shares of its levels",
+            _ => "; where it is missing, its mean",
+        };
+    }
+    out
+}
+
+/// How it was trained.
+fn training(model: &Trained) -> String {
+    let settings = |value: serde_json::Result<String>| value.unwrap_or_default();
+    let (what, text) = match &model.asked {
+        Asked::Train(t) => {
+            let optimiser = format!("{:?}", t.strategy.optimiser).to_lowercase();
+            (
+                format!("Steps of {optimiser} in {} rounds", t.strategy.rounds),
+                settings(serde_json::to_string_pretty(&t.strategy)),
+            )
+        }
+        Asked::Trees(t) => {
+            let text = settings(serde_json::to_string_pretty(t));
+            (format!("{} trees, a level a round, each leaf for {} of its value", t.trees, t.learning_rate), text)
+        }
+    };
+    format!(
+        "## Training\n\n{what}:\n\n```json\n{text}\n```\n\nThe parameters' SHA-256 is {}.\n\n",
+        model.parameters_hash()
+    )
+}
+
 /// The card, as Markdown.
-pub(super) fn text(model: &Trained) -> String {
+pub fn text(model: &Trained) -> String {
     let (o, scale) = (&model.origin, model.scale());
     let mut out = format!("# Model '{}' of the study '{}', version {}\n\n", o.analysis, o.study, o.version);
+    if let Some(tuned) = &model.tuned {
+        let _ = writeln!(
+            out,
+            "**It must not leave the site {}**, which went on with it for {} steps over its own patients without noise. The parameters before had \
+             the hash {}; what is told below is of those.\n",
+            tuned.site, tuned.steps, tuned.from
+        );
+    }
     let kind = match &model.asked {
         Asked::Train(t) if t.model.hidden.is_empty() => "without hidden layers".to_owned(),
         Asked::Train(t) => format!("with hidden layers of {:?} units", t.model.hidden),
@@ -44,8 +97,17 @@ pub(super) fn text(model: &Trained) -> String {
         model.outcome.name
     );
     out += "## Features, in order\n\n";
-    model.inputs.iter().for_each(|i| out += &format!("- {}\n", described(i, scale)));
-    let _ = writeln!(out, "\nThe outcome is {}.\n", described(&model.outcome, ScaleWord::Bounds));
+    let pieces = model.network().ok().and_then(|n| n.pieces(&model.parameters));
+    let piece = |i: usize| pieces.as_ref().and_then(|p| p.of_features.get(i));
+    model.inputs.iter().enumerate().for_each(|(i, own)| out += &format!("- {}\n", prepared(own, piece(i), scale)));
+    if let Asked::Train(t) = &model.asked {
+        t.formula.interactions.iter().for_each(|pair| out += &format!("- products of {}\n", pair.join(" and ")));
+    }
+    if pieces.is_some_and(|p| p.indicators) {
+        out += "- of each feature, whether it is missing\n";
+    }
+    let _ = writeln!(out, "\nThe outcome is {}.\n", described(&model.outcome, ""));
+    out += &training(model);
     out += "## Data\n\n";
     let _ = writeln!(
         out,

@@ -1,11 +1,13 @@
 //! A model as an ONNX graph, in 64-bit floating point (opset 17): `features`, patients × features in their own units, a category as the place of
 //! its level, become `prediction`, patients × the outcome in its unit, the probability of yes, of each level, or the mean count.
 //!
-//! Numbers are clipped to their bounds and scaled as in training, categories become indicators, so that the same file says the same at every
-//! site. A missing number, or a category that is not among the levels, makes the prediction one that is no number.
+//! Numbers are clipped to their bounds, scaled and bent as in training, categories become indicators, and products of columns follow, so that the same file
+//! says the same at every site. A missing number, or a category that is not among the levels, becomes what the training had in its place; where that left
+//! such patients out, the prediction is no number.
 
 use prost::Message as _;
-use study::analysis::training::{FamilyWord, MOST_HAZARD, RELU_CUT, ScaleWord};
+use study::analysis::training::{FamilyWord, MOST_HAZARD, RELU_CUT};
+use study::model::pieces::{Basis, Piece, Pieces, Source};
 
 use super::messages::{
     Attribute, Dimension, Extent, Graph, Model, Node, OperatorSet, Property, Shape, Tensor, TensorType, Type, ValueInfo,
@@ -68,51 +70,125 @@ impl Builder {
         self.node("Min", &[&above, &high], &[])
     }
 
-    /// The scaled columns.
-    fn prepared(&mut self, model: &Trained) -> String {
-        let mut columns = Vec::with_capacity(model.inputs.len());
-        for (i, input) in model.inputs.iter().enumerate() {
+    /// The inputs of a network.
+    fn prepared(&mut self, pieces: &Pieces) -> String {
+        let (mut columns, mut lacking) = (Vec::new(), Vec::new());
+        for (i, piece) in pieces.of_features.iter().enumerate() {
             let place = self.place(i);
             let own = self.node("Gather", &["features", &place], &[("axis", 1)]);
-            match input.bounds {
-                Some([low, high]) => {
-                    let within = self.between(&own, low, high);
-                    if model.scale() == ScaleWord::None {
-                        columns.push(within);
-                        continue;
+            let (scaled, lacks) = self.scaled(&own, &piece.source);
+            if let Some(scaled) = scaled {
+                columns.push(self.ready(&scaled, &lacks, piece));
+            }
+            lacking.push(lacks);
+        }
+        let all: Vec<&str> = columns.iter().map(String::as_str).collect();
+        let bases = self.node("Concat", &all, &[("axis", 1)]);
+        let mut behind = vec![bases.clone()];
+        if !pieces.pairs.is_empty() {
+            let (a, b): (Vec<usize>, Vec<usize>) = pieces.pairs.iter().copied().unzip();
+            let [a, b] = [a, b].map(|places| {
+                let places = self.places(&places);
+                self.node("Gather", &[&bases, &places], &[("axis", 1)])
+            });
+            behind.push(self.node("Mul", &[&a, &b], &[]));
+        }
+        if pieces.indicators {
+            behind.extend(lacking.iter().map(|l| self.as_numbers(l)).collect::<Vec<_>>());
+        }
+        let all: Vec<&str> = behind.iter().map(String::as_str).collect();
+        if let [one] = all.as_slice() { (*one).to_owned() } else { self.node("Concat", &all, &[("axis", 1)]) }
+    }
+
+    /// A feature's scaled columns, and of which patients it is missing. A category of one level has no column.
+    fn scaled(&mut self, own: &str, source: &Source) -> (Option<String>, String) {
+        if let Source::Level(n) = source {
+            let n = *n;
+            let levels: Vec<f64> = (0..n).map(|l| l as f64).collect();
+            let levels = self.constant(&[1, n], &levels);
+            let is = self.node("Equal", &[own, &levels], &[]);
+            let is = self.as_numbers(&is);
+            let ones = self.constant(&[n, 1], &vec![1.0; n]);
+            let known = self.node("MatMul", &[&is, &ones], &[]);
+            let none = self.constant(&[1], &[0.0]);
+            let lacks = self.node("Equal", &[&known, &none], &[]);
+            if n < 2 {
+                return (None, lacks);
+            }
+            // All levels but the first, to which the others are compared.
+            let others: Vec<f64> = (0..n).flat_map(|i| (1..n).map(move |j| f64::from(u8::from(i == j)))).collect();
+            let others = self.constant(&[n, n - 1], &others);
+            return (Some(self.node("MatMul", &[&is, &others], &[])), lacks);
+        }
+        let lacks = self.node("IsNaN", &[own], &[]);
+        let (low, high) = match source {
+            Source::Spline(basis) => basis.bounds(),
+            Source::Number([low, high]) => (*low, *high),
+            Source::Level(_) => (0.0, 0.0),
+        };
+        let within = self.between(own, low, high);
+        if let Source::Spline(basis) = source {
+            return (Some(self.spline(&within, basis)), lacks);
+        }
+        let (middle, half) = (f64::midpoint(low, high), (high - low) / 2.0);
+        let (middle, half) = (self.constant(&[1], &[middle]), self.constant(&[1], &[half]));
+        let off = self.node("Sub", &[&within, &middle], &[]);
+        (Some(self.node("Div", &[&off, &half], &[])), lacks)
+    }
+
+    /// The scaled columns of a spline: cubes above its knots, straightened beyond the last two, then its map.
+    fn spline(&mut self, within: &str, basis: &Basis) -> String {
+        let (knots, k, n) = (basis.knots(), basis.knots().len(), basis.columns());
+        let at = self.constant(&[1, k], knots);
+        let above = self.node("Sub", &[within, &at], &[]);
+        let zero = self.constant(&[1], &[0.0]);
+        let above = self.node("Max", &[&above, &zero], &[]);
+        let squared = self.node("Mul", &[&above, &above], &[]);
+        let cubes = self.node("Mul", &[&squared, &above], &[]);
+        let mut bent = vec![0.0; k * (n - 1)];
+        if let [first, .., before, last] = knots {
+            let (unit, width) = ((last - first).powi(2), last - before);
+            for (j, t) in knots.iter().take(n - 1).enumerate() {
+                let c = (last - t) / width;
+                for (knot, weight) in [(j, 1.0), (k - 2, -c), (k - 1, c - 1.0)] {
+                    if let Some(slot) = bent.get_mut(knot * (n - 1) + j) {
+                        *slot += weight / unit;
                     }
-                    let (middle, half) = (f64::midpoint(low, high), (high - low) / 2.0);
-                    let (middle, half) = (self.constant(&[1], &[middle]), self.constant(&[1], &[half]));
-                    let off = self.node("Sub", &[&within, &middle], &[]);
-                    columns.push(self.node("Div", &[&off, &half], &[]));
                 }
-                None if input.columns() > 0 => {
-                    let n = input.levels.len();
-                    let levels: Vec<f64> = (0..n).map(|l| l as f64).collect();
-                    let levels = self.constant(&[1, n], &levels);
-                    let is = self.node("Equal", &[&own, &levels], &[]);
-                    let is = self.as_numbers(&is);
-                    // One for a level that there is, no number for any other: training leaves such a patient out.
-                    let ones = self.constant(&[n, 1], &vec![1.0; n]);
-                    let known = self.node("MatMul", &[&is, &ones], &[]);
-                    let known = self.node("Div", &[&known, &known], &[]);
-                    // All levels but the first, to which the others are compared.
-                    let others: Vec<f64> =
-                        (0..n).flat_map(|i| (1..n).map(move |j| f64::from(u8::from(i == j)))).collect();
-                    let others = self.constant(&[n, n - 1], &others);
-                    let columns_of = self.node("MatMul", &[&is, &others], &[]);
-                    columns.push(self.node("Mul", &[&columns_of, &known], &[]));
-                }
-                None => {}
             }
         }
-        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-        self.node("Concat", &columns, &[("axis", 1)])
+        let bent = self.constant(&[k, n - 1], &bent);
+        let bent = self.node("MatMul", &[&cubes, &bent], &[]);
+        let own = self.node("Concat", &[within, &bent], &[("axis", 1)]);
+        let map = basis.map();
+        let linear: Vec<f64> = (0..n).flat_map(|j| (0..n).map(move |i| map[(i + 1, j + 1)])).collect();
+        let linear = self.constant(&[n, n], &linear);
+        let shift = self.constant(&[1, n], &(0..n).map(|i| map[(i + 1, 0)]).collect::<Vec<_>>());
+        let own = self.node("MatMul", &[&own, &linear], &[]);
+        let own = self.node("Add", &[&own, &shift], &[]);
+        self.between(&own, -1.0, 1.0)
+    }
+
+    /// Columns less their shifts, times their factors; of who lacks the feature what stands for it, or no number.
+    fn ready(&mut self, scaled: &str, lacks: &str, piece: &Piece) -> String {
+        let n = piece.affine.len();
+        let mut own = scaled.to_owned();
+        if piece.affine.iter().any(|a| *a != [0.0, 1.0]) {
+            let (shifts, factors): (Vec<f64>, Vec<f64>) = piece.affine.iter().map(|[s, f]| (*s, *f)).unzip();
+            let (shifts, factors) = (self.constant(&[1, n], &shifts), self.constant(&[1, n], &factors));
+            own = self.node("Sub", &[&own, &shifts], &[]);
+            own = self.node("Mul", &[&own, &factors], &[]);
+        }
+        let fill = piece.fill.clone().unwrap_or_else(|| vec![f64::NAN; n]);
+        let fill = self.constant(&[1, n], &fill);
+        self.node("Where", &[lacks, &fill, &own], &[])
     }
 
     /// A network's outputs.
     fn network(&mut self, model: &Trained) -> Result<String, ModelError> {
-        let mut own = self.prepared(model);
+        let pieces = model.network()?.pieces(&model.parameters);
+        let pieces = pieces.ok_or_else(|| ModelError::Parameters(model.origin.analysis.clone()))?;
+        let mut own = self.prepared(&pieces);
         let layers = model.layers()?;
         let last = layers.len().saturating_sub(1);
         for (i, layer) in layers.iter().enumerate() {
@@ -169,12 +245,8 @@ fn value(name: &str, columns: usize) -> ValueInfo {
 /// The file's bytes.
 ///
 /// # Errors
-/// The model has interactions or splines, no feature, or parameters that are not its own.
+/// The model has no feature, its file does not say what they are, or the parameters are not its own.
 pub fn write(model: &Trained) -> Result<Vec<u8>, ModelError> {
-    if model.bent {
-        let why = "it has interactions or splines, which are not written as ONNX yet; export safetensors";
-        return Err(ModelError::Export(why.to_owned()));
-    }
     if model.inputs.iter().all(|i| i.columns() == 0) {
         return Err(ModelError::Export("it has no feature".to_owned()));
     }
@@ -195,7 +267,7 @@ pub fn write(model: &Trained) -> Result<Vec<u8>, ModelError> {
         ir_version: 8,
         producer_name: "insitu".to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
-        doc_string: model.card(),
+        doc_string: super::card::text(model),
         graph: Some(Graph {
             node: graph.nodes,
             name: "model".to_owned(),

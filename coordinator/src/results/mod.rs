@@ -180,7 +180,7 @@ pub fn write(
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
         let name: String = model.origin.analysis.chars().map(plain).collect();
         files.push((format!("models/{name}.safetensors"), crate::model::safetensors::write(&model)?));
-        files.push((format!("models/{name}.md"), model.card().into_bytes()));
+        files.push((format!("models/{name}.md"), crate::model::card::text(&model).into_bytes()));
     }
     let mut paths = Vec::with_capacity(files.len());
     for (name, bytes) in files {

@@ -2,7 +2,8 @@
 //! the slopes and of the curvatures of their log-likelihoods at the trees so far.
 //!
 //! A patient is in one node and, of each of m features, in one bin, and adds there a slope and a curvature, each at most 1 as a share of its most:
-//! so the vector moves by at most √(2m), and of a logistic model, where a long slope has a small curvature, by √(1.29 m). Numbers are rounded patient by patient, so that the sums are the same to the last bit however patients
+//! so the vector moves by at most √(2m), and of a logistic model, where a long slope has a small curvature, by √(1.29 m). Of levels a patient does so in the
+//! growing tree of each, and moves all of them by at most √(3.72 m). Numbers are rounded patient by patient, so that the sums are the same to the last bit however patients
 //! are dealt out over hospitals, and a tree is the one of all patients together.
 
 use std::sync::Arc;
@@ -59,10 +60,10 @@ impl TreeHistogram {
         1usize << self.trees.level()
     }
 
-    /// A node's sums, in the loss' own units.
-    pub(crate) fn read(&self, merged: &MergedRelease, node: usize) -> Vec<Cells> {
+    /// A node's sums of an output, in the loss' own units.
+    pub(crate) fn read(&self, merged: &MergedRelease, output: usize, node: usize) -> Vec<Cells> {
         let (layout, most) = (self.layout(), self.forest.most());
-        let mut next = node * self.stride();
+        let mut next = (output * self.nodes() + node) * self.stride();
         let of = |feature: &usize| {
             let first = next;
             next += self.width(*feature);
@@ -84,30 +85,34 @@ impl Statistic for TreeHistogram {
         self.forest.inputs()
     }
     fn layout(&self) -> Layout {
-        Layout { lanes: 2 * self.nodes() * self.stride(), scale: FIXED_POINT }
+        Layout { lanes: 2 * self.trees.outputs() * self.nodes() * self.stride(), scale: FIXED_POINT }
     }
     fn sensitivity(&self) -> Sensitivity {
         // A patient touches no more lanes than these.
         let asked = self.asked.len();
-        Sensitivity::fixed_point(2 * asked, (asked as f64 * self.forest.squares()).sqrt(), 1.0)
+        Sensitivity::fixed_point(2 * self.trees.outputs() * asked, (asked as f64 * self.forest.squares()).sqrt(), 1.0)
     }
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         const NAME: &str = "tree_histogram";
         self.check(lanes)?;
         let (first, nodes, stride) = (self.first(), self.nodes(), self.stride());
         let is_new = self.trees.begins_a_tree();
+        let (mut scores, mut here, mut slopes) = (Vec::new(), Vec::new(), Vec::new());
         self.forest.each(NAME, Group::Training, patients, |bins, y| {
-            let (score, place) = self.trees.score(|f, b, m| self.forest.goes_left(bins, f, b, m));
-            let place = if is_new { Some(0) } else { place };
-            let Some(node) = place.and_then(|p| p.checked_sub(first)).filter(|n| *n < nodes) else { return Ok(()) };
-            let [g, h] = self.forest.slopes(score, y).map(encode);
-            let mut start = node * stride;
-            for feature in &self.asked {
-                let width = self.width(*feature);
-                let bin = (bins.get(*feature).copied().unwrap_or(u32::MAX) as usize).min(width - 1);
-                lanes.add(NAME, 2 * (start + bin), g)?;
-                lanes.add(NAME, 2 * (start + bin) + 1, h)?;
-                start += width;
+            self.trees.scores(&mut scores, &mut here, |f, b, m| self.forest.goes_left(bins, f, b, m));
+            self.forest.slopes(&mut scores, y, &mut slopes);
+            for (output, (place, own)) in here.iter().zip(&slopes).enumerate() {
+                let place = if is_new { Some(0) } else { *place };
+                let Some(node) = place.and_then(|p| p.checked_sub(first)).filter(|n| *n < nodes) else { continue };
+                let [g, h] = own.map(encode);
+                let mut start = (output * nodes + node) * stride;
+                for feature in &self.asked {
+                    let width = self.width(*feature);
+                    let bin = (bins.get(*feature).copied().unwrap_or(u32::MAX) as usize).min(width - 1);
+                    lanes.add(NAME, 2 * (start + bin), g)?;
+                    lanes.add(NAME, 2 * (start + bin) + 1, h)?;
+                    start += width;
+                }
             }
             Ok(())
         })

@@ -2,17 +2,19 @@
 //! and bin; everyone who has the sum comes to the same splits.
 //!
 //! * `feature`: bins; `forest`: features, outcome and loss; `ensemble`: trees as numbers.
-//! * `prior`: the score that trees start from; `histogram`: the statistic of a level; `split`: what is made of it.
+//! * `prior`: the score that trees start from; `quantile`: where bins lie, where that is learned; `histogram`: the statistic of a level; `split`: what is made of it.
 //! * `told`: what grown trees say.
 //!
 //! All patients are in every round, so that a round is one Gaussian mechanism and costs its ρ like any other: T trees of depth D are T·D rounds and one
-//! before them. The bins are the plan's, so no patient's value decides where a split may lie.
+//! before them. The bins are the plan's, or
+//! lie between quantiles that were told with noise; either way no patient's own value decides where a split may lie.
 
 mod ensemble;
 mod feature;
 mod forest;
 mod histogram;
 mod prior;
+mod quantile;
 mod split;
 mod told;
 
@@ -20,11 +22,12 @@ use std::sync::Arc;
 
 use summaries::{MergedRelease, MergedRound, PartWork, Program, ProgramError, Reporting, Statistic, Step};
 
-pub use ensemble::{Ensemble, Node};
+pub use ensemble::{Ensemble, Node, Shape};
 pub use feature::{Feature, MOST_BINS};
 pub use forest::Forest;
 pub use histogram::TreeHistogram;
 pub use prior::TreePrior;
+pub use quantile::TreeQuantiles;
 
 use crate::training::evaluate::Evaluation;
 use crate::training::start::SplitMix64;
@@ -35,6 +38,8 @@ use split::Rule;
 const COUNTING: f64 = 0.1;
 /// What the evaluation takes, where patients are held out.
 const EVALUATING: f64 = 0.25;
+/// What the quantiles of all features take together, where bins lie between them.
+const CUTTING: f64 = 0.15;
 /// No tree is deeper: its last level has 2^(D−1) nodes.
 pub const MOST_DEPTH: u32 = 8;
 /// No ensemble has more trees.
@@ -104,11 +109,39 @@ impl Boosting {
         self.growth.trees * self.growth.depth
     }
 
-    fn ensemble(&self, round: u32, parameters: &[f64]) -> Result<Ensemble, ProgramError> {
-        let read = Ensemble::read(parameters, self.growth.depth, self.forest.features().len());
-        let fits = |e: &Ensemble| e.levels == round.saturating_sub(1).min(self.levels());
+    /// The forest whose bins lie as the parameters say, and the trees so far. Before the first round nothing is known of either.
+    fn ensemble(&self, round: u32, parameters: &[f64]) -> Result<(Arc<Forest>, Ensemble), ProgramError> {
+        let frozen = self.forest.frozen_numbers();
         let given = parameters.len();
-        read.filter(fits).ok_or(ProgramError::Parameters { given, needed: given.max(2) })
+        let wrong = || ProgramError::Parameters { given, needed: given.max(frozen + 2) };
+        let numbers = parameters.get(frozen..).ok_or_else(wrong)?;
+        let forest = match self.forest.at(parameters) {
+            Some((forest, _)) if frozen > 0 && round > 0 => Arc::new(forest),
+            None if round > 0 => return Err(wrong()),
+            _ => self.forest.clone(),
+        };
+        let read = Ensemble::read(numbers, forest.shape(self.growth.depth));
+        let fits = |e: &Ensemble| e.levels == round.saturating_sub(1).min(self.levels());
+        Ok((forest, read.filter(fits).ok_or_else(wrong)?))
+    }
+
+    /// The places of features whose bins lie between quantiles.
+    fn cut(&self) -> Vec<usize> {
+        (0..self.forest.features().len())
+            .filter(|f| self.forest.features().get(*f).is_some_and(|f| f.unknown() > 0))
+            .collect()
+    }
+
+    /// The statistics of the first round, each with its weight.
+    fn first_parts(&self) -> Vec<(Box<dyn Statistic>, f64)> {
+        let levels = f64::from(self.levels());
+        let cut = self.cut();
+        let each = CUTTING * levels / cut.len().max(1) as f64;
+        let mut out: Vec<(Box<dyn Statistic>, f64)> =
+            vec![(Box::new(TreePrior(self.forest.clone())), COUNTING * levels)];
+        let quantiles = cut.into_iter().filter_map(|f| TreeQuantiles::new(self.forest.clone(), f));
+        out.extend(quantiles.map(|q| (Box::new(q) as Box<dyn Statistic>, each)));
+        out
     }
 
     /// The features that a tree may ask for.
@@ -123,9 +156,9 @@ impl Boosting {
         all
     }
 
-    fn histogram(&self, trees: &Ensemble) -> Result<TreeHistogram, ProgramError> {
+    fn histogram(&self, forest: &Arc<Forest>, trees: &Ensemble) -> Result<TreeHistogram, ProgramError> {
         let asked = self.asked(trees.levels / self.growth.depth);
-        TreeHistogram::new(self.forest.clone(), trees.clone(), asked).ok_or(ProgramError::Merged)
+        TreeHistogram::new(forest.clone(), trees.clone(), asked).ok_or(ProgramError::Merged)
     }
 
     /// Grows a level from its sums.
@@ -141,24 +174,25 @@ impl Boosting {
             self.gains.push(0.0);
         }
         let first = histogram.first();
-        for node in 0..histogram.nodes() {
+        let all = (0..trees.outputs()).flat_map(|output| (0..histogram.nodes()).map(move |node| (output, node)));
+        for (output, node) in all {
             let place = first + node;
-            let above = place.checked_sub(1).map(|p| trees.at(p / 2));
+            let above = place.checked_sub(1).map(|p| trees.at(output, p / 2));
             if !matches!(above, None | Some(Node::Split { .. })) {
                 continue;
             }
-            let cells = histogram.read(merged, node);
+            let cells = histogram.read(merged, output, node);
             let ordered = |f: usize| self.forest.features().get(f).is_some_and(Feature::is_ordered);
             let Some(found) = rule.best(&cells, ordered) else {
-                trees.put(place, leaf(rule.value(Rule::whole(&cells))));
+                trees.put(output, place, leaf(rule.value(Rule::whole(&cells))));
                 continue;
             };
             let split = Node::Split { feature: found.feature, bin: found.bin, missing_left: found.missing_left };
-            trees.put(place, split);
+            trees.put(output, place, split);
             if is_last {
                 let [left, right] = found.values.map(leaf);
-                trees.put(2 * place + 1, left);
-                trees.put(2 * place + 2, right);
+                trees.put(output, 2 * place + 1, left);
+                trees.put(output, 2 * place + 2, right);
             }
             if let Some(own) = self.importance.get_mut(found.feature) {
                 *own += found.gain;
@@ -170,8 +204,8 @@ impl Boosting {
         trees.levels += 1;
     }
 
-    fn evaluation(&self, trees: &Ensemble) -> Evaluation<'_> {
-        let of = Arc::new(Grown { forest: self.forest.clone(), trees: trees.clone() });
+    fn evaluation(&self, forest: &Arc<Forest>, trees: &Ensemble) -> Evaluation<'_> {
+        let of = Arc::new(Grown { forest: forest.clone(), trees: trees.clone() });
         Evaluation { of, thresholds: &self.growth.thresholds }
     }
 
@@ -193,14 +227,16 @@ impl Program for Boosting {
     fn weight(&self, round: u32) -> f64 {
         let levels = f64::from(self.levels());
         match round {
-            0 => COUNTING * levels,
+            0 => self.first_parts().iter().map(|(_, weight)| weight).sum(),
             r if r <= self.levels() => 1.0,
             _ => EVALUATING * levels,
         }
     }
 
     fn first(&self) -> Vec<f64> {
-        Ensemble::new(0.0, self.growth.depth).numbers()
+        let outputs = self.forest.loss().outputs();
+        let trees = Ensemble::new(vec![0.0; outputs], self.growth.depth).numbers();
+        [vec![0.0; self.forest.frozen_numbers()], trees].concat()
     }
 
     fn resumes(&self) -> bool {
@@ -229,42 +265,50 @@ impl Program for Boosting {
         if round >= self.rounds() {
             return Err(ProgramError::Round { asked: round, planned: self.rounds() });
         }
-        let trees = self.ensemble(round, parameters)?;
+        let (forest, trees) = self.ensemble(round, parameters)?;
         if round > self.levels() {
-            return Ok(self.evaluation(&trees).work(&self.columns));
+            return Ok(self.evaluation(&forest, &trees).work(&self.columns));
         }
-        let statistic: Box<dyn Statistic> = match round {
-            0 => Box::new(TreePrior(self.forest.clone())),
-            _ => Box::new(self.histogram(&trees)?),
+        let part = |statistic: Box<dyn Statistic>, weight: f64| {
+            let name = statistic.name().to_owned();
+            PartWork { name, statistic, columns: self.columns.clone(), weight, walk: None, rate: None }
         };
-        let name = statistic.name().to_owned();
-        Ok(vec![PartWork { name, statistic, columns: self.columns.clone(), weight: 1.0, walk: None, rate: None }])
+        if round == 0 {
+            let parts = self.first_parts();
+            let alone = parts.len() == 1;
+            return Ok(parts.into_iter().map(|(s, weight)| part(s, if alone { 1.0 } else { weight })).collect());
+        }
+        Ok(vec![part(Box::new(self.histogram(&forest, &trees)?), 1.0)])
     }
 
     fn next(&mut self, round: u32, parameters: &[f64], merged: &MergedRound) -> Result<Step, ProgramError> {
-        let mut trees = self.ensemble(round, parameters)?;
+        let (forest, mut trees) = self.ensemble(round, parameters)?;
+        let mut frozen = parameters.get(..self.forest.frozen_numbers()).unwrap_or_default().to_vec();
         if round > self.levels() {
-            let told = self.evaluation(&trees).estimate(&merged.parts, &self.reporting);
+            let told = self.evaluation(&forest, &trees).estimate(&merged.parts, &self.reporting);
             let told = told.ok_or(ProgramError::Merged)?;
-            let mut out = self.finish(&trees);
+            let mut out = self.finish(&frozen, &trees);
             out.rows.splice(0..0, told.rows);
             out.curves.splice(0..0, told.curves);
             return Ok(Step::Done(out));
         }
-        let lanes = self.work(round, parameters)?.first().map_or(0, |w| w.layout().lanes);
-        let [release] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
-        if release.lanes.len() != lanes {
+        let work = self.work(round, parameters)?;
+        let fits = |(work, part): (&PartWork, &MergedRelease)| part.lanes.len() == work.layout().lanes;
+        if work.len() != merged.parts.len() || !work.iter().zip(&merged.parts).all(fits) {
             return Err(ProgramError::Merged);
         }
+        let [release, quantiles @ ..] = merged.parts.as_slice() else { return Err(ProgramError::Merged) };
         if round == 0 {
             (self.patients, trees.base) = TreePrior(self.forest.clone()).read(release);
+            let cut = self.cut().into_iter().filter_map(|f| TreeQuantiles::new(self.forest.clone(), f));
+            frozen = cut.zip(quantiles).flat_map(|(q, own)| q.read(own)).collect();
         } else {
-            let histogram = self.histogram(&trees)?;
+            let histogram = self.histogram(&forest, &trees)?;
             self.grow(&mut trees, &histogram, release);
         }
         if round + 1 < self.rounds() {
-            return Ok(Step::Continue { round: round + 1, parameters: trees.numbers() });
+            return Ok(Step::Continue { round: round + 1, parameters: [frozen, trees.numbers()].concat() });
         }
-        Ok(Step::Done(self.finish(&trees)))
+        Ok(Step::Done(self.finish(&frozen, &trees)))
     }
 }

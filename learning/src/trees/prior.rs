@@ -18,6 +18,11 @@ use crate::training::{Group, Loss};
 pub struct TreePrior(pub Arc<Forest>);
 
 impl TreePrior {
+    /// Means that are told beside the number of patients.
+    fn means(&self) -> usize {
+        self.0.loss().outputs()
+    }
+
     /// Of a patient, what the mean is of: the outcome, or events and time at risk.
     fn share(&self, y: f64) -> [f64; 2] {
         match self.0.loss() {
@@ -30,13 +35,14 @@ impl TreePrior {
         }
     }
 
-    /// The number of patients with the noise's standard deviation, and the score of everyone.
-    pub(crate) fn read(&self, merged: &MergedRelease) -> ([f64; 2], f64) {
+    /// The number of patients with the noise's standard deviation, and the score of everyone, of each output.
+    pub(crate) fn read(&self, merged: &MergedRelease) -> ([f64; 2], Vec<f64>) {
         let layout = self.layout();
         let sd = merged.variance(&layout).sqrt();
         let n = merged.value(0, &layout).max(2.0 * sd).max(1.0);
-        let mean = merged.value(1, &layout) / n;
-        let score = match self.0.loss() {
+        let score = |mean: f64| match self.0.loss() {
+            // Shares of levels, of which the logarithms are scores.
+            Loss::Softmax(_) => mean.clamp(0.5 / n, 1.0).ln(),
             Loss::Poisson { most } => (mean * most).clamp(0.5 / n, most).ln(),
             // n is of whole times at risk, and the mean is the hazard.
             Loss::Hazards { .. } => mean.clamp(0.5 / n, MOST_HAZARD).ln(),
@@ -46,7 +52,7 @@ impl TreePrior {
                 (p / (1.0 - p)).ln()
             }
         };
-        ([n, sd], score)
+        ([n, sd], (1..=self.means()).map(|lane| score(merged.value(lane, &layout) / n)).collect())
     }
 }
 
@@ -58,7 +64,7 @@ impl Statistic for TreePrior {
         self.0.inputs()
     }
     fn layout(&self) -> Layout {
-        Layout { lanes: 2, scale: FIXED_POINT }
+        Layout { lanes: 1 + self.means(), scale: FIXED_POINT }
     }
     fn sensitivity(&self) -> Sensitivity {
         Sensitivity::fixed_point(2, 2f64.sqrt(), 1.0)
@@ -67,6 +73,12 @@ impl Statistic for TreePrior {
         const NAME: &str = "tree_prior";
         self.check(lanes)?;
         self.0.each(NAME, Group::Training, patients, |_, y| {
+            if let Loss::Softmax(levels) = self.0.loss() {
+                // A patient is in one level.
+                let level = (y as usize).min(levels as usize - 1);
+                lanes.add(NAME, 0, encode(1.0))?;
+                return lanes.add(NAME, 1 + level, encode(1.0));
+            }
             let [whole, part] = self.share(y);
             lanes.add(NAME, 0, encode(whole))?;
             lanes.add(NAME, 1, encode(part))

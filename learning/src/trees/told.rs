@@ -8,8 +8,8 @@ use crate::training::Loss;
 
 impl Boosting {
     /// The rows and curves of trees that have grown.
-    pub(super) fn finish(&mut self, trees: &Ensemble) -> Estimate {
-        self.trained = Some(trees.numbers());
+    pub(super) fn finish(&mut self, frozen: &[f64], trees: &Ensemble) -> Estimate {
+        self.trained = Some([frozen, &trees.numbers()].concat());
         let whole: f64 = self.importance.iter().sum();
         let mut rows = Vec::new();
         for (feature, gain) in self.forest.features().iter().zip(&self.importance) {

@@ -13,17 +13,36 @@ pub enum TreeFamily {
     Linear,
     /// No or yes.
     Logistic,
+    /// One of several levels, each with trees of its own that grow in the same rounds.
+    Multinomial,
     /// A count with bounds from 0.
     Poisson,
     /// A time to an event.
     Hazards,
 }
 
+/// Where the bins of numbers lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EdgesWord {
+    /// Evenly between their bounds.
+    #[default]
+    Even,
+    /// Between quantiles, which are told in the first round for a part of the charge.
+    Quantiles,
+}
+
+impl EdgesWord {
+    fn is_even(&self) -> bool {
+        *self == EdgesWord::Even
+    }
+}
+
 /// Gradient-boosted trees by private histograms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trees {
-    /// The outcome: a number with bounds, no and yes, a count, or a time, as the family wants it.
+    /// The outcome: a number with bounds, no and yes, a category, a count, or a time, as the family wants it.
     pub outcome: String,
     /// Of hazards: whether the time ended with an event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,9 +62,12 @@ pub struct Trees {
     /// What of a leaf's value is taken.
     #[serde(default = "rate", skip_serializing_if = "is_rate")]
     pub learning_rate: f64,
-    /// Bins of a number, of one width between its bounds.
+    /// Bins of a number.
     #[serde(default = "bins", skip_serializing_if = "is_bins")]
     pub bins: u32,
+    /// Where these bins lie.
+    #[serde(default, skip_serializing_if = "EdgesWord::is_even")]
+    pub edges: EdgesWord,
     /// λ, which is added to each sum of curvatures: the more, the nearer leaves are to 0.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub penalty: f64,
@@ -76,7 +98,7 @@ fn is_rate(given: &f64) -> bool {
     *given == rate()
 }
 fn bins() -> u32 {
-    16
+    Trees::USUAL_BINS
 }
 fn is_bins(given: &u32) -> bool {
     *given == bins()
@@ -99,6 +121,7 @@ pub(super) const SETTINGS: &[&str] = &[
     "depth",
     "learning_rate",
     "bins",
+    "edges",
     "penalty",
     "least",
     "per_tree",
@@ -107,6 +130,9 @@ pub(super) const SETTINGS: &[&str] = &[
 ];
 
 impl Trees {
+    /// Bins of a number, where none are given.
+    pub(crate) const USUAL_BINS: u32 = 16;
+
     /// The features, in the order of the batch.
     pub(super) fn features(&self) -> Vec<String> {
         let split = self.holdout.as_ref().and_then(|h| h.feature.as_ref());

@@ -23,6 +23,10 @@ pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
             let remedy = "use a feature of the kind has, or a measurement with above = ...";
             place.wants("outcome", &trees.outcome, yes_no, "no or yes", remedy);
         }
+        TreeFamily::Multinomial => {
+            let several = |s: &Shape| matches!(s, Shape::Level { levels } if (2..=100).contains(&levels.len()));
+            place.wants("outcome", &trees.outcome, several, "a category of 2 to 100 levels", "give the feature levels");
+        }
         TreeFamily::Linear | TreeFamily::Poisson | TreeFamily::Hazards => {
             let remedy = "give the feature bounds = [low, high]";
             place.wants("outcome", &trees.outcome, regressions::number, "a number with bounds", remedy);
@@ -80,7 +84,11 @@ fn growth(place: &mut Place<'_, '_>, t: &Trees) {
         _ => t.bins as usize + 1,
     };
     let widths: usize = t.features.iter().map(width).sum();
-    if widths.saturating_mul(1 << t.depth.min(MOST_DEPTH)) > MOST_LANES {
+    let outputs = match place.shape(&t.outcome) {
+        Some(Shape::Level { levels }) if t.family == TreeFamily::Multinomial => levels.len(),
+        _ => 1,
+    };
+    if widths.saturating_mul(outputs << t.depth.min(MOST_DEPTH)) > MOST_LANES {
         place.say(
             "bins",
             format!("a round would have more than {MOST_LANES} numbers"),

@@ -5,19 +5,10 @@ use learning::trees::{Boosting, Ensemble, Feature, Forest, Growth, Node};
 use summaries::{PatientBatch, Program, Reporting};
 
 use super::training::horizon;
-use super::{bounds, most, shape, yes_no};
-use crate::analysis::trees::{TreeFamily, Trees};
+use super::{bounds, levels, most, shape, yes_no};
+use crate::analysis::trees::{EdgesWord, TreeFamily, Trees};
 use crate::feature::Shape;
 use crate::spec::Study;
-
-/// A feature of these bounds, or of these levels.
-pub fn feature(name: &str, bounds: Option<[f64; 2]>, levels: &[String], bins: u32) -> Feature {
-    let name = name.to_owned();
-    match bounds {
-        Some([lower, upper]) => Feature::Real { name, lower, upper, bins: bins as usize },
-        None => Feature::Level { name, levels: levels.to_vec() },
-    }
-}
 
 /// A split, in the feature's own unit.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,9 +41,14 @@ pub struct Tree {
     pub leaves: Vec<Leaf>,
 }
 
-/// The score of everyone and the trees of parameters; `None` where they are none.
-pub fn grown(t: &Trees, features: Vec<Feature>, parameters: &[f64]) -> Option<(f64, Vec<Tree>)> {
-    let trees = Ensemble::read(parameters, t.depth, features.len())?;
+/// The score of everyone and the trees, for each of the loss' outputs.
+pub type Grown = Vec<(f64, Vec<Tree>)>;
+
+/// The trees of parameters; `None` where they are none.
+pub fn grown(t: &Trees, forest: &Forest, parameters: &[f64]) -> Option<Grown> {
+    let (forest, numbers) = forest.at(parameters)?;
+    let features = forest.features();
+    let trees = Ensemble::read(numbers, forest.shape(t.depth))?;
     let of = |nodes: &Vec<Node>| {
         let mut tree = Tree::default();
         let mut open = vec![(0usize, Vec::new())];
@@ -73,8 +69,12 @@ pub fn grown(t: &Trees, features: Vec<Feature>, parameters: &[f64]) -> Option<(f
         }
         Some(tree)
     };
-    let all = trees.trees().iter().map(of).collect::<Option<Vec<Tree>>>()?;
-    (all.len() == t.trees as usize).then_some((trees.base, all))
+    let of_output = |(output, base): (usize, &f64)| {
+        let own = trees.trees().iter().skip(output).step_by(trees.outputs());
+        let own = own.map(of).collect::<Option<Vec<Tree>>>()?;
+        (own.len() == t.trees as usize).then_some((*base, own))
+    };
+    trees.base.iter().enumerate().map(of_output).collect()
 }
 
 /// Features and outcome.
@@ -83,8 +83,14 @@ pub fn grown(t: &Trees, features: Vec<Feature>, parameters: &[f64]) -> Option<(f
 /// A feature has no shape that trees can ask for.
 pub fn forest(study: &Study, t: &Trees) -> Result<Forest, String> {
     let of = |name: &String| match shape(study, name) {
-        Some(Shape::Real { lower, upper }) => Ok(feature(name, Some([lower, upper]), &[], t.bins)),
-        Some(Shape::Level { levels }) => Ok(feature(name, None, &levels, t.bins)),
+        Some(Shape::Real { lower, upper }) => {
+            let (name, bins) = (name.clone(), t.bins as usize);
+            Ok(match t.edges {
+                EdgesWord::Even => Feature::Real { name, lower, upper, bins },
+                EdgesWord::Quantiles => Feature::Cut { name, lower, upper, bins, edges: Vec::new() },
+            })
+        }
+        Some(Shape::Level { levels }) => Ok(Feature::Level { name: name.clone(), levels }),
         _ => Err(format!("'{name}' is neither a number with bounds nor a category")),
     };
     let features = t.features.iter().map(of).collect::<Result<Vec<_>, _>>()?;
@@ -97,6 +103,7 @@ pub fn forest(study: &Study, t: &Trees) -> Result<Forest, String> {
             yes_no(study, &t.outcome)?;
             Loss::Logistic
         }
+        TreeFamily::Multinomial => Loss::Softmax(levels(study, &t.outcome)?),
         TreeFamily::Poisson => Loss::Poisson { most: most(study, &t.outcome)? },
         TreeFamily::Hazards => {
             Loss::Hazards { horizon: horizon(study, (&t.outcome, t.event.as_ref()), t.horizon)?, intervals: 1 }
@@ -126,12 +133,14 @@ pub(super) fn program(study: &Study, t: &Trees, reporting: Reporting) -> Result<
     Ok(Box::new(boosting.ok_or("the trees, their depth, the rate or the features of a tree are out of range")?))
 }
 
-/// What trees of parameters foretell of each patient of a batch with an outcome.
+/// What trees of parameters foretell of each patient of a batch with an outcome; of levels one number each.
 ///
 /// # Errors
 /// The features, the parameters or the batch do not fit.
 pub fn predict(study: &Study, t: &Trees, parameters: &[f64], patients: &PatientBatch) -> Result<Vec<f64>, String> {
     let forest = forest(study, t)?;
-    let trees = Ensemble::read(parameters, t.depth, t.features.len()).ok_or("the parameters are no trees")?;
+    let none = "the parameters are no trees";
+    let (forest, numbers) = forest.at(parameters).ok_or(none)?;
+    let trees = Ensemble::read(numbers, forest.shape(t.depth)).ok_or(none)?;
     forest.predict(&trees, patients).map_err(|e| e.to_string())
 }

@@ -1,7 +1,7 @@
 //! The safetensors format: eight bytes with the header's length, a JSON header of names, types, shapes and places, then the numbers.
 //!
 //! Tensors are `layer.<i>.weight`, units × inputs, and `layer.<i>.bias`, of boosted trees `trees`, all their numbers, of 64-bit floating point; the rest of the model is JSON in the
-//! metadata under `insitu`, so that the file is the whole model.
+//! metadata under `insitu`, so that the file is the whole model. `columns`, columns × 2, has what was frozen of the features' columns, where that was learned.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,9 @@ const MOST_HEADER: usize = 16 << 20;
 
 /// The tensor of boosted trees.
 const TREES: &str = "trees";
+
+/// The tensor of what was frozen.
+const COLUMNS: &str = "columns";
 
 #[derive(Serialize, Deserialize)]
 struct Tensor {
@@ -37,6 +40,10 @@ pub fn write(model: &Trained) -> Result<Vec<u8>, ModelError> {
         model.fits()?;
         tensors.push((TREES.to_owned(), vec![model.parameters.len()], model.parameters.clone()));
     } else {
+        let frozen = model.parameters.get(..model.frozen_numbers()).unwrap_or_default();
+        if !frozen.is_empty() {
+            tensors.push((COLUMNS.to_owned(), vec![frozen.len() / 2, 2], frozen.to_vec()));
+        }
         for (i, layer) in model.layers()?.into_iter().enumerate() {
             tensors.push((format!("layer.{i}.weight"), vec![layer.outputs, layer.inputs], layer.weights));
             tensors.push((format!("layer.{i}.bias"), vec![layer.outputs], layer.biases));
@@ -85,6 +92,9 @@ pub fn read(bytes: &[u8]) -> Result<Trained, ModelError> {
         model.parameters = numbers(TREES)?;
         model.fits()?;
         return Ok(model);
+    }
+    if model.frozen_numbers() > 0 {
+        model.parameters = numbers(COLUMNS)?;
     }
     for i in 0..=model.hidden().len() {
         let (weights, biases) = (numbers(&format!("layer.{i}.weight"))?, numbers(&format!("layer.{i}.bias"))?);
