@@ -121,6 +121,12 @@ enum Verb {
     /// How far codes are mapped: by table, by concept set, and which codes are left
     #[command(after_help = "Example:\n  site-agent terminology")]
     Terminology,
+    /// Use a trained model over this site's own patients. Nothing leaves, and nothing is charged
+    #[command(after_help = "Example:\n  site-agent model predict readmission.safetensors --out predictions.csv")]
+    Model {
+        #[command(subcommand)]
+        verb: ModelVerb,
+    },
     /// Asks the terminology server of [lookup] for codes that are new, now
     #[command(after_help = "Example:\n  site-agent lookup")]
     Lookup,
@@ -227,6 +233,44 @@ enum KeysVerb {
 }
 
 #[derive(Subcommand)]
+enum ModelVerb {
+    /// What a model says of each patient of its cohort. Ends with 3 where the site has no value of a feature that the model needs
+    #[command(after_help = "Example:\n  site-agent model predict readmission.safetensors --out predictions.parquet")]
+    Predict {
+        /// The model's file, as `coordinator study results` or `coordinator model export --format safetensors` wrote it
+        file: PathBuf,
+        /// Into this file, whose name ends with .csv or .parquet
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Go on with a model over this site's patients, for this site alone. No noise is added: the file must never leave the site
+    #[command(
+        after_help = "Example:\n  site-agent model tune readmission.safetensors --out own.safetensors --steps 50"
+    )]
+    Tune {
+        /// The model's file
+        file: PathBuf,
+        /// Into this file, which `model predict` takes
+        #[arg(long)]
+        out: PathBuf,
+        /// Steps, each over all patients who are trained on
+        #[arg(long, default_value_t = 50)]
+        steps: u32,
+        /// How long the first step is; it is fitted as steps are taken
+        #[arg(long, default_value_t = 0.5)]
+        rate: f64,
+        /// How much steps are pulled back to the released model: the more, the fewer patients the site has
+        #[arg(long, default_value_t = 0.01)]
+        pull: f64,
+    },
+}
+
+/// A path that a running agent, in whatever folder, reads in the same way.
+fn absolute(path: &std::path::Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("{} is no path", path.display()))
+}
+
+#[derive(Subcommand)]
 enum ReleasesVerb {
     /// Every release
     #[command(after_help = "Example:\n  site-agent releases list")]
@@ -298,6 +342,12 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
         Verb::Quality => Command::Quality,
         Verb::Terminology => Command::Terminology,
         Verb::Lookup => Command::Lookup,
+        Verb::Model { verb: ModelVerb::Predict { file, out } } => {
+            Command::Predict { file: absolute(file)?, out: absolute(out)? }
+        }
+        Verb::Model { verb: ModelVerb::Tune { file, out, steps, rate, pull } } => {
+            Command::Tune { file: absolute(file)?, out: absolute(out)?, steps: *steps, rate: *rate, pull: *pull }
+        }
         Verb::Streams { verb } => Command::Streams { ask: verb.ask() },
         Verb::Savepoint { verb: SavepointVerb::Inspect { file } } => return inspect(file, arguments.json).map(done),
         Verb::Savepoint { verb } => Command::Streams { ask: verb.ask()? },
@@ -367,6 +417,9 @@ async fn run(arguments: Arguments, mechanism: Box<dyn Mechanism>) -> anyhow::Res
     print(&command, &value, arguments.json)?;
     // So that a nightly run of the checks is told from one that could not run.
     let failed = matches!(command, Command::Quality) && value.get("state").and_then(Value::as_str) == Some("fail");
+    // Nor is a model that finds what it needs from one that does not.
+    let lacks = value.get("lacks").and_then(Value::as_array).is_some_and(|l| !l.is_empty());
+    let failed = failed || (matches!(command, Command::Predict { .. }) && lacks);
     Ok(if failed { ExitCode::from(3) } else { ExitCode::SUCCESS })
 }
 

@@ -11,6 +11,7 @@ use privacy::{Cost, Delta};
 use proto::{SiteId, StudyId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use study::model::tune::Tuning;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -20,7 +21,7 @@ use crate::identity::{self, Pins};
 use crate::lake::Standards;
 use crate::ledger::export;
 use crate::studies::Decision;
-use crate::{coverage, lookup, preview, quality, streaming};
+use crate::{coverage, lookup, model, preview, quality, streaming};
 
 /// A command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,6 +88,26 @@ pub enum Command {
     Terminology,
     /// Asks the terminology server for codes that are new.
     Lookup,
+    /// What a trained model says of the patients here.
+    Predict {
+        /// The model's file.
+        file: PathBuf,
+        /// Into this file.
+        out: PathBuf,
+    },
+    /// Goes on with a trained model over the patients here.
+    Tune {
+        /// The model's file.
+        file: PathBuf,
+        /// Into this file.
+        out: PathBuf,
+        /// Steps over all patients.
+        steps: u32,
+        /// The first step's rate.
+        rate: f64,
+        /// The pull back to the released parameters.
+        pull: f64,
+    },
     /// The hospital's own streams.
     Streams {
         /// What is asked of them.
@@ -200,6 +221,10 @@ pub async fn execute(agent: &Agent, command: Command, progress: Progress<'_>) ->
             json!(coverage::run(&agent.config, &agent.lake, &standards, &studies).await?)
         }
         Command::Lookup => json!(lookup::once(agent).await?),
+        Command::Predict { file, out } => model::predict(agent, &file, &out).await?,
+        Command::Tune { file, out, steps, rate, pull } => {
+            model::tune(agent, &file, &out, Tuning { steps, rate, pull }).await?
+        }
         Command::Streams { ask } => {
             let jobs = agent.jobs.clone();
             let runtime = tokio::runtime::Handle::current();

@@ -15,7 +15,7 @@
 //! * [`feed`]: live HL7 v2, the one port that an agent may open.
 //! * [`quality`], [`coverage`]: what gold is worth, and how far its codes are mapped; for the site's own staff.
 //! * [`lookup`]: codes that no mapping file has, asked of the hospital's terminology server.
-//! * [`engine`]: cohorts and features by DataFusion.
+//! * [`engine`]: cohorts and features by DataFusion. [`model`]: trained models used here, for the site's own people.
 //! * [`studies`], [`policy`]: plans, their checks, their approval.
 //! * [`ledger`], [`releases`]: what was spent and what left.
 //! * [`identity`], [`secure`]: the site's key, the keys that it has pinned, its part in secure rounds.
@@ -39,6 +39,7 @@ pub mod lake;
 pub mod ledger;
 pub mod linkage;
 pub mod lookup;
+pub mod model;
 pub mod policy;
 pub mod preview;
 pub mod pull;

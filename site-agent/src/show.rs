@@ -1,6 +1,7 @@
 //! Answers of commands as text for people.
 
 mod lake;
+mod model;
 
 use std::fmt::Write as _;
 
@@ -425,6 +426,8 @@ pub fn text(command: &Command, value: &Value) -> String {
         }
         Command::Streams { ask } => ask.text(value, &mut out),
         Command::Lake => out = lake::text(value),
+        Command::Predict { .. } => out = model::predicted(value),
+        Command::Tune { .. } => out = model::tuned(value),
         Command::Study { .. } => {
             out = serde_json::to_string_pretty(value).unwrap_or_default() + "\n";
         }

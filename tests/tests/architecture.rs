@@ -352,6 +352,10 @@ fn releases_read_patients_through_one_filter() {
     none(&speak_of(&words, &allowed, &sources()));
     // Neither report is within reach of what answers rounds.
     none(&speak_of(&["quality::run", "coverage::run"], &["site-agent/src/control.rs"], &sources()));
+    // Nor are a site's own predictions.
+    let for_itself = ["site-agent/src/engine/mod.rs", "site-agent/src/model.rs"];
+    none(&speak_of(&["for_itself"], &for_itself, &sources()));
+    none(&speak_of(&["model::predict"], &["site-agent/src/control.rs"], &sources()));
     let planted = ("site-agent/src/agent.rs".to_owned(), "let f = lake.gold_file(&gold, Table::Patient);".to_owned());
     assert_eq!(speak_of(&words, &allowed, &[planted]).len(), 1);
 }

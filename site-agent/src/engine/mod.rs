@@ -181,6 +181,39 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The patients of a cohort with some features, one row each, whatever years they entered in: for the site itself. With a share, a last column says who is held out.
+    ///
+    /// # Errors
+    /// There is no data, or the query fails.
+    pub(crate) async fn for_itself(
+        &self,
+        config: &Config,
+        lake: &Lake,
+        study: &Study,
+        (cohort, features): (&str, &[String]),
+        held_out: Option<[f64; 2]>,
+    ) -> Result<Patients, EngineError> {
+        let readable = Readable::open(config, lake, study, self.clock.now())?;
+        let shapes = features.iter().map(|f| study::compile::shape(study, f)).collect::<Option<Vec<_>>>();
+        let shapes = shapes.ok_or_else(|| EngineError::Plan("a feature has no shape".to_owned()))?;
+        let queries = query::of(study, cohort, features, config.id.as_str()).map_err(EngineError::Plan)?;
+        let ctx = readable.cohort(&queries.cohort).await?;
+        let batches = ctx.sql(&queries.features).await?.collect().await?;
+        let secret = config.state_dir().join("pseudonym.key");
+        // Models read no sets of codes, so that none is chosen among.
+        let mut batch = to_batch(&shapes, &batches, &[0; 32])?;
+        let persons = persons(&batches);
+        if let Some(share) = held_out {
+            let own = holdout::key(&secret).ok_or(EngineError::NoData)?;
+            let groups = persons.iter().map(|p| holdout::group(&own, p.as_ref(), share)).collect();
+            batch = batch.with(Column::Level(groups)).map_err(|e| EngineError::Query(e.to_string()))?;
+        }
+        let merged = readable.merged().await?;
+        Ok(Patients { batch: Arc::new(batch), persons, merged })
+    }
+}
+
 /// The keys of the patients: column 0.
 fn persons(batches: &[RecordBatch]) -> Vec<Person> {
     let keys = batches.iter().filter_map(|b| b.column(0).as_fixed_size_binary_opt());
