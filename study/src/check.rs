@@ -5,6 +5,7 @@ mod analyses;
 mod cohort;
 mod feature;
 mod fixed;
+mod ignored;
 mod notes;
 mod possible;
 mod regressions;

@@ -1,6 +1,6 @@
 //! What is wrong with a study's analyses: names, features that do not fit, settings out of range.
 
-use super::{Checker, distinct, fixed, near, regressions, settled, times, training, trees};
+use super::{Checker, distinct, fixed, ignored, near, regressions, settled, times, training, trees};
 use crate::analysis::{Analysis, MOST_DAYS, What};
 use crate::compile;
 use crate::feature::Shape;
@@ -57,6 +57,7 @@ impl Checker<'_> {
             settled::check(&mut place, a);
             training::check(&mut place, &a.what);
             trees::check(&mut place, &a.what);
+            ignored::check(&mut place, &a.what);
             if before == self.problems.len()
                 && self.problems.is_empty()
                 && let Err(e) = compiled(study, i)
