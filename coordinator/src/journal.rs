@@ -3,6 +3,8 @@
 //! A checkpoint, the results it completed and the next round are one synced transaction. What was merged before it is not kept:
 //! sites send the same bytes again.
 
+mod numbers;
+
 use std::collections::BTreeMap;
 
 use platform::store::SharedStore;
@@ -17,20 +19,6 @@ use crate::merge::Taken;
 use crate::results::AnalysisResult;
 use crate::round::Past;
 
-/// Numbers as their bits: a parameter that changed in its last digit on the way through text would be another parameter, and
-/// a site answers a round for one set of parameters only.
-mod bits {
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(values: &[f64], s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(values.iter().map(|v| v.to_bits()))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f64>, D::Error> {
-        Ok(Vec::<u64>::deserialize(d)?.into_iter().map(f64::from_bits).collect())
-    }
-}
-
 /// Where a study stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
@@ -43,7 +31,7 @@ pub struct State {
     /// Its round.
     pub round: u32,
     /// Its parameters.
-    #[serde(with = "bits")]
+    #[serde(with = "numbers")]
     pub parameters: Vec<f64>,
     /// Rounds that were checkpointed.
     pub rounds_done: u32,
@@ -57,7 +45,7 @@ pub struct State {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hospitals: BTreeMap<SiteId, Estimate>,
     /// What the running analysis' program knows beside its parameters, where it is told from releases apart, which are not kept.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "numbers")]
     pub memory: Vec<f64>,
     /// When it was submitted, in microseconds since 1970.
     pub submitted_micros: i64,
@@ -80,17 +68,17 @@ pub struct Checkpoint {
     /// The round.
     pub round: u32,
     /// The parameters that the sites were given.
-    #[serde(with = "bits")]
+    #[serde(with = "numbers")]
     pub parameters: Vec<f64>,
     /// The releases that are in.
     pub releases: BTreeMap<SiteId, Taken>,
     /// For each part: lanes.
     pub lanes: Vec<u64>,
     /// For each part: the noise's variance.
-    #[serde(with = "bits")]
+    #[serde(with = "numbers")]
     pub variances: Vec<f64>,
     /// For each part: integer units in one lane unit.
-    #[serde(with = "bits")]
+    #[serde(with = "numbers")]
     pub units: Vec<f64>,
     /// Which attempt it was, in a secure round.
     pub attempt: u32,
