@@ -1,10 +1,12 @@
 //! The `simulator` command line.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use clap::{Parser, Subcommand, ValueEnum};
 use platform::terminal::{end, misused};
 use privacy::{DiscreteGaussian, Mechanism};
@@ -52,13 +54,13 @@ enum Verb {
         after_help = "Example:\n  simulator run --study examples/heart-disease/study.toml --sites sites --out results --noise off"
     )]
     Run {
-        /// The study file
-        #[arg(long)]
-        study: PathBuf,
+        /// The study file; several are run one after the other in one federation
+        #[arg(long, required = true)]
+        study: Vec<PathBuf>,
         /// A folder whose folders are sites: site.toml and extracts
         #[arg(long)]
         sites: PathBuf,
-        /// Where the results go
+        /// Where the results go; of several studies each has a folder there, named by its id
         #[arg(long)]
         out: PathBuf,
         /// `off` adds no noise: the results are exact and not private
@@ -154,6 +156,46 @@ fn mechanism(off: bool) -> Box<dyn Mechanism> {
     if off { privacy::simulation::without_noise() } else { Box::new(DiscreteGaussian) }
 }
 
+/// Runs studies one after the other over one federation, and writes and tells their results.
+async fn run_studies(
+    files: &[PathBuf],
+    sites: PathBuf,
+    out: &Path,
+    (noise, json, quiet): (bool, bool, bool),
+) -> anyhow::Result<()> {
+    let plans = files.iter().map(|f| plan(f, noise)).collect::<anyhow::Result<Vec<_>>>()?;
+    let ids: BTreeSet<&str> = plans.iter().map(|p| p.study.id.as_str()).collect();
+    ensure!(ids.len() == plans.len(), "two of the studies have the same id");
+    for plan in &plans {
+        enough(&sites, plan)?;
+    }
+    let mut local = Local::set_up(&Options { sites, noise, quiet, widen: true }).await?;
+    local.start_agents().await?;
+    let mut told = std::io::stdout();
+    let mut written = Vec::new();
+    for plan in &plans {
+        let folder = if plans.len() == 1 { out.to_owned() } else { out.join(plan.study.id.as_str()) };
+        let (results, _, files) = local.run(plan, &folder).await?;
+        if !json {
+            if !noise {
+                writeln!(told, "NOT PRIVATE: a simulation without noise")?;
+            }
+            for a in &results.analyses {
+                writeln!(told, "\n{}", a.name)?;
+                demo::print_rows(&mut told, &a.estimate.rows)?;
+            }
+            for f in &files {
+                writeln!(told, "{}", f.display())?;
+            }
+        }
+        written.extend(files);
+    }
+    if json {
+        writeln!(told, "{}", serde_json::json!({ "files": written, "private": noise }))?;
+    }
+    Ok(())
+}
+
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     let quiet = arguments.json || !std::io::stderr().is_terminal();
@@ -162,27 +204,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             demo::run(&demo::Options { sites, patients, seed, out, json: arguments.json }).await?;
         }
         Verb::Run { study, sites, out: folder, noise } => {
-            let noise = noise == Noise::On;
-            let plan = plan(&study, noise)?;
-            enough(&sites, &plan)?;
-            let options = Options { sites, noise, quiet, widen: true };
-            let mut local = Local::set_up(&options).await?;
-            local.start_agents().await?;
-            let (results, _, files) = local.run(&plan, &folder).await?;
-            if arguments.json {
-                writeln!(out, "{}", serde_json::json!({ "files": files, "private": noise }))?;
-            } else {
-                if !noise {
-                    writeln!(out, "NOT PRIVATE: a simulation without noise")?;
-                }
-                for a in &results.analyses {
-                    writeln!(out, "\n{}", a.name)?;
-                    demo::print_rows(&mut out, &a.estimate.rows)?;
-                }
-                for f in files {
-                    writeln!(out, "{}", f.display())?;
-                }
-            }
+            run_studies(&study, sites, &folder, (noise == Noise::On, arguments.json, quiet)).await?;
         }
         Verb::Generate { sites, patients, seed, out: folder } => {
             let options = generate::Options { sites, patients, seed, out: folder.clone() };

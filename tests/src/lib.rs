@@ -8,6 +8,7 @@
 //! * `golden`: bytes and hashes that may not change.
 //! * `e2e`: the processes themselves.
 
+pub mod diabetes;
 pub mod heart;
 
 use std::path::PathBuf;

@@ -10,6 +10,7 @@ mod check_problems;
 mod cohorts;
 mod coordinator_killed;
 mod demo;
+mod diabetes;
 mod distinct;
 mod equal_question;
 mod fed_tcga_brca;

@@ -40,14 +40,8 @@ pub(crate) fn federated_in(dir: &Path, table: &Table, study: &str, noise: &str) 
     federated_at(dir, table, study, noise, (3, &|row| row % 3))
 }
 
-/// The same at so many sites, each with the rows that are said to be its own.
-pub(crate) fn federated_at(
-    dir: &Path,
-    table: &Table,
-    study: &str,
-    noise: &str,
-    (sites, site_of): (usize, &dyn Fn(usize) -> usize),
-) -> Value {
+/// Writes the folders of so many sites below `sites`, each with the rows that are said to be its own. An empty cell is no measurement.
+pub(crate) fn write_sites(dir: &Path, table: &Table, (sites, site_of): (usize, &dyn Fn(usize) -> usize)) {
     let mut mapping = "format = \"csv\"\n[[file]]\nmatch = \"*.csv\"\nperson = { column = \"row\" }\n".to_owned();
     mapping += "[[file.row]]\ntable = \"patient\"\n[file.row.set]\nsex = \"U\"\n";
     for name in &table.names {
@@ -72,6 +66,17 @@ pub(crate) fn federated_at(
         }
         std::fs::write(home.join("extract/rows.csv"), csv).unwrap();
     }
+}
+
+/// The same at so many sites, each with the rows that are said to be its own.
+pub(crate) fn federated_at(
+    dir: &Path,
+    table: &Table,
+    study: &str,
+    noise: &str,
+    sites: (usize, &dyn Fn(usize) -> usize),
+) -> Value {
+    write_sites(dir, table, sites);
     let head = "id = \"reference\"\nversion = \"1.0.0\"\nschema = \">=1.1,<2\"\npurpose = \"research\"\nexpires = \"2035-12-31\"\n\
                 [code_systems]\nr = \"urn:insitu:reference\"\n[cohorts.target]\nentry = { table = \"patient\" }\n[suppression]\nk = 0\n\
                 [privacy]\nepsilon = 1.0\n";
