@@ -180,6 +180,24 @@ fn trainings() {
     ] {
         wrong(&alone(more), &[said]);
     }
+    let batches = |model: &str, batch: &str| {
+        timed(model) + &format!("[analysis.strategy.local]\nsteps = 4\nlearning_rate = 0.5\n{batch}\n")
+    };
+    right(&batches("family = \"partial_likelihood\"", "batch = 8"));
+    for (model, batch, said) in [
+        ("family = \"partial_likelihood\"", "", "in one batch of local steps, of 2 to 128 rows"),
+        ("family = \"partial_likelihood\"", "batch = 129", "in one batch of local steps, of 2 to 128 rows"),
+        ("family = \"partial_likelihood\"\nhorizon = 9", "batch = 8", "has no horizon, and judges nobody"),
+        (
+            "family = \"partial_likelihood\"",
+            "batch = 8\n[analysis.holdout]\ntest = 0.2",
+            "has no horizon, and judges nobody",
+        ),
+        ("family = \"partial_likelihood\"\nintervals = 2", "batch = 8", "intervals are of hazards"),
+    ] {
+        wrong(&batches(model, batch), &[said]);
+    }
+    wrong(&timed("family = \"partial_likelihood\""), &["in one batch of local steps"]);
     let text = format!("{HEAD}[[analysis]]\n{}", alone("steps = 4\nlearning_rate = 0.5"));
     let said = read::checked(&text.replace("[privacy]", "[privacy]\naggregation = \"secure\"")).unwrap_err();
     let hides = |p: &study::Problem| p.to_string().contains("adding them up in secret hides no patient better");

@@ -208,6 +208,7 @@ impl Builder {
         match model.family() {
             FamilyWord::Logistic => self.node("Sigmoid", &[outputs], &[]),
             FamilyWord::Multinomial => self.node("Softmax", &[outputs], &[("axis", 1)]),
+            FamilyWord::PartialLikelihood => self.node("Exp", &[outputs], &[]),
             FamilyWord::Poisson => {
                 let mean = self.node("Exp", &[outputs], &[]);
                 let most = self.constant(&[1], &[high]);

@@ -435,10 +435,7 @@ impl Statistic for ClippedGradient {
         self.model.blocks(NAME, Group::Training, patients, |rows, outcomes| {
             let mut tape = network.forward(&self.theta, rows).ok_or_else(misfit)?;
             let mut slopes = std::mem::take(&mut tape.outputs);
-            let mut losses = Vec::with_capacity(outcomes.len());
-            for (mut slope, y) in slopes.rows_mut().into_iter().zip(outcomes) {
-                losses.push(slope.as_slice_mut().map_or(f64::NAN, |s| loss.turn(s, *y)));
-            }
+            let losses = loss.turn_all(&mut slopes, outcomes);
             let factors = network.backward(&self.theta, tape, slopes).ok_or_else(misfit)?;
             for (patient, loss_of_one) in losses.iter().enumerate() {
                 let norm = factors.norm2.get(patient).copied().unwrap_or(f64::NAN).sqrt();

@@ -7,14 +7,19 @@
 //! | multinomial | a logit for each level | a level | 1 − p of the own level, −p of others | 4 ln k |
 //! | Poisson | the logarithm of the mean | a count of at most M | y − μ, μ at most M | M |
 //! | hazards | of each interval, the logarithm of the hazard | a time, and whether there was an event | d − T h | 8 |
+//! | partial | the logarithm of the relative hazard | the same | d − e^η Σ 1/(its sum over who is at risk) | 8 |
 //!
 //! Hazards are constant within intervals of one width up to a horizon (Friedman 1982; without an interval for itself the exponential model): a
 //! patient is T of an interval at risk, 0 to 1, and has d events there, 0 or 1, so that a sum over patients says all, and nobody else's row is needed
-//! as for a partial likelihood. A time and an event are one number: of who had none the time is negative.
+//! as for the partial likelihood. A time and an event are one number: of who had none the time is negative.
+//!
+//! The partial likelihood (Cox 1972) of a patient with an event is their share of the hazards of all at risk then, of the patients who are summed at once: a batch of local
+//! steps, as FLamby has it. A patient's slope hangs on the others', so that no clip bounds what one of them does: it is for simulations without noise.
 //!
 //! The losses are −log p, half the squared error, and half the deviance. Slopes of patients whose gradient is longer than the clip are cut
 //! with it, so that none of them has to be bounded for privacy.
 
+use ndarray::{Array2, ArrayViewMut1};
 use summaries::interval::logistic;
 use summaries::{AccumulateError, Column, Input, MISSING, PatientBatch};
 
@@ -44,6 +49,8 @@ pub enum Loss {
         /// Intervals up to it.
         intervals: u32,
     },
+    /// Less the logarithm of the partial likelihood among the patients who are summed at once.
+    Partial,
 }
 
 /// An event counts with at least so much of an interval at risk.
@@ -76,7 +83,7 @@ impl Loss {
             Loss::Squared { .. } | Loss::Poisson { .. } => vec![Input::Real],
             Loss::Logistic => vec![Input::Level(2)],
             Loss::Softmax(levels) => vec![Input::Level(levels)],
-            Loss::Hazards { .. } => vec![Input::Real, Input::Level(2)],
+            Loss::Hazards { .. } | Loss::Partial => vec![Input::Real, Input::Level(2)],
         }
     }
 
@@ -87,7 +94,7 @@ impl Loss {
             Loss::Logistic => 4.0 * std::f64::consts::LN_2,
             Loss::Softmax(levels) => 4.0 * f64::from(levels.max(2)).ln(),
             Loss::Poisson { most } => most.max(1.0),
-            Loss::Hazards { .. } => 8.0,
+            Loss::Hazards { .. } | Loss::Partial => 8.0,
         }
     }
 
@@ -97,6 +104,7 @@ impl Loss {
             Loss::Squared { .. } => "half squared error, of bounds at -1 and 1",
             Loss::Logistic | Loss::Softmax(_) => "log loss",
             Loss::Poisson { .. } | Loss::Hazards { .. } => "half deviance",
+            Loss::Partial => "negative log partial likelihood",
         }
     }
 
@@ -129,7 +137,7 @@ impl Loss {
     /// A patient's outcome out of a column, as the loss has it; `None` where it is missing.
     fn outcome(self, column: &Column, patient: usize) -> Option<f64> {
         match (column, self) {
-            (Column::Real(values), Loss::Hazards { .. }) => {
+            (Column::Real(values), Loss::Hazards { .. } | Loss::Partial) => {
                 values.get(patient).copied().filter(|t| !t.is_nan()).map(|t| if t > 0.0 { t } else { 0.0 })
             }
             (Column::Real(values), Loss::Squared { lower, upper }) => {
@@ -146,6 +154,18 @@ impl Loss {
             }
             _ => None,
         }
+    }
+
+    /// The losses of patients who are summed at once; their outputs, patients × outputs, become the slopes. Rows beyond the outcomes stay as they are, but for those of a
+    /// partial likelihood, which become 0.
+    pub(crate) fn turn_all(self, outputs: &mut Array2<f64>, outcomes: &[f64]) -> Vec<f64> {
+        if self == Loss::Partial {
+            return partial(outputs, outcomes);
+        }
+        let turn = |(mut own, y): (ArrayViewMut1<'_, f64>, &f64)| {
+            own.as_slice_mut().map_or(f64::NAN, |own| self.turn(own, *y))
+        };
+        outputs.rows_mut().into_iter().zip(outcomes).map(turn).collect()
     }
 
     /// A patient's loss at outputs η, which become the slope of the log-likelihood in them.
@@ -191,7 +211,7 @@ impl Loss {
         }
     }
 
-    /// What outputs mean: the outcome, a probability, the levels' probabilities, a mean, the probability of an event up to the horizon.
+    /// What outputs mean: the outcome, a probability, the levels' probabilities, a mean, the probability of an event up to the horizon, a relative hazard.
     pub fn predict(self, outputs: &[f64]) -> Vec<f64> {
         match (self, outputs) {
             (Loss::Squared { lower, upper }, [eta]) => {
@@ -204,6 +224,7 @@ impl Loss {
                 etas.iter().map(|e| (e - highest).exp() / sum).collect()
             }
             (Loss::Poisson { most }, [eta]) => vec![eta.exp().min(most)],
+            (Loss::Partial, [eta]) => vec![eta.exp()],
             (Loss::Hazards { .. }, etas) => {
                 let whole: f64 = etas.iter().map(|eta| eta.exp().min(MOST_HAZARD)).sum();
                 vec![-(-whole).exp_m1()]
@@ -211,6 +232,37 @@ impl Loss {
             _ => Vec::new(),
         }
     }
+}
+
+/// The partial likelihood of some patients: each one's loss, and in place of their logarithms of relative hazards its slopes. Who is at risk at a time is who stays at least as
+/// long; of those with one time, whoever comes first counts as staying longer, as FLamby has it.
+fn partial(outputs: &mut Array2<f64>, outcomes: &[f64]) -> Vec<f64> {
+    let eta: Vec<f64> = outputs.iter().copied().take(outcomes.len()).collect();
+    outputs.fill(0.0);
+    let time = |p: usize| outcomes.get(p).map_or(0.0, |y| y.abs());
+    let of = |p: usize| eta.get(p).copied().unwrap_or(f64::NAN);
+    let mut order: Vec<usize> = (0..outcomes.len()).collect();
+    order.sort_by(|a, b| time(*b).total_cmp(&time(*a)));
+    let mut losses = vec![0.0; outcomes.len()];
+    let mut slope = vec![0.0; outcomes.len()];
+    for (place, patient) in order.iter().enumerate() {
+        if !outcomes.get(*patient).is_some_and(|y| y.is_sign_positive()) {
+            continue;
+        }
+        let at_risk = order.get(..=place).unwrap_or_default();
+        let highest = at_risk.iter().map(|p| of(*p)).fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = at_risk.iter().map(|p| (of(*p) - highest).exp()).sum();
+        for p in at_risk {
+            if let Some(own) = slope.get_mut(*p) {
+                *own += f64::from(u8::from(p == patient)) - (of(*p) - highest).exp() / sum;
+            }
+        }
+        if let Some(own) = losses.get_mut(*patient) {
+            *own = highest + sum.ln() - of(*patient);
+        }
+    }
+    outputs.iter_mut().zip(slope).for_each(|(slot, s)| *slot = s);
+    losses
 }
 
 /// The outcomes of a batch.
@@ -224,7 +276,7 @@ impl Outcomes<'_> {
     pub(crate) fn of(&self, patient: usize) -> Option<f64> {
         let first = self.columns.first().and_then(|c| self.loss.outcome(c, patient))?;
         match (self.loss, self.columns.get(1)) {
-            (Loss::Hazards { .. }, Some(Column::Level(events))) => {
+            (Loss::Hazards { .. } | Loss::Partial, Some(Column::Level(events))) => {
                 let event = events.get(patient).copied().filter(|e| *e < 2)?;
                 Some(if event == 1 { first } else { -first })
             }
@@ -246,5 +298,40 @@ mod tests {
         assert_eq!((of(0.0)[0], of(-0.0)[0]), ([1.0, LEAST_RISK], [0.0, 0.0]));
         // What comes at the horizon or after it is not seen.
         assert!(of(30.0) == of(-50.0) && of(30.0) == [[0.0, 1.0]; 3]);
+    }
+
+    #[test]
+    fn the_partial_likelihood_is_the_one_by_hand() {
+        // Events at 2 and 4, censored at 3; relative hazards 1, 2, 4. At 4 its patient is alone; at 2 all three are at risk.
+        let outcomes = [2.0, -3.0, 4.0];
+        let mut outputs = ndarray::arr2(&[[0.0], [2f64.ln()], [4f64.ln()], [7.0]]);
+        let losses = Loss::Partial.turn_all(&mut outputs, &outcomes);
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(near(losses[0], 7f64.ln()) && losses[1..] == [0.0, 0.0], "{losses:?}");
+        let slopes: Vec<f64> = outputs.iter().copied().collect();
+        assert!(near(slopes[0], 6.0 / 7.0) && near(slopes[1], -2.0 / 7.0) && near(slopes[2], -4.0 / 7.0));
+        assert!(slopes[3] == 0.0);
+        // Of one time, whoever comes first counts as staying longer.
+        let mut outputs = ndarray::arr2(&[[0.0], [2f64.ln()]]);
+        let losses = Loss::Partial.turn_all(&mut outputs, &[5.0, 5.0]);
+        assert!(near(losses[0], 0.0) && near(losses[1], 1.5f64.ln()), "{losses:?}");
+    }
+
+    #[test]
+    fn slopes_of_the_partial_likelihood_are_those_of_its_losses() {
+        let (outcomes, eta) = ([3.0, -1.0, 2.0, 7.0, -7.0, 2.0], [0.3, -0.8, 1.1, 0.2, -0.4, 0.6]);
+        let whole = |eta: &[f64]| {
+            let mut outputs = Array2::from_shape_fn((eta.len(), 1), |(p, _)| eta[p]);
+            let losses = Loss::Partial.turn_all(&mut outputs, &outcomes);
+            (losses.iter().sum::<f64>(), outputs)
+        };
+        let (_, slopes) = whole(&eta);
+        for p in 0..eta.len() {
+            let mut moved = [eta; 2];
+            moved[0][p] += 1e-5;
+            moved[1][p] -= 1e-5;
+            let slope = (whole(&moved[1]).0 - whole(&moved[0]).0) / 2e-5;
+            assert!((slope - slopes[[p, 0]]).abs() < 1e-8, "{slope} and not {}", slopes[[p, 0]]);
+        }
     }
 }

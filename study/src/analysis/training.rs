@@ -153,6 +153,8 @@ pub enum FamilyWord {
     Poisson,
     /// A time to an event, by hazards that are constant within intervals.
     Hazards,
+    /// A time to an event, by the partial likelihood within each batch of local steps: for simulations without noise alone.
+    PartialLikelihood,
 }
 
 /// What a hidden unit does with its weighted sum.

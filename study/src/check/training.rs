@@ -1,5 +1,7 @@
 //! What is wrong with a training: its outcome, its model, its steps.
 
+use learning::training::gradient::BLOCK;
+
 use super::analyses::{Place, yes_no};
 use super::regressions;
 use crate::analysis::training::{
@@ -102,15 +104,39 @@ fn outcome(place: &mut Place<'_, '_>, train: &Train) {
             let several = |s: &Shape| matches!(s, Shape::Level { levels } if (2..=1000).contains(&levels.len()));
             place.wants("outcome", outcome, several, "a category of 2 to 1000 levels", "give the feature levels");
         }
-        FamilyWord::Linear | FamilyWord::Poisson | FamilyWord::Hazards => {
+        FamilyWord::Linear | FamilyWord::Poisson | FamilyWord::Hazards | FamilyWord::PartialLikelihood => {
             let remedy = "give the feature bounds = [low, high]";
             place.wants("outcome", outcome, regressions::number, "a number with bounds", remedy);
         }
     }
     let hazards = train.model.family == FamilyWord::Hazards;
-    event(place, hazards, train.event.as_ref(), train.model.horizon);
+    let timed = hazards || train.model.family == FamilyWord::PartialLikelihood;
+    event(place, timed, train.event.as_ref(), train.model.horizon);
+    partial_likelihood(place, train);
     if !hazards && train.model.intervals.is_some() || train.model.intervals.is_some_and(|n| n == 0 || n > 100) {
         place.say("model", "intervals are of hazards, and 1 to 100", "leave them out: 1 is usual where events are few");
+    }
+}
+
+/// What a partial likelihood, whose parts are no patient's own, can't have.
+fn partial_likelihood(place: &mut Place<'_, '_>, train: &Train) {
+    if train.model.family != FamilyWord::PartialLikelihood {
+        return;
+    }
+    let batch = train.strategy.local.as_ref().and_then(|l| l.batch);
+    if !batch.is_some_and(|b| (2..=BLOCK as u32).contains(&b)) {
+        let says = format!(
+            "a partial likelihood is of patients who are in one batch of local steps, of 2 to {BLOCK} rows, in simulations without noise"
+        );
+        place.say(
+            "model",
+            says,
+            "take family = \"hazards\", or an analysis of the kind cox; or give the local steps a batch",
+        );
+    }
+    if train.holdout.is_some() || train.model.horizon.is_some() {
+        let remedy = "leave them out, or take family = \"hazards\"";
+        place.say("model", "a partial likelihood has no horizon, and judges nobody who is held out", remedy);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Trainings: networks from families, schedules and optimisers from their words.
 
+use learning::training::gradient::BLOCK;
 use learning::training::{
     Activation, Control, Decay, Groups, Local, Loss, Merging, Model, Moments, Network, Optimiser, Prepared, Schedule,
     Setting, Stopping, Training, Weights,
@@ -65,6 +66,17 @@ pub fn model(study: &Study, t: &Train) -> Result<Model, String> {
         FamilyWord::Hazards => {
             let intervals = t.model.intervals.unwrap_or(1).max(1);
             Loss::Hazards { horizon: horizon(study, (&t.outcome, t.event.as_ref()), t.model.horizon)?, intervals }
+        }
+        FamilyWord::PartialLikelihood => {
+            horizon(study, (&t.outcome, t.event.as_ref()), None)?;
+            let batch = t.strategy.local.as_ref().and_then(|l| l.batch);
+            // What is summed at once is at most a block.
+            if batch.is_none_or(|b| b as usize > BLOCK) || t.holdout.is_some() {
+                return Err(format!(
+                    "a partial likelihood is of batches of at most {BLOCK} rows, and holds nobody out"
+                ));
+            }
+            Loss::Partial
         }
     };
     let activation = match t.model.activation {

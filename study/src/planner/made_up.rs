@@ -43,7 +43,11 @@ fn spread(what: &What, name: &str) -> Spread {
         What::Poisson { outcome, .. } if outcome == name => Spread::Poisson,
         What::Train(t) if t.outcome == name && t.model.family == FamilyWord::Poisson => Spread::Poisson,
         What::Trees(t) if t.outcome == name && t.family == TreeFamily::Poisson => Spread::Poisson,
-        What::Train(t) if t.outcome == name && t.model.family == FamilyWord::Hazards => Spread::Even,
+        What::Train(t)
+            if t.outcome == name && matches!(t.model.family, FamilyWord::Hazards | FamilyWord::PartialLikelihood) =>
+        {
+            Spread::Even
+        }
         What::Trees(t) if t.outcome == name && t.family == TreeFamily::Hazards => Spread::Even,
         What::Rate { events, .. } if events == name => Spread::Poisson,
         What::NegativeBinomial { outcome, .. } if outcome == name => Spread::NegativeBinomial,

@@ -11,12 +11,12 @@ use crate::harness::array;
 use crate::reference::{Table, feature, federated_at, federation};
 use insitu_tests::{shared_data, sized};
 
-struct Patient {
-    region: usize,
-    training: bool,
-    x: Vec<f64>,
-    died: bool,
-    days: f64,
+pub(crate) struct Patient {
+    pub(crate) region: usize,
+    pub(crate) training: bool,
+    pub(crate) x: Vec<f64>,
+    pub(crate) died: bool,
+    pub(crate) days: f64,
 }
 
 fn cells(path: &Path) -> Vec<Vec<String>> {
@@ -25,7 +25,7 @@ fn cells(path: &Path) -> Vec<Vec<String>> {
 }
 
 /// The patients of the published split.
-fn patients(data: &Path) -> Vec<Patient> {
+pub(crate) fn patients(data: &Path) -> Vec<Patient> {
     let rows: HashMap<String, Vec<f64>> = cells(&data.join("brca.csv"))
         .into_iter()
         .skip(1)
@@ -47,7 +47,7 @@ fn risk(beta: &[f64], p: &Patient) -> f64 {
 }
 
 /// The share of the comparable pairs of test patients whom the model orders rightly (Harrell), ties for a half, as `lifelines` counts.
-fn concordance(beta: &[f64], patients: &[Patient], region: Option<usize>) -> f64 {
+pub(crate) fn concordance(beta: &[f64], patients: &[Patient], region: Option<usize>) -> f64 {
     let test: Vec<&Patient> = patients.iter().filter(|p| !p.training && region.is_none_or(|r| r == p.region)).collect();
     let (mut pairs, mut right) = (0.0, 0.0);
     for a in test.iter().filter(|p| p.died) {

@@ -14,6 +14,7 @@ mod diabetes;
 mod distinct;
 mod equal_question;
 mod fed_tcga_brca;
+mod fed_tcga_strategies;
 mod feed_killed;
 mod flamby;
 mod flamby_strategies;
