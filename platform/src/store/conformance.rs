@@ -75,3 +75,33 @@ proptest! {
         prop_assert_eq!(memory.scan(b"k").unwrap(), expected);
     }
 }
+
+/// Long values lie in files of their own: they come back after opening anew, and what was written over gives its space back.
+#[test]
+fn long_values_that_are_written_over_take_no_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = |seed: u64| -> Vec<u8> {
+        (0..1u64 << 17).flat_map(|i| (i ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect()
+    };
+    {
+        let store = RocksStore::open(dir.path()).unwrap();
+        for round in 0..200 {
+            let mut t = Transaction::new("long");
+            t.put(*b"state", long(round));
+            t.put(format!("round/{round}"), round.to_le_bytes());
+            if round % 20 == 0 {
+                t.put(format!("kept/{round}"), long(round));
+            }
+            store.commit(t, Durability::Buffered).unwrap();
+        }
+    }
+    let store = RocksStore::open(dir.path()).unwrap();
+    assert_eq!(store.get(b"state").unwrap().unwrap(), long(199));
+    let kept = store.scan(b"kept/").unwrap();
+    assert!(kept.len() == 10 && kept.iter().all(|(_, v)| v.len() == 1 << 20));
+    assert_eq!(kept[1].1, long(100));
+    let sizes = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().metadata().unwrap().len());
+    let mib = sizes.sum::<u64>() >> 20;
+    // 11 MiB are there, of 211 that were written.
+    assert!(mib < 80, "{mib} MiB");
+}

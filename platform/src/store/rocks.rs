@@ -10,6 +10,9 @@ use super::{Change, Durability, Entry, Store, StoreError, Transaction};
 
 const CACHE_BYTES: usize = 2 << 20;
 const WRITE_BUFFER_BYTES: usize = 2 << 20;
+/// Values as long as this lie in files of their own, where compactions leave them alone: lanes of a round and parameters, which are written once and compress
+/// hardly.
+const LONG_BYTES: u64 = 64 << 10;
 
 /// A store in a RocksDB folder.
 pub struct RocksStore {
@@ -34,6 +37,11 @@ impl RocksStore {
         options.set_keep_log_file_num(2);
         options.set_max_open_files(64);
         options.set_compression_type(DBCompressionType::Lz4);
+        options.set_enable_blob_files(true);
+        options.set_min_blob_size(LONG_BYTES);
+        options.set_blob_compression_type(DBCompressionType::None);
+        // What was overwritten or taken away gives its space back.
+        options.set_enable_blob_gc(true);
         std::fs::create_dir_all(path).map_err(|e| failed("open", &e))?;
         match DB::open(&options, path) {
             Ok(db) => Ok(RocksStore { db, path: path.to_owned() }),
