@@ -3,9 +3,11 @@
 //! * here: rounds with local noise, memory, sizes.
 //! * [`ledger`]: debits of the ledger.
 //! * [`secure`]: whole secure rounds.
+//! * [`training`]: rounds of training, and the coordinator's memory as sites grow.
 
 pub mod ledger;
 pub mod secure;
+pub mod training;
 
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
@@ -46,6 +48,8 @@ pub enum What {
     Secure,
     /// Debits of the ledger.
     Ledger,
+    /// Rounds of training.
+    Training,
 }
 
 /// A vector to measure: a count, or a tree of so many children and levels.
@@ -153,6 +157,7 @@ pub async fn run(what: What, agents: usize, rounds: usize, json_out: bool) -> an
         What::Rounds => rounds_of(agents, rounds).await?,
         What::Secure => secure::run(agents, rounds).await?,
         What::Ledger => ledger::run(DEBITS)?,
+        What::Training => training::run(agents, rounds).await?,
     };
     print(&rows, agents, json_out)
 }

@@ -13,7 +13,7 @@ use crate::local::{Local, Options, plan_of};
 use crate::{demo, generate};
 
 /// Processor time of a process so far, user and system, in seconds; the kernel counts in hundredths.
-fn processor(pid: u32) -> f64 {
+pub(super) fn processor(pid: u32) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The second field, a name in parentheses, may hold spaces; after it the 12th and 13th are user and system time.
     let after = text.rsplit(')').next().unwrap_or_default();
@@ -22,7 +22,7 @@ fn processor(pid: u32) -> f64 {
 }
 
 /// Bytes that came in over the loopback interface so far: of everything on this machine, headers and acknowledgements too.
-fn loopback() -> f64 {
+pub(super) fn loopback() -> f64 {
     let text = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
     let line = text.lines().find_map(|l| l.trim().strip_prefix("lo:").map(str::to_owned));
     line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or_default()
