@@ -76,6 +76,7 @@ fn trees(name: &str, trees: u32, depth: u32, more: &str) -> String {
 }
 
 /// Runs studies one after the other over the sites of a folder; the file and the results of each.
+#[allow(clippy::print_stdout)] // The table is what the test is for.
 fn run_all(dir: &Path, studies: &[String], noise: &str) -> Vec<(String, Value)> {
     let files: Vec<PathBuf> = (0..studies.len()).map(|i| dir.join(format!("study-{noise}-{i}.toml"))).collect();
     let mut c = Command::new(program("simulator"));
@@ -144,6 +145,7 @@ fn scores(study: &str, analysis: &Value, of: &[&Patient]) -> Vec<f64> {
 }
 
 /// The AUC of each analysis of a study on the test patients, printed beside what the federation tells of it.
+#[allow(clippy::print_stdout)] // The table is what the test is for.
 fn judged((study, results): &(String, Value), test: &[&Patient]) -> Vec<f64> {
     let one = |analysis: &Value| {
         let scored: Vec<(f64, bool)> =

@@ -93,6 +93,7 @@ fn mean_and_sd(of: &[f64]) -> [f64; 2] {
 
 /// Prints a row beside the published one, and checks that the means over the seeds agree within three standard errors of both, of which the
 /// published is of five seeds.
+#[allow(clippy::print_stdout)] // The table is what the test is for.
 fn judge(line: &Line, models: &[Vec<f64>], all: &[Patient]) {
     let region = |r: usize| mean_and_sd(&models.iter().map(|b| concordance(b, all, Some(r))).collect::<Vec<_>>())[0];
     let six = |b: &Vec<f64>| (0..6).map(|r| concordance(b, all, Some(r))).sum::<f64>() / 6.0;
