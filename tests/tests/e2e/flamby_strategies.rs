@@ -25,9 +25,17 @@ struct Line {
 }
 
 fn line(name: &'static str, server: &str, local: &str, four: [f64; 2], pooled: Option<[f64; 2]>) -> Line {
-    let moments = "betas = [0.9, 0.999]\ntau = 1e-8\naverage = false\nclip = 1";
+    // Adagrad forgets no square, and sgd has none.
+    let second = if server.contains("adagrad") { 0.99 } else { 0.999 };
+    let moments = format!("betas = [0.9, {second}]\ntau = 1e-8\n");
+    let moments = if server.contains("optimiser") { moments } else { String::new() };
     let local = format!("[analysis.strategy.local]\nbatch = 4\n{local}");
-    Line { name, strategy: format!("[analysis.strategy]\n{moments}\n{server}\n{local}"), four, pooled }
+    Line {
+        name,
+        strategy: format!("[analysis.strategy]\naverage = false\nclip = 1\n{moments}{server}\n{local}"),
+        four,
+        pooled,
+    }
 }
 
 fn strategies() -> Vec<Line> {
