@@ -16,7 +16,7 @@ use streams::batch::EventBatch;
 use streams::job::{Job, Settings};
 use streams::operator::{By, Maker, Windowed};
 use streams::out::{Closed, Out};
-use streams::sink::{Sink, SinkError};
+use streams::sink::{History, Sink, SinkError};
 use streams::source::{Polled, Position, Source, SourceError};
 use streams::watermark::Channel;
 use streams::window::Windows;
@@ -83,7 +83,7 @@ impl Sink for Told {
     fn commit(&mut self, _: u64) -> Result<(), SinkError> {
         Ok(())
     }
-    fn recover(&mut self, _: u64) -> Result<(), SinkError> {
+    fn recover(&mut self, _: &History, _: u64) -> Result<(), SinkError> {
         Ok(())
     }
 }

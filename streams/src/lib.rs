@@ -19,6 +19,7 @@
 pub mod aggregate;
 pub mod backend;
 pub mod batch;
+mod history;
 pub mod job;
 pub mod keyed;
 pub mod keys;

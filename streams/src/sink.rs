@@ -4,8 +4,11 @@
 //!   take, take … prepare(n)     rows of epoch n are on the disk, under a name that nobody reads
 //!   backend.commit              checkpoint n stands: this decides
 //!   commit(n)                   renamed; after a crash again
-//!   recover(n)                  what is of a later epoch is removed, what is of n is renamed
+//!   recover                     what is of the state's history is renamed; what is not lies in `other`
 //! ```
+//!
+//! Nothing that was seen is removed: parts that a restored checkpoint does not have behind it are moved to the folder `other`, and come back with a
+//! savepoint that has.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -13,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use platform::files::sync_folder;
 
+pub use crate::history::History;
 use crate::out::Out;
 
 /// An answer could not be written.
@@ -42,11 +46,11 @@ pub trait Sink: Send {
     /// # Errors
     /// It can't be renamed.
     fn commit(&mut self, number: u64) -> Result<(), SinkError>;
-    /// A job begins, or goes on, after checkpoint `number`.
+    /// A job begins, or goes on, over a state with a history; what comes is of the run `run`.
     ///
     /// # Errors
     /// The folder can't be read.
-    fn recover(&mut self, number: u64) -> Result<(), SinkError>;
+    fn recover(&mut self, history: &History, run: u64) -> Result<(), SinkError>;
 }
 
 /// Writes the rows of one kind of answer.
@@ -59,14 +63,18 @@ pub trait Rows: Send {
     fn forget(&mut self) {}
 }
 
-/// A folder of files, `part-<checkpoint>.<ending>`. An epoch without rows has no file.
+/// A folder of files, `part-<checkpoint>-<run>.<ending>`. An epoch without rows has no file.
 pub struct Files<R> {
     folder: PathBuf,
     ending: &'static str,
     rows: R,
+    run: u64,
     open: Option<BufWriter<File>>,
     buffer: Vec<u8>,
 }
+
+/// Parts that are not behind the state.
+const OTHER: &str = "other";
 
 impl<R: Rows> Files<R> {
     /// Files in a folder, which is made where there is none.
@@ -75,15 +83,31 @@ impl<R: Rows> Files<R> {
     /// It can't be made.
     pub fn open(folder: &Path, ending: &'static str, rows: R) -> Result<Files<R>, SinkError> {
         fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
-        Ok(Files { folder: folder.to_owned(), ending, rows, open: None, buffer: Vec::new() })
+        Ok(Files { folder: folder.to_owned(), ending, rows, run: 0, open: None, buffer: Vec::new() })
     }
 
     fn part(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("part-{number:012}.{}", self.ending))
+        self.folder.join(format!("part-{number:012}-{:016x}.{}", self.run, self.ending))
     }
 
     fn prepared(&self, number: u64) -> PathBuf {
-        self.folder.join(format!(".prepared-{number:012}"))
+        self.folder.join(format!(".prepared-{number:012}-{:016x}", self.run))
+    }
+
+    /// The files of the folder, or of one in it, with their names.
+    fn files(&self, within: &str) -> Result<Vec<(PathBuf, String)>, SinkError> {
+        let folder = self.folder.join(within);
+        let read = match fs::read_dir(&folder) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.map_err(|e| failed(&folder, &e))?,
+        };
+        let mut out = Vec::new();
+        for file in read {
+            let path = file.map_err(|e| failed(&folder, &e))?.path();
+            let name = path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
+            out.extend(name.map(|name| (path, name)));
+        }
+        Ok(out)
     }
 
     fn running(&self) -> PathBuf {
@@ -140,22 +164,38 @@ impl<R: Rows> Sink for Files<R> {
         }
     }
 
-    fn recover(&mut self, number: u64) -> Result<(), SinkError> {
+    fn recover(&mut self, history: &History, run: u64) -> Result<(), SinkError> {
         self.open = None;
         self.rows.forget();
-        self.commit(number)?;
-        for file in fs::read_dir(&self.folder).map_err(|e| failed(&self.folder, &e))? {
-            let path = file.map_err(|e| failed(&self.folder, &e))?.path();
-            let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-            let later = |n: &str| n.split('.').next().and_then(|n| n.parse::<u64>().ok()).is_some_and(|n| n > number);
-            // Parts that a restored older checkpoint will write again are taken back with it.
-            let over =
-                name == ".running" || name.starts_with(".prepared-") || name.strip_prefix("part-").is_some_and(later);
-            if over {
+        self.run = run;
+        let other = self.folder.join(OTHER);
+        for (path, name) in self.files("")? {
+            if name == ".running" {
                 fs::remove_file(&path).map_err(|e| failed(&path, &e))?;
+            } else if let Some((number, run)) = name.strip_prefix(".prepared-").and_then(epoch) {
+                let part = self.folder.join(format!("part-{number:012}-{run:016x}.{}", self.ending));
+                let done = if history.has(run, number) { fs::rename(&path, &part) } else { fs::remove_file(&path) };
+                done.map_err(|e| failed(&path, &e))?;
+            } else if name.strip_prefix("part-").and_then(epoch).is_some_and(|(n, run)| !history.has(run, n)) {
+                fs::create_dir_all(&other).map_err(|e| failed(&other, &e))?;
+                fs::rename(&path, other.join(&name)).map_err(|e| failed(&path, &e))?;
+            }
+        }
+        for (path, name) in self.files(OTHER)? {
+            if name.strip_prefix("part-").and_then(epoch).is_some_and(|(n, run)| history.has(run, n)) {
+                fs::rename(&path, self.folder.join(&name)).map_err(|e| failed(&path, &e))?;
             }
         }
         sync_folder(&self.folder).map_err(|e| failed(&self.folder, &e))
+    }
+}
+
+/// The epoch and the run of a file's name behind its first word; the run 0 where it has none.
+fn epoch(name: &str) -> Option<(u64, u64)> {
+    let name = name.split('.').next()?;
+    match name.split_once('-') {
+        Some((number, run)) => Some((number.parse().ok()?, u64::from_str_radix(run, 16).ok()?)),
+        None => Some((name.parse().ok()?, 0)),
     }
 }
 
@@ -176,7 +216,73 @@ impl Sink for Sinks {
         self.0.iter_mut().try_for_each(|s| s.commit(number))
     }
 
-    fn recover(&mut self, number: u64) -> Result<(), SinkError> {
-        self.0.iter_mut().try_for_each(|s| s.recover(number))
+    fn recover(&mut self, history: &History, run: u64) -> Result<(), SinkError> {
+        self.0.iter_mut().try_for_each(|s| s.recover(history, run))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Word(&'static [u8]);
+
+    impl Rows for Word {
+        fn write(&mut self, _: &Out, _: &[String], into: &mut Vec<u8>) {
+            into.extend(self.0);
+        }
+    }
+
+    /// A savepoint of 8, back to 7 and on to another 8, then the savepoint: each time the answers are those of the state, and none is lost.
+    #[test]
+    fn answers_are_those_of_the_history() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut files = Files::open(dir.path(), "csv", Word(b"x")).unwrap();
+        fs::write(dir.path().join("part-000000000001.csv"), "old").unwrap();
+        let write =
+            |files: &mut Files<Word>, history: &mut History, run: u64, numbers: std::ops::RangeInclusive<u64>| {
+                files.recover(history, run).unwrap();
+                for number in numbers {
+                    files.take(&Out::default(), &[]).unwrap();
+                    files.prepare(number).unwrap();
+                    history.add(run, number);
+                    files.commit(number).unwrap();
+                }
+            };
+        let seen = |within: &str| {
+            let mut names: Vec<String> = fs::read_dir(dir.path().join(within))
+                .unwrap()
+                .flatten()
+                .map(|f| f.file_name().into_string().unwrap())
+                .filter(|n| n != OTHER)
+                .collect();
+            names.sort();
+            names.iter().map(|n| epoch(n.strip_prefix("part-").unwrap()).unwrap()).collect::<Vec<_>>()
+        };
+        let mut history = History::default().or_nameless(1);
+        write(&mut files, &mut history, 10, 2..=7);
+        let back = history.clone();
+        write(&mut files, &mut history, 10, 8..=8);
+        let savepoint = history.clone();
+        let mut fork = back.clone();
+        write(&mut files, &mut fork, 11, 8..=9);
+        assert_eq!(seen("")[6..], [(7, 10), (8, 11), (9, 11)]);
+        assert_eq!(seen(OTHER), [(8, 10)]);
+        files.recover(&savepoint, 12).unwrap();
+        assert_eq!((seen("").len(), seen("")[7], seen(OTHER)), (8, (8, 10), vec![(8, 11), (9, 11)]));
+        // A state that begins anew has none of them behind it, and removes none.
+        files.recover(&History::default(), 13).unwrap();
+        assert_eq!((seen(""), seen(OTHER).len()), (vec![], 10));
+        // What was prepared when the power went is of the checkpoint that stands, or of none.
+        files.take(&Out::default(), &[]).unwrap();
+        files.prepare(1).unwrap();
+        let mut stands = History::default();
+        stands.add(13, 1);
+        files.recover(&stands, 14).unwrap();
+        assert_eq!(seen(""), [(1, 13)]);
+        files.take(&Out::default(), &[]).unwrap();
+        files.prepare(2).unwrap();
+        files.recover(&stands, 15).unwrap();
+        assert_eq!(seen(""), [(1, 13)]);
     }
 }

@@ -36,6 +36,9 @@ struct Progress {
 pub struct Reached {
     current: Option<i64>,
     highest: Vec<(Channel, i64)>,
+    /// The highest of rows whose moment is not over: the watermark moves with the last batch of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    held: Vec<(Channel, i64)>,
 }
 
 impl Reached {
@@ -170,7 +173,8 @@ impl Watermarks {
     /// What a checkpoint keeps.
     pub fn reached(&self) -> Reached {
         let highest = self.channels.iter().filter_map(|p| Some((p.channel.clone(), p.highest?))).collect();
-        Reached { current: (self.current > i64::MIN).then_some(self.current), highest }
+        let held = self.channels.iter().filter_map(|p| Some((p.channel.clone(), p.held?))).collect();
+        Reached { current: (self.current > i64::MIN).then_some(self.current), highest, held }
     }
 
     /// Takes up what a checkpoint kept. Channels it does not name start afresh; the watermark does not go back for them.
@@ -179,6 +183,11 @@ impl Watermarks {
         for (channel, highest) in &reached.highest {
             if let Some(p) = self.channels.iter_mut().find(|p| p.channel == *channel) {
                 p.highest = p.highest.max(Some(*highest));
+            }
+        }
+        for (channel, held) in &reached.held {
+            if let Some(p) = self.channels.iter_mut().find(|p| p.channel == *channel) {
+                p.held = p.held.max(Some(*held));
             }
         }
     }
@@ -199,6 +208,25 @@ mod tests {
     fn observe(w: &mut Watermarks, channel: ChannelId, time: i64, now: i64) -> i64 {
         w.through(channel, &[time], Micros(now), &mut Vec::new());
         w.current()
+    }
+
+    /// A kill between the rows of a moment and its end loses nothing of how far they reach.
+    #[test]
+    fn what_is_held_outlives_a_checkpoint() {
+        let mut w = three(100);
+        (0..3).for_each(|c| {
+            observe(&mut w, c, 100, 1);
+        });
+        w.held(0, &[900], Micros(2), &mut Vec::new());
+        (1..3).for_each(|c| {
+            observe(&mut w, c, 950, 3);
+        });
+        let mut again = three(100);
+        again.restore(&w.reached());
+        for w in [&mut w, &mut again] {
+            w.through(0, &[], Micros(4), &mut Vec::new());
+            assert_eq!(w.current(), 899);
+        }
     }
 
     #[test]

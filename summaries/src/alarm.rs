@@ -4,7 +4,7 @@
 //! value with the mean and the standard deviation of the seven before it, C2 leaves two out between, C3 adds up what C2 was above 1 over
 //! three values. CUSUM: Page (1954), Biometrika 41:100, of the standard scores of C2 with an allowance of 1/2.
 //!
-//! A standard deviation is never below the noise of the value itself, nor below 1/2. A number that is withheld since it is below `k` has no score of
+//! A standard deviation is never below the noise of the difference itself, nor below 1/2. A number that is withheld since it is below `k` has no score of
 //! its own, and stands as k − 1 among those that others are compared with: at most so many were there. A negative number stands as 0.
 
 use crate::estimate::Row;
@@ -82,7 +82,7 @@ impl Alarm {
                 let row = rows.iter().find(|r| r.term == term && r.statistic == "n")?;
                 match row.estimate {
                     Some(value) => Some((value.max(0.0), row.dp_se.unwrap_or(0.0), true)),
-                    None => row.suppressed.then_some((self.withheld, 0.0, false)),
+                    None => row.is_small().then_some((self.withheld, 0.0, false)),
                 }
             };
             let series: Vec<Told> = windows
@@ -131,7 +131,9 @@ fn score(series: &[Told<'_>], window: u32, between: u32) -> Option<f64> {
     let n = f64::from(BASELINE);
     let mean = before.iter().sum::<f64>() / n;
     let variance = before.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / (n - 1.0);
-    Some((value - mean) / variance.sqrt().max(*noise).max(LEAST_SD))
+    // The noise of the difference: of the value, and of the mean of those before.
+    let noise = noise * (1.0 + 1.0 / n).sqrt();
+    Some((value - mean) / variance.sqrt().max(noise).max(LEAST_SD))
 }
 
 #[cfg(test)]
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn an_outbreak_after_withheld_windows_is_seen() {
         let told = |v: f64| match v < 11.0 {
-            true => vec![Row::withheld("cohort", "n", "below 11")],
+            true => vec![Row::withheld("cohort", "n", "fewer than 11 (noisy)")],
             false => vec![Row::normal("cohort", "n", v, 0.0, 0.0, 1.96)],
         };
         let all: Vec<Vec<Row>> = [3.0, 5.0, 2.0, 4.0, 12.0, 3.0, 5.0, 40.0].into_iter().map(told).collect();
@@ -194,6 +196,15 @@ mod tests {
         // By hand: six of 10 and one of 12, the mean 10.285714 and the deviation 0.755929.
         assert!((rows[0].estimate.unwrap() - (40.0 - 10.285_714) / 0.755_929).abs() < 1e-4, "{rows:?}");
         assert!(rows.len() == 1 && rows[0].note.starts_with("ALARM"), "{rows:?}");
+        // A large number that is withheld for another one's sake is not small: nothing is known of it.
+        let hidden =
+            |r: &Vec<Row>| r[0].suppressed.then(|| vec![Row::withheld("cohort", "n", "it would tell of another")]);
+        let other: Vec<Vec<Row>> = all.iter().map(|r| hidden(r).unwrap_or_else(|| r.clone())).collect();
+        let windows: Vec<(u32, &str, &[Row])> =
+            other.iter().enumerate().map(|(i, r)| (i as u32, "w", r.as_slice())).collect();
+        assert_eq!(Alarm::new(Rule::C1, None, 11).rows(&windows), []);
+        let windows: Vec<(u32, &str, &[Row])> =
+            all.iter().enumerate().map(|(i, r)| (i as u32, "w", r.as_slice())).collect();
         // A withheld window is not told to be above anything.
         let rows = Alarm::new(Rule::C1, None, 11).rows(&windows[..7]);
         assert_eq!(rows, []);
@@ -206,6 +217,7 @@ mod tests {
         let windows: Vec<(u32, &str, &[Row])> =
             all.iter().enumerate().map(|(i, r)| (i as u32, "w", r.as_slice())).collect();
         let rows = Alarm::new(Rule::C1, None, 11).rows(&windows);
-        assert_eq!((rows[0].estimate, rows[0].note.as_str()), (Some(1.5), ""));
+        // 15 against the noise of a difference from a mean of seven, 10·√(8/7).
+        assert!((rows[0].estimate.unwrap() - 1.403_122).abs() < 1e-6 && rows[0].note.is_empty(), "{rows:?}");
     }
 }

@@ -145,6 +145,11 @@ impl Row {
         self
     }
 
+    /// Whether it is a number of patients that is withheld since it is small, and not for another one's sake.
+    pub fn is_small(&self) -> bool {
+        self.suppressed && self.note.starts_with(SMALL)
+    }
+
     /// The same row with a note.
     #[must_use]
     pub fn note(mut self, note: &str) -> Row {
@@ -153,13 +158,16 @@ impl Row {
     }
 }
 
+/// How the note of a small number begins.
+const SMALL: &str = "fewer than";
+
 /// A number of patients: withheld where the noisy value is below the least cell, or lost in the noise.
 pub fn patients(term: &str, value: f64, dp_se: f64, reporting: &Reporting) -> Row {
     if value < 0.0 && reporting.min_cell == 0 {
         return Row::withheld(term, "n", "fewer than none, by the noise");
     }
     if value < reporting.min_cell as f64 {
-        return Row::withheld(term, "n", &format!("fewer than {} (noisy)", reporting.min_cell));
+        return Row::withheld(term, "n", &format!("{SMALL} {} (noisy)", reporting.min_cell));
     }
     // No number of patients is written -0.
     let mut row = Row::normal(term, "n", value + 0.0, 0.0, dp_se, reporting.z());

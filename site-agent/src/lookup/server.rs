@@ -97,19 +97,26 @@ impl Server {
         let request = request.map_err(|e| Failed::ForGood(format!("the request can't be made: {e}")))?;
         let answer = sender.send_request(request).await.map_err(|e| broken(&e))?;
         let status = answer.status();
-        let read = Limited::new(answer.into_body(), LONGEST).collect().await;
+        let read = Limited::new(answer.into_body(), LONGEST).collect().await.map(|body| body.to_bytes());
         driven.abort();
         match status.as_u16() {
-            200..=299 => read.map(|body| body.to_bytes()).map_err(|e| broken(&e)),
+            200..=299 => read.map_err(|e| broken(&e)),
             // A server that is overloaded, restarting or behind a gateway that is.
             408 | 425 | 429 | 500..=599 => Err(Failed::ForNow(format!("the server said {status}"))),
             // That is of the asking, and not of the code.
             401 | 403 => Err(Failed::ForNow(format!("the server said {status}: look at token_file"))),
             // FHIR servers say so where they know no map for the code.
-            404 | 422 => Ok(Bytes::from_static(
+            404 | 422 if read.as_ref().is_ok_and(|body| is_fhir(body)) => Ok(Bytes::from_static(
                 br#"{"resourceType":"Parameters","parameter":[{"name":"result","valueBoolean":false}]}"#,
             )),
+            404 => Err(Failed::ForNow(format!("the server said {status}, and not as FHIR says it: look at url"))),
             _ => Err(Failed::ForGood(format!("the server said {status}"))),
         }
     }
+}
+
+/// Whether an answer is FHIR's: another server, or another path of it, has pages of its own for what it does not know.
+fn is_fhir(body: &[u8]) -> bool {
+    let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    value.is_some_and(|v| v.get("resourceType").is_some_and(serde_json::Value::is_string))
 }

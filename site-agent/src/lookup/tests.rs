@@ -77,6 +77,8 @@ async fn served(down: bool, tls: Option<tokio_rustls::TlsAcceptor>) -> Terminolo
                 let (status, body) = match code.as_str() {
                     _ if shown.is_some_and(|shown| shown != "Bearer right") => ("401 Unauthorized", String::new()),
                     "REFUSED" => ("400 Bad Request", String::new()),
+                    "UNKNOWN" => ("404 Not Found", r#"{"resourceType":"OperationOutcome"}"#.to_owned()),
+                    "PAGE" => ("404 Not Found", "<html>no such page</html>".to_owned()),
                     _ if down => ("503 Service Unavailable", String::new()),
                     "GLU" => ("200 OK", found("2345-7")),
                     "NA" => ("200 OK", found("2951-2")),
@@ -205,6 +207,17 @@ async fn a_server_that_is_down_or_slow_holds_nothing_up_and_no_more_than_a_few_a
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!((report.answered, report.failed, standard(&agent).await.len()), (2, 1, 2), "{report:?}");
     // What failed is due the next time.
+    assert_eq!(once(&agent).await.unwrap().due, 1);
+}
+
+/// A server that knows no code says so in FHIR; a page that is not there is a wrong address, and no answer.
+#[tokio::test]
+async fn a_page_that_is_not_there_is_no_answer() {
+    let server = terminology(false).await;
+    let (_dir, agent, _) = site(server.port, "retries = 0", &[("PAGE", 3), ("UNKNOWN", 3)]).await;
+    let report = once(&agent).await.unwrap();
+    assert_eq!((report.due, report.answered, report.failed), (2, 1, 1), "{report:?}");
+    assert!(report.reason.contains("look at url"), "{report:?}");
     assert_eq!(once(&agent).await.unwrap().due, 1);
 }
 

@@ -86,7 +86,7 @@ fn backend(config: &Config, settings: &JobSettings) -> anyhow::Result<SharedBack
 fn moved(job: &str, from: &str, to: &str) -> String {
     format!(
         "the state of stream '{job}' is kept as {from}, and site.toml says {to}; with the old setting run `site-agent savepoint create {job}`, \
-         change it, remove state/streams/{job}/state, and run `site-agent savepoint restore {job} FILE`"
+         stop the agent, change it, remove state/streams/{job}/state, run `site-agent savepoint restore {job} FILE`, and start the agent"
     )
 }
 

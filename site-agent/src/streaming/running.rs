@@ -277,7 +277,8 @@ fn told(
     let kept = streams::job::kept(backend).ok().flatten();
     let watermark = kept.as_ref().map(|(watermark, _)| *watermark);
     let m = match kept {
-        Some((_, kept)) if state != "running" => kept,
+        // What this process has seen of the last checkpoint says what it took, too.
+        Some((_, kept)) if state != "running" && metrics.measured().checkpoints < kept.checkpoints => kept,
         _ => metrics.measured(),
     };
     let time = |t: i64| {

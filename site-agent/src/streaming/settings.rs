@@ -277,6 +277,7 @@ impl JobSettings {
         let remembered = span(&self.remembered).map_or(0, |d| d.as_secs());
         let needed = window.unwrap_or(0) + seconds(&self.lateness).unwrap_or(0) + seconds(&self.gap).unwrap_or(0);
         let within = self.within.as_ref().map(|[from, to]| (span(from), span(to)));
+        let longest = within.map_or(0, |(from, to)| from.max(to).map_or(0, |d| d.as_secs()));
         let wrong = [
             (
                 window.zip(step).is_some_and(|(w, s)| s == 0 || w % s != 0),
@@ -302,6 +303,15 @@ impl JobSettings {
             (seconds(&self.forget) == Some(0), "`forget` must be longer than nothing"),
             (seconds(&self.gap) == Some(0), "`gap` must be longer than nothing"),
             (within.is_some_and(|(from, to)| from > to), "`within` must be from the earlier to the later"),
+            (
+                self.then.as_ref() == Some(&self.table),
+                "`then` must be another table than `table`: each row would follow itself",
+            ),
+            (panes.is_some_and(|p| p > 10_000), "`window` may have at most 10000 `step`s; take a longer `step`"),
+            (
+                remembered < longest || remembered < span(&self.out_of_order).map_or(0, |d| d.as_secs()),
+                "`remembered` must be at least as long as `within` and `out_of_order`",
+            ),
             (span(&self.checkpoint).is_some_and(|c| c.as_secs() == 0), "`checkpoint` must be at least 1s"),
             (self.keep == 0, "`keep` must be at least 1"),
             (!(1..=32).contains(&self.shards), "`shards` must be 1 to 32"),
@@ -337,6 +347,8 @@ impl JobSettings {
             part("then", &self.then),
             part("then_group", &self.then_group),
             part("then_value", &self.then_value),
+            // Rows that were forgotten would be new to a job that remembers longer.
+            part("remembered", &Some(self.remembered.clone()).filter(|r| *r != quarter())),
         ];
         let of = self.topic.as_ref().map_or_else(|| self.table.clone(), Topic::made_of);
         let back = matches!(self.tell, Tell::Patients | Tell::Sessions | Tell::Eras);

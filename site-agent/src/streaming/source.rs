@@ -128,8 +128,8 @@ impl GoldSource {
         let group = group.map_or("''".to_owned(), |g| format!("coalesce(CAST({g} AS VARCHAR), '')"));
         let since = if since == i64::MIN { String::new() } else { format!(" AND t >= {since}") };
         format!(
-            "SELECT * FROM (SELECT record_key, person_key, {time} AS t, {group} AS g, {value} AS v FROM {} WHERE {}) \
-             WHERE t IS NOT NULL AND v IS NOT NULL{since} ORDER BY t, record_key LIMIT 9223372036854775807 OFFSET {after}",
+            "SELECT * FROM (SELECT record_key, person_key, {time} AS t, {group} AS g, {value} AS v FROM {} WHERE {} \
+             AND t_prec NOT IN ('year', 'month')) WHERE t IS NOT NULL AND v IS NOT NULL{since} ORDER BY t, record_key LIMIT 9223372036854775807 OFFSET {after}",
             table.name(),
             table.counts()
         )

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use platform::{Clock, Micros};
+use platform::{Clock, Entropy as _, Micros, OsEntropy};
 
 pub use record::kept;
 pub(crate) use record::{RECORDS, Record};
@@ -140,6 +140,14 @@ pub struct Job {
     metrics: Arc<Metrics>,
 }
 
+/// An id that no other run has.
+fn new_run() -> Result<u64, SinkError> {
+    let mut bytes = [0; 8];
+    let drawn = OsEntropy.fill(&mut bytes);
+    drawn.map_err(|e| SinkError { path: "a new run".to_owned(), reason: e.to_string() })?;
+    Ok(u64::from_le_bytes(bytes).max(1))
+}
+
 impl Job {
     /// A job of these operators, over this state. Operators are known by their place: a job that is changed needs a savepoint
     /// that fits.
@@ -184,7 +192,9 @@ impl Job {
             return Err(JobError::Changed { held: record.made_of, given: self.settings.made_of.clone() });
         }
         record.made_of.clone_from(&self.settings.made_of);
-        self.sink.recover(number)?;
+        record.history = std::mem::take(&mut record.history).or_nameless(number);
+        let run = new_run()?;
+        self.sink.recover(&record.history, run)?;
         let mut watermarks =
             Watermarks::new(self.settings.channels.clone(), self.settings.idle_after, self.clock.now());
         watermarks.restore(&record.reached);
@@ -203,6 +213,8 @@ impl Job {
         std::thread::scope(|scope| {
             let mut readers = Readers::start(scope, sources, &settings, &clock, &metrics);
             let (mut met, mut out) = (Vec::new(), Out::default());
+            // A checkpoint that says what the last one says would only push an older one out.
+            let mut moved = number == 0;
             loop {
                 let now = clock.now();
                 metrics.running_micros.store(ran + now.0.saturating_sub(begun.0).max(0) as u64, Relaxed);
@@ -216,6 +228,7 @@ impl Job {
                     Heard::Stop => Some(Ended::Stopped),
                     _ => None,
                 };
+                moved |= matches!(heard, Heard::Batch(..) | Heard::Ended(_) | Heard::Done);
                 match heard {
                     Heard::Batch(source, batch) => {
                         if !batch.is_whole() {
@@ -227,7 +240,8 @@ impl Job {
                         metrics.too_old.fetch_add(batch.too_old, Relaxed);
                         metrics.unreadable.fetch_add(batch.unreadable, Relaxed);
                         if let Some(revisions) = &mut revisions {
-                            let (rest, again) = revisions.through(batch)?;
+                            let most = self.latest(now);
+                            let (rest, again) = revisions.through(batch, |t| (-TIME_RANGE..=most).contains(&t))?;
                             metrics.again.fetch_add(again, Relaxed);
                             batch = rest;
                         }
@@ -255,15 +269,16 @@ impl Job {
                 largest::keep(&mut out.closed, &most, record.groups());
                 self.give(&mut out, &record)?;
                 metrics.watermark.store(watermarks.current(), Relaxed);
+                moved |= watermarks.current() != record.reached.watermark();
                 let due = now.0.saturating_sub(last.0) >= micros(settings.checkpoint_every);
                 let tables = || shards.tables().chain(revisions.as_ref().map(Revisions::table));
                 let changed: usize = tables().map(|t| t.changed()).sum();
-                if over.is_some() || due || changed > settings.most_values {
+                if moved && (over.is_some() || due || changed > settings.most_values) {
                     record.reached = watermarks.reached();
                     record.measured = metrics.measured();
                     record.measured.checkpoints += 1;
-                    self.checkpoint(&mut shards, &mut revisions, &mut record)?;
-                    last = clock.now();
+                    self.checkpoint(run, &mut shards, &mut revisions, &mut record)?;
+                    (last, moved) = (clock.now(), false);
                 }
                 if let Some(over) = over {
                     return Ok(over);
@@ -272,9 +287,14 @@ impl Job {
         })
     }
 
+    /// The latest time that a row may have.
+    fn latest(&self, now: Micros) -> i64 {
+        self.settings.most_ahead.map_or(TIME_RANGE, |a| now.0.saturating_add(micros(a)).min(TIME_RANGE))
+    }
+
     /// Takes out the rows that can't be: out of all range, or too far ahead of the clock.
     fn plausible(&self, batch: EventBatch, now: Micros, out: &mut Out) -> EventBatch {
-        let most = self.settings.most_ahead.map_or(TIME_RANGE, |a| now.0.saturating_add(micros(a)).min(TIME_RANGE));
+        let most = self.latest(now);
         let fits = |t: &i64| (-TIME_RANGE..=most).contains(t);
         if batch.time.iter().all(fits) {
             return batch;
@@ -300,16 +320,19 @@ impl Job {
     /// One commit of everything; the sink's rows are seen after it.
     fn checkpoint(
         &mut self,
+        run: u64,
         shards: &mut Shards,
         revisions: &mut Option<Revisions>,
         record: &mut Record,
     ) -> Result<(), JobError> {
         let begun = self.clock.now();
+        shards.settle()?;
         let (number, all) = {
             let backend = self.backend.read().unwrap_or_else(PoisonError::into_inner);
             (backend.number() + 1, backend.wants_all())
         };
         self.sink.prepare(number)?;
+        record.history.add(run, number);
         let mut changes: Vec<TableChange> = record.changes(all)?;
         shards
             .tables()

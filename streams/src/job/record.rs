@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{StateError, TableChange};
 use crate::batch::EventBatch;
+use crate::history::History;
 use crate::keyed::SharedBackend;
 use crate::metrics::Measured;
 use crate::source::Position;
@@ -23,6 +24,8 @@ struct Kept {
     reached: Reached,
     #[serde(default)]
     measured: Measured,
+    #[serde(default)]
+    history: History,
 }
 
 /// The records of a job.
@@ -34,6 +37,8 @@ pub(crate) struct Record {
     pub(crate) reached: Reached,
     /// The counters.
     pub(crate) measured: Measured,
+    /// Which runs made the checkpoints so far.
+    pub(crate) history: History,
     /// The groups of all sources, in the order in which they were first seen.
     groups: Vec<String>,
     of: HashMap<String, u32>,
@@ -55,11 +60,11 @@ impl Record {
             }
             true
         })?;
-        let Kept { made_of, positions, reached, measured } = read(kept, "positions")?;
+        let Kept { made_of, positions, reached, measured, history } = read(kept, "positions")?;
         let groups: Vec<String> = read(groups, "groups")?;
         let of = groups.iter().enumerate().map(|(i, name)| (name.clone(), i as u32)).collect();
         let sources = read(sources, "names of a source")?;
-        Ok(Record { made_of, positions, reached, measured, groups, of, sources, named: false })
+        Ok(Record { made_of, positions, reached, measured, history, groups, of, sources, named: false })
     }
 
     /// A source's own names, in order.
@@ -98,7 +103,8 @@ impl Record {
 
     pub(crate) fn changes(&self, all: bool) -> Result<Vec<TableChange>, StateError> {
         let (made_of, positions, reached) = (self.made_of.clone(), self.positions.clone(), self.reached.clone());
-        let kept = Kept { made_of, positions, reached, measured: self.measured.clone() };
+        let (measured, history) = (self.measured.clone(), self.history.clone());
+        let kept = Kept { made_of, positions, reached, measured, history };
         let mut changes = vec![put("job", &kept)?];
         if self.named || all {
             changes.push(put("groups", &self.groups)?);

@@ -22,6 +22,8 @@ struct Row {
     channel: u16,
     /// It was taken back, and is remembered so that an older revision does not bring it back.
     gone: bool,
+    /// It went to the side output, so that there is nothing to take back.
+    aside: bool,
     time: i64,
     key: Key,
     group: u32,
@@ -35,7 +37,7 @@ impl Value for Row {
         let mut out = Vec::with_capacity(43);
         out.extend(self.rev.to_le_bytes());
         out.extend(self.channel.to_le_bytes());
-        out.push(u8::from(self.gone));
+        out.push(u8::from(self.gone) | (u8::from(self.aside) << 1));
         out.extend(self.time.to_le_bytes());
         out.extend(self.key.to_le_bytes());
         out.extend(self.group.to_le_bytes());
@@ -48,7 +50,8 @@ impl Value for Row {
         Some(Row {
             rev: u32::from_le_bytes(bytes[..4].try_into().ok()?),
             channel: u16::from_le_bytes(bytes[4..6].try_into().ok()?),
-            gone: bytes[6] != 0,
+            gone: bytes[6] & 1 != 0,
+            aside: bytes[6] & 2 != 0,
             time: i64::from_le_bytes(bytes[7..15].try_into().ok()?),
             key: Key::from_le_bytes(bytes[15..31].try_into().ok()?),
             group: u32::from_le_bytes(bytes[31..35].try_into().ok()?),
@@ -84,8 +87,13 @@ impl Revisions {
         Ok(Revisions { rows, horizon, over })
     }
 
-    /// The batch without rows that came before, and with what later revisions take back. Gives how many came before.
-    pub(super) fn through(&mut self, batch: EventBatch) -> Result<(EventBatch, u64), StateError> {
+    /// The batch without rows that came before, and with what later revisions take back. Gives how many came before. A row that does not
+    /// fit is passed on, to be put aside: nothing is taken back of it later.
+    pub(super) fn through(
+        &mut self,
+        batch: EventBatch,
+        fits: impl Fn(i64) -> bool,
+    ) -> Result<(EventBatch, u64), StateError> {
         if batch.whole.is_none() && (batch.id.len() != batch.len() || batch.rev.len() != batch.len()) {
             return Ok((batch, 0));
         }
@@ -103,6 +111,7 @@ impl Revisions {
                 rev: batch.rev[i],
                 channel: batch.channel,
                 gone: batch.sign_of(i) < 0,
+                aside: batch.time.get(i).is_none_or(|t| !fits(*t)),
                 time: batch.time[i],
                 key: batch.key[i],
                 group: batch.group[i],
@@ -115,12 +124,14 @@ impl Revisions {
                 continue;
             }
             self.rows.update(at, |held| *held = Some(row))?;
-            if before.is_some_and(|b| b.says() == row.says()) {
+            // What was put aside since its time had not come may count by now.
+            let came = before.is_some_and(|b| b.aside && !row.aside);
+            if before.is_some_and(|b| b.says() == row.says()) && !came {
                 again += 1;
                 continue;
             }
             self.over.entry(slot(row.time, self.horizon)).or_default().push(at);
-            if let Some(before) = before.filter(|b| !b.gone) {
+            if let Some(before) = before.filter(|b| !b.gone && !b.aside) {
                 push(&before, -1);
             }
             if !row.gone {
@@ -137,7 +148,9 @@ impl Revisions {
             gone.sort_unstable_by_key(|(k, row)| (row.time, *k));
             for (at, row) in gone {
                 self.rows.update(at, |held| *held = Some(Row { rev, gone: true, ..row }))?;
-                push(&row, -1);
+                if !row.aside {
+                    push(&row, -1);
+                }
             }
         }
         Ok((out, again))

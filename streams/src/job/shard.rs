@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::skew::{self, Part, Stage};
 use super::{JobError, Settings};
+use crate::backend::StateError;
 use crate::batch::EventBatch;
 use crate::keyed::{SharedBackend, Table, TableSpec};
 use crate::keys::{KEY_GROUPS, key_group};
@@ -246,6 +247,11 @@ impl Shards {
     pub(super) fn most(&self) -> Vec<Option<usize>> {
         let operators = self.shards.first().map(|s| s.operators.as_slice()).unwrap_or_default();
         operators.iter().map(|o| o.most()).collect()
+    }
+
+    /// Every operator has all in its tables then.
+    pub(super) fn settle(&mut self) -> Result<(), StateError> {
+        self.shards.iter_mut().flat_map(|s| &mut s.operators).try_for_each(|o| o.settle())
     }
 
     /// Every table of every shard.

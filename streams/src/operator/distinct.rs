@@ -1,9 +1,10 @@
 //! How many patients a sliding window has, exactly, by group.
 //!
 //! For each patient and group a word of bits says in which panes there was a row. A window counts a patient when the first
-//! of its panes gets one; so a row costs a look at one word, and a closing window a look at its count.
+//! of its panes gets one; so a row costs a look at one word, and a closing window a look at its count. What was counted since the last
+//! checkpoint lies in rings, a number a window, and is brought into the state when one is taken.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use platform::store::merge;
 
@@ -11,7 +12,7 @@ use super::windowed::Mark;
 use super::{Operator, OperatorError, Place, Row, Rows, Spread};
 use crate::backend::StateError;
 use crate::keyed::{Keyed, Table, Value};
-use crate::keys::{KEY_GROUPS, SlotKey, Spread as Hashed, key_group};
+use crate::keys::{SlotKey, Spread as Hashed, key_group};
 use crate::out::{Closed, Emission, Out, Why};
 use crate::window::{Sums, TIME_RANGE, Windows};
 
@@ -103,6 +104,7 @@ pub struct Distinct {
     seen: Keyed<Seen>,
     /// By window (its last pane) and group, one a key group, so that shards can be cut anew.
     counts: Keyed<Sums>,
+    pending: Counts,
     /// Rows too far ahead of the oldest open window for its word of bits, by pane.
     ahead: Keyed<Mark>,
     again: Option<Again>,
@@ -113,9 +115,19 @@ pub struct Distinct {
     swept: i64,
 }
 
-/// What a batch adds: by group and, in a list, key group, from each window on (counted from the floor) how many patients more
-/// or fewer than in the one before.
-type Counts = HashMap<u32, Vec<[i32; 129]>, Hashed>;
+/// The numbers of a ring: more than there are windows that a row may be counted in.
+const RING: usize = 128;
+
+/// After so many rings they are brought into the state, so that many groups need no more memory.
+const MOST_RINGS: usize = 1 << 14;
+
+/// How many patients more or fewer each window has than the state says, by group and key group; a window stands at its last pane modulo
+/// [`RING`].
+type Counts = HashMap<(u32, u16), Box<[i32; RING]>, Hashed>;
+
+fn place(window: i64) -> usize {
+    window.rem_euclid(RING as i64) as usize
+}
 
 /// A count's slot carries its key group in place of a patient.
 fn counted(window: i64, group: u32, of: u16) -> SlotKey {
@@ -150,7 +162,8 @@ impl Distinct {
             true
         })?;
         let (watermark, swept) = (place.watermark, i64::MIN);
-        Ok(Distinct { windows, seen, counts, ahead, again: None, open, waiting, watermark, swept })
+        let pending = Counts::default();
+        Ok(Distinct { windows, seen, counts, pending, ahead, again: None, open, waiting, watermark, swept })
     }
 
     /// The same, where rows may be taken back: it keeps how many rows of a patient are in a pane, which takes a look more for each
@@ -175,8 +188,8 @@ impl Distinct {
     }
 
     /// Takes one row of a patient in a pane that an open window has.
-    fn take(&mut self, group: u32, key: u128, pane: i64, counts: &mut Counts) -> Result<(), StateError> {
-        let (floor, panes) = (self.floor(), self.windows.panes());
+    fn take(&mut self, floor: i64, (group, key): (u32, u128), pane: i64) -> Result<(), StateError> {
+        let panes = self.windows.panes();
         let place = pane - floor;
         if place >= 64 {
             let slot = SlotKey { window: pane, group, key };
@@ -197,7 +210,7 @@ impl Distinct {
             (now.bits != before).then(|| reach(1 << place, panes) & !reach(before, panes))
         })?;
         match (new, &mut self.again) {
-            (Some(new), _) => step(counts, (group, key), self.open_of(new), 1),
+            (Some(new), _) => self.count(floor, (group, key), new, 1),
             (None, Some(again)) => again.more(SlotKey { window: pane, group, key })?,
             (None, None) => {}
         }
@@ -205,8 +218,8 @@ impl Distinct {
     }
 
     /// Takes one row of a patient out of a pane that an open window has; `false` where it is not known to be there.
-    fn take_back(&mut self, group: u32, key: u128, pane: i64, counts: &mut Counts) -> Result<bool, StateError> {
-        let (floor, panes) = (self.floor(), self.windows.panes());
+    fn take_back(&mut self, floor: i64, (group, key): (u32, u128), pane: i64) -> Result<bool, StateError> {
+        let panes = self.windows.panes();
         let Some(again) = &mut self.again else { return Ok(false) };
         let slot = SlotKey { window: pane, group, key };
         if again.less(slot)? {
@@ -228,34 +241,64 @@ impl Distinct {
             Some(reach(before, panes) & !reach(now.bits, panes))
         })?;
         let Some(gone) = gone else { return Ok(false) };
-        step(counts, (group, key), self.open_of(gone), -1);
+        self.count(floor, (group, key), gone, -1);
         Ok(true)
     }
 
-    /// Of windows, counted from the floor by their last pane, those that are open: the first panes belong to closed ones too.
-    fn open_of(&self, windows: u128) -> u128 {
-        windows & (u128::MAX << (self.windows.panes() - 1))
+    /// Counts a patient `by` more in each of these windows, counted from the floor by their last pane. The first panes belong to closed ones
+    /// too, which are not counted any more.
+    fn count(&mut self, floor: i64, (group, key): (u32, u128), windows: u128, by: i32) {
+        let mut windows = windows & (u128::MAX << (self.windows.panes() - 1));
+        if windows == 0 {
+            return;
+        }
+        let ring = self.pending.entry((group, key_group(key))).or_insert_with(|| Box::new([0; RING]));
+        while windows != 0 {
+            let from = windows.trailing_zeros();
+            let until = from + (windows >> from).trailing_ones();
+            for window in from..until {
+                if let Some(n) = ring.get_mut(place(floor + i64::from(window))) {
+                    *n += by;
+                }
+            }
+            windows = windows.checked_shr(until).map_or(0, |rest| rest << until);
+        }
     }
 
-    fn add(&mut self, counts: Counts) -> Result<(), StateError> {
-        let floor = self.floor();
-        for (group, groups) in counts {
-            for (of, steps) in (0..).zip(groups) {
-                let mut n = 0;
-                for (window, step) in (floor..).zip(steps) {
-                    n += i64::from(step);
-                    if n == 0 {
-                        continue;
-                    }
-                    self.counts.add(counted(window, group, of), &Sums::of(n, 0))?;
-                    let groups = self.open.entry(window).or_default().entry(group).or_default();
-                    if let Err(place) = groups.binary_search(&of) {
-                        groups.insert(place, of);
-                    }
+    /// Brings what was counted into the state.
+    fn bring(&mut self) -> Result<(), StateError> {
+        let first = self.floor() + self.windows.panes() - 1;
+        for ((group, of), ring) in self.pending.drain() {
+            for window in first..first + RING as i64 {
+                let n = ring.get(place(window)).copied().unwrap_or_default();
+                if n == 0 {
+                    continue;
+                }
+                self.counts.add(counted(window, group, of), &Sums::of(i64::from(n), 0))?;
+                let groups = self.open.entry(window).or_default().entry(group).or_default();
+                if let Err(place) = groups.binary_search(&of) {
+                    groups.insert(place, of);
                 }
             }
         }
         Ok(())
+    }
+
+    /// The counts of a window that closes, by group: the state has them no more.
+    fn closing(&mut self, window: i64) -> Result<BTreeMap<u32, i64>, StateError> {
+        let mut out = BTreeMap::<u32, i64>::new();
+        for (group, of) in self.open.remove(&window).unwrap_or_default() {
+            for of in of {
+                *out.entry(group).or_default() += self.counts.take(counted(window, group, of))?.map_or(0, |s| s.count);
+            }
+        }
+        for ((group, _), ring) in &mut self.pending {
+            if let Some(n) = ring.get_mut(place(window)).map(std::mem::take).filter(|n| *n != 0) {
+                *out.entry(*group).or_default() += i64::from(n);
+            }
+        }
+        out.retain(|_, n| *n != 0);
+        Ok(out)
     }
 
     /// Forgets the words of patients who have no row in any pane that an open window may have.
@@ -273,23 +316,6 @@ impl Distinct {
         }
         self.swept = floor;
         Ok(())
-    }
-}
-
-/// Counts a patient in each of these windows `by` more.
-fn step(counts: &mut Counts, (group, key): (u32, u128), mut windows: u128, by: i32) {
-    if windows == 0 {
-        return;
-    }
-    let groups = counts.entry(group).or_insert_with(|| vec![[0; 129]; usize::from(KEY_GROUPS)]);
-    let Some(steps) = groups.get_mut(usize::from(key_group(key))) else { return };
-    while windows != 0 {
-        // A run of windows is a step up and a step down.
-        let from = windows.trailing_zeros();
-        let until = from + (windows >> from).trailing_ones();
-        steps[from as usize] += by;
-        steps[until as usize] -= by;
-        windows = windows.checked_shr(until).map_or(0, |rest| rest << until);
     }
 }
 
@@ -315,7 +341,9 @@ impl Operator for Distinct {
 
     fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError> {
         let floor = self.floor();
-        let mut counts = HashMap::default();
+        if self.pending.len() > MOST_RINGS {
+            self.bring()?;
+        }
         let (mut pane, mut from, mut until) = (0, 0, 0);
         for Row { place: row, watermark: met, time, key, group, sign, .. } in rows.each() {
             if time < from || time >= until {
@@ -325,12 +353,12 @@ impl Operator for Distinct {
             if pane < floor {
                 out.aside(rows.batch, row, Why::Late, met);
             } else if sign > 0 {
-                self.take(group, key, pane, &mut counts)?;
-            } else if !self.take_back(group, key, pane, &mut counts)? {
+                self.take(floor, (group, key), pane)?;
+            } else if !self.take_back(floor, (group, key), pane)? {
                 out.aside(rows.batch, row, Why::CannotForget, met);
             }
         }
-        Ok(self.add(counts)?)
+        Ok(())
     }
 
     fn passed(&mut self, watermark: i64, out: &mut Out) -> Result<(), OperatorError> {
@@ -338,43 +366,27 @@ impl Operator for Distinct {
             // At once, or to where the first row that waits ahead has a place.
             let place = |pane: i64| self.windows.start(pane - 64 + self.windows.panes()) - 1;
             let step = self.waiting.keys().next().map_or(watermark, |pane| place(*pane).max(self.watermark + 1));
+            let first = self.windows.closed(self.watermark, 0) + 1;
             self.watermark = step.min(watermark);
             let closed = self.windows.closed(self.watermark, 0);
-            while let Some((last, groups)) = self.open.first_key_value().filter(|(last, _)| **last <= closed) {
-                let (last, groups) = (*last, groups.clone());
-                for (group, of) in groups {
-                    let mut count = 0;
-                    for of in of {
-                        count += self.counts.take(counted(last, group, of))?.map_or(0, |s| s.count);
-                    }
-                    if count == 0 {
-                        continue;
-                    }
-                    let window = self.windows.ending(last);
-                    out.closed.push(Closed {
-                        operator: 0,
-                        window,
-                        group,
-                        key: 0,
-                        emission: Emission::First,
-                        count,
-                        sum: 0,
-                        more: Vec::new(),
-                    });
+            let mut closing: BTreeSet<i64> = self.open.range(..=closed).map(|(window, _)| *window).collect();
+            closing.extend((first..=closed).take(RING));
+            for last in closing {
+                for (group, count) in self.closing(last)? {
+                    let (operator, window) = (0, self.windows.ending(last));
+                    let (emission, more) = (Emission::First, Vec::new());
+                    out.closed.push(Closed { operator, window, group, key: 0, emission, count, sum: 0, more });
                 }
-                self.open.remove(&last);
             }
             let floor = self.floor();
-            let mut counts = HashMap::default();
             while let Some((pane, _)) = self.waiting.first_key_value().filter(|(p, _)| **p - floor < 64) {
                 let pane = *pane;
                 for slot in self.waiting.remove(&pane).unwrap_or_default() {
                     if self.ahead.take(slot)?.is_some() && pane >= floor {
-                        self.take(slot.group, slot.key, pane, &mut counts)?;
+                        self.take(floor, (slot.group, slot.key), pane)?;
                     }
                 }
             }
-            self.add(counts)?;
             if let Some(again) = &mut self.again {
                 again.passed(floor)?;
             }
@@ -383,6 +395,10 @@ impl Operator for Distinct {
             }
         }
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), StateError> {
+        self.bring()
     }
 
     fn tables(&self) -> Vec<&dyn Table> {

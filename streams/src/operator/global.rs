@@ -7,7 +7,7 @@ use super::{Operator, OperatorError, Place, Row, Rows, Spread};
 use crate::backend::StateError;
 use crate::keyed::{Keyed, Table, Value};
 use crate::keys::SlotKey;
-use crate::out::{Closed, Emission, Out};
+use crate::out::{Closed, Emission, Out, Why};
 use crate::window::{Sums, TIME_RANGE, Window};
 
 /// When the window is told.
@@ -22,19 +22,31 @@ pub enum Trigger {
     Delta(i64),
 }
 
-/// The latest time of a group's rows.
+/// The latest time of a group's rows, and the earliest since it began.
 #[derive(Clone, Copy)]
-struct Latest(i64);
+struct Latest(i64, i64);
 
 impl Value for Latest {
     const KIND: &'static str = "latest";
+    const VERSION: u16 = 2;
 
     fn write(&self) -> Vec<u8> {
-        self.0.to_le_bytes().to_vec()
+        [self.0, self.1].into_iter().flat_map(i64::to_le_bytes).collect()
     }
 
     fn read(bytes: &[u8]) -> Option<Latest> {
-        bytes.try_into().ok().map(|bytes| Latest(i64::from_le_bytes(bytes)))
+        match bytes.as_chunks::<8>() {
+            ([latest, earliest], []) => Some(Latest(i64::from_le_bytes(*latest), i64::from_le_bytes(*earliest))),
+            _ => None,
+        }
+    }
+
+    /// Before, the earliest was not kept.
+    fn migrate(from: u16, bytes: &[u8]) -> Result<Vec<u8>, String> {
+        match from {
+            1 => Ok([bytes, &i64::MIN.to_le_bytes()].concat()),
+            _ => Err(format!("its form {from} is not known; run the job anew from its sources")),
+        }
     }
 }
 
@@ -90,7 +102,7 @@ impl Global {
         let time = time.clamp(-TIME_RANGE, TIME_RANGE);
         let new = self.latest.update(SlotKey { window: 0, group, key: 0 }, |latest| {
             let new = latest.is_none();
-            *latest = Some(Latest(latest.map_or(time, |l| l.0.max(time))));
+            *latest = Some(latest.map_or(Latest(time, time), |l| Latest(l.0.max(time), l.1.min(time))));
             new
         })?;
         if new {
@@ -110,6 +122,15 @@ impl Global {
             self.told.take(slot)?;
         }
         Ok(())
+    }
+
+    /// Whether a row that is taken back was of a life of its group that is forgotten.
+    fn is_forgotten(&mut self, group: u32, time: i64) -> Result<bool, StateError> {
+        if self.forget.is_none() {
+            return Ok(false);
+        }
+        let latest = self.latest.get(SlotKey { window: 0, group, key: 0 })?;
+        Ok(latest.is_none_or(|latest| time < latest.1))
     }
 
     fn forget(&mut self, watermark: i64) -> Result<(), StateError> {
@@ -154,6 +175,10 @@ impl Operator for Global {
     fn rows(&mut self, rows: Rows<'_>, out: &mut Out) -> Result<(), OperatorError> {
         for Row { place, time, group, value, sign, watermark, .. } in rows.each() {
             self.anew(group, watermark)?;
+            if sign < 0 && self.is_forgotten(group, time)? {
+                out.aside(rows.batch, place, Why::CannotForget, watermark);
+                continue;
+            }
             let now = self.sums.update(SlotKey { window: 0, group, key: 0 }, |sums| {
                 let sums = sums.get_or_insert_default();
                 sums.join(&Sums::of(sign, sign.wrapping_mul(value)));

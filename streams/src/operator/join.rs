@@ -74,7 +74,7 @@ impl Join {
         }
         let (lower, upper) = (lower.max(-TIME_RANGE), upper.min(TIME_RANGE));
         let rows = Keyed::open(place.table, "rows", place.groups.clone(), place.backend.clone(), place.most)?;
-        let width = (upper - lower) / 8;
+        let width = reach(lower, upper) / 4;
         let mut join = Join { left, right, lower, upper, rows, timers: Timers::new(width), watermark: place.watermark };
         let mut timers = Timers::new(width);
         join.rows.each(&mut |k, buffer: &Buffer| {
@@ -87,10 +87,20 @@ impl Join {
         Ok(join)
     }
 
-    /// The last instant at which a row of the other side may come that is joined to this one.
+    /// How far apart the rows of a pair may be. A row may come late, or be taken back, until the watermark is so far behind it. Each is kept for
+    /// as long again, so that whatever such a row is joined to is still here.
+    fn reach(&self) -> i64 {
+        reach(self.lower, self.upper)
+    }
+
+    /// Until when a row is kept.
     fn until(&self, row: &Waiting) -> i64 {
         until(row, self.lower, self.upper)
     }
+}
+
+fn reach(lower: i64, upper: i64) -> i64 {
+    lower.saturating_abs().max(upper.saturating_abs())
 }
 
 /// Tells, or withdraws, the pairs that a row makes with rows of the other side.
@@ -107,10 +117,7 @@ fn pairs(row: &Waiting, others: &[Waiting], (lower, upper): (i64, i64), key: Key
 }
 
 fn until(row: &Waiting, lower: i64, upper: i64) -> i64 {
-    match row.right {
-        false => row.time.saturating_add(upper.max(0)),
-        true => row.time.saturating_sub(lower.min(0)),
-    }
+    row.time.saturating_add(reach(lower, upper).saturating_mul(2))
 }
 
 impl Operator for Join {
@@ -131,8 +138,8 @@ impl Operator for Join {
         for row in rows.each() {
             let Row { place: row, watermark, time, key, group, value, sign } = row;
             let time = time.clamp(-TIME_RANGE, TIME_RANGE);
-            // Late is what lies at or before the watermark: what it would be joined to may be gone.
-            if time <= watermark {
+            // Late is what may no more be said of: until then all that it is joined to is here.
+            if time.saturating_add(self.reach()) <= watermark {
                 out.aside(rows.batch, row, Why::Late, watermark);
                 continue;
             }

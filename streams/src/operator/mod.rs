@@ -135,6 +135,14 @@ pub trait Operator: Send {
         Err(OperatorError::Settings("this operator takes rows in their order alone".to_owned()))
     }
 
+    /// Brings what it holds beside its tables into them, before a checkpoint.
+    ///
+    /// # Errors
+    /// The state failed.
+    fn settle(&mut self) -> Result<(), StateError> {
+        Ok(())
+    }
+
     /// Its tables, in the order of their numbers.
     fn tables(&self) -> Vec<&dyn Table>;
 

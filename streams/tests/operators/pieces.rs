@@ -10,7 +10,7 @@ use streams::batch::EventBatch;
 use streams::job::{Ended, Job, Settings};
 use streams::operator::{By, Maker, Windowed};
 use streams::out::Out;
-use streams::sink::{Sink, SinkError};
+use streams::sink::{History, Sink, SinkError};
 use streams::source::{Polled, Position, Source, SourceError};
 use streams::window::Windows;
 
@@ -90,7 +90,7 @@ impl Sink for Seen {
     fn commit(&mut self, _: u64) -> Result<(), SinkError> {
         Ok(())
     }
-    fn recover(&mut self, _: u64) -> Result<(), SinkError> {
+    fn recover(&mut self, _: &History, _: u64) -> Result<(), SinkError> {
         Ok(())
     }
 }

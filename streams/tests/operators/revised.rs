@@ -144,3 +144,68 @@ fn a_total_is_not_told_between_the_halves_of_a_revision() {
     assert_eq!(of(Trigger::Delta(50)), [(1, 60)]);
     assert_eq!(of(Trigger::Count(2)), [(2, 63), (4, 66)]);
 }
+
+/// A row that is put aside since its time has not come is not taken back; it counts once when its time has come.
+#[test]
+fn what_was_never_counted_is_not_taken_back() {
+    // The clock stands at 0, and nothing may be more than 100 ahead of it.
+    let sent = |id, rev, time, gone| Piece { id: Some((id, rev)), gone, ..row(time, 1, 0, 1) };
+    let pieces = [
+        sent(1, 1, 10, false),
+        sent(2, 1, 500, false),
+        sent(2, 2, 20, false),
+        sent(3, 1, 500, false),
+        sent(3, 2, 30, true),
+    ];
+    let settings = Settings {
+        remembered: Some(Duration::from_micros(10_000)),
+        most_ahead: Some(Duration::from_micros(100)),
+        ..channels(&[1_000])
+    };
+    let out = run(settings, vec![Box::new(|p| Ok(Box::new(Global::open(Trigger::Every(1_000_000), p)?)))], &pieces, 1);
+    assert_eq!(out.closed.last().map(|c| c.count), Some(2));
+    assert_eq!(out.late.len(), 2, "both that were too far ahead");
+}
+
+/// What a silent group has forgotten is not taken from what it has since.
+#[test]
+fn a_forgotten_row_is_not_taken_back() {
+    let sent = |id, rev, time, gone| Piece { id: Some((id, rev)), gone, ..row(time, 1, 0, 1) };
+    let pieces = [
+        sent(1, 1, 10, false),
+        sent(2, 1, 20, false),
+        // Another group brings the watermark on.
+        Piece { group: 1, ..sent(9, 1, 400, false) },
+        sent(3, 1, 500, false),
+        sent(1, 2, 10, true),
+        sent(4, 1, 510, false),
+        sent(3, 2, 500, true),
+    ];
+    let settings = Settings { remembered: Some(Duration::from_micros(10_000)), ..channels(&[0]) };
+    let make: Maker = Box::new(|p| Ok(Box::new(Global::open(Trigger::Delta(1), p)?.forgetting(100)?)));
+    let out = run(settings, vec![make], &pieces, 1);
+    let own = out.closed.iter().filter(|c| c.group == 0);
+    assert_eq!(own.map(|c| c.count).collect::<Vec<_>>(), [1, 2, 1, 2, 1]);
+    assert_eq!((out.late.len(), out.late[0].time), (1, 10));
+}
+
+/// A right row that comes late, or is corrected, while its left one waits.
+#[test]
+fn a_late_row_is_joined_to_what_still_waits() {
+    let sent = |channel, id, rev, time, value| Piece { channel, id: Some((id, rev)), ..row(time, 1, 0, value) };
+    let pieces = [
+        sent(0, 1, 1, 100, 7),
+        sent(1, 2, 1, 118, 5),
+        sent(0, 3, 1, 180, 8),
+        sent(1, 4, 1, 180, 6),
+        // Both are at 179 by now.
+        sent(1, 2, 2, 118, 9),
+        sent(1, 5, 1, 119, 4),
+        sent(1, 6, 1, 70, 3),
+    ];
+    let settings = Settings { remembered: Some(Duration::from_micros(10_000)), ..channels(&[0, 0]) };
+    let out = run(settings, vec![Box::new(|p| Ok(Box::new(Join::open(0, 1, 0, 100, p)?)))], &pieces, 1);
+    let told: Vec<_> = out.closed.iter().map(|c| (c.emission == Emission::First, c.count, c.sum)).collect();
+    let want = [(true, 7, 5), (true, 7, 6), (true, 8, 6), (false, 7, 5), (true, 7, 9), (true, 7, 4)];
+    assert_eq!((told, out.late.len()), (want.to_vec(), 1));
+}

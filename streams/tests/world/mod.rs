@@ -15,7 +15,7 @@ use streams::keyed::SharedBackend;
 use streams::operator::{By, Distinct, Maker, Sessions, Span, Windowed};
 use streams::out::{Closed, Emission, LateRow, Out};
 use streams::savepoint;
-use streams::sink::{Sink, SinkError};
+use streams::sink::{History, Sink, SinkError};
 use streams::source::{Polled, Position, Source, SourceError};
 use streams::watermark::Channel;
 use streams::window::Windows;
@@ -59,8 +59,8 @@ type Told = (Vec<Closed>, Vec<LateRow>);
 /// What the disk of the sink has: rows by the checkpoint they belong to, and what is prepared.
 #[derive(Default)]
 struct Disk {
-    seen: BTreeMap<u64, Told>,
-    prepared: Option<(u64, Told)>,
+    seen: BTreeMap<(u64, u64), Told>,
+    prepared: Option<((u64, u64), Told)>,
 }
 
 #[derive(Default)]
@@ -76,6 +76,7 @@ struct Remember {
     disk: Arc<Mutex<Disk>>,
     death: Arc<Mutex<Death>>,
     running: Told,
+    run: u64,
 }
 
 fn dead() -> SinkError {
@@ -93,7 +94,7 @@ impl Sink for Remember {
         if self.death.lock().unwrap().armed && self.death.lock().unwrap().within == 1 {
             return Err(dead());
         }
-        self.disk.lock().unwrap().prepared = Some((number, std::mem::take(&mut self.running)));
+        self.disk.lock().unwrap().prepared = Some(((number, self.run), std::mem::take(&mut self.running)));
         Ok(())
     }
 
@@ -102,18 +103,21 @@ impl Sink for Remember {
             return Err(dead());
         }
         let mut disk = self.disk.lock().unwrap();
-        if let Some((n, rows)) = disk.prepared.take_if(|(n, _)| *n == number) {
+        if let Some((n, rows)) = disk.prepared.take_if(|((n, _), _)| *n == number) {
             disk.seen.insert(n, rows);
         }
         Ok(())
     }
 
-    fn recover(&mut self, number: u64) -> Result<(), SinkError> {
+    fn recover(&mut self, history: &History, run: u64) -> Result<(), SinkError> {
         self.running = Default::default();
-        self.commit(number)?;
+        self.run = run;
         let mut disk = self.disk.lock().unwrap();
-        disk.prepared = None;
-        disk.seen.retain(|n, _| *n <= number);
+        if let Some((epoch, rows)) = disk.prepared.take() {
+            disk.seen.insert(epoch, rows);
+        }
+        // What was moved here with a savepoint is of no epoch.
+        disk.seen.retain(|(n, run), _| *n == 0 || history.has(*run, *n));
         Ok(())
     }
 }
@@ -254,7 +258,7 @@ impl World {
             Box::new(move |p| Ok(Box::new(Distinct::open(windows, p)?))),
             Box::new(move |p| Ok(Box::new(Sessions::open(plan.gap, Span::Instant, false, p)?))),
         ];
-        let sink = Remember { disk: self.disk.clone(), death: death.clone(), running: Default::default() };
+        let sink = Remember { disk: self.disk.clone(), death: death.clone(), running: Default::default(), run: 0 };
         Job::new(settings, makers, backend.clone(), Box::new(sink), Arc::new(ManualClock::at(Micros(0))))
     }
 
@@ -307,12 +311,13 @@ impl World {
         // What was seen before the move is seen there too.
         let last = header.checkpoint;
         let seen = std::mem::take(&mut self.disk.lock().unwrap().seen);
-        let rows = seen.into_iter().filter(|(n, _)| *n <= last).fold((Vec::new(), Vec::new()), |mut all, (_, rows)| {
-            all.0.extend(rows.0);
-            all.1.extend(rows.1);
-            all
-        });
-        other.disk.lock().unwrap().seen.insert(0, rows);
+        let rows =
+            seen.into_iter().filter(|((n, _), _)| *n <= last).fold((Vec::new(), Vec::new()), |mut all, (_, rows)| {
+                all.0.extend(rows.0);
+                all.1.extend(rows.1);
+                all
+            });
+        other.disk.lock().unwrap().seen.insert((0, 0), rows);
         other
     }
 

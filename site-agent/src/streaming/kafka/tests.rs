@@ -13,7 +13,7 @@ use streams::job::{Ended, Job, Settings};
 use streams::keyed::SharedBackend;
 use streams::operator::{By, Maker, Windowed};
 use streams::out::Out;
-use streams::sink::{Sink, SinkError};
+use streams::sink::{History, Sink, SinkError};
 use streams::watermark::Channel;
 use streams::window::Windows;
 
@@ -39,7 +39,7 @@ impl Sink for Told {
     fn commit(&mut self, _: u64) -> Result<(), SinkError> {
         Ok(())
     }
-    fn recover(&mut self, _: u64) -> Result<(), SinkError> {
+    fn recover(&mut self, _: &History, _: u64) -> Result<(), SinkError> {
         Ok(())
     }
 }
