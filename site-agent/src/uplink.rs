@@ -83,7 +83,7 @@ async fn session(agent: &Arc<Agent>) -> Result<(), UplinkError> {
     tracing::info!(address = %coordinator.address, tls = %seen.version, group = %seen.group, suite = %seen.suite, "connected");
     let peer = identity.peer()?;
     let mut client =
-        FederationClient::new(channel.clone()).max_decoding_message_size(16 << 20).max_encoding_message_size(16 << 20);
+        FederationClient::new(channel.clone()).max_decoding_message_size(64 << 20).max_encoding_message_size(16 << 20);
     let (out, outbound) = mpsc::channel::<wire::FromSite>(64);
     let mut told = hello(agent);
     let _ = out.send(message(from_site::Message::Hello(told.clone()))).await;

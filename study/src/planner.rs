@@ -338,7 +338,8 @@ fn rehearse(plan: &Plan, analysis: usize, rounds: &[Rho], sites: usize, patients
     let mut window = Study { stream: None, ..plan.study.clone() };
     if let Some(What::Train(train)) = window.analysis.get_mut(analysis).map(|a| &mut a.what) {
         // What each step has of noise is the same in all.
-        train.strategy.rounds = train.strategy.rounds.min(REHEARSED);
+        let most = REHEARSED.next_multiple_of(train.strategy.accumulate.unwrap_or(1).max(1));
+        train.strategy.rounds = train.strategy.rounds.min(most);
         if let Some(local) = &mut train.strategy.local {
             local.steps = local.steps.min(10 * REHEARSED);
         }

@@ -209,7 +209,14 @@ fn trainings() {
     right(&stops("{ every = 2, patience = 1 }", "validate = 0.1"));
     right(&stops("{ every = 2, patience = 1 }", "feature = \"stage\""));
     wrong(&stops("{ every = 2, patience = 1 }", "test = 0.2"), &["stop needs patients who validate"]);
-    wrong(&stops("{ every = 6, patience = 1 }", "validate = 0.1"), &["stop needs every of 1 to the rounds"]);
+    wrong(&stops("{ every = 6, patience = 1 }", "validate = 0.1"), &["stop needs every of 1 to below the rounds"]);
+    wrong(&stops("{ every = 5, patience = 1 }", "validate = 0.1"), &["stop needs every of 1 to below the rounds"]);
+    let gathered = |every: u32| {
+        let text = stops(&format!("{{ every = {every}, patience = 1 }}"), "validate = 0.1");
+        text.replace("rounds = 5", "rounds = 4").replace("stop = ", "accumulate = 2\nstop = ")
+    };
+    right(&gathered(2));
+    wrong(&gathered(1), &["must be a multiple of accumulate"]);
     let merged = |more: &str| of("died", "family = \"logistic\"", &format!("{STRATEGY}{more}\n"));
     right(&merged("merge = \"median\""));
     right(&merged("merge = \"trimmed\"\ntrim = 0.1\nbound = 2"));
@@ -218,10 +225,11 @@ fn trainings() {
     wrong(&merged("merge = \"median\"\npatients = 9"), &["looked at one by one"]);
     let known = alone("steps = 4\nlearning_rate = 0.5").replace("clip = 0.5", "clip = 0.5\npatients = 500");
     wrong(&known, &["counted where it takes steps by itself"]);
-    wrong(
-        &format!("by_hospital = true\n{}", of("died", "family = \"logistic\"", STRATEGY)),
-        &["kind train has no estimate"],
-    );
+    wrong(&format!("by_hospital = true\n{}", of("died", "family = \"logistic\"", STRATEGY)), &["nobody is tested"]);
+    right(&format!(
+        "by_hospital = true\n{}",
+        of("died", "family = \"logistic\"", &format!("{STRATEGY}[analysis.holdout]\ntest = 0.2\n"))
+    ));
 }
 
 #[test]
@@ -246,7 +254,8 @@ fn boosted_trees() {
         ("died", "logistic", "trees = 1\nlearning_rate = 2", "learning_rate must be above 0 and at most 1"),
         ("died", "logistic", "trees = 1\nper_tree = 4", "no more than there are features"),
         ("died", "logistic", "trees = 1\n[analysis.holdout]\ntest = 2", "test must lie between 0 and 1"),
-        ("died", "multinomial", "trees = 1", "multinomial"),
+        ("visits", "multinomial", "trees = 1", "a category of 2 to 100 levels"),
+        ("died", "logistic", "trees = 2000\ndepth = 8", "all trees together"),
     ] {
         wrong(&of(outcome, family, more), &[said]);
     }

@@ -37,7 +37,8 @@ mod tests {
                 let cut = (1..=100).filter(|l| f64::from(*l) >= clip).count() as f64 / 100.0;
                 clip = next(clip, cut, quantile);
             }
-            assert!((clip / (100.0 * quantile) - 1.0).abs() < 0.05, "{start} to {quantile}: {clip}");
+            // Between two lengths as many are cut wherever it lies: it rests in the gap that it comes to.
+            assert!((clip - 100.0 * quantile).abs() < 1.01, "{start} to {quantile}: {clip}");
         }
     }
 

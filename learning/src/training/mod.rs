@@ -599,6 +599,14 @@ impl Program for Training {
         (!self.losses.is_empty()).then(|| Estimate { rows: Vec::new(), curves })
     }
 
+    /// How good the model is at one hospital.
+    fn own(&self, _: &str, round: u32, parameters: &[f64], release: &MergedRound) -> Option<Estimate> {
+        let tests = self.model.has_holdout() && round + 1 == self.rounds();
+        let given = self.given(round, parameters).ok().filter(|_| tests)?;
+        let told = self.evaluation(&given).ok()?.estimate(&release.parts, &self.reporting)?;
+        Some(Estimate { rows: told.rows, curves: Vec::new() })
+    }
+
     fn work(&self, round: u32, parameters: &[f64]) -> Result<Vec<PartWork>, ProgramError> {
         let given = self.given(round, parameters)?;
         if round >= self.rounds() {

@@ -261,6 +261,13 @@ impl Program for Boosting {
         self.trained.as_deref()
     }
 
+    /// How good the trees are at one hospital.
+    fn own(&self, _: &str, round: u32, parameters: &[f64], release: &MergedRound) -> Option<summaries::Estimate> {
+        let (forest, trees) = self.ensemble(round, parameters).ok().filter(|_| round > self.levels())?;
+        let told = self.evaluation(&forest, &trees).estimate(&release.parts, &self.reporting)?;
+        Some(summaries::Estimate { rows: told.rows, curves: Vec::new() })
+    }
+
     fn work(&self, round: u32, parameters: &[f64]) -> Result<Vec<PartWork>, ProgramError> {
         if round >= self.rounds() {
             return Err(ProgramError::Round { asked: round, planned: self.rounds() });

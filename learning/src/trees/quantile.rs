@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use summaries::quantiles::Quantiles;
 use summaries::{
-    AccumulateError, Estimate, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity, Statistic,
+    AccumulateError, Column, Estimate, Input, Lanes, Layout, MergedRelease, PatientBatch, Reporting, Sensitivity,
+    Statistic,
 };
 
 use super::feature::Feature;
@@ -65,6 +66,16 @@ impl Statistic for TreeQuantiles {
     fn accumulate(&self, patients: &PatientBatch, lanes: &mut Lanes) -> Result<(), AccumulateError> {
         const NAME: &str = "tree_quantiles";
         let misfit = || AccumulateError::Column { statistic: NAME, wanted: "feature", place: self.feature };
+        // All of them: what is refused does not hang on which feature is counted.
+        for (place, input) in self.inputs().iter().enumerate() {
+            let fits = match input {
+                Input::Real => matches!(patients.columns().get(place), Some(Column::Real(_))),
+                _ => matches!(patients.columns().get(place), Some(Column::Level(_))),
+            };
+            if !fits {
+                return Err(AccumulateError::Column { statistic: NAME, wanted: "feature of another kind", place });
+            }
+        }
         let places: Vec<usize> =
             self.forest.members(NAME, Group::Training, patients)?.into_iter().map(|(place, _)| place).collect();
         let own = patients.rows(&places).select(&[self.feature]).ok_or_else(misfit)?;

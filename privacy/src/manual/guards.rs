@@ -31,7 +31,7 @@
 //! | 8 | `the_gate_holds_for_the_exact_gaussian` | `privacy/src/accounting/golden_tests.rs` | |
 //! | 8 | `sums_never_round_down` | `privacy/src/cost.rs` | |
 //! | 8 | `the_gate_sees_planted_faults` | `privacy/src/accounting/pld/tests.rs` | planted |
-//! | 9 | `no_charge_is_made_smaller_by_sampling` | `tests/tests/architecture.rs` | planted |
+//! | 9 | `no_charge_is_made_smaller_by_sampling_but_in_one_place` | `tests/tests/architecture.rs` | planted |
 //! | 10 | `singletons_are_shown_no_more_often_than_is_charged` | `privacy/src/stability.rs` | planted |
 //! | 10 | `thresholds_are_the_designs` | `privacy/src/stability.rs` | |
 //! | 11 | `one_patient_moves_no_statistic_further_than_it_declares` | `tests/tests/gates/main.rs` | |

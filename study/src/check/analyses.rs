@@ -1,6 +1,7 @@
 //! What is wrong with a study's analyses: names, features that do not fit, settings out of range.
 
 use super::{Checker, distinct, fixed, ignored, near, regressions, settled, times, training, trees};
+use crate::analysis::training::Holdout;
 use crate::analysis::{Analysis, MOST_DAYS, What};
 use crate::compile;
 use crate::feature::Shape;
@@ -97,10 +98,20 @@ fn of_every_kind(place: &mut Place<'_, '_>, a: &Analysis) {
         let remedy = "leave it out, or set [privacy] aggregation = \"local\"";
         place.say("by_hospital", "a secure sum says nothing of one hospital", remedy);
     }
-    let no_own = ["attrition", "distinct", "gamma", "piecewise_exponential", "propensity", "train", "trees"];
+    let no_own = ["attrition", "distinct", "gamma", "piecewise_exponential", "propensity"];
     if a.by_hospital && no_own.contains(&a.what.kind()) {
         let message = format!("the kind {} has no estimate of one hospital alone", a.what.kind());
         place.say("by_hospital", message, "leave it out, or use a cox, logistic, poisson or linear model");
+    }
+    let holdout = match &a.what {
+        What::Train(train) => Some(train.holdout.as_ref()),
+        What::Trees(trees) => Some(trees.holdout.as_ref()),
+        _ => None,
+    };
+    let tested = |h: &Holdout| h.test.is_some() || h.feature.is_some();
+    if a.by_hospital && holdout.is_some_and(|h| !h.is_some_and(tested)) {
+        let message = "of one hospital it is told how good the model is there, and nobody is tested";
+        place.say("by_hospital", message, "leave it out, or write test = 0.2 in [analysis.holdout]");
     }
     if a.own_steps > 0 {
         let remedy = "leave it out";

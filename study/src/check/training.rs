@@ -312,12 +312,20 @@ fn stop(place: &mut Place<'_, '_>, train: &Train) {
     if !validates {
         place.say("strategy", "stop needs patients who validate", "write validate = 0.1 in the holdout");
     }
-    if s.every == 0 || s.every > train.strategy.rounds || s.patience == 0 {
+    if s.every == 0 || s.every >= train.strategy.rounds || s.patience == 0 {
         place.say(
             "strategy",
-            "stop needs every of 1 to the rounds, and a patience of 1 or more",
+            "stop needs every of 1 to below the rounds, and a patience of 1 or more",
             "every = 5, patience = 3",
         );
+    }
+    if train.strategy.local.as_ref().is_some_and(|l| l.turns) {
+        let says = "in turns each look is of the patients of one hospital, and not to be compared with the one before";
+        place.say("strategy", says, "leave stop and validate out");
+    }
+    if train.strategy.accumulate.is_some_and(|k| k > 0 && s.every % k != 0) {
+        let says = "between two steps the parameters are the same: stop's every must be a multiple of accumulate";
+        place.say("strategy", says, "every = accumulate, or several times as much");
     }
 }
 

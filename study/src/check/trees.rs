@@ -10,6 +10,8 @@ use crate::feature::Shape;
 
 /// A round's histograms have no more numbers.
 const MOST_LANES: usize = 4_000_000;
+/// What a round's order may hold of trees.
+const MOST_NUMBERS: usize = 1_500_000;
 
 /// Says what is wrong with an analysis that grows trees.
 pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
@@ -88,6 +90,15 @@ fn growth(place: &mut Place<'_, '_>, t: &Trees) {
         Some(Shape::Level { levels }) if t.family == TreeFamily::Multinomial => levels.len(),
         _ => 1,
     };
+    // A tree's places, each with a split's feature, bin, the side of whom it misses, and a leaf's value.
+    let of_a_tree = (2usize << t.depth.min(MOST_DEPTH)).saturating_mul(4);
+    if of_a_tree.saturating_mul(outputs).saturating_mul(t.trees as usize) > MOST_NUMBERS {
+        place.say(
+            "trees",
+            format!("all trees together would have more than {MOST_NUMBERS} numbers"),
+            "take fewer trees or less depth",
+        );
+    }
     if widths.saturating_mul(outputs << t.depth.min(MOST_DEPTH)) > MOST_LANES {
         place.say(
             "bins",

@@ -14,6 +14,9 @@ use crate::analysis::training::{
 };
 use crate::spec::Study;
 
+/// Parameters of a model whose hospitals' steps are corrected: forty times as many numbers are within what a site takes in one message.
+const MOST_CORRECTED: usize = 150_000;
+
 /// The schedule of a rate; what a falling one needs and was not given is as the check says.
 fn schedule(rate: LearningRate) -> Schedule {
     match rate {
@@ -89,6 +92,13 @@ pub fn model(study: &Study, t: &Train) -> Result<Model, String> {
     let network = Network::new(design.width() + indicators, &hidden, loss.outputs(), activation);
     let network =
         network.ok_or("a hidden layer has no unit, or the model has more than a million and a half parameters")?;
+    let corrected = t.strategy.local.as_ref().is_some_and(|l| l.control != ControlWord::None);
+    if corrected && network.parameters() > MOST_CORRECTED {
+        return Err(
+            "control sends a round the corrections of all hospitals: the model may have at most 150000 parameters"
+                .to_owned(),
+        );
+    }
     let prepared = match t.prepare.scale {
         ScaleWord::Bounds | ScaleWord::Moments => Prepared::default(),
         ScaleWord::None => Prepared::own_units(&design).ok_or("splines and interactions have no unit of their own")?,

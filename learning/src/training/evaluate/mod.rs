@@ -83,7 +83,7 @@ const LOSS_SHARE: f64 = 0.3;
 pub(crate) fn weights(loss: Loss) -> Vec<f64> {
     match loss {
         Loss::Logistic | Loss::Softmax(_) | Loss::Hazards { .. } => vec![LOSS_SHARE, 1.0 - LOSS_SHARE],
-        Loss::Squared { .. } | Loss::Poisson { .. } => vec![1.0],
+        Loss::Squared { .. } | Loss::Poisson { .. } | Loss::Partial => vec![1.0],
     }
 }
 

@@ -55,6 +55,21 @@ fn all(cells: &[f64]) -> f64 {
     cells.iter().sum()
 }
 
+/// Whether the first step of [`precision_recall`] is of many scores and a tenth or more of those with the outcome: then the highest scores, which it
+/// hangs on, are lost in the noise, and what is left lies far too low.
+fn begins_late(cells: &[f64], sd: f64) -> bool {
+    let (yes, mut found, mut both) = (from(cells, true, 0), 0.0, 0.0);
+    for (bins, bin) in (0..BINS).rev().enumerate() {
+        let more = cells.get(BINS + bin).copied().unwrap_or(0.0);
+        found += more;
+        both += more + cells.get(bin).copied().unwrap_or(0.0);
+        if both > CLEAR * sd * (2.0 * (bins + 1) as f64).sqrt() {
+            return sd > 0.0 && bins > 0 && found > 0.1 * yes;
+        }
+    }
+    true
+}
+
 /// The area under precision over recall, of cells with noise of a standard deviation. The highest scores are few: until so many are together that
 /// their number is well told from the noise, they are one step.
 fn precision_recall(cells: &[f64], sd: f64) -> f64 {
@@ -121,9 +136,12 @@ impl Statistic for TestScores {
                 (from(c, false, 0) - from(c, false, half) + from(c, true, half)) / all(c)
             }),
             Row { term: "test".into(), ..auc(&cell, no, yes, variance, z) },
-            cells
-                .row("pr auc", [0.0, 1.0], |c| precision_recall(c, variance.sqrt()))
-                .note("the area under precision over recall; of a model that knows nothing it is the share of yes"),
+            match begins_late(&cells.values, variance.sqrt()) {
+                true => Row::withheld("test", "pr auc", "too noisy to report"),
+                false => cells
+                    .row("pr auc", [0.0, 1.0], |c| precision_recall(c, variance.sqrt()))
+                    .note("the area under precision over recall; of a model that knows nothing it is the share of yes"),
+            },
             cells.row("brier score", [0.0, 1.0], |c| {
                 let off = |(i, n): (usize, &f64)| n * (f64::from(u8::from(i >= BINS)) - middle(i % BINS)).powi(2);
                 c.iter().enumerate().map(off).sum::<f64>() / all(c)
