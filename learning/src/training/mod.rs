@@ -401,9 +401,10 @@ impl Training {
         if own.lanes.len() != look.layout().lanes {
             return Err(ProgramError::Merged);
         }
-        // Too few to be told from the noise: as bad as a loss may be.
-        let loss = look.mean(own).unwrap_or([self.model.loss().most(), 0.0]);
-        self.looks.take(loss, given.theta);
+        match look.mean(own) {
+            Some(loss) => self.looks.take(loss, given.theta),
+            None => self.looks.lose(self.model.loss().most()),
+        }
         Ok(())
     }
 
@@ -477,7 +478,7 @@ impl Training {
                 kind: "line".into(),
                 x_label: "round".into(),
                 y_label: self.model.loss().name().to_owned(),
-                points: (1u32..).zip(&self.looks.course).map(point).collect(),
+                points: self.looks.told().map(point).collect(),
             });
         }
         out
@@ -500,8 +501,7 @@ impl Training {
             out.rows.push(
                 row.note("the smallest that was looked at; of the model that is told, and flattering by the choice"),
             );
-            let stopped = Row::test("training", "steps", self.losses.len() as f64, "taken before training stopped");
-            out.rows.push(stopped);
+            out.rows.push(Row::test("training", "steps", self.losses.len() as f64, "taken before training stopped"));
         }
         out
     }
@@ -584,7 +584,8 @@ impl Program for Training {
         let course = |name: &str, values: &Course| summaries::Course { name: name.to_owned(), values: values.clone() };
         let mut out = vec![course("loss", &self.losses), course("cut", &self.cut)];
         if self.setting.stopping.is_some() {
-            out.push(course("validation loss", &self.looks.course));
+            let told: Course = self.looks.told().map(|(_, look)| *look).collect();
+            out.push(course("validation loss", &told));
         }
         out
     }

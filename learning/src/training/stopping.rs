@@ -1,7 +1,8 @@
 //! When training stops: at the loss of patients who validate, told every so many rounds with noise of its own.
 //!
-//! A loss counts as smaller than the smallest so far where it is so by more than the noise of both. After so many that are not, training is over, and what
-//! was not spent by then is not spent. The model is the one of the smallest loss: that choice looks at noised numbers alone, and costs nothing.
+//! A loss is progress where it is smaller than at the last progress by more than the noise of both. After so many that are none, training is over, and what
+//! was not spent by then is not spent. The model is the one of the smallest loss: that choice looks at noised numbers alone, and costs nothing. A look at too
+//! few patients to be told from the noise says nothing: it is neither progress nor a reason to stop.
 
 /// When to look, and how long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +34,34 @@ impl Looks {
     pub(crate) fn take(&mut self, loss: [f64; 2], theta: &[f64]) {
         let before = self.best.as_ref().and_then(|(place, _)| self.course.get(*place)).copied();
         self.course.push(loss);
-        let smaller = before.is_none_or(|[best, sd]| loss[0] < best - loss[1].hypot(sd));
+        let smaller = before.is_none_or(|[best, _]| loss[0] < best);
         if smaller && loss[0].is_finite() {
             self.best = Some((self.course.len() - 1, theta.to_vec()));
         }
     }
 
+    /// Takes a look that is lost in the noise, of a loss that is `most` at the most.
+    pub(crate) fn lose(&mut self, most: f64) {
+        self.course.push([most, most]);
+    }
+
+    fn is_lost(look: &[f64; 2]) -> bool {
+        look[0] == look[1]
+    }
+
+    /// The looks that say something, each with its number from 1.
+    pub(crate) fn told(&self) -> impl Iterator<Item = (u32, &[f64; 2])> {
+        (1u32..).zip(&self.course).filter(|(_, look)| !Looks::is_lost(look))
+    }
+
     /// Whether it was long enough.
     pub(crate) fn is_over(&self, stopping: Stopping) -> bool {
-        let since = self.best.as_ref().map_or(self.course.len(), |(place, _)| self.course.len() - 1 - place);
-        since >= stopping.patience as usize
+        let (mut last, mut since) = (None::<[f64; 2]>, 0);
+        for (_, look) in self.told() {
+            let progress = last.is_none_or(|[loss, sd]| look[0] < loss - look[1].hypot(sd));
+            (last, since) = if progress { (Some(*look), 0) } else { (last, since + 1) };
+        }
+        since >= stopping.patience
     }
 
     /// The smallest loss and its noise.
@@ -92,10 +111,13 @@ mod tests {
         }
         // 0.48 was within the noise of 0.5; 0.2 was not.
         assert_eq!(looks.best(), Some([3.0].as_slice()));
+        // No progress, though the smallest so far; and one that says nothing.
         looks.take([0.19, 0.03], &[4.0]);
+        looks.lose(2.8);
+        assert!(!looks.is_over(stopping) && looks.told().count() == 5);
         let numbers = looks.numbers();
         assert_eq!(Looks::read(&numbers, 1), Some((looks.clone(), [].as_slice())));
         looks.take([f64::NAN, 0.03], &[5.0]);
-        assert!(looks.is_over(stopping) && looks.best() == Some([3.0].as_slice()));
+        assert!(looks.is_over(stopping) && looks.best() == Some([4.0].as_slice()));
     }
 }

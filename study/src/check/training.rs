@@ -112,6 +112,7 @@ fn outcome(place: &mut Place<'_, '_>, train: &Train) {
     let hazards = train.model.family == FamilyWord::Hazards;
     let timed = hazards || train.model.family == FamilyWord::PartialLikelihood;
     event(place, timed, train.event.as_ref(), train.model.horizon);
+    within(place, outcome, train.model.horizon);
     partial_likelihood(place, train);
     if !hazards && train.model.intervals.is_some() || train.model.intervals.is_some_and(|n| n == 0 || n > 100) {
         place.say("model", "intervals are of hazards, and 1 to 100", "leave them out: 1 is usual where events are few");
@@ -154,6 +155,15 @@ pub(super) fn event(place: &mut Place<'_, '_>, hazards: bool, event: Option<&Str
     }
     if horizon.is_some_and(|h| !(hazards && h > 0.0 && h.is_finite())) {
         place.say("model", "a horizon is of hazards, and above 0", "leave it out for the time's upper bound");
+    }
+}
+
+/// A horizon beyond the time's bounds has intervals that nobody is at risk in.
+pub(super) fn within(place: &mut Place<'_, '_>, time: &str, horizon: Option<f64>) {
+    let Some(Shape::Real { upper, .. }) = place.shape(time) else { return };
+    if horizon.is_some_and(|h| h > upper) {
+        let says = format!("the horizon lies beyond {upper}, the upper bound of '{time}': nobody is seen there");
+        place.say("model", says, "leave it out for the upper bound");
     }
 }
 

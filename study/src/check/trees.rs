@@ -35,6 +35,7 @@ pub(super) fn check(place: &mut Place<'_, '_>, what: &What) {
         }
     }
     training::event(place, trees.family == TreeFamily::Hazards, trees.event.as_ref(), trees.horizon);
+    training::within(place, &trees.outcome, trees.horizon);
     growth(place, trees);
     training::holdout(place, trees.holdout.as_ref());
     if trees.holdout.as_ref().is_some_and(|h| h.validate.is_some()) {

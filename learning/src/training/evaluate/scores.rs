@@ -55,7 +55,7 @@ fn all(cells: &[f64]) -> f64 {
     cells.iter().sum()
 }
 
-/// Whether the first step of [`precision_recall`] is of many scores and a tenth or more of those with the outcome: then the highest scores, which it
+/// Whether the first step of [`precision_recall`] is of many scores and of more than a fifth of those with the outcome: then the highest scores, which it
 /// hangs on, are lost in the noise, and what is left lies far too low.
 fn begins_late(cells: &[f64], sd: f64) -> bool {
     let (yes, mut found, mut both) = (from(cells, true, 0), 0.0, 0.0);
@@ -64,7 +64,7 @@ fn begins_late(cells: &[f64], sd: f64) -> bool {
         found += more;
         both += more + cells.get(bin).copied().unwrap_or(0.0);
         if both > CLEAR * sd * (2.0 * (bins + 1) as f64).sqrt() {
-            return sd > 0.0 && bins > 0 && found > 0.1 * yes;
+            return sd > 0.0 && bins > 0 && found > 0.2 * yes;
         }
     }
     true
