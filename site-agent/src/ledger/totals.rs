@@ -9,6 +9,9 @@ use proto::{Hash, RoundId, StudyId};
 
 use super::{Entry, Kind};
 
+/// A block, from which round on it has paid at once, and how much.
+type Paid = (Block, u32, Cost);
+
 #[derive(Default)]
 struct BlockTotals {
     /// The calendar year of the first charge.
@@ -29,7 +32,7 @@ pub(super) struct Totals {
     /// What each block has paid at once for a study's releases.
     prepaid: BTreeMap<StudyId, BTreeMap<Block, Rho>>,
     /// What each block has paid at once for the rounds of a study's analysis, and from which round on.
-    plans: BTreeMap<(StudyId, u32), Vec<(Block, u32, Cost)>>,
+    plans: BTreeMap<(StudyId, u32), Vec<Paid>>,
     /// Attempts at rounds that were charged, or answered for nothing.
     attempts: BTreeMap<StudyId, BTreeMap<(u32, u32), BTreeSet<u32>>>,
 }
