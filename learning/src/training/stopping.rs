@@ -46,7 +46,7 @@ impl Looks {
     }
 
     fn is_lost(look: &[f64; 2]) -> bool {
-        look[0] == look[1]
+        look[0] == look[1] && look[0] > 0.0
     }
 
     /// The looks that say something, each with its number from 1.
