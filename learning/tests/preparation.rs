@@ -20,7 +20,7 @@ use learning::training::{
 use learning::{Design, Term};
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
-use summaries::{Column, Lanes, MISSING, MergedRelease, MergedRound, PatientBatch, Program, Step};
+use summaries::{Column, MISSING, PatientBatch, Program, Step};
 
 const N: usize = 300;
 const BOUNDS: [f64; 2] = [20.0, 180.0];
@@ -80,17 +80,8 @@ fn training(learned: Learned, hidden: &[usize], rounds: u32) -> Training {
 fn run(mut program: Training, sites: &[PatientBatch]) -> Vec<f64> {
     let (mut round, mut parameters) = (0, program.first());
     loop {
-        let mut parts = Vec::new();
-        for work in program.work(round, &parameters).unwrap() {
-            let mut sum = Lanes::zeros(work.statistic.layout().lanes);
-            for batch in sites {
-                let mut own = Lanes::zeros(sum.len());
-                work.statistic.accumulate(&batch.select(&work.columns).unwrap(), &mut own).unwrap();
-                assert!(sum.merge(own.values()));
-            }
-            parts.push(MergedRelease { lanes: sum.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1, shared: 1 });
-        }
-        match program.next(round, &parameters, &MergedRound { parts, sites: 1 }).unwrap() {
+        let merged = drawn::exact_round(&program, round, &parameters, sites);
+        match program.next(round, &parameters, &merged).unwrap() {
             Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),
             Step::Done(_) => return program.model().unwrap().to_vec(),
         }

@@ -197,17 +197,8 @@ fn run(training: Training, sites: &[PatientBatch]) -> (Vec<f64>, Estimate) {
     let mut program = training;
     let (mut round, mut parameters) = (0, program.first());
     loop {
-        let mut parts = Vec::new();
-        for work in program.work(round, &parameters).unwrap() {
-            let mut sum = Lanes::zeros(work.statistic.layout().lanes);
-            for batch in sites {
-                let mut own = Lanes::zeros(sum.len());
-                work.statistic.accumulate(&batch.select(&work.columns).unwrap(), &mut own).unwrap();
-                assert!(sum.merge(own.values()));
-            }
-            parts.push(MergedRelease { lanes: sum.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1, shared: 1 });
-        }
-        match program.next(round, &parameters, &MergedRound { parts, sites: 1 }).unwrap() {
+        let merged = drawn::exact_round(&program, round, &parameters, sites);
+        match program.next(round, &parameters, &merged).unwrap() {
             Step::Continue { round: r, parameters: p } => (round, parameters) = (r, p),
             Step::Done(estimate) => return (parameters, estimate),
         }

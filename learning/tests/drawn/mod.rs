@@ -48,3 +48,24 @@ pub(crate) fn run(mut program: Box<dyn Program>, batch: &PatientBatch, noise: f6
         }
     }
 }
+
+/// A round over sites without noise, merged.
+#[allow(dead_code)] // each test has this file as a module of its own
+pub(crate) fn exact_round(
+    program: &dyn Program,
+    round: u32,
+    parameters: &[f64],
+    sites: &[PatientBatch],
+) -> MergedRound {
+    let mut parts = Vec::new();
+    for work in program.work(round, parameters).unwrap() {
+        let mut sum = Lanes::zeros(work.statistic.layout().lanes);
+        for site in sites {
+            let mut own = Lanes::zeros(sum.len());
+            work.statistic.accumulate(&site.select(&work.columns).unwrap(), &mut own).unwrap();
+            assert!(sum.merge(own.values()));
+        }
+        parts.push(MergedRelease { lanes: sum.into_values(), noise_variance: 0.0, unit: 1.0, sites: 1, shared: 1 });
+    }
+    MergedRound { parts, sites: 1 }
+}
